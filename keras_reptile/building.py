@@ -1,0 +1,88 @@
+"""From a recipe to its parts: data, episodes, network and compiled model."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_reptile import datasets, networks
+from keras_reptile.class_pool import ClassPool, Pools
+from keras_reptile.episodes import episode_dataset
+from keras_reptile.meta_update import linear_meta_step
+from keras_reptile.recipes import Recipe
+from keras_reptile.reptile_model import ReptileModel
+
+# Validation and test tasks are the same for every run, whatever its seed, and drawn so many at a
+# time.
+EVALUATION_SEED = 0
+EVALUATION_BATCH = 20
+
+
+def load_pools(recipe: Recipe, data_dir: str | None) -> Pools:
+    options: dict[str, Any] = {"validation_classes": recipe.validation_classes}
+    if recipe.dataset == "omniglot":
+        options |= {"data_dir": data_dir, "split": recipe.dataset_split}
+    return datasets.load(recipe.dataset, **options)
+
+
+def training_episodes(recipe: Recipe, pool: ClassPool, start: int = 0) -> tf.data.Dataset:
+    """The endless stream of training meta-batches, from meta-iteration `start` on."""
+    return episode_dataset(
+        pool,
+        recipe.ways,
+        recipe.train_shots,
+        queries=recipe.queries,
+        inner_batch_size=recipe.inner_batch_size,
+        inner_steps=recipe.inner_steps,
+        minibatches=recipe.minibatches,
+        meta_batch_size=recipe.meta_batch_size,
+        seed=recipe.seed,
+        start=start,
+    )
+
+
+def evaluation_episodes(
+    recipe: Recipe, pool: ClassPool, tasks: int, seed: int = EVALUATION_SEED
+) -> tf.data.Dataset:
+    """A fixed number of validation or test tasks."""
+    return episode_dataset(
+        pool,
+        recipe.ways,
+        recipe.shots,
+        queries=recipe.queries,
+        inner_batch_size=recipe.eval_inner_batch_size,
+        inner_steps=recipe.eval_inner_steps,
+        minibatches=recipe.minibatches,
+        meta_batch_size=min(EVALUATION_BATCH, tasks),
+        seed=seed,
+        tasks=tasks,
+    )
+
+
+def inner_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
+    if recipe.inner_optimizer == "sgd":
+        return keras.optimizers.SGD(recipe.inner_learning_rate, recipe.inner_momentum)
+    return keras.optimizers.Adam(
+        recipe.inner_learning_rate,
+        beta_1=recipe.inner_beta_1,
+        beta_2=recipe.inner_beta_2,
+        epsilon=recipe.inner_epsilon,
+    )
+
+
+def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
+    """The recipe's model, compiled, with initial weights drawn from its seed."""
+    network = networks.omniglot_convnet(recipe.ways, image_shape, seed=recipe.seed)
+    model = ReptileModel(
+        network,
+        inner_optimizer(recipe),
+        inner_state=recipe.inner_state,
+        task_order=recipe.task_order,
+        inner_weight_decay_rate=recipe.inner_weight_decay_rate,
+        transductive=recipe.transductive,
+    )
+    schedule = linear_meta_step(
+        recipe.meta_step_size, recipe.meta_step_size_final, recipe.meta_iterations
+    )
+    model.compile(optimizer=keras.optimizers.SGD(schedule))
+    return model

@@ -1,0 +1,109 @@
+"""Keras callbacks of a training run: log, checkpoints, divergence and interruption."""
+
+import math
+import signal
+import time
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_reptile.run_directory import RunDirectory, RunError
+
+
+class RunLog(keras.callbacks.Callback):
+    """A row of log.csv and of TensorBoard scalars, and a checkpoint, at every epoch's end.
+
+    Args:
+        directory: The `RunDirectory`.
+        rows: List of dicts, the rows of an earlier part of the run.
+    """
+
+    def __init__(self, directory: RunDirectory, rows: list[dict[str, Any]]):
+        super().__init__()
+        self.directory, self.rows = directory, rows
+        self.seconds = float(rows[-1]["seconds"]) if rows else 0.0
+        self.writer = tf.summary.create_file_writer(str(directory.tensorboard))
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.started, self.first = time.perf_counter(), self._iteration()
+        self.training_seconds = None
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self.training_seconds = time.perf_counter() - self.started
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        elapsed = time.perf_counter() - self.started
+        self.seconds += elapsed
+        iteration = self._iteration()
+        row = {
+            "meta_iteration": iteration,
+            "meta_step_size": float(self.model.optimizer.learning_rate),
+            **{name: float(value) for name, value in (logs or {}).items()},
+            "meta_iterations_per_second": (iteration - self.first)
+            / (self.training_seconds or elapsed),
+            "seconds": self.seconds,
+        }
+        self.rows.append(row)
+        self.directory.write_rows(self.rows)
+        self._write_scalars(iteration, row)
+        self.directory.save(self.model, best=self._is_best())
+
+    def _iteration(self) -> int:
+        return int(self.model.optimizer.iterations)
+
+    def _is_best(self) -> bool:
+        accuracies = [float(row.get("val_accuracy") or -1) for row in self.rows]
+        return accuracies[-1] >= 0 and accuracies[-1] > max(accuracies[:-1], default=-1)
+
+    def _write_scalars(self, iteration, row) -> None:
+        with self.writer.as_default(step=iteration):
+            for name, value in row.items():
+                if name != "meta_iteration":
+                    tf.summary.scalar(name, value)
+        self.writer.flush()
+
+
+class StopOnDivergence(keras.callbacks.Callback):
+    """Ends a run whose loss is no longer a number, before anything is written."""
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        for name in ("loss_before", "loss_after"):
+            if name in logs and not math.isfinite(float(logs[name])):
+                raise RunError(
+                    f"Training diverged: {name} is {float(logs[name])} at meta-iteration "
+                    f"{int(self.model.optimizer.iterations)}. Earlier checkpoints are intact. "
+                    "Lower --inner_learning_rate or --meta_step_size."
+                )
+
+
+class Interrupted(Exception):
+    """The run was asked to stop, and has stopped between two meta-iterations."""
+
+
+class StopOnSignal(keras.callbacks.Callback):
+    """Turns Ctrl-C or a termination signal into `Interrupted`, between two meta-iterations."""
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self):
+        super().__init__()
+        self.asked = False
+
+    def __enter__(self):
+        self.before = {s: signal.signal(s, self._ask) for s in self.signals}
+        return self
+
+    def __exit__(self, *error):
+        for s, handler in self.before.items():
+            signal.signal(s, handler)
+
+    def _ask(self, number, frame) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        # Not while validating: an epoch's row and checkpoint are worth the few seconds.
+        if self.asked:
+            raise Interrupted

@@ -1,0 +1,135 @@
+"""Images grouped by class, and class-disjoint parts of them."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class ClassPool:
+    """Images of many classes, grouped by class: what tasks are drawn from.
+
+    Args:
+        images: Array `(images, ...)`, class by class. uint8 stands for [0, 255] and reaches the
+            network as float32 in [0, 1]; other dtypes reach it as they are.
+        counts: Sequence of integers, the number of images of each class, in the same order.
+        names: Sequence, what the classes are called. Defaults to their positions.
+
+    Raises:
+        ValueError: If the counts do not add up to the images, or a class is empty.
+
+    Example:
+
+    >>> pool = ClassPool.from_arrays(np.zeros((6, 28, 28, 1), np.uint8), ["b", "a"] * 3)
+    >>> pool
+    ClassPool(classes=2, images=6, image_shape=(28, 28, 1), dtype=uint8)
+    >>> pool.names
+    ('a', 'b')
+    """
+
+    def __init__(self, images: np.ndarray, counts: Sequence[int], names: Sequence | None = None):
+        self.images = np.asarray(images)
+        self.counts = np.asarray(counts, np.int64)
+        self.names = tuple(range(len(self.counts)) if names is None else names)
+        if self.counts.sum() != len(self.images) or len(self.names) != len(self.counts):
+            raise ValueError(
+                "`counts` must add up to the number of images, one count and one name a class. "
+                f"Received: {len(self.images)} images, {len(self.counts)} counts that add up to "
+                f"{self.counts.sum()}, {len(self.names)} names."
+            )
+        if len(self.counts) and self.counts.min() < 1:
+            raise ValueError("Every class needs an image. Received a count of 0 in `counts`.")
+        self.offsets = np.concatenate([[0], np.cumsum(self.counts)[:-1]]).astype(np.int64)
+
+    @classmethod
+    def from_arrays(cls, images: Any, labels: Any) -> "ClassPool":
+        """Groups anyone's images by anyone's labels.
+
+        Args:
+            images: Array `(images, ...)`, of any shape and dtype.
+            labels: Array `(images,)` of integers or strings. Classes are sorted by label; within
+                a class the order of the images is kept.
+
+        Raises:
+            ValueError: If there are not as many labels as images, or none at all.
+        """
+        images, labels = np.asarray(images), np.asarray(labels)
+        if labels.ndim != 1 or len(labels) != len(images) or not len(labels):
+            raise ValueError(
+                "`labels` must be one label for each image. Received: images of shape "
+                f"{images.shape} and labels of shape {labels.shape}."
+            )
+        names, counts = np.unique(labels, return_counts=True)
+        return cls(images[np.argsort(labels, kind="stable")], counts, names.tolist())
+
+    def __len__(self) -> int:
+        """The number of classes."""
+        return len(self.counts)
+
+    def __repr__(self) -> str:
+        return (
+            f"ClassPool(classes={len(self)}, images={len(self.images)}, "
+            f"image_shape={self.image_shape}, dtype={self.images.dtype})"
+        )
+
+    @property
+    def image_shape(self) -> tuple:
+        return self.images.shape[1:]
+
+    def class_images(self, position: int) -> np.ndarray:
+        """The images of the class at a position, `(count, ...)`."""
+        return self.images[self.offsets[position] :][: self.counts[position]]
+
+    def subset(self, positions: Sequence[int]) -> "ClassPool":
+        """The classes at these positions, in this order."""
+        parts = [self.class_images(p) for p in positions]
+        images = np.concatenate(parts) if parts else self.images[:0]
+        return ClassPool(images, self.counts[list(positions)], [self.names[p] for p in positions])
+
+    def split(self, *sizes: int) -> list["ClassPool"]:
+        """Consecutive parts of so many classes each, with no class in two of them.
+
+        Raises:
+            ValueError: If there are fewer classes than the sizes add up to.
+        """
+        if sum(sizes) > len(self) or min(sizes) < 0:
+            raise ValueError(
+                f"The parts must fit into the pool. Received: sizes={sizes}, "
+                f"with {len(self)} classes."
+            )
+        edges = np.cumsum([0, *sizes])
+        return [self.subset(range(a, b)) for a, b in itertools.pairwise(edges)]
+
+    def shuffled(self, seed: int) -> "ClassPool":
+        """The same classes in an order drawn from the seed."""
+        return self.subset(np.random.RandomState(seed).permutation(len(self)).tolist())
+
+    def with_rotations(self) -> "ClassPool":
+        """Four classes of each: the images turned by 0, 90, 180 and 270 degrees.
+
+        Raises:
+            ValueError: If the images are not square `(side, side, channels)`.
+        """
+        shape = self.image_shape
+        if len(shape) != 3 or shape[0] != shape[1]:
+            raise ValueError(
+                "Rotations need square images `(side, side, channels)`. "
+                f"Received images of shape {shape}."
+            )
+        turned = [np.rot90(self.images, quarter, axes=(1, 2)) for quarter in range(4)]
+        names = [(name, 90 * quarter) for quarter in range(4) for name in self.names]
+        return ClassPool(np.concatenate(turned), np.tile(self.counts, 4), names)
+
+
+class Pools(NamedTuple):
+    """Three pools with no class in common.
+
+    train: Classes to meta-train on.
+    validation: Classes to choose by while training; may have none.
+    test: Classes for the final figure only.
+    """
+
+    train: ClassPool
+    validation: ClassPool
+    test: ClassPool

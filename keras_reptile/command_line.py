@@ -1,0 +1,44 @@
+"""How the programs in `bin/` start and fail: one clear line, never a traceback."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import app, flags
+
+from keras_reptile.run_directory import RunError
+from keras_reptile.threads import one_task_per_core
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Parses the flags, sets the threads and calls `main`; errors of use end in one line.
+
+    Exit status: 0 done, 1 the work could not be done, 2 the command line is wrong, 130 stopped by
+    the user.
+    """
+
+    def guarded(argv: Sequence[str]) -> None:
+        if len(argv) > 1:
+            fail(f"there are no arguments without dashes. Received: {' '.join(argv[1:])}", 2)
+        one_task_per_core()
+        try:
+            main()
+        except (RunError, ValueError) as error:
+            fail(" ".join(str(error).split()), 1)
+        except KeyboardInterrupt:
+            fail("stopped.", 130)
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def fail(message: str, status: int) -> None:
+    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def _parse(argv):
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        fail(f"{' '.join(str(error).split())} See --help.", 2)

@@ -1,0 +1,175 @@
+"""Handwritten-like characters drawn from a seed: an embedded stand-in for Omniglot."""
+
+import numpy as np
+
+from keras_reptile.class_pool import ClassPool, Pools
+
+_OVERSAMPLING = 3
+_KNOTS = 4
+_LOOP = 2  # After the polyline and the Bezier curve in `_curve_bases`.
+# Signs of the turns before the three steps of a stroke: straight, an arc, a zigzag, a hook.
+_TURNS = np.array([[0, 0, 0], [0, 1, 1], [0, 1, -1], [0, 0, 1]])
+
+
+def draw_glyphs(
+    classes: int = 700, writers: int = 20, image_size: int = 28, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws `classes` invented characters, each written once by `writers` people.
+
+    A character is two to four strokes (lines, arcs, zigzags, loops) whose knots come from the
+    seed. Every writer has a slant, a size and a pen of their own, and each drawing adds its own
+    tremor of the knots. A class depends on `seed` and its index alone, and a drawing on those and
+    its writer's index, so asking for more classes or writers never changes the ones before.
+
+    Args:
+        classes: Integer. The number of characters. Defaults to `700`.
+        writers: Integer. The number of drawings of each character. Defaults to `20`.
+        image_size: Integer. The side of the square images, at least 8. Defaults to `28`.
+        seed: Integer. Between 0 and 2**32 - 1, chooses the characters and the hands. Defaults
+            to `0`.
+
+    Returns:
+        A tuple `(images, labels)`: `images` is a `uint8` array of shape `(classes * writers,
+        image_size, image_size, 1)` in `[0, 255]`, where paper is 255 and ink is 0, and `labels`
+        an `int32` array of shape `(classes * writers,)` in `[0, classes)`. The drawings of a
+        class are contiguous, in the order of the writers.
+
+    Raises:
+        ValueError: If `classes` or `writers` is below 1, `image_size` below 8, or `seed` out of
+            range.
+
+    Example:
+
+    >>> images, labels = draw_glyphs(classes=3, writers=2)
+    >>> images.shape, images.dtype
+    ((6, 28, 28, 1), dtype('uint8'))
+    >>> labels.tolist()
+    [0, 0, 1, 1, 2, 2]
+    """
+    _check_at_least("classes", classes, 1)
+    _check_at_least("writers", writers, 1)
+    _check_at_least("image_size", image_size, 8)
+    bases = _curve_bases(samples=3 * image_size)
+    styles = _stream(seed, 0).randn(writers, 5)
+    images = np.empty((classes, writers, image_size, image_size, 1), "uint8")
+    for index in range(classes):
+        kinds, knots = _invent_character(_stream(seed, 1, index))
+        ink, pens = _write(bases[kinds], knots, styles, _stream(seed, 2, index))
+        images[index, ..., 0] = _develop(ink, pens, image_size)
+    labels = np.repeat(np.arange(classes, dtype="int32"), writers)
+    return images.reshape(-1, image_size, image_size, 1), labels
+
+
+def _check_at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value}.")
+
+
+def _stream(*key: int) -> np.random.RandomState:
+    # `RandomState` and not `default_rng`: NumPy promises that its stream never changes.
+    return np.random.RandomState(key)
+
+
+def _curve_bases(samples: int) -> np.ndarray:
+    """Returns the weights `(3, samples, 4)` that turn four knots into each kind of curve."""
+    t = np.linspace(0, 1, samples)
+    polyline = [np.maximum(0, 1 - abs(t * (_KNOTS - 1) - knot)) for knot in range(_KNOTS)]
+    bezier = [(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3]
+    loop = [0.25 + 0.5 * np.cos((4 * t - knot) * np.pi / 2) for knot in range(_KNOTS)]
+    return np.stack([polyline, bezier, loop]).transpose(0, 2, 1)
+
+
+def _invent_character(stream: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the kinds `(strokes,)` and the knots `(strokes, 4, 2)` of a new character."""
+    kinds = stream.choice(3, stream.randint(2, 5), p=[0.45, 0.4, 0.15])
+    strokes = []
+    for kind in kinds:
+        stroke = _invent_stroke(stream, kind)
+        if strokes and stream.rand() < 0.6:
+            stroke += strokes[-1][stream.randint(_KNOTS)] - stroke[0]
+        strokes.append(stroke)
+    knots = np.array(strokes)
+    low, high = knots.min(axis=(0, 1)), knots.max(axis=(0, 1))
+    # Widening the narrow axis, within reason, spreads the strokes over the paper.
+    span = np.maximum(high - low, 0.5 * (high - low).max())
+    return kinds, (2 * knots - low - high) / span * stream.uniform(0.7, 1, 2)
+
+
+def _invent_stroke(stream: np.random.RandomState, kind: int) -> np.ndarray:
+    """Returns the knots `(4, 2)` of a walk that turns in one of a few ways."""
+    angle = np.pi / 2 if kind == _LOOP else stream.uniform(-2.2, 2.2)
+    signs = _TURNS[1 if kind == _LOOP else stream.randint(len(_TURNS))]
+    # Pens favour the horizontal, the vertical and the diagonals.
+    heading = stream.randint(8) * np.pi / 4 + 0.15 * stream.randn()
+    headings = heading + angle * np.cumsum(signs)
+    steps = stream.uniform(0.5, 1.0) * np.stack([np.cos(headings), np.sin(headings)], axis=-1)
+    walk = np.cumsum(np.concatenate([np.zeros((1, 2)), steps]), axis=0)
+    return walk - walk.mean(axis=0) + stream.uniform(-1, 1, 2)
+
+
+def _write(
+    bases: np.ndarray, knots: np.ndarray, styles: np.ndarray, stream: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns every writer's ink `(writers, points, 2)` and pen radius `(writers, 1)`."""
+    # One draw, a row per writer: the first rows are the same however many follow.
+    noise = stream.randn(len(styles), 7 + knots.size)
+    slant, angle, width, height, pen = (styles + 0.7 * noise[:, :5]).T[..., np.newaxis]
+    tremor = noise[:, 7:].reshape(-1, *knots.shape)
+    ink = np.einsum("spk,wskc->cwsp", bases, knots + 0.05 * tremor)
+    x, y = ink.reshape(2, len(styles), -1)
+    x, y = np.exp(0.12 * width) * (x + 0.18 * slant * y), np.exp(0.12 * height) * y
+    cos, sin = np.cos(0.1 * angle), np.sin(0.1 * angle)
+    ink = 0.68 * np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
+    ink += 0.06 * noise[:, np.newaxis, 5:7]
+    # A drawing that would leave the paper is shrunk, since clipping would ink the border.
+    ink /= np.maximum(1, abs(ink).max(axis=(1, 2), keepdims=True) / 0.88)
+    return ink, np.minimum(0.1, 0.038 * np.exp(0.17 * pen))
+
+
+def _develop(ink: np.ndarray, pens: np.ndarray, image_size: int) -> np.ndarray:
+    """Returns the `uint8` images `(writers, size, size)` of a round pen that follows the ink."""
+    side = _OVERSAMPLING * image_size
+    ticks = np.linspace(-1, 1, 2 * -(-image_size // 14) + 1, dtype="float32")
+    disc = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 1, 1, 2)
+    disc = disc[np.linalg.norm(disc, axis=-1).ravel() < 1.2]
+    dots = ink.astype("float32") + pens[..., np.newaxis].astype("float32") * disc
+    x, y = np.moveaxis(((dots + 1) * (side / 2)).astype("int32"), -1, 0)
+    canvas = np.zeros((len(ink), side, side), dtype=bool)
+    canvas[np.arange(len(ink))[:, np.newaxis], y, x] = True
+    blocks = canvas.reshape(-1, image_size, _OVERSAMPLING, image_size, _OVERSAMPLING)
+    return np.rint(255 * (1 - blocks.mean(axis=(2, 4)))).astype("uint8")
+
+
+def load(
+    classes: int = 700,
+    validation_classes: int = 50,
+    test_classes: int = 150,
+    writers: int = 20,
+    image_size: int = 28,
+    seed: int = 0,
+) -> Pools:
+    """Drawn characters as three pools of classes, to meta-train on without any download.
+
+    Args:
+        classes: Integer, classes in all. Defaults to `700`.
+        validation_classes: Integer, how many of them validate. Defaults to `50`.
+        test_classes: Integer, how many of them test. Defaults to `150`.
+        writers: Integer, images of each class. Defaults to `20`.
+        image_size: Integer, height and width. Defaults to `28`.
+        seed: Integer, decides the characters. Defaults to `0`.
+
+    Returns:
+        `Pools` of uint8 images `(image_size, image_size, 1)`, paper 255, ink 0.
+
+    Raises:
+        ValueError: If an argument is out of range, or no class is left to train on.
+    """
+    training = classes - validation_classes - test_classes
+    if training < 1 or validation_classes < 0 or test_classes < 0:
+        raise ValueError(
+            "`validation_classes` and `test_classes` must leave classes to train on. Received: "
+            f"classes={classes}, validation_classes={validation_classes}, "
+            f"test_classes={test_classes}."
+        )
+    pool = ClassPool.from_arrays(*draw_glyphs(classes, writers, image_size, seed))
+    return Pools(*pool.split(training, validation_classes, test_classes))

@@ -1,0 +1,129 @@
+"""Omniglot (Lake et al., 2015) through TensorFlow Datasets, in the authors' split or the usual."""
+
+import random
+
+import numpy as np
+
+from keras_reptile.class_pool import ClassPool, Pools
+
+CLASSES = 1623
+TRAIN_CLASSES = 1200
+
+
+def load(
+    data_dir: str | None = None,
+    split: str = "authors",
+    validation_classes: int = 50,
+    image_size: int = 28,
+    rotations: bool = True,
+) -> Pools:
+    """1,623 handwritten characters of 50 alphabets, 20 images of each.
+
+    Images are reduced to `image_size` by nearest neighbour; paper is 255, ink 0. Training classes
+    turned by 90, 180 and 270 degrees are further training classes.
+
+    Args:
+        data_dir: String, TFDS's data directory, which holds `omniglot/`. Defaults to `None`:
+            `TFDS_DATA_DIR`, or TFDS's own default; data that is not there is downloaded.
+        split: String. `"authors"`: all classes sorted by alphabet and character and shuffled with
+            seed 0; the first 1,200 train, the other 423 test. `"background"`: the data set's 30
+            background alphabets (964 classes) train, its 20 evaluation alphabets (659) test.
+            Defaults to `"authors"`.
+        validation_classes: Integer, training classes kept out for validation, the last of them in
+            the authors' order. The authors have none. Defaults to `50`.
+        image_size: Integer, height and width. Defaults to `28`.
+        rotations: Boolean, whether training classes are rotated. Defaults to `True`.
+
+    Returns:
+        `Pools` of uint8 images `(image_size, image_size, 1)`.
+
+    Raises:
+        ValueError: If an argument is out of range, or the data is missing or unreadable.
+
+    Reference: [Lake et al., 2015](https://doi.org/10.1126/science.aab3050).
+    """
+    if split not in ("authors", "background"):
+        raise ValueError(f"`split` must be 'authors' or 'background'. Received: split={split!r}.")
+    if not 0 <= validation_classes < 900:
+        raise ValueError(
+            "`validation_classes` must leave classes to train on, and be in 0 to 899. "
+            f"Received: validation_classes={validation_classes}."
+        )
+    if image_size < 1:
+        raise ValueError(f"`image_size` must be at least 1. Received: image_size={image_size}.")
+    training, test = _training_and_test(data_dir, split, image_size)
+    train, validation = training.split(len(training) - validation_classes, validation_classes)
+    return Pools(train.with_rotations() if rotations else train, validation, test)
+
+
+def _training_and_test(data_dir, split, image_size) -> list[ClassPool]:
+    if split == "authors":
+        pool = _pool(data_dir, "train+test", image_size)
+        return pool.subset(authors_order(len(pool))).split(TRAIN_CLASSES, CLASSES - TRAIN_CLASSES)
+    background = _pool(data_dir, "train", image_size).shuffled(seed=0)
+    return [background, _pool(data_dir, "test", image_size)]
+
+
+def authors_order(classes: int = CLASSES) -> list[int]:
+    """The authors' order of the sorted classes: Python's own shuffle from seed 0.
+
+    Example:
+
+    >>> authors_order()[:5]
+    [820, 1436, 946, 1161, 886]
+    """
+    order = list(range(classes))
+    random.Random(0).shuffle(order)
+    return order
+
+
+def _pool(data_dir, split, image_size) -> ClassPool:
+    images, alphabets, characters = _read(data_dir, split, image_size)
+    # Alphabet numbers follow the sorted names, so this is the order of (alphabet, character).
+    return ClassPool.from_arrays(images, alphabets * 1000 + characters)
+
+
+def _read(data_dir, split, image_size) -> list[np.ndarray]:
+    # Imported here: a program on other data need not wait for it.
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    rows = nearest_rows(105, image_size)
+
+    def reduce(example):
+        image = tf.io.decode_png(example["image"], channels=1)
+        image = tf.gather(tf.gather(image, rows, axis=0), rows, axis=1)
+        return image, example["alphabet"], example["alphabet_char_id"]
+
+    try:
+        dataset = tfds.load(
+            "omniglot",
+            split=split,
+            data_dir=data_dir,
+            decoders={"image": tfds.decode.SkipDecoding()},
+            read_config=tfds.ReadConfig(interleave_cycle_length=1),
+        )
+        batches = list(dataset.map(reduce, num_parallel_calls=4).batch(1000).as_numpy_iterator())
+    except Exception as error:
+        raise ValueError(_unreadable(data_dir, error)) from error
+    return [np.concatenate(column) for column in zip(*batches, strict=True)]
+
+
+def _unreadable(data_dir, error) -> str:
+    first_line = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    return (
+        f"Omniglot could not be read from data_dir={data_dir!r} nor downloaded. Point `data_dir` "
+        "or TFDS_DATA_DIR to a directory in which TFDS has prepared `omniglot`, or run once with "
+        f"a network. The cause: {type(error).__name__}: {first_line}"
+    )
+
+
+def nearest_rows(size: int, reduced: int) -> np.ndarray:
+    """The rows that nearest-neighbour reduction keeps: floor((i + 1/2) * size / reduced).
+
+    Example:
+
+    >>> nearest_rows(105, 28)[:4].tolist()
+    [1, 5, 9, 13]
+    """
+    return np.floor((np.arange(reduced) + 0.5) * size / reduced).astype(np.int64)

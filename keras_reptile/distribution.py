@@ -1,0 +1,29 @@
+"""What `tf.distribute` needs of a meta-step."""
+
+import tensorflow as tf
+
+
+def replicas() -> int:
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def replica_index() -> tf.Tensor | int:
+    """This replica's number, from 0."""
+    context = tf.distribute.get_replica_context()
+    return context.replica_id_in_sync_group if replicas() > 1 else 0
+
+
+def share_of_mean(tensors: list) -> list:
+    """Scales a replica's mean so that the sum over replicas is the mean over replicas.
+
+    Keras 3 sums over replicas what they pass to `optimizer.apply`.
+    """
+    return [t / replicas() for t in tensors]
+
+
+def mean_over_replicas(tensors: list) -> list:
+    """The mean of each tensor over the replicas, the same on all of them."""
+    if replicas() == 1:
+        return tensors
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, share_of_mean(tensors))

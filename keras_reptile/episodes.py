@@ -1,0 +1,267 @@
+"""Episodes: few-shot tasks with their minibatches, as a `tf.data.Dataset`.
+
+Task number i of a seed is the same task however many are drawn together, wherever drawing starts
+and however many threads draw: all of its random numbers come from the pair (seed, i).
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_reptile.class_pool import ClassPool
+from keras_reptile.networks import check_positive
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSpec:
+    """What one task looks like.
+
+    Args:
+        ways: Integer, classes in a task.
+        shots: Integer, support images of each class: those that the inner loop learns from.
+        queries: Integer, further images of each class, on which the adapted weights are judged.
+        inner_batch_size: Integer, images in a minibatch of the inner loop.
+        inner_steps: Integer, minibatches, and so optimizer steps, in the inner loop.
+        minibatches: String, `"cycling"` (pass after pass over the support set, each in a new
+            order, minibatches running on across the passes) or `"replacement"` (each minibatch
+            drawn anew from the whole support set, no image twice in it).
+
+    Raises:
+        ValueError: If a number is out of range, `minibatches` is unknown, or a minibatch drawn
+            with replacement would be larger than the support set.
+    """
+
+    ways: int
+    shots: int
+    queries: int = 1
+    inner_batch_size: int = 10
+    inner_steps: int = 5
+    minibatches: str = "cycling"
+
+    def __post_init__(self):
+        for name in ("ways", "shots", "inner_batch_size", "inner_steps"):
+            check_positive(name, getattr(self, name))
+        if self.queries < 0:
+            raise ValueError(f"`queries` must not be negative. Received: queries={self.queries}.")
+        if self.minibatches not in ("cycling", "replacement"):
+            raise ValueError(
+                "`minibatches` must be 'cycling' or 'replacement'. "
+                f"Received: minibatches={self.minibatches!r}."
+            )
+        if self.minibatches == "replacement" and self.inner_batch_size > self.support_size:
+            raise ValueError(
+                "A minibatch with replacement must not exceed the support set of ways * shots "
+                f"images. Received: inner_batch_size={self.inner_batch_size}, ways={self.ways}, "
+                f"shots={self.shots}. Lower `inner_batch_size` or use minibatches='cycling'."
+            )
+
+    @property
+    def support_size(self) -> int:
+        return self.ways * self.shots
+
+    @property
+    def passes(self) -> int:
+        """Random orders of the whole support set that a task's minibatches take."""
+        if self.minibatches == "replacement":
+            return self.inner_steps
+        return -(-self.inner_steps * self.inner_batch_size // self.support_size)
+
+    def check_against(self, pool: ClassPool) -> None:
+        """Raises `ValueError` if a pool cannot give such tasks."""
+        if self.ways > len(pool):
+            raise ValueError(
+                "`ways` must not exceed the number of classes in the pool. Received: "
+                f"ways={self.ways}, with {len(pool)} classes. Lower `ways` or use a larger pool."
+            )
+        if self.shots + self.queries > pool.counts.min():
+            raise ValueError(
+                "`shots + queries` must not exceed the images of a class. Received: "
+                f"shots={self.shots}, queries={self.queries}, with {pool.counts.min()} images in "
+                "the smallest class. Lower `shots` or `queries`."
+            )
+
+
+def episode_dataset(
+    pool: ClassPool,
+    ways: int,
+    shots: int,
+    *,
+    queries: int = 1,
+    inner_batch_size: int = 10,
+    inner_steps: int = 5,
+    minibatches: str = "cycling",
+    meta_batch_size: int = 1,
+    seed: int = 0,
+    start: int = 0,
+    tasks: int | None = None,
+) -> tf.data.Dataset:
+    """Meta-batches of few-shot tasks, endless or a fixed number, the same for the same seed.
+
+    Every task has `ways` distinct classes, numbered 0 to ways - 1 in random order, and
+    `shots + queries` distinct images of each; no query image is a support image.
+
+    Args:
+        pool: A `ClassPool`.
+        ways, shots, queries, inner_batch_size, inner_steps, minibatches: See `TaskSpec`.
+        meta_batch_size: Integer, tasks in one element. Defaults to `1`.
+        seed: Integer, decides every draw. Defaults to `0`.
+        start: Integer, the meta-iteration to begin at: the stream is what a stream from 0 gives
+            after so many elements. Defaults to `0`.
+        tasks: Integer, tasks in all, the last element smaller if they do not divide; `None` for
+            an endless stream. Defaults to `None`.
+
+    Returns:
+        A `tf.data.Dataset` of dicts:
+
+        * `"support"`: tuple of images `(meta_batch_size, ways * shots, ...)`, float32 in [0, 1]
+          where the pool is uint8, and labels `(meta_batch_size, ways * shots)`, int32;
+        * `"order"`: int32 `(meta_batch_size, inner_steps, inner_batch_size)`, the positions in
+          the support set that each minibatch takes;
+        * `"query"`: like `"support"`, with `ways * queries`.
+
+    Raises:
+        ValueError: If the pool is too small for the tasks, or an argument is out of range.
+
+    Example:
+
+    >>> pool = ClassPool.from_arrays(np.zeros((60, 28, 28, 1), np.uint8), np.arange(60) % 6)
+    >>> episode = next(iter(episode_dataset(pool, ways=5, shots=2, meta_batch_size=3)))
+    >>> tuple(episode["support"][0].shape), tuple(episode["order"].shape)
+    ((3, 10, 28, 28, 1), (3, 5, 10))
+    """
+    spec = TaskSpec(ways, shots, queries, inner_batch_size, inner_steps, minibatches)
+    spec.check_against(pool)
+    check_positive("meta_batch_size", meta_batch_size)
+    if start < 0 or (tasks is not None and tasks < 1):
+        raise ValueError(
+            "`start` must not be negative, and `tasks` at least 1 or None. "
+            f"Received: start={start}, tasks={tasks}."
+        )
+    meta_batches = _MetaBatches(pool, spec, seed)
+    if tasks is None:
+        firsts = tf.data.Dataset.counter(start * meta_batch_size, meta_batch_size)
+        return _mapped(firsts, meta_batches, meta_batch_size)
+    return _finite(meta_batches, meta_batch_size, start * meta_batch_size, tasks)
+
+
+def _finite(meta_batches, meta_batch_size, first, tasks):
+    whole = tasks - tasks % meta_batch_size
+    parts = []
+    if whole:
+        firsts = tf.data.Dataset.range(first, first + whole, meta_batch_size)
+        parts.append(_mapped(firsts, meta_batches, meta_batch_size))
+    if whole < tasks:
+        last = tf.data.Dataset.from_tensors(tf.constant(first + whole, tf.int64))
+        parts.append(_mapped(last, meta_batches, tasks - whole))
+    return parts[0] if len(parts) == 1 else parts[0].concatenate(parts[1])
+
+
+def _mapped(firsts, meta_batches, size):
+    draw = lambda first: meta_batches.draw(first, size)  # noqa: E731
+    # Draws are stateless, so order and parallelism change nothing but speed.
+    return firsts.map(draw, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+
+class _MetaBatches:
+    """Draws meta-batches: indices first, in `draw_tasks`, then the images that they point to."""
+
+    def __init__(self, pool: ClassPool, spec: TaskSpec, seed: int):
+        self.spec, self.seed = spec, seed
+        # Eager tensors: captured by the pipeline by reference, where arrays would be copied into
+        # its graph.
+        self.images = tf.convert_to_tensor(pool.images)
+        self.offsets = tf.convert_to_tensor(pool.offsets)
+        self.counts = tf.convert_to_tensor(pool.counts)
+
+    def draw(self, first: tf.Tensor, size: int) -> dict[str, Any]:
+        spec = self.spec
+        images, order = draw_tasks(spec, self.counts, self.offsets, self.seed, first, size)
+        support, query = images[..., : spec.shots], images[..., spec.shots :]
+        return {
+            "support": self._examples(support, size),
+            "order": order,
+            "query": self._examples(query, size),
+        }
+
+    def _examples(self, indices, size):
+        each = indices.shape[-1]
+        x = tf.gather(self.images, tf.reshape(indices, (size, self.spec.ways * each)))
+        if x.dtype == tf.uint8:
+            x = tf.cast(x, tf.float32) / 255.0
+        labels = np.repeat(np.arange(self.spec.ways, dtype=np.int32), each)
+        return x, tf.tile(labels[None], (size, 1))
+
+
+def draw_tasks(spec: TaskSpec, counts, offsets, seed: int, first, size: int) -> tuple:
+    """The random part of `size` tasks, from task number `first` on.
+
+    Returns:
+        Tuple of the images' positions in the pool, int64 `(size, ways, shots + queries)`, and the
+        minibatches' positions in the support set, int32 `(size, inner_steps, inner_batch_size)`.
+    """
+    ways, each, n = spec.ways, spec.shots + spec.queries, spec.support_size
+    passes = spec.passes
+    needs = (2 * ways, 2 * ways * each, passes * n)
+    for_classes, for_images, for_order = tf.split(
+        _bits(seed, first, size, sum(needs)), needs, axis=1
+    )
+    total = tf.shape(counts, out_type=tf.int64)[0]
+    classes = distinct(tf.reshape(for_classes, (size, 2, ways)), total[None])
+    bits = tf.reshape(for_images, (size, ways, 2, each))
+    images = distinct(bits, tf.gather(counts, classes)) + tf.gather(offsets, classes)[..., None]
+    order = minibatch_order(tf.reshape(for_order, (size, passes, n)), spec)
+    return images, order
+
+
+def minibatch_order(bits: tf.Tensor, spec: TaskSpec) -> tf.Tensor:
+    """The support images of each minibatch, from one random order of the support set a pass.
+
+    Args:
+        bits: Random integers `(..., passes, ways * shots)`, with `spec.passes` passes.
+        spec: The `TaskSpec`.
+
+    Returns:
+        int32 `(..., inner_steps, inner_batch_size)`.
+    """
+    order = tf.argsort(bits)
+    if spec.minibatches == "replacement":
+        return order[..., : spec.inner_batch_size]
+    outer = order.shape[:-2]
+    stream = tf.reshape(order, (*outer, spec.passes * spec.support_size))
+    stream = stream[..., : spec.inner_steps * spec.inner_batch_size]
+    return tf.reshape(stream, (*outer, spec.inner_steps, spec.inner_batch_size))
+
+
+def _bits(seed, first, size, number):
+    """Random integers `(size, number)` in [0, 2^62): each row from its task's number alone."""
+    seeds = [tf.stack([tf.cast(seed, tf.int64), first + i]) for i in range(size)]
+    rows = [tf.random.stateless_uniform((number,), s, 0, 2**62, tf.int64, "philox") for s in seeds]
+    return tf.stack(rows)
+
+
+def distinct(bits: tf.Tensor, population: tf.Tensor) -> tf.Tensor:
+    """k distinct numbers below `population`, in random order (Floyd's algorithm).
+
+    Its work depends on k only, so that drawing from a million images costs what drawing from a
+    thousand does.
+
+    Args:
+        bits: Random integers int64 `(..., 2, k)`.
+        population: Integers int64 `(...)` or broadcast to it, at least k.
+
+    Returns:
+        int64 `(..., k)`.
+    """
+    k = bits.shape[-1]
+    chosen = []
+    for i in range(k):
+        top = population - k + i
+        pick = bits[..., 0, i] % (top + 1)
+        taken = [tf.equal(pick, c) for c in chosen]
+        chosen.append(tf.where(tf.reduce_any(taken, axis=0), top, pick) if taken else pick)
+    # Floyd's subset is uniform but its order is not.
+    return tf.gather(
+        tf.stack(chosen, -1), tf.argsort(bits[..., 1, :]), batch_dims=len(bits.shape) - 2
+    )

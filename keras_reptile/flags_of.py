@@ -1,0 +1,33 @@
+"""absl flags for the fields of a dataclass."""
+
+import dataclasses
+from typing import Any
+
+from absl import flags
+
+
+def define_fields(cls: type, only: tuple = (), without: tuple = ()) -> None:
+    """Defines a flag for each field, by its name, with its help; none has a default of its own."""
+    for field in _chosen(cls, only, without):
+        text = field.metadata["help"]
+        if field.metadata["choices"]:
+            flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
+        else:
+            define = {
+                bool: flags.DEFINE_bool,
+                int: flags.DEFINE_integer,
+                float: flags.DEFINE_float,
+                str: flags.DEFINE_string,
+            }[field.type]
+            define(field.name, None, text)
+
+
+def given_fields(cls: type, only: tuple = (), without: tuple = ()) -> dict[str, Any]:
+    """The values of the flags that the command line gave."""
+    values = {field.name: flags.FLAGS[field.name].value for field in _chosen(cls, only, without)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _chosen(cls, only, without):
+    fields = [f for f in dataclasses.fields(cls) if f.name not in without]
+    return [f for f in fields if not only or f.name in only]

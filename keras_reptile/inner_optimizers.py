@@ -1,0 +1,164 @@
+"""The inner optimizers, SGD and Adam, as pure update rules on tensors.
+
+Keras's own optimizers write to variables, and their `stateless_apply` is not available on the
+TensorFlow backend; the inner loop needs functions. Each rule here computes what the Keras
+optimizer of the same name computes, and is built from one.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+LearningRate = float | Callable[[Any], Any]
+
+
+class InnerState(NamedTuple):
+    """What an inner optimizer remembers: `step`, a count of updates, and `slots`.
+
+    `slots` holds one tuple per kind of moment, each with one tensor per weight.
+    """
+
+    step: tf.Tensor
+    slots: tuple
+
+
+def zeros_like(weights: Sequence) -> tuple:
+    return tuple(tf.zeros(w.shape, w.dtype) for w in weights)
+
+
+def at_step(learning_rate: LearningRate, step: tf.Tensor, dtype) -> tf.Tensor:
+    """The learning rate of update number `step`, counted from 0, as Keras counts."""
+    value = learning_rate(step) if callable(learning_rate) else learning_rate
+    return tf.cast(value, dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class InnerSGD:
+    """w <- w - a g; with momentum u <- mu u - a g, w <- w + u; Nesterov: w <- w + mu u - a g."""
+
+    learning_rate: LearningRate
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def init(self, weights: Sequence) -> InnerState:
+        slots = (zeros_like(weights),) if self.momentum else ()
+        return InnerState(tf.zeros((), tf.int32), slots)
+
+    def update(self, weights: Sequence, gradients: Sequence, state: InnerState) -> tuple:
+        a = at_step(self.learning_rate, state.step, weights[0].dtype)
+        if not self.momentum:
+            weights = tuple(w - a * g for w, g in zip(weights, gradients, strict=True))
+            return weights, InnerState(state.step + 1, ())
+        mu, (velocity,) = self.momentum, state.slots
+        velocity = tuple(mu * u - a * g for u, g in zip(velocity, gradients, strict=True))
+        moves = velocity
+        if self.nesterov:
+            moves = tuple(mu * u - a * g for u, g in zip(velocity, gradients, strict=True))
+        weights = tuple(w + move for w, move in zip(weights, moves, strict=True))
+        return weights, InnerState(state.step + 1, (velocity,))
+
+
+@dataclasses.dataclass(frozen=True)
+class InnerAdam:
+    """Adam. With beta_1 = 0, the paper's choice, m is g itself and is not stored.
+
+    m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,
+    w <- w - a sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon)
+    """
+
+    learning_rate: LearningRate
+    beta_1: float = 0.0
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+
+    def init(self, weights: Sequence) -> InnerState:
+        kinds = 2 if self.beta_1 else 1
+        return InnerState(tf.zeros((), tf.int32), tuple(zeros_like(weights) for _ in range(kinds)))
+
+    def update(self, weights: Sequence, gradients: Sequence, state: InnerState) -> tuple:
+        rate = self._corrected_rate(state.step, weights[0].dtype)
+        momenta = self._first_moment(gradients, state)
+        v = tuple(
+            self.beta_2 * v + (1 - self.beta_2) * tf.square(g)
+            for v, g in zip(state.slots[-1], gradients, strict=True)
+        )
+        weights = tuple(
+            w - rate * m / (tf.sqrt(v) + self.epsilon)
+            for w, m, v in zip(weights, momenta, v, strict=True)
+        )
+        slots = (momenta, v) if self.beta_1 else (v,)
+        return weights, InnerState(state.step + 1, slots)
+
+    def _corrected_rate(self, step, dtype):
+        t = tf.cast(step + 1, dtype)
+        correction = tf.sqrt(1 - tf.pow(tf.cast(self.beta_2, dtype), t))
+        if self.beta_1:
+            correction /= 1 - tf.pow(tf.cast(self.beta_1, dtype), t)
+        return at_step(self.learning_rate, step, dtype) * correction
+
+    def _first_moment(self, gradients, state):
+        if not self.beta_1:
+            return tuple(gradients)
+        return tuple(
+            self.beta_1 * m + (1 - self.beta_1) * g
+            for m, g in zip(state.slots[0], gradients, strict=True)
+        )
+
+
+RULES = {
+    keras.optimizers.SGD: (InnerSGD, ("momentum", "nesterov")),
+    keras.optimizers.Adam: (InnerAdam, ("beta_1", "beta_2", "epsilon")),
+}
+SUPPORTED = (
+    "SGD(learning_rate, momentum, nesterov) and Adam(learning_rate, beta_1, beta_2, epsilon)"
+)
+
+
+def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerSGD | InnerAdam:
+    """The pure update rule with a Keras optimizer's hyper-parameters.
+
+    Args:
+        optimizer: A `keras.optimizers.SGD` or `keras.optimizers.Adam`. Its learning rate may be a
+            `LearningRateSchedule`, called with the number of inner updates made so far.
+
+    Raises:
+        ValueError: For any other optimizer, and for hyper-parameters that the rules do not have
+            (weight decay, clipping, averaging, AMSGrad, ...).
+    """
+    if type(optimizer) not in RULES:
+        raise ValueError(
+            f"`inner_optimizer` must be one of {SUPPORTED}, or its Keras name or config. "
+            f"Received: {type(optimizer).__name__}."
+        )
+    rule, hyper_parameters = RULES[type(optimizer)]
+    _refuse_the_unsupported(optimizer, hyper_parameters)
+    values = {name: getattr(optimizer, name) for name in hyper_parameters}
+    return rule(_learning_rate(optimizer), **values)
+
+
+def _refuse_the_unsupported(optimizer, hyper_parameters) -> None:
+    # `ema_momentum` is a number even where `use_ema` is off, and then without effect.
+    known = {"name", "learning_rate", "ema_momentum", *hyper_parameters}
+    extra = {
+        name: value
+        for name, value in optimizer.get_config().items()
+        if name not in known and value not in (None, False)
+    }
+    if extra:
+        raise ValueError(
+            f"The inner loop supports {SUPPORTED}. "
+            f"Received a {type(optimizer).__name__} that also has {extra}. Leave these out."
+        )
+
+
+def _learning_rate(optimizer) -> LearningRate:
+    configured = optimizer.get_config()["learning_rate"]
+    if isinstance(configured, dict):
+        return keras.optimizers.schedules.deserialize(configured)
+    # A float passed through a float32 variable comes back as 0.003000000026; the shortest decimal
+    # that denotes the same float32 is the number that was written.
+    return float(str(np.asarray(optimizer.learning_rate)[()]))

@@ -1,0 +1,97 @@
+"""The inner loop's loss and the query metrics, from what `compile` was given."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+CLASSIFICATION = {
+    "sparse_categorical_crossentropy": keras.metrics.SparseCategoricalAccuracy,
+    "categorical_crossentropy": keras.metrics.CategoricalAccuracy,
+    "binary_crossentropy": keras.metrics.BinaryAccuracy,
+}
+
+
+def get_loss(identifier: Any) -> Any:
+    """A Keras loss from its identifier; cross-entropy of integer labels and logits from `None`."""
+    if identifier is None:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return keras.losses.get(identifier)
+
+
+def batch_loss(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    """A minibatch's loss: the sum over its examples if the loss says so, else their mean.
+
+    A `keras.losses.Loss` that is called as such is divided by the number of replicas, which is
+    wrong inside a task; so its per-example values are taken and reduced here.
+
+    Args:
+        loss: A `keras.losses.Loss`, or a function `(y_true, y_pred)` to per-example values.
+        y_true: Targets `(batch, ...)`.
+        y_pred: Outputs `(batch, ...)`.
+
+    Returns:
+        Scalar tensor.
+    """
+    if not isinstance(loss, keras.losses.Loss):
+        return tf.reduce_mean(loss(y_true, y_pred))
+    values = loss.call(y_true, y_pred)
+    return tf.reduce_sum(values) if loss.reduction == "sum" else tf.reduce_mean(values)
+
+
+def mean_of(loss: Any, value: tf.Tensor, examples: Any) -> tf.Tensor:
+    """A `batch_loss` per example, whatever its reduction."""
+    summed = isinstance(loss, keras.losses.Loss) and loss.reduction == "sum"
+    return value / tf.cast(examples, value.dtype) if summed else value
+
+
+def is_sparse(loss: Any) -> bool:
+    """Whether the targets of a loss are integer class labels."""
+    return _loss_name(loss) == "sparse_categorical_crossentropy"
+
+
+def get_metrics(identifiers: Any, loss: Any) -> list:
+    """Keras metrics from their identifiers; "accuracy" fits the loss, and is there by default."""
+    fitting = CLASSIFICATION.get(_loss_name(loss))
+    if identifiers is None:
+        identifiers = ["accuracy"] if fitting else []
+    if not isinstance(identifiers, (list, tuple)):
+        raise ValueError(
+            "`metrics` must be a flat list of metrics or their names. "
+            f"Received: metrics={identifiers!r}."
+        )
+    return [_get_metric(identifier, fitting) for identifier in identifiers]
+
+
+def _get_metric(identifier: Any, fitting: Callable | None) -> keras.metrics.Metric:
+    if identifier in ("accuracy", "acc") and fitting:
+        return fitting(name=identifier)
+    metric = keras.metrics.get(identifier)
+    if isinstance(metric, keras.metrics.Metric):
+        return metric
+    return keras.metrics.MeanMetricWrapper(metric, name=getattr(metric, "__name__", None))
+
+
+def _loss_name(loss: Any) -> str:
+    name = loss.name if isinstance(loss, keras.losses.Loss) else getattr(loss, "__name__", "")
+    return name or ""
+
+
+def task_accuracy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    """Share of a task's queries classified rightly, from integer labels and logits.
+
+    Args:
+        y_true: Integer tensor `(tasks, queries)`.
+        y_pred: Float tensor `(tasks, queries, ways)`.
+
+    Returns:
+        Float tensor `(tasks,)` in [0, 1].
+
+    Example:
+
+    >>> task_accuracy(tf.constant([[0, 1]]), tf.constant([[[2.0, 0.0], [1.0, 0.0]]])).numpy()
+    array([0.5], dtype=float32)
+    """
+    hits = tf.equal(tf.argmax(y_pred, axis=-1, output_type=tf.int32), tf.cast(y_true, tf.int32))
+    return tf.reduce_mean(tf.cast(hits, tf.float32), axis=-1)

@@ -1,0 +1,78 @@
+"""A Keras network as a pure function of its weights: f(W, x).
+
+Batch normalization uses the statistics of the batch at hand, in training and in prediction, as the
+paper does; the moving averages that a call would update are dropped.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_reptile.batch_normalization import batch_statistics, normalizations
+
+
+def train_call(network: keras.Model, weights: Sequence, x: Any, draw: Any) -> tuple:
+    """Outputs and summed penalties of the network in training mode.
+
+    Args:
+        network: A built `keras.Model`.
+        weights: Sequence of tensors, one for each of `network.trainable_variables`.
+        x: Structure of tensors, the inputs `(batch, ...)`.
+        draw: Integer tensor `(n,)` that tells this call from every other: layers that draw random
+            numbers draw others for another `draw`, and the same for the same.
+
+    Returns:
+        Tuple `(outputs, penalty)`; `penalty` is the sum of the regularization losses, or 0.
+    """
+    state = [_folded(v, draw) if _is_seed(v) else v for v in network.non_trainable_variables]
+    with batch_statistics(network):
+        outputs, _, losses = network.stateless_call(
+            list(weights), state, x, training=True, return_losses=True
+        )
+    return outputs, sum(losses) if losses else 0.0
+
+
+def predict_call(network: keras.Model, weights: Sequence, x: Any) -> tf.Tensor:
+    """Outputs of the network in inference mode, except that batch normalization uses `x`'s own
+    statistics."""
+    with batch_statistics(network):
+        outputs, _ = network.stateless_call(
+            list(weights), list(network.non_trainable_variables), x, training=False
+        )
+    return outputs
+
+
+def support_statistics(network: keras.Model, weights: Sequence, x: Any) -> list:
+    """Values for `network.non_trainable_variables` with moving averages set to `x`'s statistics.
+
+    A network that holds them predicts in inference mode, one image at a time if need be, with the
+    statistics of the images that it was adapted to.
+    """
+    held = network.non_trainable_variables
+    momenta = {id(v): layer.momentum for layer in normalizations(network) for v in _moving(layer)}
+    state = [tf.zeros_like(v) if id(v) in momenta else tf.convert_to_tensor(v) for v in held]
+    _, updated = network.stateless_call(list(weights), state, x, training=True)
+    # From zero, one update leaves (1 - momentum) * statistic.
+    return [
+        new / (1 - momenta[id(v)]) if id(v) in momenta else old
+        for v, old, new in zip(held, state, updated, strict=True)
+    ]
+
+
+def _moving(layer):
+    return [layer.moving_mean, layer.moving_variance]
+
+
+def _is_seed(variable) -> bool:
+    return variable.name == "seed_generator_state"
+
+
+def _folded(variable, draw):
+    """A seed made from the layer's own and the call's."""
+    own = tf.cast(tf.convert_to_tensor(variable), tf.int32)
+    seed = tf.zeros((2,), tf.int32)
+    for word in tf.unstack(tf.concat([own, draw], axis=0)):
+        seed = tf.random.experimental.stateless_fold_in(seed, word)
+    return tf.cast(seed, variable.dtype)

@@ -1,0 +1,136 @@
+"""The networks of the paper."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import keras
+
+
+def omniglot_convnet(
+    ways: int,
+    image_shape: Sequence[int] = (28, 28, 1),
+    filters: int = 64,
+    seed: int | None = None,
+) -> keras.Model:
+    """The paper's Omniglot network: four strided convolutions and a linear layer.
+
+    4 x [3x3 convolution, stride 2, same padding -> batch normalization -> ReLU] -> logits.
+
+    Args:
+        ways: Integer, classes in a task, the number of logits.
+        image_shape: Sequence of three integers, `(height, width, channels)`.
+            Defaults to `(28, 28, 1)`.
+        filters: Integer, channels of every convolution. Defaults to `64`.
+        seed: Integer, decides the initial weights. Defaults to `None`, different every time.
+
+    Input shape: `(batch, height, width, channels)`, float in [0, 1].
+    Output shape: `(batch, ways)`, float, logits.
+
+    Example:
+
+    >>> sum(w.size for w in map(keras.ops.convert_to_numpy, omniglot_convnet(5).trainable_weights))
+    113221
+
+    Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), appendix A.
+    """
+    check_positive("ways", ways)
+    kernels = glorot_uniform(seed)
+    layers = [keras.Input(tuple(image_shape))]
+    for _ in range(4):
+        layers += [
+            keras.layers.Conv2D(
+                filters, 3, strides=2, padding="same", kernel_initializer=next(kernels)
+            ),
+            keras.layers.BatchNormalization(epsilon=1e-3),
+            keras.layers.ReLU(),
+        ]
+    layers += [
+        keras.layers.Flatten(),
+        keras.layers.Dense(ways, kernel_initializer=next(kernels)),
+    ]
+    return keras.Sequential(layers, name="omniglot_convnet")
+
+
+def mini_imagenet_convnet(
+    ways: int,
+    image_shape: Sequence[int] = (84, 84, 3),
+    filters: int = 32,
+    seed: int | None = None,
+) -> keras.Model:
+    """The paper's miniImageNet network: four convolutions with max-pooling and a linear layer.
+
+    4 x [3x3 convolution, same padding -> batch normalization -> 2x2 max-pooling -> ReLU] -> logits.
+
+    Args:
+        ways: Integer, classes in a task, the number of logits.
+        image_shape: Sequence of three integers, `(height, width, channels)`.
+            Defaults to `(84, 84, 3)`.
+        filters: Integer, channels of every convolution. Defaults to `32`.
+        seed: Integer, decides the initial weights. Defaults to `None`, different every time.
+
+    Input shape: `(batch, height, width, channels)`, float in [0, 1].
+    Output shape: `(batch, ways)`, float, logits.
+
+    Example:
+
+    >>> network = mini_imagenet_convnet(5)
+    >>> sum(w.size for w in map(keras.ops.convert_to_numpy, network.trainable_weights))
+    34661
+
+    Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), appendix A.
+    """
+    check_positive("ways", ways)
+    kernels = glorot_uniform(seed)
+    layers = [keras.Input(tuple(image_shape))]
+    for _ in range(4):
+        layers += [
+            keras.layers.Conv2D(filters, 3, padding="same", kernel_initializer=next(kernels)),
+            keras.layers.BatchNormalization(epsilon=1e-3),
+            keras.layers.MaxPooling2D(2, padding="same"),
+            keras.layers.ReLU(),
+        ]
+    layers += [
+        keras.layers.Flatten(),
+        keras.layers.Dense(ways, kernel_initializer=next(kernels)),
+    ]
+    return keras.Sequential(layers, name="mini_imagenet_convnet")
+
+
+def sine_mlp(
+    hidden: Sequence[int] = (64, 64), activation: str = "tanh", seed: int | None = None
+) -> keras.Model:
+    """The network of the paper's sine regression, 1-64-64-1.
+
+    Args:
+        hidden: Sequence of integers, units of the hidden layers. Defaults to `(64, 64)`.
+        activation: Keras activation. Defaults to `"tanh"`, that of the authors' published
+            program; the paper's text says ReLU.
+        seed: Integer, decides the initial weights. Defaults to `None`, different every time.
+
+    Input shape: `(batch, 1)`, float.
+    Output shape: `(batch, 1)`, float.
+
+    Example:
+
+    >>> sine_mlp().count_params()
+    4353
+    """
+    kernels = glorot_uniform(seed)
+    layers = [keras.Input((1,))]
+    for units in hidden:
+        layers.append(
+            keras.layers.Dense(units, activation=activation, kernel_initializer=next(kernels))
+        )
+    layers.append(keras.layers.Dense(1, kernel_initializer=next(kernels)))
+    return keras.Sequential(layers, name="sine_mlp")
+
+
+def glorot_uniform(seed: int | None) -> Iterator[keras.initializers.Initializer]:
+    """An initializer for each layer in turn: the same seed for all would tie their weights."""
+    for layer in itertools.count():
+        yield keras.initializers.GlorotUniform(None if seed is None else seed * 1000 + layer)
+
+
+def check_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}.")

@@ -1,0 +1,52 @@
+"""Inductive and transductive prediction with adapted weights."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_reptile.network_function import predict_call
+
+
+def predict(
+    network: keras.Model, weights: Sequence, support_x: Any, query_x: Any, transductive: bool
+) -> tf.Tensor:
+    """Outputs for the queries of one task, in the dtype of the weights.
+
+    Batch statistics make a prediction depend on what else is in the batch; the two ways are the
+    authors' two.
+
+    Args:
+        network: A built `keras.Model`.
+        weights: Sequence of tensors, the adapted weights.
+        support_x: Structure of tensors `(ways * shots, ...)`; not used if `transductive`.
+        query_x: Structure of tensors `(queries, ...)`.
+        transductive: Boolean. See `transductive_outputs` and `inductive_outputs`.
+
+    Returns:
+        Tensor `(queries, outputs)`.
+    """
+    if transductive:
+        outputs = transductive_outputs(network, weights, query_x)
+    else:
+        outputs = inductive_outputs(network, weights, support_x, query_x)
+    return tf.cast(outputs, weights[0].dtype)
+
+
+def transductive_outputs(network: keras.Model, weights: Sequence, query_x: Any) -> tf.Tensor:
+    """All queries in one batch by themselves."""
+    return predict_call(network, weights, query_x)
+
+
+def inductive_outputs(
+    network: keras.Model, weights: Sequence, support_x: Any, query_x: Any
+) -> tf.Tensor:
+    """Each query in a batch with the whole support set, so that none sees another."""
+
+    def output_of(query):
+        joined = tf.nest.map_structure(lambda s, q: tf.concat([s, q[None]], 0), support_x, query)
+        return tf.cast(predict_call(network, weights, joined)[-1], weights[0].dtype)
+
+    signature = tf.TensorSpec(None, weights[0].dtype)
+    return tf.map_fn(output_of, query_x, fn_output_signature=signature)

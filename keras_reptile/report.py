@@ -1,0 +1,58 @@
+"""The figures that `fit` and `evaluate` show, gathered from the tasks' queries."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_reptile import losses
+from keras_reptile.confidence import ConfidenceInterval
+
+
+class Report:
+    """Running means over tasks.
+
+    `loss_before`: loss of the first minibatch at the initialization. `loss_after` and the query
+    metrics: of the queries, at the adapted weights. `confidence_95`: of the tasks' accuracies, in
+    evaluation only. Losses are per example, whatever the loss's reduction.
+
+    Args:
+        loss: The tasks' loss, from `losses.get_loss`.
+        metrics: List of metric identifiers, or `None`.
+    """
+
+    def __init__(self, loss: Any, metrics: Any):
+        self.loss = loss
+        self.loss_before = keras.metrics.Mean(name="loss_before")
+        self.loss_after = keras.metrics.Mean(name="loss_after")
+        self.query_metrics = losses.get_metrics(metrics, loss)
+        self.confidence = ConfidenceInterval()
+
+    @property
+    def metrics(self) -> list:
+        return [self.loss_before, self.loss_after, *self.query_metrics, self.confidence]
+
+    def before(self, first_loss: tf.Tensor, inner_batch_size: int) -> dict[str, Any]:
+        """Takes the first minibatches' losses `(tasks,)`."""
+        self.loss_before.update_state(losses.mean_of(self.loss, first_loss, inner_batch_size))
+        return _results([self.loss_before])
+
+    def after(self, y: tf.Tensor, predictions: tf.Tensor) -> dict[str, Any]:
+        """Takes the targets `(tasks, queries, ...)` and predictions of the queries."""
+        y, predictions = (tf.reshape(t, (-1, *t.shape[2:])) for t in (y, predictions))
+        loss = losses.batch_loss(self.loss, y, predictions)
+        self.loss_after.update_state(losses.mean_of(self.loss, loss, tf.shape(y)[0]))
+        for metric in self.query_metrics:
+            metric.update_state(y, predictions)
+        return _results([self.loss_after, *self.query_metrics])
+
+    def interval(self, y: tf.Tensor, predictions: tf.Tensor) -> dict[str, Any]:
+        """Takes what `after` takes, where tasks have an accuracy."""
+        if not losses.is_sparse(self.loss):
+            return {}
+        self.confidence.update_state(losses.task_accuracy(y, predictions))
+        return _results([self.confidence])
+
+
+def _results(metrics) -> dict[str, Any]:
+    return {metric.name: metric.result() for metric in metrics}

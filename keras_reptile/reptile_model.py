@@ -1,0 +1,417 @@
+"""`ReptileModel`: a `keras.Model` whose training step is Reptile's meta-iteration."""
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_reptile import adaptation, distribution, learner, losses, meta_update, prediction
+from keras_reptile.inner_optimizers import InnerState, from_keras
+from keras_reptile.network_function import train_call
+from keras_reptile.report import Report
+
+
+class TaskResult(NamedTuple):
+    """What a training task leads to; `predictions` is () where the task has no queries."""
+
+    adaptation: adaptation.Adaptation
+    predictions: Any
+
+
+@keras.saving.register_keras_serializable(package="keras_reptile")
+class ReptileModel(keras.Model):
+    """Meta-learns an initialization from which a network adapts to a new task in a few steps.
+
+    Each training step takes a batch of tasks. From the current weights theta it runs k steps of
+    the inner optimizer on every task, side by side, and gives the outer optimizer, as a gradient,
+    the distance to the mean of the solutions:
+
+        W_i = U_k(task i, theta),    theta <- outer optimizer(theta, theta - mean_i W_i)
+
+    With `keras.optimizers.SGD(epsilon)` as the outer optimizer this is Reptile as published. While
+    fitting, `loss_before` is the loss of each task's first minibatch at theta, `loss_after` and
+    `accuracy` are those of its queries at W, predicted in one batch.
+
+    Args:
+        network: A `keras.Model` with one output: functional, sequential or subclassed.
+        inner_optimizer: A `keras.optimizers.SGD` or `Adam`, its name or its config. Defaults to
+            the paper's: `Adam(1e-3, beta_1=0.0, epsilon=1e-8)`.
+        inner_state: String. `"carried"`: the inner optimizer's moments and step count run on from
+            task to task, as in the authors' program. `"reset"`: every task starts without.
+            Defaults to `"carried"`.
+        task_order: String. `"parallel"`: the tasks of a meta-batch run side by side, all from the
+            same moments, and the mean of theirs is carried on. `"serial"`: one after another, the
+            moments passing through them, exactly as in the authors' program.
+            Defaults to `"parallel"`.
+        inner_weight_decay_rate: Float, multiplies the weights before each inner step, in training
+            and adaptation. Defaults to `1.0`, no decay.
+        transductive: Boolean, how `evaluate`, `predict` and validation predict. `False`: each
+            query in a batch with the whole support set, so that batch statistics see no other
+            query. `True`: all queries of a task in one batch. Defaults to `False`.
+
+    Input: what `episode_dataset` yields, see there for keys, shapes, dtypes and ranges.
+
+    Raises:
+        ValueError: If an argument is not among those listed.
+
+    Example:
+
+    >>> network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> model = ReptileModel(network, inner_optimizer=keras.optimizers.SGD(0.1))
+    >>> model.compile(optimizer=keras.optimizers.SGD(0.5))
+    >>> points = np.random.RandomState(0).rand(40, 2).astype("float32")
+    >>> pool = keras_reptile.ClassPool.from_arrays(points, np.arange(40) % 4)
+    >>> episodes = keras_reptile.episode_dataset(pool, ways=3, shots=5, meta_batch_size=2)
+    >>> history = model.fit(episodes, steps_per_epoch=3, verbose=0)
+    >>> sorted(history.history)
+    ['accuracy', 'loss_after', 'loss_before']
+
+    Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999).
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        inner_optimizer: Any = None,
+        *,
+        inner_state: str = "carried",
+        task_order: str = "parallel",
+        inner_weight_decay_rate: float = 1.0,
+        transductive: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        _check_choice("inner_state", inner_state, ("carried", "reset"))
+        _check_choice("task_order", task_order, ("parallel", "serial"))
+        if not 0 < inner_weight_decay_rate <= 1:
+            raise ValueError(
+                "`inner_weight_decay_rate` multiplies the weights, and must be in (0, 1]. "
+                f"Received: inner_weight_decay_rate={inner_weight_decay_rate}."
+            )
+        if inner_optimizer is None:
+            inner_optimizer = keras.optimizers.Adam(1e-3, beta_1=0.0, epsilon=1e-8)
+        optimizer = keras.optimizers.get(inner_optimizer)
+        self.inner_rule = from_keras(optimizer)
+        self.inner_optimizer_config = keras.optimizers.serialize(optimizer)
+        self.network = network
+        self.inner_state, self.task_order = inner_state, task_order
+        self.inner_weight_decay_rate = inner_weight_decay_rate
+        self.transductive = transductive
+        self._inner_variables = []
+        self.adaptation_function = tf.function(
+            lambda task: learner.adapted(self, task), reduce_retracing=True
+        )
+        if network.built:
+            self.build()
+
+    # Building, calling and saving
+
+    def build(self, input_shape: Any = None) -> None:
+        """Builds the network where it is not, and the variables of the carried inner state.
+
+        Args:
+            input_shape: The shapes of an episode. Not needed if the network is built.
+        """
+        if not self.network.built:
+            shapes = input_shape["support"][0]
+            self.network.build(tf.nest.map_structure(lambda s: (None, *s[2:]), shapes))
+        if self.inner_state == "carried" and not self._inner_variables:
+            theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
+            self._inner_variables = [
+                self._zeros(f"inner_state_{i}", s)
+                for i, s in enumerate(tf.nest.flatten(self.inner_rule.init(theta)))
+            ]
+        self.built = True
+
+    def _zeros(self, name, like):
+        return self.add_weight(
+            name=name, shape=like.shape, dtype=like.dtype.name, initializer="zeros", trainable=False
+        )
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """The network at the initialization; of an episode, on its support images."""
+        if _is_episode(inputs):
+            shape_of_one = lambda t: keras.ops.reshape(t, (-1, *t.shape[2:]))  # noqa: E731
+            inputs = tf.nest.map_structure(shape_of_one, inputs["support"][0])
+        return self.network(inputs, training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "network": keras.saving.serialize_keras_object(self.network),
+            "inner_optimizer": self.inner_optimizer_config,
+            "inner_state": self.inner_state,
+            "task_order": self.task_order,
+            "inner_weight_decay_rate": self.inner_weight_decay_rate,
+            "transductive": self.transductive,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None):
+        network = keras.saving.deserialize_keras_object(
+            config["network"], custom_objects=custom_objects
+        )
+        return cls(**{**config, "network": network})
+
+    def get_build_config(self) -> None:
+        """Nothing: the network carries its own, and the rest follows from it."""
+
+    # Compiling
+
+    def compile(
+        self,
+        optimizer: Any,
+        loss: Any = None,
+        metrics: Any = None,
+        *,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool = False,
+    ) -> None:
+        """Sets the outer optimizer, the tasks' loss and the query metrics.
+
+        Args:
+            optimizer: Keras optimizer that moves the initialization. `SGD(epsilon)` is Reptile
+                with meta-step size epsilon; see `linear_meta_step` for the paper's schedule.
+            loss: Keras loss or function of the tasks, minimized by the inner loop. Its reduction
+                "sum" adds over a minibatch, all others average. Defaults to `None`, the
+                cross-entropy of integer labels and logits.
+            metrics: List of Keras metrics of the query predictions. Defaults to `None`: accuracy
+                if the loss is a cross-entropy.
+            run_eagerly, steps_per_execution, jit_compile: As in `keras.Model.compile`.
+        """
+        super().compile(
+            optimizer=optimizer,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            # Loss scaling would divide the displacement by the scale.
+            auto_scale_loss=False,
+        )
+        # Kept from the base class, whose symbolic build would call the network on whole episodes.
+        self.task_loss = losses.get_loss(loss)
+        self.report = Report(self.task_loss, metrics)
+        self._compile_arguments = dict(
+            optimizer=optimizer,
+            loss=loss,
+            metrics=metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+        )
+
+    def get_compile_config(self) -> dict[str, Any]:
+        if not self.compiled:
+            return {}
+        arguments = {**self._compile_arguments, "optimizer": self.optimizer}
+        return keras.saving.serialize_keras_object(arguments)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    @property
+    def metrics(self) -> list:
+        return self.report.metrics if self.compiled else []
+
+    def fit(self, *args, shuffle: bool = False, **kwargs) -> keras.callbacks.History:
+        """`keras.Model.fit` on episodes, which come in their own random order."""
+        return super().fit(*args, shuffle=shuffle, **kwargs)
+
+    # The steps
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One meta-iteration on a meta-batch of tasks."""
+        episodes = _episodes(data)
+        theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
+        results = self._train_tasks(episodes, theta, self.starting_state(theta))
+        gradient = meta_update.reptile_gradient(theta, results.adaptation.weights)
+        self.optimizer.apply(distribution.share_of_mean(gradient), self.trainable_variables)
+        self._carry_on(results.adaptation.state)
+        logs = self.report.before(results.adaptation.first_loss, episodes["order"].shape[-1])
+        if _number_of_queries(episodes):
+            logs |= self.report.after(episodes["query"][1], results.predictions)
+        return logs
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Adapts to each task from the current weights, judges its queries, and leaves no trace."""
+        episodes = _with_queries(_episodes(data))
+        first_loss, predictions = self.adapt_and_predict(episodes)
+        y = episodes["query"][1]
+        return {
+            **self.report.before(first_loss, episodes["order"].shape[-1]),
+            **self.report.after(y, predictions),
+            **self.report.interval(y, predictions),
+        }
+
+    def predict_step(self, data: Any) -> tf.Tensor:
+        """Of episodes, the query predictions after adaptation; of plain inputs, the network's."""
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        if not _is_episode(x):
+            return self(x, training=False)
+        return self.adapt_and_predict(_with_queries(x))[1]
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether queries have integer labels, and tasks so an accuracy."""
+        return losses.is_sparse(self.task_loss)
+
+    def adapt_and_predict(self, episodes: dict, transductive: bool | None = None) -> tuple:
+        """Query predictions of each task's adapted weights; the model stays as it is.
+
+        Args:
+            episodes: An element of `episode_dataset`.
+            transductive: Boolean. Defaults to `None`, as the model was told.
+
+        Returns:
+            Tuple of the first minibatches' losses `(meta_batch_size,)` and the predictions
+            `(meta_batch_size, ways * queries, outputs)`, both in the dtype of the weights.
+        """
+        transductive = self.transductive if transductive is None else transductive
+        theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
+
+        def task_fn(task, state):
+            adapted = self.adapt_task(task, theta, state)
+            predictions = prediction.predict(
+                self.network, adapted.weights, task["support"][0], task["query"][0], transductive
+            )
+            return adapted.first_loss, predictions
+
+        dtype = theta[0].dtype
+        outputs = tf.TensorSpec((), dtype), self._predictions_spec(episodes, dtype)
+        tasks = self._numbered(episodes)
+        return adaptation.side_by_side(task_fn, tasks, self.starting_state(theta), outputs)
+
+    def adapt(
+        self,
+        support_x: Any,
+        support_y: Any,
+        steps: int = 50,
+        inner_batch_size: int | None = None,
+        seed: int = 0,
+    ) -> keras.Model:
+        """A fine-tuned copy of the network, an ordinary compiled `keras.Model`.
+
+        It starts from the initialization and the carried inner state, and runs the inner loop on
+        the support set. Its batch normalization keeps the support set's statistics, so that
+        `predict` treats each image by itself. The model itself stays as it is.
+
+        Args:
+            support_x: Array `(images, ...)`, as the network takes them.
+            support_y: Array `(images,)`, integer labels from 0, or what the loss takes.
+            steps: Integer, inner steps. Defaults to `50`.
+            inner_batch_size: Integer, images in a minibatch, which cycle through the support set.
+                Defaults to `None`, 10 or as many as there are.
+            seed: Integer, decides the order of the minibatches. Defaults to `0`.
+
+        Raises:
+            ValueError: If there are no images, not as many labels, labels that the network has no
+                output for, or fewer than one step.
+        """
+        return learner.adapt(self, support_x, support_y, steps, inner_batch_size, seed)
+
+    # Plumbing
+
+    def _train_tasks(self, episodes, theta, state):
+        has_queries = _number_of_queries(episodes) > 0
+
+        def task_fn(task, state):
+            adapted = self.adapt_task(task, theta, state)
+            predictions = ()
+            if has_queries:
+                query_x = task["query"][0]
+                predictions = prediction.predict(self.network, adapted.weights, None, query_x, True)
+            return TaskResult(adapted, predictions)
+
+        spec_of = lambda t: tf.TensorSpec(t.shape, t.dtype)  # noqa: E731
+        first_loss = tf.TensorSpec((), theta[0].dtype)
+        adapted = (tuple(theta), tf.nest.map_structure(tf.convert_to_tensor, state), first_loss)
+        outputs = TaskResult(
+            adaptation.Adaptation(*tf.nest.map_structure(spec_of, adapted[:2]), first_loss),
+            self._predictions_spec(episodes, theta[0].dtype) if has_queries else (),
+        )
+        serial = self.task_order == "serial" and self.inner_state == "carried"
+        run = adaptation.one_after_another if serial else adaptation.side_by_side
+        return run(task_fn, self._numbered(episodes), state, outputs)
+
+    def adapt_task(self, task, theta, state):
+        support_x, support_y = task["support"]
+
+        def loss_fn(weights, minibatch, step):
+            draw = tf.stack([*task["number"], step])
+            x, y = tf.nest.map_structure(lambda t: tf.gather(t, minibatch), (support_x, support_y))
+            outputs, penalty = train_call(self.network, weights, x, draw)
+            return losses.batch_loss(self.task_loss, y, tf.cast(outputs, theta[0].dtype)) + penalty
+
+        rate = self.inner_weight_decay_rate
+        return adaptation.adapt(loss_fn, self.inner_rule, theta, state, task["order"], rate)
+
+    def _numbered(self, episodes):
+        """The tasks with a pair of numbers each that no other task of the run has."""
+        order = episodes["order"]
+        size = tf.shape(order)[0]
+        places = distribution.replica_index() * size + tf.range(size)
+        iterations = tf.fill((size,), tf.cast(self.optimizer.iterations.value, tf.int32))
+        return {**episodes, "number": (iterations, places)}
+
+    def _predictions_spec(self, episodes, dtype):
+        x = tf.nest.map_structure(
+            lambda t: keras.KerasTensor(t.shape[1:], keras.backend.standardize_dtype(t.dtype)),
+            episodes["query"][0],
+        )
+        return tf.TensorSpec(self.network.compute_output_spec(x).shape, dtype)
+
+    def starting_state(self, theta):
+        start = self.inner_rule.init(theta)
+        if self.inner_state == "reset":
+            return start
+        values = [tf.convert_to_tensor(v) for v in self._inner_variables]
+        return tf.nest.pack_sequence_as(start, values)
+
+    def _carry_on(self, state: InnerState) -> None:
+        """Keeps the tasks' final state: the last one's in serial order, else the mean."""
+        if self.inner_state == "reset":
+            return
+        step, *slots = tf.nest.flatten(state)
+        if self.task_order == "serial":
+            slots = [s[-1] for s in slots]
+        else:
+            slots = distribution.mean_over_replicas([tf.reduce_mean(s, axis=0) for s in slots])
+        # Side by side, all tasks made the same number of steps; serially, the last has the most.
+        for variable, value in zip(
+            self._inner_variables, [tf.reduce_max(step), *slots], strict=True
+        ):
+            variable.assign(value)
+
+
+def _number_of_queries(episodes) -> int | None:
+    return episodes["query"][1].shape[1]
+
+
+def _is_episode(data: Any) -> bool:
+    return isinstance(data, dict) and set(data) == {"support", "order", "query"}
+
+
+def _episodes(data: Any) -> dict:
+    episodes, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    if not _is_episode(episodes):
+        raise ValueError(
+            "`ReptileModel` trains and evaluates on episodes: dicts with 'support', 'order' and "
+            f"'query', as `episode_dataset` yields them. Received: {type(episodes).__name__}."
+        )
+    return episodes
+
+
+def _with_queries(episodes: dict) -> dict:
+    if _number_of_queries(episodes) == 0:
+        raise ValueError(
+            "Tasks are judged by their queries. Received episodes with queries=0. "
+            "Build the evaluation episodes with `queries=1` or more."
+        )
+    return episodes
+
+
+def _check_choice(name: str, value: str, choices: tuple) -> None:
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {choices}. Received: {name}={value!r}.")

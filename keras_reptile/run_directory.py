@@ -1,0 +1,141 @@
+"""What a run keeps on disk, and how none of it is ever half-written."""
+
+import contextlib
+import csv
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_reptile.reptile_model import ReptileModel
+
+KEPT = 2
+
+
+class RunError(Exception):
+    """A run cannot go on; the message says why and what to do, in one line."""
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary name beside `path`, and gives the file its own name once complete."""
+    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class RunDirectory:
+    """The files of one run under `--output_dir`.
+
+    run.json, the settings; checkpoints/, the newest two and the best; log.csv, a row for each
+    checkpoint; tensorboard/; curve.png; summary.json.
+
+    Args:
+        path: String or path. It is created when something is first written.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.log = self.path / "log.csv"
+        self.tensorboard = self.path / "tensorboard"
+        self.best = self.checkpoints / "best.keras"
+
+    # Settings and summary
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        self._create()
+        with replacing(self.path / name) as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """The content of a file, or `None` if it is not there."""
+        path = self.path / name
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{path} cannot be read: {error}. Remove it or use another run."
+            ) from None
+
+    # Checkpoints
+
+    def save(self, model: ReptileModel, best: bool = False) -> None:
+        """Writes a checkpoint named after the model's meta-iteration, and removes old ones."""
+        self._create()
+        iteration = int(model.optimizer.iterations)
+        path = self.checkpoints / f"iteration-{iteration:09d}.keras"
+        with replacing(path) as temporary:
+            model.save(temporary)
+        if best:
+            with replacing(self.best) as temporary:
+                shutil.copyfile(path, temporary)
+        for old in self.saved()[:-KEPT]:
+            old.unlink()
+
+    def saved(self) -> list[Path]:
+        """Checkpoints of this run, oldest first."""
+        name = re.compile(r"iteration-\d{9}\.keras")
+        return sorted(p for p in self.checkpoints.glob("*.keras") if name.fullmatch(p.name))
+
+    def restore(self) -> ReptileModel | None:
+        """The newest checkpoint that can be read; `None` if there are none at all."""
+        saved = self.saved()
+        for path in reversed(saved):
+            try:
+                return load_checkpoint(path)
+            except RunError as error:
+                print(f"{error} Trying the one before it.", flush=True)
+        if saved:
+            raise RunError(f"None of the checkpoints in {self.checkpoints} can be read.")
+        return None
+
+    # The log
+
+    def rows(self) -> list[dict[str, str]]:
+        if not self.log.exists():
+            return []
+        with open(self.log, newline="") as file:
+            return list(csv.DictReader(file))
+
+    def write_rows(self, rows: list[dict[str, Any]]) -> None:
+        self._create()
+        with replacing(self.log) as temporary, open(temporary, "w", newline="") as file:
+            columns = list(dict.fromkeys(key for row in rows for key in row))
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def _create(self) -> None:
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"--output_dir={self.path} cannot be written: {error.strerror}. Choose another."
+            ) from None
+
+
+def load_checkpoint(path: Path) -> ReptileModel:
+    """A model from a checkpoint file, whole, or a `RunError`."""
+    try:
+        model = keras.models.load_model(path, safe_mode=True)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise RunError(
+            f"Checkpoint {path} cannot be read ({type(error).__name__}: {reason})."
+        ) from None
+    if not isinstance(model, ReptileModel):
+        raise RunError(f"Checkpoint {path} holds a {type(model).__name__}, not a ReptileModel.")
+    return model

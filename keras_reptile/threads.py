@@ -1,0 +1,41 @@
+"""Threads for small networks: each core runs its own task."""
+
+import os
+
+import tensorflow as tf
+
+
+def one_task_per_core(cores: int | None = None) -> int:
+    """Has TensorFlow run every operation on one thread, and as many operations as there are cores.
+
+    The operations of a small network on a few images are too short to divide among cores; the
+    tasks of a meta-batch are not. Call it before TensorFlow does anything: its threads are fixed
+    at its first operation. The programs in `bin/` call it by themselves.
+
+    Args:
+        cores: Integer. Defaults to `None`, those that this process may use.
+
+    Returns:
+        The number of cores.
+
+    Raises:
+        RuntimeError: If TensorFlow has already started.
+
+    Example:
+
+    ```python
+    import keras_reptile as kr
+
+    kr.one_task_per_core()
+    ```
+    """
+    cores = cores or len(os.sched_getaffinity(0))
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(cores)
+    except RuntimeError as error:
+        raise RuntimeError(
+            "`one_task_per_core` must be called before TensorFlow does anything, at the top of "
+            "the program. Received the call after TensorFlow had started its threads."
+        ) from error
+    return cores

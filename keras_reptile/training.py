@@ -1,0 +1,224 @@
+"""A whole training run: from a recipe to checkpoints, curves and a test accuracy."""
+
+import dataclasses
+import os
+import sys
+import time
+from typing import Any
+
+import keras
+
+from keras_reptile import building, plots, provenance
+from keras_reptile.callbacks import Interrupted, RunLog, StopOnDivergence, StopOnSignal
+from keras_reptile.class_pool import Pools
+from keras_reptile.evaluation import Evaluation, evaluate
+from keras_reptile.networks import check_positive
+from keras_reptile.recipes import Recipe
+from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.run_directory import RunDirectory, RunError
+
+# What may differ between the parts of one run: it does not touch training.
+FREE = ("test_tasks", "source")
+
+
+def train(
+    recipe: Recipe,
+    output_dir: str | os.PathLike,
+    *,
+    data_dir: str | None = None,
+    verbose: int = 1,
+) -> dict[str, Any]:
+    """Trains by a recipe, or goes on where an earlier run in the same directory stopped.
+
+    A resumed run is, bit for bit, the run that was never stopped.
+
+    Args:
+        recipe: A `Recipe`.
+        output_dir: String or path. Everything that the run writes lies under it.
+        data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own choice.
+        verbose: Integer, as in `keras.Model.fit`. Defaults to `1`.
+
+    Returns:
+        The content of summary.json: the result, the settings, versions and times.
+
+    Raises:
+        ValueError: If the recipe's numbers do not fit together or the data cannot be read.
+        RunError: If the directory holds another run or cannot be written, or training diverges.
+        Interrupted: If the process is told to stop; what was learned is saved.
+    """
+    check_settings(recipe)
+    keras.config.set_dtype_policy(recipe.precision)
+    if recipe.precision == "float64":
+        keras.config.set_floatx("float64")
+    directory = RunDirectory(output_dir)
+    _check_same_run(directory, recipe)
+    pools = building.load_pools(recipe, data_dir)
+    _check_pools(recipe, pools)
+    model = directory.restore()
+    if model is None:
+        model = building.build_model(recipe, pools.train.image_shape)
+    directory.write_json("run.json", {"settings": dataclasses.asdict(recipe), **provenance.facts()})
+    run_log = _fit(recipe, directory, pools, model, verbose)
+    return _finish(recipe, directory, pools, model, run_log, verbose)
+
+
+def check_settings(recipe: Recipe) -> None:
+    """Raises `ValueError` for numbers that no run can have."""
+    for name in ("queries", "meta_batch_size", "meta_iterations", "checkpoint_every"):
+        check_positive(name, getattr(recipe, name))
+    for name in ("validation_tasks", "test_tasks", "validation_classes"):
+        if getattr(recipe, name) < 0:
+            raise ValueError(f"`{name}` must not be negative. Received: {getattr(recipe, name)}.")
+    for name in ("inner_learning_rate", "inner_epsilon"):
+        if not getattr(recipe, name) > 0:
+            raise ValueError(f"`{name}` must be positive. Received: {getattr(recipe, name)}.")
+
+
+def _check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
+    earlier = directory.read_json("run.json")
+    if earlier is None:
+        return
+    now = dataclasses.asdict(recipe)
+    before = earlier.get("settings", {})
+    other = {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in FREE}
+    if other:
+        listed = ", ".join(f"{k}={b!r} (now {n!r})" for k, (b, n) in other.items())
+        raise RunError(
+            f"{directory.path} holds a run with other settings: {listed}. "
+            "Give the same flags to go on with it, or another --output_dir."
+        )
+
+
+def _check_pools(recipe: Recipe, pools: Pools) -> None:
+    building.training_episodes(recipe, pools.train)
+    if _validates(recipe, pools):
+        building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)
+    if recipe.test_tasks:
+        building.evaluation_episodes(recipe, pools.test, recipe.test_tasks)
+
+
+def _validates(recipe, pools) -> bool:
+    return len(pools.validation) > 0 and recipe.validation_tasks > 0
+
+
+def segments(done: int, total: int, every: int) -> list[tuple[int, int, int]]:
+    """What is left of a run, as stretches of epochs of equal length.
+
+    An epoch ends at each multiple of `every` and at `total`; a run that was stopped in between
+    first finishes its epoch.
+
+    Returns:
+        List of tuples `(first meta-iteration, steps in an epoch, epochs)`.
+
+    Example:
+
+    >>> segments(30, 450, 100)
+    [(30, 70, 1), (100, 100, 3), (400, 50, 1)]
+    """
+    parts = []
+    while done < total:
+        steps = min(every - done % every, total - done)
+        epochs = (total - done) // every if steps == every else 1
+        parts.append((done, steps, epochs))
+        done += steps * epochs
+    return parts
+
+
+def _fit(recipe, directory, pools, model, verbose) -> RunLog:
+    done = int(model.optimizer.iterations)
+    rows = [row for row in directory.rows() if int(row["meta_iteration"]) <= done]
+    run_log = RunLog(directory, rows)
+    if done:
+        _say(verbose, f"Going on from meta-iteration {done:,} in {directory.path}.")
+    validation = None
+    if _validates(recipe, pools):
+        validation = building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)
+    total_epochs = -(-recipe.meta_iterations // recipe.checkpoint_every)
+    with StopOnSignal() as stop:
+        try:
+            parts = segments(done, recipe.meta_iterations, recipe.checkpoint_every)
+            for start, steps, epochs in parts:
+                first = start // recipe.checkpoint_every
+                model.fit(
+                    building.training_episodes(recipe, pools.train, start),
+                    steps_per_epoch=steps,
+                    initial_epoch=first,
+                    epochs=min(first + epochs, total_epochs),
+                    validation_data=validation,
+                    callbacks=[StopOnDivergence(), stop, run_log],
+                    verbose=_fit_verbosity(verbose),
+                )
+        except Interrupted:
+            directory.save(model)
+            raise
+    return run_log
+
+
+def _fit_verbosity(verbose):
+    # A progress bar in a file is a line per step; there, a line per epoch.
+    return 2 if verbose == 1 and not sys.stdout.isatty() else verbose
+
+
+def bar_verbosity(verbose: int) -> int:
+    """1 where a progress bar can be seen."""
+    return int(verbose == 1 and sys.stdout.isatty())
+
+
+def _finish(recipe, directory, pools, model, run_log, verbose) -> dict[str, Any]:
+    title = f"{recipe.dataset}, {recipe.ways}-way {recipe.shots}-shot"
+    plots.learning_curve(run_log.rows, title, directory.path / "curve.png")
+    started = time.perf_counter()
+    result = _test(recipe, pools, model, verbose)
+    seconds = run_log.seconds
+    best = max((r for r in run_log.rows if r.get("val_accuracy")), key=_val_accuracy, default=None)
+    summary = {
+        "result": result,
+        "best_validation": best
+        and {"meta_iteration": int(best["meta_iteration"]), "accuracy": _val_accuracy(best)},
+        "seconds": seconds,
+        "test_seconds": time.perf_counter() - started,
+        "meta_iterations_per_second": recipe.meta_iterations / seconds,
+        "settings": dataclasses.asdict(recipe),
+        **provenance.facts(),
+    }
+    directory.write_json("summary.json", summary)
+    return summary
+
+
+def _val_accuracy(row) -> float:
+    return float(row["val_accuracy"])
+
+
+def _test(recipe, pools, model, verbose) -> dict[str, Any] | None:
+    if not recipe.test_tasks:
+        return None
+    _say(verbose, f"Testing on {recipe.test_tasks:,} tasks of {len(pools.test)} unseen classes.")
+    episodes = building.evaluation_episodes(recipe, pools.test, recipe.test_tasks)
+    return as_result(recipe, evaluate(model, episodes, verbose=bar_verbosity(verbose)))
+
+
+def as_result(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
+    """What an evaluation found, in the words of summary.json and of `bin/evaluate`."""
+    return {
+        "accuracy": evaluation.accuracy,
+        "confidence_95": evaluation.confidence_95,
+        "tasks": len(evaluation.accuracies),
+        "ways": recipe.ways,
+        "shots": recipe.shots,
+        "transductive": recipe.transductive,
+    }
+
+
+def check_outputs(recipe: Recipe, model: ReptileModel) -> None:
+    """Raises `RunError` if a checkpoint's network cannot tell so many ways apart."""
+    outputs = model.network.output_shape[-1]
+    if outputs != recipe.ways:
+        raise RunError(
+            f"The checkpoint's network has {outputs} outputs. Received: ways={recipe.ways}. "
+            f"Use --ways={outputs} or another checkpoint."
+        )
+
+
+def _say(verbose, text) -> None:
+    if verbose:
+        print(text, flush=True)
