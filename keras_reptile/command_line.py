@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from keras_reptile.run_directory import RunError
 from keras_reptile.threads import one_task_per_core
@@ -21,6 +21,7 @@ def run(main: Callable[[], Any]) -> None:
     def guarded(argv: Sequence[str]) -> None:
         if len(argv) > 1:
             fail(f"there are no arguments without dashes. Received: {' '.join(argv[1:])}", 2)
+        logging.set_verbosity(logging.WARNING)
         one_task_per_core()
         try:
             main()

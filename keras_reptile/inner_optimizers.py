@@ -32,8 +32,9 @@ def zeros_like(weights: Sequence) -> tuple:
 
 def at_step(learning_rate: LearningRate, step: tf.Tensor, dtype) -> tf.Tensor:
     """The learning rate of update number `step`, counted from 0, as Keras counts."""
-    value = learning_rate(step) if callable(learning_rate) else learning_rate
-    return tf.cast(value, dtype)
+    if callable(learning_rate):
+        return tf.cast(learning_rate(step), dtype)
+    return tf.constant(learning_rate, dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,9 +96,9 @@ class InnerAdam:
 
     def _corrected_rate(self, step, dtype):
         t = tf.cast(step + 1, dtype)
-        correction = tf.sqrt(1 - tf.pow(tf.cast(self.beta_2, dtype), t))
+        correction = tf.sqrt(1 - tf.pow(tf.constant(self.beta_2, dtype), t))
         if self.beta_1:
-            correction /= 1 - tf.pow(tf.cast(self.beta_1, dtype), t)
+            correction /= 1 - tf.pow(tf.constant(self.beta_1, dtype), t)
         return at_step(self.learning_rate, step, dtype) * correction
 
     def _first_moment(self, gradients, state):

@@ -4,9 +4,37 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.trainers.compile_utils import CompileMetrics
 
 from keras_reptile import losses
 from keras_reptile.confidence import ConfidenceInterval
+
+
+class Figures(CompileMetrics):
+    """Metrics as the one container in which Keras's callbacks look up a metric's direction.
+
+    Without it `EarlyStopping("val_accuracy")` would ask for a `mode`.
+    """
+
+    def __init__(self, metrics: list):
+        keras.metrics.Metric.__init__(self, name="figures")
+        self._held = metrics
+        self.built = True
+
+    @property
+    def metrics(self) -> list:
+        return self._held
+
+    @property
+    def variables(self) -> list:
+        return [variable for metric in self._held for variable in metric.variables]
+
+    def reset_state(self) -> None:
+        for metric in self._held:
+            metric.reset_state()
+
+    def result(self) -> dict[str, Any]:
+        return _results(self._held)
 
 
 class Report:
@@ -27,10 +55,10 @@ class Report:
         self.loss_after = keras.metrics.Mean(name="loss_after")
         self.query_metrics = losses.get_metrics(metrics, loss)
         self.confidence = ConfidenceInterval()
-
-    @property
-    def metrics(self) -> list:
-        return [self.loss_before, self.loss_after, *self.query_metrics, self.confidence]
+        for metric in (self.loss_before, self.loss_after, self.confidence):
+            metric._direction = "down"
+        metrics = [self.loss_before, self.loss_after, *self.query_metrics, self.confidence]
+        self.figures = Figures(metrics)
 
     def before(self, first_loss: tf.Tensor, inner_batch_size: int) -> dict[str, Any]:
         """Takes the first minibatches' losses `(tasks,)`."""

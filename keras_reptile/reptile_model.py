@@ -97,7 +97,7 @@ class ReptileModel(keras.Model):
         self.inner_state, self.task_order = inner_state, task_order
         self.inner_weight_decay_rate = inner_weight_decay_rate
         self.transductive = transductive
-        self._inner_variables = []
+        self.inner_variables = []
         self.adaptation_function = tf.function(
             lambda task: learner.adapted(self, task), reduce_retracing=True
         )
@@ -113,11 +113,11 @@ class ReptileModel(keras.Model):
             input_shape: The shapes of an episode. Not needed if the network is built.
         """
         if not self.network.built:
-            shapes = input_shape["support"][0]
-            self.network.build(tf.nest.map_structure(lambda s: (None, *s[2:]), shapes))
-        if self.inner_state == "carried" and not self._inner_variables:
+            # A symbolic call builds any network, with or without a `build` of its own.
+            self.network(_symbolic(input_shape["support"][0]))
+        if self.inner_state == "carried" and not self.inner_variables:
             theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
-            self._inner_variables = [
+            self.inner_variables = [
                 self._zeros(f"inner_state_{i}", s)
                 for i, s in enumerate(tf.nest.flatten(self.inner_rule.init(theta)))
             ]
@@ -213,7 +213,7 @@ class ReptileModel(keras.Model):
 
     @property
     def metrics(self) -> list:
-        return self.report.metrics if self.compiled else []
+        return [self.report.figures] if self.compiled else []
 
     def fit(self, *args, shuffle: bool = False, **kwargs) -> keras.callbacks.History:
         """`keras.Model.fit` on episodes, which come in their own random order."""
@@ -224,7 +224,7 @@ class ReptileModel(keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         """One meta-iteration on a meta-batch of tasks."""
         episodes = _episodes(data)
-        theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
+        theta = self._theta(episodes)
         results = self._train_tasks(episodes, theta, self.starting_state(theta))
         gradient = meta_update.reptile_gradient(theta, results.adaptation.weights)
         self.optimizer.apply(distribution.share_of_mean(gradient), self.trainable_variables)
@@ -269,7 +269,7 @@ class ReptileModel(keras.Model):
             `(meta_batch_size, ways * queries, outputs)`, both in the dtype of the weights.
         """
         transductive = self.transductive if transductive is None else transductive
-        theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
+        theta = self._theta(episodes)
 
         def task_fn(task, state):
             adapted = self.adapt_task(task, theta, state)
@@ -312,6 +312,11 @@ class ReptileModel(keras.Model):
         return learner.adapt(self, support_x, support_y, steps, inner_batch_size, seed)
 
     # Plumbing
+
+    def _theta(self, episodes):
+        if not self.built:
+            self.build(keras.tree.map_structure(lambda t: tuple(t.shape), episodes))
+        return [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
 
     def _train_tasks(self, episodes, theta, state):
         has_queries = _number_of_queries(episodes) > 0
@@ -366,7 +371,7 @@ class ReptileModel(keras.Model):
         start = self.inner_rule.init(theta)
         if self.inner_state == "reset":
             return start
-        values = [tf.convert_to_tensor(v) for v in self._inner_variables]
+        values = [tf.convert_to_tensor(v) for v in self.inner_variables]
         return tf.nest.pack_sequence_as(start, values)
 
     def _carry_on(self, state: InnerState) -> None:
@@ -380,7 +385,7 @@ class ReptileModel(keras.Model):
             slots = distribution.mean_over_replicas([tf.reduce_mean(s, axis=0) for s in slots])
         # Side by side, all tasks made the same number of steps; serially, the last has the most.
         for variable, value in zip(
-            self._inner_variables, [tf.reduce_max(step), *slots], strict=True
+            self.inner_variables, [tf.reduce_max(step), *slots], strict=True
         ):
             variable.assign(value)
 
@@ -410,6 +415,15 @@ def _with_queries(episodes: dict) -> dict:
             "Build the evaluation episodes with `queries=1` or more."
         )
     return episodes
+
+
+def _symbolic(shapes: Any) -> Any:
+    """A symbolic batch of images from shapes with tasks and images along the first axes."""
+    if isinstance(shapes, dict):
+        return {name: _symbolic(shape) for name, shape in shapes.items()}
+    if all(isinstance(size, int | None) for size in shapes):
+        return keras.KerasTensor((None, *shapes[2:]), keras.config.floatx())
+    return [_symbolic(shape) for shape in shapes]
 
 
 def _check_choice(name: str, value: str, choices: tuple) -> None:

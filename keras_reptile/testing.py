@@ -55,7 +55,9 @@ def test(
     check_outputs(recipe, model)
     pool = getattr(building.load_pools(recipe, data_dir), split)
     episodes = building.evaluation_episodes(recipe, pool, tasks, seed)
-    result = evaluate(model, episodes, transductive=recipe.transductive, verbose=bar_verbosity(verbose))
+    result = evaluate(
+        model, episodes, transductive=recipe.transductive, verbose=bar_verbosity(verbose)
+    )
     return as_result(recipe, result)
 
 

@@ -1,0 +1,18 @@
+"""Names that the docstrings' examples use, and TensorFlow without its start-up messages."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_reptile
+
+
+@pytest.fixture(autouse=True)
+def names_in_examples(doctest_namespace):
+    doctest_namespace.update(keras=keras, np=np, tf=tf, keras_reptile=keras_reptile)

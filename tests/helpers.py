@@ -1,0 +1,81 @@
+"""Small tasks with known answers."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_reptile as kr
+
+
+def episode(x, y, order, query_x=None, query_y=None):
+    """An episode from arrays with the tasks along the first axis."""
+    query = (x, y) if query_x is None else (query_x, query_y)
+    arrays = {"support": (x, y), "order": np.asarray(order, np.int32), "query": query}
+    return tf.nest.map_structure(tf.convert_to_tensor, arrays)
+
+
+def scalar_episode(targets, steps=1, batch=1):
+    """Tasks whose loss is (w - target)^2 for the one weight of `scalar_model`."""
+    targets = np.asarray(targets, keras.config.floatx())
+    shape = (len(targets), batch, 1)
+    x, y = np.ones(shape, targets.dtype), np.broadcast_to(targets[:, None, None], shape)
+    order = np.broadcast_to(np.arange(batch), (len(targets), steps, batch))
+    return episode(x, y, order)
+
+
+def scalar_model(inner_optimizer, outer_optimizer, start=0.0, **arguments):
+    """A model with the one weight w and the output w for the input 1."""
+    kernel = keras.initializers.Constant(start)
+    network = keras.Sequential(
+        [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer=kernel)]
+    )
+    model = kr.ReptileModel(network, inner_optimizer, **arguments)
+    model.compile(outer_optimizer, loss="mean_squared_error")
+    return model
+
+
+def weight(model):
+    return float(np.ravel(model.network.get_weights()[0])[0])
+
+
+def image_pool(classes=12, images=12, size=8, seed=0):
+    """Classes that a small network tells apart: each has its own bright spots, and noise."""
+    rs = np.random.RandomState(seed)
+    prototypes = rs.rand(classes, 1, size, size, 1) > 0.7
+    pixels = prototypes * 160 + rs.randint(0, 90, (classes, images, size, size, 1))
+    labels = np.repeat(np.arange(classes), images)
+    return kr.ClassPool.from_arrays(pixels.reshape(-1, size, size, 1).astype(np.uint8), labels)
+
+
+def small_convnet(ways=3, seed=0, extra=()):
+    kernels = kr.networks.glorot_uniform(seed)
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(4, 3, strides=2, kernel_initializer=next(kernels)),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Flatten(),
+            *extra,
+            keras.layers.Dense(ways, kernel_initializer=next(kernels)),
+        ]
+    )
+
+
+def small_episodes(**arguments):
+    chosen = dict(ways=3, shots=4, inner_batch_size=6, inner_steps=3, meta_batch_size=2)
+    return kr.episode_dataset(image_pool(), **{**chosen, **arguments})
+
+
+def small_model(network=None, **arguments):
+    inner_optimizer = keras.optimizers.Adam(0.01, beta_1=0.0)
+    arguments = {"inner_optimizer": inner_optimizer, **arguments}
+    model = kr.ReptileModel(network or small_convnet(), **arguments)
+    model.compile(keras.optimizers.SGD(0.5))
+    return model
+
+
+def differences(a, b):
+    """The largest difference between two models' weights, inner state included."""
+    pairs = zip(a.weights, b.weights, strict=True)
+    return max(np.abs(v.numpy() - w.numpy()).max() for v, w in pairs)

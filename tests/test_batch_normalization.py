@@ -1,0 +1,93 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import small_convnet
+
+from keras_reptile.batch_normalization import batch_statistics, fused_normalization
+from keras_reptile.network_function import predict_call, support_statistics, train_call
+
+DRAW = tf.constant([0, 0, 0])
+
+
+def normalized(x, gamma, beta, epsilon):
+    axes = tuple(range(x.ndim - 1))
+    mean, variance = x.mean(axis=axes), x.var(axis=axes)
+    return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (4, 7, 5), (3, 4, 4, 5), (2, 3, 3, 2, 5)])
+def test_the_fused_operation_is_the_equation(shape):
+    rs = np.random.RandomState(0)
+    x, gamma, beta = (rs.randn(*s).astype(np.float32) for s in (shape, (5,), (5,)))
+    found = fused_normalization(tf.constant(x), gamma, beta, 1e-3)
+    np.testing.assert_allclose(found, normalized(x, gamma, beta, 1e-3), atol=2e-5)
+    plain = fused_normalization(tf.constant(x), None, None, 1e-3)
+    np.testing.assert_allclose(plain, normalized(x, 1, 0, 1e-3), atol=2e-5)
+
+
+def test_training_and_prediction_both_use_the_batchs_own_statistics():
+    network = small_convnet()
+    x = np.random.RandomState(0).rand(7, 8, 8, 1).astype(np.float32)
+    expected = network(x, training=True).numpy()
+    network.set_weights(small_convnet().get_weights())
+    weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
+    np.testing.assert_allclose(train_call(network, weights, x, DRAW)[0], expected, atol=1e-5)
+    np.testing.assert_allclose(predict_call(network, weights, x), expected, atol=1e-5)
+
+
+def test_the_network_is_left_as_it_was():
+    network = small_convnet()
+    x = np.random.RandomState(0).rand(7, 8, 8, 1).astype(np.float32)
+    weights, outputs = network.get_weights(), network(x).numpy()
+    train_call(network, network.trainable_variables, x, DRAW)
+    predict_call(network, network.trainable_variables, x)
+    for before, after in zip(weights, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    np.testing.assert_array_equal(network(x), outputs)
+    with pytest.raises(RuntimeError, match=r"inside"), batch_statistics(network):
+        raise RuntimeError("inside")
+    np.testing.assert_array_equal(network(x), outputs)
+
+
+def test_a_frozen_layer_keeps_to_its_moving_averages():
+    network = small_convnet()
+    network.layers[1].trainable = False
+    x = np.random.RandomState(0).rand(7, 8, 8, 1).astype(np.float32)
+    found = predict_call(network, network.trainable_variables, x)
+    np.testing.assert_allclose(found, network(x, training=False), atol=1e-5)
+
+
+def test_support_statistics_make_inference_mode_normalize_by_the_support_set():
+    network = small_convnet()
+    x = np.random.RandomState(0).rand(9, 8, 8, 1).astype(np.float32)
+    state = support_statistics(network, network.trainable_variables, x)
+    found, _ = network.stateless_call(network.trainable_variables, state, x, training=False)
+    np.testing.assert_allclose(found, network(x, training=True), atol=1e-5)
+
+
+def dropout_network():
+    return keras.Sequential([keras.Input((50,)), keras.layers.Dropout(0.5, seed=1)])
+
+
+def test_dropout_draws_another_mask_for_every_task_and_step_and_none_in_prediction():
+    network, x = dropout_network(), tf.ones((1, 50))
+    masks = {
+        train_call(network, [], x, tf.constant([iteration, task, step]))[0].numpy().tobytes()
+        for iteration in range(2)
+        for task in range(2)
+        for step in range(2)
+    }
+    assert len(masks) == 8
+    again = [train_call(network, [], x, DRAW)[0].numpy() for _ in range(2)]
+    np.testing.assert_array_equal(*again)
+    np.testing.assert_array_equal(predict_call(network, [], x), x)
+
+
+def test_regularization_losses_are_returned_as_the_penalty():
+    regularizer = keras.regularizers.L2(0.5)
+    network = keras.Sequential(
+        [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_regularizer=regularizer)]
+    )
+    _, penalty = train_call(network, [tf.constant([[3.0]])], tf.ones((1, 1)), DRAW)
+    assert float(penalty) == pytest.approx(4.5)

@@ -1,0 +1,70 @@
+import keras
+import numpy as np
+import pytest
+from helpers import scalar_model, small_convnet, small_episodes, small_model, weight
+
+
+def support(shots=4):
+    task = next(iter(small_episodes(shots=shots, queries=8, seed=2)))
+    return [t[0].numpy() for t in (*task["support"], *task["query"])]
+
+
+def test_adapt_takes_the_inner_loops_steps(float64):
+    # Rate 0.25 halves the distance to the target 8 at each step: 4, 6, 7.
+    model = scalar_model(keras.optimizers.SGD(0.25), keras.optimizers.SGD(1.0))
+    learner = model.adapt(np.ones((2, 1)), np.full((2, 1), 8.0), steps=3)
+    assert float(np.ravel(learner.get_weights()[0])[0]) == pytest.approx(7.0)
+    assert weight(model) == 0.0
+
+
+def test_the_learner_is_a_compiled_keras_model_that_knows_the_task():
+    model = small_model()
+    model.fit(small_episodes(), steps_per_epoch=60, verbose=0)
+    support_x, support_y, query_x, query_y = support()
+    learner = model.adapt(support_x, support_y, steps=20)
+    assert type(learner) is keras.Sequential
+    _, accuracy = learner.evaluate(query_x, query_y, verbose=0)
+    assert accuracy > 0.7
+    # One image at a time or all at once: the support set's statistics are kept.
+    alone = np.concatenate([learner.predict(x[None], verbose=0) for x in query_x[:3]])
+    np.testing.assert_allclose(alone, learner.predict(query_x, verbose=0)[:3], atol=1e-5)
+    history = learner.fit(support_x, support_y, epochs=2, verbose=0)
+    assert set(history.history) == {"accuracy", "loss"}
+
+
+def test_adapting_twice_gives_the_same_learner_and_the_seed_another():
+    model = small_model()
+    support_x, support_y, *_ = support()
+    first, again, other = (
+        model.adapt(support_x, support_y, steps=5, inner_batch_size=4, seed=s).get_weights()
+        for s in (0, 0, 1)
+    )
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    assert any((a != b).any() for a, b in zip(first, other, strict=True))
+
+
+def test_the_learner_can_be_saved_and_loaded_by_plain_keras(tmp_path):
+    support_x, support_y, *_ = support()
+    learner = small_model().adapt(support_x, support_y, steps=2)
+    learner.save(tmp_path / "learner.keras")
+    loaded = keras.saving.load_model(tmp_path / "learner.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(support_x, verbose=0), learner.predict(support_x, verbose=0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (dict(support_x=np.zeros((0, 8, 8, 1)), support_y=np.zeros(0, int)), "at least one image"),
+        (dict(support_y=[0, 1]), "one label for each.*Received"),
+        (dict(support_y=[0, 1, 3]), "Labels must be in 0 to 2.*Received: labels from 0 to 3"),
+        (dict(support_y=[-1, 1, 2]), "Labels must be in 0 to 2.*Received: labels from -1 to 2"),
+        (dict(steps=0), "`steps` must be at least 1. Received: steps=0"),
+        (dict(inner_batch_size=0), "`inner_batch_size` must be at least 1"),
+    ],
+)
+def test_a_bad_support_set_is_refused(arguments, text):
+    given = dict(support_x=np.zeros((3, 8, 8, 1), np.float32), support_y=[0, 1, 2])
+    with pytest.raises(ValueError, match=text):
+        small_model(small_convnet()).adapt(**{**given, **arguments})

@@ -1,0 +1,277 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import (
+    differences,
+    episode,
+    image_pool,
+    scalar_episode,
+    scalar_model,
+    small_convnet,
+    small_episodes,
+    small_model,
+    weight,
+)
+
+import keras_reptile as kr
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Subclassed(keras.Model):
+    def __init__(self, units=3, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.flatten = keras.layers.Flatten()
+        self.normalize = keras.layers.BatchNormalization()
+        self.dense = keras.layers.Dense(units)
+
+    def call(self, inputs, training=False):
+        return self.dense(self.normalize(self.flatten(inputs), training=training))
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def functional():
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.Dense(3)(keras.layers.Flatten()(inputs))
+    return keras.Model(inputs, outputs)
+
+
+NETWORKS = {"sequential": small_convnet, "functional": functional, "subclassed": Subclassed}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_any_keras_network_learns_to_learn(name):
+    model = small_model(NETWORKS[name]())
+    history = model.fit(small_episodes(), steps_per_epoch=30, epochs=3, verbose=0).history
+    assert list(history) == ["accuracy", "loss_after", "loss_before"]
+    assert history["accuracy"][-1] > max(0.6, history["accuracy"][0])
+    assert history["loss_after"][-1] < history["loss_before"][-1]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("inner_state", ["carried", "reset"])
+def test_saving_and_loading_gives_back_the_same_object(name, inner_state, tmp_path):
+    model = small_model(NETWORKS[name](), inner_state=inner_state, transductive=True)
+    model.compile(keras.optimizers.Adam(kr.linear_meta_step(0.01, 0.0, 50)))
+    model.fit(small_episodes(), steps_per_epoch=4, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert differences(model, loaded) == 0
+    configs = [{**m.get_config(), "network": None} for m in (model, loaded)]
+    assert configs[0] == configs[1]
+    assert type(loaded.network) is type(model.network)
+    assert int(loaded.optimizer.iterations) == 4
+    # The outer optimizer's and the inner moments too: both go on alike.
+    for m in (model, loaded):
+        m.fit(small_episodes(start=4), steps_per_epoch=3, verbose=0)
+    assert differences(model, loaded) == 0
+
+
+def test_weights_files_hold_the_inner_state(tmp_path):
+    model, other = small_model(), small_model(small_convnet(seed=5))
+    model.fit(small_episodes(), steps_per_epoch=2, verbose=0)
+    model.save_weights(tmp_path / "model.weights.h5")
+    other.load_weights(tmp_path / "model.weights.h5")
+    assert differences(model, other) == 0
+    assert float(np.abs(other.inner_variables[1]).sum()) > 0
+
+
+VARIANTS = {
+    "eager": dict(run_eagerly=True),
+    "three steps per execution": dict(steps_per_execution=3),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_way_to_run_gives_the_same_weights(name, float64):
+    models = []
+    for arguments in ({}, VARIANTS[name]):
+        model = small_model()
+        model.compile(keras.optimizers.SGD(0.5), **arguments)
+        model.fit(small_episodes(), steps_per_epoch=6, verbose=0)
+        models.append(model)
+    assert differences(*models) < 1e-9
+
+
+def test_the_second_step_does_not_trace_again():
+    model, traces = small_model(), []
+    step = model.train_step
+    model.train_step = lambda data: (traces.append(1), step(data))[1]
+    model.fit(small_episodes(), steps_per_epoch=3, epochs=2, verbose=0)
+    assert len(traces) == 1
+
+
+def test_the_same_seed_gives_the_same_run_bit_for_bit():
+    runs = [small_model() for _ in range(2)]
+    for model in runs:
+        model.fit(small_episodes(), steps_per_epoch=10, verbose=0)
+    assert differences(*runs) == 0
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "float64"])
+def test_other_precisions_learn_too(precision):
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = small_model()
+        history = model.fit(small_episodes(), steps_per_epoch=60, verbose=0).history
+    finally:
+        keras.config.set_dtype_policy("float32")
+    wanted = "float64" if precision == "float64" else "float32"
+    assert {v.dtype for v in model.trainable_variables} == {wanted}
+    assert model.network.compute_dtype == precision.replace("mixed_", "")
+    assert history["accuracy"][-1] > 0.6
+
+
+def test_evaluation_and_prediction_leave_no_trace():
+    model, untouched = small_model(), small_model()
+    tests = small_episodes(shots=1, seed=9, tasks=6)
+    for m in (model, untouched):
+        m.fit(small_episodes(), steps_per_epoch=3, verbose=0)
+    before = [v.numpy() for v in model.variables]
+    first = model.evaluate(tests, verbose=0, return_dict=True)
+    predictions = model.predict(tests, verbose=0)
+    kr.evaluate(model, tests, verbose=0)
+    model.adapt(np.zeros((3, 8, 8, 1), np.float32), [0, 1, 2], steps=2)
+    assert predictions.shape == (6, 3, 3)
+    for v, value in zip(model.variables, before, strict=True):
+        if not any(v is w for metric in model.metrics for w in metric.variables):
+            np.testing.assert_array_equal(v, value)
+    assert model.evaluate(tests, verbose=0, return_dict=True) == first
+    for m in (model, untouched):
+        m.fit(small_episodes(start=3), steps_per_epoch=3, verbose=0)
+    assert differences(model, untouched) == 0
+
+
+def test_evaluation_starts_from_the_carried_state(float64):
+    # Adam with carried v = 4 (1 - b2) after one task with gradient 2. A new task's step from
+    # there is shorter than a first step.
+    model = scalar_model(keras.optimizers.Adam(0.1, beta_1=0.0), keras.optimizers.SGD(0.0))
+    model.train_on_batch(scalar_episode([1.0]))
+    _, predictions = model.adapt_and_predict(scalar_episode([0.1]))
+    v = 0.999 * 0.001 * 4 + 0.001 * 0.2**2
+    step = 0.1 * np.sqrt(1 - 0.999**2) * 0.2 / np.sqrt(v)
+    assert float(np.ravel(predictions)[0]) == pytest.approx(step, rel=1e-4)
+
+
+def test_losses_before_and_after_are_those_of_first_minibatch_and_queries():
+    # w = 0, target 3, rate 0.25, two steps: 1.5, 2.25. Loss before 9, after 0.75^2.
+    model = scalar_model(keras.optimizers.SGD(0.25), keras.optimizers.SGD(1.0))
+    logs = model.train_on_batch(scalar_episode([3.0], steps=2), return_dict=True)
+    assert logs == pytest.approx({"loss_before": 9.0, "loss_after": 0.5625})
+
+
+def test_a_summed_loss_steps_by_the_sum_and_reports_the_mean():
+    model = scalar_model(keras.optimizers.SGD(0.05), keras.optimizers.SGD(1.0))
+    model.compile(keras.optimizers.SGD(1.0), loss=keras.losses.MeanSquaredError(reduction="sum"))
+    logs = model.train_on_batch(scalar_episode([3.0], batch=5), return_dict=True)
+    # The gradient of five times (w - 3)^2 is -30: one step of 0.05 takes w to 1.5.
+    assert weight(model) == pytest.approx(1.5)
+    assert logs == pytest.approx({"loss_before": 9.0, "loss_after": 2.25})
+
+
+def test_regression_with_metrics_and_a_function_as_loss():
+    def huber(y_true, y_pred):
+        return keras.losses.huber(y_true, y_pred)
+
+    model = scalar_model(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0))
+    model.compile(keras.optimizers.SGD(1.0), loss=huber, metrics=["mean_absolute_error"])
+    logs = model.train_on_batch(scalar_episode([3.0]), return_dict=True)
+    # Huber's gradient far out is -1: w = 0.1.
+    assert weight(model) == pytest.approx(0.1)
+    assert logs["mean_absolute_error"] == pytest.approx(2.9)
+
+
+def test_accuracy_is_that_of_the_queries():
+    x = np.eye(3, dtype=np.float32)[None]
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, use_bias=False)])
+    network.set_weights([np.eye(3)])
+    model = kr.ReptileModel(network, keras.optimizers.SGD(1e-6))
+    model.compile(keras.optimizers.SGD(1.0))
+    support_y, query_y = np.array([[0, 1, 2]]), np.array([[0, 1, 1]])
+    logs = model.test_on_batch(episode(x, support_y, [[[0, 1, 2]]], x, query_y), return_dict=True)
+    assert logs["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_several_inputs():
+    a, b = keras.Input((8, 8, 1), name="a"), keras.Input((2,), name="b")
+    joined = keras.layers.Concatenate()([keras.layers.Flatten()(a), b])
+    network = keras.Model({"a": a, "b": b}, keras.layers.Dense(3)(joined))
+
+    def two_inputs(element):
+        def add(part):
+            return {"a": part[0], "b": tf.zeros((*part[0].shape[:2], 2))}, part[1]
+
+        return {**element, "support": add(element["support"]), "query": add(element["query"])}
+
+    model = small_model(network)
+    model.fit(small_episodes().map(two_inputs), steps_per_epoch=2, verbose=0)
+    tests = small_episodes(tasks=2).map(two_inputs)
+    assert model.predict(tests, verbose=0).shape == (2, 3, 3)
+
+
+def test_plain_inputs_are_predicted_by_the_initialization():
+    model, x = small_model(), np.zeros((5, 8, 8, 1), np.float32)
+    np.testing.assert_allclose(model.predict(x, verbose=0), model.network(x), atol=1e-6)
+
+
+def test_callbacks_see_the_figures(tmp_path):
+    model = small_model()
+    callbacks = [
+        keras.callbacks.CSVLogger(tmp_path / "log.csv"),
+        keras.callbacks.ModelCheckpoint(
+            tmp_path / "best.keras", "val_accuracy", save_best_only=True
+        ),
+        keras.callbacks.EarlyStopping("val_loss_after", patience=5),
+        keras.callbacks.TensorBoard(tmp_path / "events"),
+    ]
+    tests = small_episodes(shots=1, seed=9, tasks=6)
+    model.fit(
+        small_episodes(),
+        steps_per_epoch=3,
+        epochs=2,
+        validation_data=tests,
+        callbacks=callbacks,
+        verbose=0,
+    )
+    columns = (tmp_path / "log.csv").read_text().splitlines()[0]
+    assert "val_accuracy,val_confidence_95,val_loss_after,val_loss_before" in columns
+    assert isinstance(keras.saving.load_model(tmp_path / "best.keras"), kr.ReptileModel)
+
+
+def test_without_queries_there_is_no_figure_of_queries():
+    model = small_model()
+    history = model.fit(small_episodes(queries=0), steps_per_epoch=2, verbose=0).history
+    assert list(history) == ["loss_before"]
+    with pytest.raises(ValueError, match=r"Received episodes with queries=0. Build the evaluation"):
+        model.evaluate(small_episodes(queries=0, tasks=2), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (dict(inner_state="kept"), r"`inner_state` must be one of \('carried', 'reset'\).*'kept'"),
+        (dict(task_order="random"), r"`task_order` must be one of .*Received: task_order='random'"),
+        (
+            dict(inner_weight_decay_rate=0),
+            r"must be in \(0, 1\]. Received: inner_weight_decay_rate=0",
+        ),
+        (dict(inner_optimizer="rmsprop"), "Received: RMSprop"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        kr.ReptileModel(small_convnet(), **arguments)
+
+
+def test_other_data_than_episodes_is_refused():
+    images = image_pool().images[:6].astype(np.float32)
+    with pytest.raises(ValueError, match=r"trains and evaluates on episodes: dicts with 'support'"):
+        small_model().fit(images, np.zeros(6), verbose=0)
+
+
+def test_metrics_must_be_a_flat_list():
+    with pytest.raises(ValueError, match=r"`metrics` must be a flat list.*Received: metrics="):
+        small_model().compile(keras.optimizers.SGD(1.0), metrics={"a": "accuracy"})
