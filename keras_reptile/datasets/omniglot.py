@@ -1,6 +1,8 @@
 """Omniglot (Lake et al., 2015) through TensorFlow Datasets, in the authors' split or the usual."""
 
+import os
 import random
+import socket
 
 import numpy as np
 
@@ -8,6 +10,8 @@ from keras_reptile.class_pool import ClassPool, Pools
 
 CLASSES = 1623
 TRAIN_CLASSES = 1200
+# Where TFDS downloads the data set from.
+SOURCE = "github.com"
 
 
 def load(
@@ -51,6 +55,11 @@ def load(
         )
     if image_size < 1:
         raise ValueError(f"`image_size` must be at least 1. Received: image_size={image_size}.")
+    if data_dir is not None and not os.path.isdir(data_dir):
+        raise ValueError(
+            f"data_dir={data_dir!r} is not a directory. Give TFDS's data directory, which holds "
+            "`omniglot/`, or make an empty one to download into."
+        )
     training, test = _training_and_test(data_dir, split, image_size)
     train, validation = training.split(len(training) - validation_classes, validation_classes)
     return Pools(train.with_rotations() if rotations else train, validation, test)
@@ -96,25 +105,37 @@ def _read(data_dir, split, image_size) -> list[np.ndarray]:
         return image, example["alphabet"], example["alphabet_char_id"]
 
     try:
-        dataset = tfds.load(
-            "omniglot",
+        builder = _prepared(tfds.builder("omniglot", data_dir=data_dir))
+        dataset = builder.as_dataset(
             split=split,
-            data_dir=data_dir,
             decoders={"image": tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(interleave_cycle_length=1),
         )
         batches = list(dataset.map(reduce, num_parallel_calls=4).batch(1000).as_numpy_iterator())
+        columns = [np.concatenate(column) for column in zip(*batches, strict=True)]
+        expected = builder.info.splits[split].num_examples
+        if len(columns[0]) != expected:
+            raise OSError(f"{len(columns[0])} images instead of {expected}")
     except Exception as error:
         raise ValueError(_unreadable(data_dir, error)) from error
-    return [np.concatenate(column) for column in zip(*batches, strict=True)]
+    return columns
+
+
+def _prepared(builder):
+    """The builder with its data in place: there already, or downloaded now."""
+    if not (builder.data_path / "dataset_info.json").exists():
+        # TFDS itself would go on trying for minutes.
+        socket.create_connection((SOURCE, 443), timeout=10).close()
+        builder.download_and_prepare()
+    return builder
 
 
 def _unreadable(data_dir, error) -> str:
-    first_line = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    cause = (str(error).strip().splitlines() or ["no reason given"])[0]
     return (
-        f"Omniglot could not be read from data_dir={data_dir!r} nor downloaded. Point `data_dir` "
-        "or TFDS_DATA_DIR to a directory in which TFDS has prepared `omniglot`, or run once with "
-        f"a network. The cause: {type(error).__name__}: {first_line}"
+        f"Omniglot is not ready to be read in data_dir={data_dir!r}, nor can it be downloaded. "
+        "Point `data_dir` or TFDS_DATA_DIR to a directory in which TFDS has prepared `omniglot`, "
+        f"or run once with a network. The cause: {type(error).__name__}: {cause[:200]}"
     )
 
 

@@ -1,0 +1,173 @@
+"""The programs in bin/, as a user starts them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# A run of seconds, on real glyphs.
+SHORT = [
+    "--meta_iterations=4",
+    "--checkpoint_every=2",
+    "--meta_batch_size=2",
+    "--inner_steps=2",
+    "--eval_inner_steps=2",
+    "--validation_tasks=2",
+    "--test_tasks=3",
+]
+
+
+def start(program, *arguments, cwd):
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "bin" / program), *map(str, arguments)],
+        cwd=cwd,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )
+
+
+def run(program, *arguments, cwd):
+    process = start(program, *arguments, cwd=cwd)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A short run in the default place, and what it printed."""
+    cwd = tmp_path_factory.mktemp("finished")
+    status, out, err = run("train", *SHORT, cwd=cwd)
+    assert status == 0, err
+    return cwd, out
+
+
+def test_training_ends_with_accuracy_interval_and_where_things_are(finished):
+    cwd, out = finished
+    assert "val_accuracy" in out
+    tail = out.strip().splitlines()[-3:]
+    assert tail[0].startswith("Trained 4 meta-iterations in ")
+    assert tail[1].startswith("Test accuracy ")
+    assert " % ± " in tail[1]
+    assert "5-way 1-shot, inductive, 3 tasks" in tail[1]
+    assert (
+        tail[2] == "In runs/glyphs: checkpoints/, tensorboard/, log.csv, curve.png, summary.json."
+    )
+    found = {p.name for p in (cwd / "runs" / "glyphs").iterdir()}
+    assert found == {
+        "checkpoints",
+        "tensorboard",
+        "log.csv",
+        "curve.png",
+        "summary.json",
+        "run.json",
+    }
+
+
+def test_evaluation_ends_with_a_line_of_json(finished):
+    cwd, _ = finished
+    arguments = ("--checkpoint=runs/glyphs", "--shots=2", "--transductive", "--tasks=5")
+    status, out, err = run("evaluate", *arguments, cwd=cwd)
+    assert status == 0, err
+    result = json.loads(out.strip().splitlines()[-1])
+    assert set(result) == {"accuracy", "confidence_95", "tasks", "ways", "shots", "transductive"}
+    assert (result["tasks"], result["ways"], result["shots"]) == (5, 5, 2)
+    assert result["transductive"] is True
+
+
+def test_help_and_recipes_can_be_read(tmp_path):
+    status, out, _ = run("train", "--help", cwd=tmp_path)
+    assert "bin/train --dataset=omniglot --data_dir=DIR" in out
+    assert "--inner_learning_rate: Learning rate of the inner loop." in out
+    status, out, _ = run("train", "--list_recipes", cwd=tmp_path)
+    assert status == 0
+    assert "omniglot_5way: Nichol, Achiam, Schulman 2018" in out
+    assert "    --meta_iterations=200000" in out
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
+    arguments = ("--meta_iterations=100000", "--checkpoint_every=10", *SHORT[2:])
+    process = start("train", *arguments, cwd=tmp_path)
+    checkpoints = tmp_path / "runs" / "glyphs" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("iteration-*.keras")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    line = err.strip().splitlines()[-1]
+    assert line == ("train: stopped and saved in runs/glyphs. The same command goes on from there.")
+    assert list(checkpoints.glob(".partial*")) == []
+
+
+MISUSES = {
+    "an unknown flag": ("train", ["--colour=red"], 2, "Unknown command line flag 'colour'"),
+    "an argument": ("train", ["omniglot"], 2, "no arguments without dashes. Received: omniglot"),
+    "an unknown data set": ("train", ["--dataset=nope"], 2, "should be one of <glyphs|omniglot>"),
+    "an unknown recipe": ("train", ["--recipe=nope"], 1, "`recipe` must be one of ['glyphs', "),
+    "a number that is none": ("train", ["--ways=five"], 2, "--ways=five"),
+    "too many ways": ("train", ["--ways=1000"], 1, "ways=1000, with 500 classes. Lower `ways`"),
+    "too many shots": ("train", ["--shots=20"], 1, "shots=20, queries=1, with 20 images"),
+    "no data": (
+        "train",
+        ["--dataset=omniglot", "--data_dir=no/such/folder"],
+        1,
+        "data_dir='no/such/folder' is not a directory",
+    ),
+    "divergence": (
+        "train",
+        ["--inner_optimizer=sgd", "--inner_learning_rate=1e30", *SHORT],
+        1,
+        "Training diverged: loss_",
+    ),
+    "no checkpoint named": ("evaluate", [], 1, "--checkpoint is missing"),
+    "no run": ("evaluate", ["--checkpoint=nowhere"], 1, "nowhere holds no run"),
+}
+
+
+@pytest.fixture(scope="module")
+def misused(tmp_path_factory):
+    def one(name):
+        program, arguments, *_ = MISUSES[name]
+        return run(program, *arguments, cwd=tmp_path_factory.mktemp("misused"))
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(MISUSES, pool.map(one, MISUSES), strict=True))
+
+
+@pytest.mark.parametrize("name", MISUSES)
+def test_misuse_ends_in_one_clear_line(name, misused):
+    program, _, expected_status, text = MISUSES[name]
+    status, _, err = misused[name]
+    assert status == expected_status, err
+    assert "Traceback" not in err
+    lines = [line for line in err.strip().splitlines() if line]
+    assert lines[-1].startswith(f"{program}: ")
+    assert text in lines[-1]
+    assert len(lines) == 1, err
+
+
+def test_a_checkpoint_of_another_network_is_refused(finished):
+    cwd, _ = finished
+    status, _, err = run("evaluate", "--checkpoint=runs/glyphs", "--ways=3", cwd=cwd)
+    assert status == 1
+    assert err.strip() == (
+        "evaluate: The checkpoint's network has 5 outputs. Received: ways=3. "
+        "Use --ways=5 or another checkpoint."
+    )
+
+
+def test_another_runs_directory_is_refused(finished):
+    cwd, _ = finished
+    status, _, err = run("train", *SHORT, "--inner_steps=4", cwd=cwd)
+    assert status == 1
+    assert "runs/glyphs holds a run with other settings: inner_steps=2 (now 4)" in err
+    assert len(err.strip().splitlines()) == 1

@@ -1,0 +1,304 @@
+import csv
+import json
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from keras_reptile import building, datasets, recipes, training
+from keras_reptile.callbacks import Interrupted, StopOnDivergence
+from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
+from keras_reptile.testing import test as measure
+
+
+@pytest.fixture(scope="module")
+def pools():
+    return datasets.load("glyphs", classes=40, validation_classes=8, test_classes=8)
+
+
+@pytest.fixture(autouse=True)
+def small_data(pools, monkeypatch):
+    monkeypatch.setattr(building, "load_pools", lambda recipe, data_dir: pools)
+
+
+def recipe(**changes):
+    small = dict(
+        meta_iterations=7,
+        checkpoint_every=3,
+        meta_batch_size=2,
+        inner_steps=2,
+        eval_inner_steps=2,
+        validation_tasks=4,
+        test_tasks=6,
+    )
+    return recipes.get("glyphs", **{**small, **changes})
+
+
+def run(path, verbose=0, **changes):
+    return training.train(recipe(**changes), path, verbose=verbose)
+
+
+def final_state(path):
+    model = load_checkpoint(RunDirectory(path).saved()[-1])
+    return [v.numpy() for v in [*model.variables, *model.optimizer.variables]]
+
+
+def assert_same_end(path, other):
+    for a, b in zip(final_state(path), final_state(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def stop_at(monkeypatch, iteration, action):
+    """Does something right after a meta-iteration, before its epoch's end."""
+    plain = StopOnDivergence.on_train_batch_end
+
+    def on_train_batch_end(self, batch, logs=None):
+        plain(self, batch, logs)
+        if int(self.model.optimizer.iterations) == iteration:
+            action(self.model)
+
+    monkeypatch.setattr(StopOnDivergence, "on_train_batch_end", on_train_batch_end)
+
+
+def test_a_run_leaves_everything_under_its_directory(tmp_path):
+    summary = run(tmp_path)
+    assert summary == json.loads((tmp_path / "summary.json").read_text())
+    assert summary["settings"]["meta_iterations"] == 7
+    assert set(summary["versions"]) >= {"keras", "keras_reptile", "numpy", "python"}
+    assert 0 <= summary["result"]["accuracy"] <= 1
+    assert {k: summary["result"][k] for k in ("tasks", "ways", "shots", "transductive")} == {
+        "tasks": 6,
+        "ways": 5,
+        "shots": 1,
+        "transductive": False,
+    }
+    assert summary["meta_iterations_per_second"] == pytest.approx(7 / summary["seconds"])
+    names = {p.name for p in (tmp_path / "checkpoints").iterdir()}
+    assert names == {"best.keras", "iteration-000000006.keras", "iteration-000000007.keras"}
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert [row["meta_iteration"] for row in rows] == ["3", "6", "7"]
+    sizes = [float(row["meta_step_size"]) for row in rows]
+    assert sizes == pytest.approx([1 - 3 / 7, 1 - 6 / 7, 0.0], abs=1e-6)
+    assert (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_tensorboard_gets_every_figure_at_its_meta_iteration(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert set(events.Tags()["tensors"]) == set(rows[0]) - {"meta_iteration"}
+    assert [e.step for e in events.Tensors("val_accuracy")] == [3, 6, 7]
+    values = [
+        float(np.frombuffer(e.tensor_proto.tensor_content, np.float32)[0])
+        if e.tensor_proto.tensor_content
+        else e.tensor_proto.float_val[0]
+        for e in events.Tensors("loss_before")
+    ]
+    assert values == pytest.approx([float(row["loss_before"]) for row in rows], rel=1e-5)
+
+
+def test_ctrl_c_saves_and_the_same_call_goes_on_bit_for_bit(tmp_path, monkeypatch):
+    run(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 4, lambda model: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(Interrupted):
+            run(tmp_path / "stopped")
+    assert RunDirectory(tmp_path / "stopped").saved()[-1].name == "iteration-000000004.keras"
+    run(tmp_path / "stopped")
+    assert_same_end(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_a_crash_goes_on_from_the_last_checkpoint_bit_for_bit(tmp_path, monkeypatch):
+    def crash(model):
+        raise MemoryError
+
+    whole = run(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5, crash)
+        with pytest.raises(MemoryError):
+            run(tmp_path / "crashed")
+    resumed = run(tmp_path / "crashed")
+    assert_same_end(tmp_path / "whole", tmp_path / "crashed")
+    assert resumed["result"] == whole["result"]
+    logs = [list(csv.DictReader((tmp_path / p / "log.csv").open())) for p in ("whole", "crashed")]
+    for a, b in zip(*logs, strict=True):
+        assert {k: v for k, v in a.items() if "second" not in k} == {
+            k: v for k, v in b.items() if "second" not in k
+        }
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, capsys):
+    run(tmp_path / "whole")
+    run(tmp_path / "damaged")
+    newest = RunDirectory(tmp_path / "damaged").saved()[-1]
+    newest.write_bytes(newest.read_bytes()[:5000])
+    run(tmp_path / "damaged")
+    printed = capsys.readouterr().out
+    assert "iteration-000000007.keras cannot be read" in printed
+    assert "Trying the one before it." in printed
+    assert_same_end(tmp_path / "whole", tmp_path / "damaged")
+
+
+def test_no_readable_checkpoint_is_an_error_and_not_a_new_beginning(tmp_path):
+    run(tmp_path)
+    for path in RunDirectory(tmp_path).saved():
+        path.write_bytes(b"not a model")
+    with pytest.raises(RunError, match=r"None of the checkpoints in .* can be read"):
+        run(tmp_path)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    first, again = run(tmp_path), run(tmp_path, verbose=0)
+    assert first["result"] == again["result"]
+    assert first["seconds"] == again["seconds"]
+
+
+def test_another_runs_directory_is_left_alone(tmp_path):
+    run(tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(
+        RunError, match=r"other settings: inner_steps=2 \(now 3\), seed=0 \(now 1\)"
+    ):
+        run(tmp_path, inner_steps=3, seed=1)
+    assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+
+def test_divergence_stops_the_run_and_keeps_earlier_checkpoints(tmp_path, monkeypatch):
+    def poison(model):
+        model.trainable_variables[0].assign(model.trainable_variables[0] * np.nan)
+
+    stop_at(monkeypatch, 4, poison)
+    with pytest.raises(
+        RunError, match=r"loss_before is nan at meta-iteration 5.*are intact. Lower"
+    ):
+        run(tmp_path)
+    assert [p.name for p in RunDirectory(tmp_path).saved()] == ["iteration-000000003.keras"]
+    assert np.isfinite(final_state(tmp_path)[0]).all()
+
+
+def test_an_unwritable_directory_is_an_error_before_training(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(
+        RunError, match=r"--output_dir=.*file/run cannot be written: Not a directory"
+    ):
+        run(tmp_path / "file" / "run")
+
+
+def test_an_unreadable_run_json_is_an_error(tmp_path):
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(RunError, match=r"run.json cannot be read: .* Remove it or use another run"):
+        run(tmp_path)
+
+
+def test_the_seed_decides_weights_and_tasks_and_not_the_test(tmp_path):
+    a, b = (
+        building.build_model(recipe(), (28, 28, 1)),
+        building.build_model(recipe(seed=1), (28, 28, 1)),
+    )
+    assert (a.trainable_variables[0].numpy() != b.trainable_variables[0].numpy()).any()
+    pool = datasets.load("glyphs", classes=12, validation_classes=0, test_classes=6).test
+
+    def first(dataset):
+        return next(iter(dataset))["support"][0].numpy()
+
+    tests = [first(building.evaluation_episodes(recipe(seed=s), pool, 4)) for s in (0, 1)]
+    np.testing.assert_array_equal(*tests)
+    trains = [
+        first(building.training_episodes(recipe(seed=s, train_shots=3), pool)) for s in (0, 1)
+    ]
+    assert (trains[0] != trains[1]).any()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(inner_optimizer="sgd", inner_momentum=0.5, inner_learning_rate=0.01),
+        dict(inner_state="reset", minibatches="replacement"),
+        dict(task_order="serial", inner_weight_decay_rate=0.99, transductive=True),
+        dict(validation_tasks=0, test_tasks=0),
+    ],
+    ids=["sgd", "reset", "serial", "no evaluation"],
+)
+def test_every_setting_trains(changes, tmp_path):
+    summary = run(tmp_path, meta_iterations=2, **changes)
+    model = load_checkpoint(RunDirectory(tmp_path).saved()[-1])
+    for name in ("inner_state", "task_order", "inner_weight_decay_rate", "transductive"):
+        assert getattr(model, name) == summary["settings"][name]
+    if not summary["settings"]["test_tasks"]:
+        assert summary["result"] is None
+        assert summary["best_validation"] is None
+
+
+def test_measuring_a_run_again_on_its_test_tasks_gives_its_summary(tmp_path):
+    summary = run(tmp_path)
+    assert measure(tmp_path, tasks=6, verbose=0) == summary["result"]
+    other = measure(tmp_path, tasks=4, shots=3, transductive=True, which="best", verbose=0)
+    assert (other["tasks"], other["shots"], other["transductive"]) == (4, 3, True)
+
+
+def test_what_cannot_be_measured_is_refused(tmp_path):
+    with pytest.raises(RunError, match=r"holds no run: there is no run.json in it"):
+        measure(tmp_path)
+    run(tmp_path, validation_tasks=0)
+    with pytest.raises(RunError, match=r"network has 5 outputs. Received: ways=3. Use --ways=5"):
+        measure(tmp_path, ways=3)
+    with pytest.raises(RunError, match=r"holds no best checkpoint: the run did not validate"):
+        measure(tmp_path, which="best")
+    with pytest.raises(ValueError, match=r"`tasks` must be at least 1. Received: tasks=0"):
+        measure(tmp_path, tasks=0)
+    for path in RunDirectory(tmp_path).saved():
+        path.unlink()
+    with pytest.raises(RunError, match=r"holds no checkpoint yet"):
+        measure(tmp_path)
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "other.keras"
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
+    with pytest.raises(RunError, match=r"holds a Sequential, not a ReptileModel"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (dict(meta_iterations=0), r"`meta_iterations` must be at least 1"),
+        (dict(queries=0), r"`queries` must be at least 1"),
+        (dict(checkpoint_every=0), r"`checkpoint_every` must be at least 1"),
+        (dict(test_tasks=-1), r"`test_tasks` must not be negative. Received: -1"),
+        (dict(validation_tasks=-1), r"`validation_tasks` must not be negative"),
+        (dict(inner_learning_rate=0.0), r"`inner_learning_rate` must be positive. Received: 0.0"),
+        (dict(ways=30), r"Received: ways=30, with 24 classes"),
+        (dict(ways=10), r"Received: ways=10, with 8 classes"),
+        (dict(shots=20), r"shots=20, queries=1, with 20 images"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused_before_anything_is_written(changes, text, tmp_path):
+    with pytest.raises(ValueError, match=text):
+        run(tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_recipes_refuse_what_they_do_not_know():
+    with pytest.raises(ValueError, match=r"`recipe` must be one of \[.*\]. Received: 'nope'"):
+        recipes.get("nope")
+    with pytest.raises(ValueError, match=r"`dataset` must be one of .*Received: 'nope'"):
+        recipes.get(dataset="nope")
+    with pytest.raises(ValueError, match=r"`task_order` must be one of .*Received: 'nope'"):
+        recipes.get("glyphs", task_order="nope")
+
+
+def test_the_papers_recipes_have_the_papers_numbers():
+    five, twenty = recipes.get("omniglot_5way"), recipes.get("omniglot_20way")
+    columns = ("train_shots", "inner_batch_size", "inner_steps", "inner_learning_rate")
+    columns += ("meta_iterations", "eval_inner_batch_size", "eval_inner_steps", "meta_batch_size")
+    assert [getattr(five, c) for c in columns] == [10, 10, 5, 1e-3, 100_000, 5, 50, 5]
+    assert [getattr(twenty, c) for c in columns] == [10, 20, 10, 5e-4, 200_000, 10, 50, 5]
+    for r in (five, twenty):
+        assert (r.inner_beta_1, r.inner_beta_2, r.inner_epsilon) == (0.0, 0.999, 1e-8)
+        assert (r.meta_step_size, r.meta_step_size_final) == (1.0, 0.0)
