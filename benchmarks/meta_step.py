@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Times the meta-step: bare, through `fit`, and against the machine's matrix-product rate.
+
+  python benchmarks/meta_step.py
+  python benchmarks/meta_step.py --recipe=omniglot_20way --steps=50 --json=20way.json
+
+Data are made up: the arithmetic does not depend on them. Rates are measured in the same process,
+in turns with the steps, at the settings that `bin/train` uses. Run it on a quiet machine.
+"""
+
+import os
+import sys
+import time
+
+STARTED = time.perf_counter()
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import json
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+import keras_reptile as kr
+from keras_reptile import building, provenance, recipes
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("recipe", "omniglot_5way", "Recipe whose meta-step to time.")
+flags.DEFINE_integer("steps", 200, "Timed steps of each kind.")
+flags.DEFINE_integer("rounds", 4, "Turns in which they are timed.")
+flags.DEFINE_string("json", None, "File to write the figures to.")
+
+
+def made_up_pool() -> kr.ClassPool:
+    images = np.random.RandomState(0).randint(0, 256, (4000, 28, 28, 1)).astype(np.uint8)
+    return kr.ClassPool(images, [20] * 200)
+
+
+def seconds_of(call, times: int) -> list[float]:
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        call()
+        found.append(time.perf_counter() - start)
+    return found
+
+
+class StepTimes(keras.callbacks.Callback):
+    """Seconds between the ends of consecutive steps of `fit`."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.last = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.perf_counter()
+        if self.last is not None:
+            self.found.append(now - self.last)
+        self.last = now
+
+
+def matrix_product_rate(cores: int, size: int = 2048) -> float:
+    """Floating-point operations a second, with one product on every core at once."""
+    matrices = [tf.random.stateless_normal((size, size), (i, i)) for i in range(cores)]
+    products = tf.function(lambda: [tf.reduce_sum(m @ m) for m in matrices])
+    products()
+    return cores * 2 * size**3 / min(seconds_of(products, 5))
+
+
+def operations_of(network: keras.Model) -> int:
+    """Floating-point operations of convolutions and dense layers for one image, forward."""
+    total = 0
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            total += 2 * int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:3]))
+        elif isinstance(layer, keras.layers.Dense):
+            total += 2 * int(np.prod(layer.kernel.shape))
+    return total
+
+
+def operations_of_a_step(recipe, network) -> int:
+    """Forward, and twice that backward, for every image of every inner step."""
+    images = recipe.meta_batch_size * recipe.inner_steps * recipe.inner_batch_size
+    return 3 * operations_of(network) * images
+
+
+def measure(recipe, cores: int) -> dict:
+    model = building.build_model(recipe, (28, 28, 1))
+    episodes = building.training_episodes(recipe, made_up_pool())
+    element = next(iter(episodes))
+    bare_step = tf.function(model.train_step)
+    bare_step(element)
+    first_step = time.perf_counter() - STARTED
+    model.fit(episodes, steps_per_epoch=3, verbose=0)
+    bare, rates, fitted = [], [], StepTimes()
+    steps = max(2, FLAGS.steps // FLAGS.rounds)
+    for _ in range(FLAGS.rounds):
+        bare += seconds_of(lambda: bare_step(element), steps)
+        model.fit(episodes, steps_per_epoch=steps, verbose=0, callbacks=[fitted])
+        rates.append(matrix_product_rate(cores))
+    operations = operations_of_a_step(recipe, model.network)
+    rate = max(rates)
+    return {
+        "recipe": FLAGS.recipe,
+        "cores": cores,
+        "first_step_seconds_after_start": first_step,
+        "meta_step_ms": 1e3 * float(np.median(bare)),
+        "meta_step_ms_fastest": 1e3 * min(bare),
+        "meta_step_in_fit_ms": 1e3 * float(np.median(fitted.found)),
+        "operations_per_meta_step": operations,
+        "matrix_product_gflops": rate / 1e9,
+        "fraction_of_matrix_product_rate": operations / float(np.median(bare)) / rate,
+    }
+
+
+def main(argv):
+    del argv
+    figures = measure(recipes.get(FLAGS.recipe), kr.one_task_per_core())
+    figures |= provenance.facts()
+    for name, value in figures.items():
+        print(f"{name:>34}  {value:.4g}" if isinstance(value, float) else f"{name:>34}  {value}")
+    if FLAGS.json:
+        with open(FLAGS.json, "w") as file:
+            json.dump(figures, file, indent=2)
+
+
+if __name__ == "__main__":
+    app.run(main)
