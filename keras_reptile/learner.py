@@ -54,6 +54,7 @@ def _learner(model, weights, state):
         loss=loss,
         metrics=["accuracy"] if losses.get_metrics(None, loss) else None,
     )
+    learner.optimizer.build(learner.trainable_variables)
     return learner
 
 
