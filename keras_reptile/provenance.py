@@ -1,18 +1,19 @@
-"""Which versions, on which machine."""
+"""Which command, which versions, on which machine."""
 
 import importlib.metadata
-import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
 import keras_reptile
+from keras_reptile.threads import usable_cores
 
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "tensorflow-datasets")
 
 
 def facts() -> dict[str, Any]:
-    """Versions and machine, for a run's JSON files."""
+    """Command, versions and machine, for a run's JSON files."""
     versions = {"keras_reptile": keras_reptile.__version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -21,10 +22,10 @@ def facts() -> dict[str, Any]:
             continue
     machine = {
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "system": platform.platform(),
     }
-    return {"versions": versions, "machine": machine}
+    return {"command": sys.argv, "versions": versions, "machine": machine}
 
 
 def processor() -> str:

@@ -5,6 +5,13 @@ import os
 import tensorflow as tf
 
 
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def one_task_per_core(cores: int | None = None) -> int:
     """Has TensorFlow run every operation on one thread, and as many operations as there are cores.
 
@@ -29,7 +36,7 @@ def one_task_per_core(cores: int | None = None) -> int:
     kr.one_task_per_core()
     ```
     """
-    cores = cores or len(os.sched_getaffinity(0))
+    cores = cores or usable_cores()
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(cores)

@@ -1,0 +1,32 @@
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+import keras_reptile as kr
+
+
+def test_after_tensorflow_has_started_it_is_too_late():
+    tf.zeros(1)
+    with pytest.raises(
+        RuntimeError, match=r"must be called before TensorFlow does anything, at the"
+    ):
+        kr.one_task_per_core()
+
+
+def test_operations_get_one_thread_and_there_are_as_many_as_cores():
+    program = """
+import tensorflow as tf
+import keras_reptile as kr
+assert kr.one_task_per_core(3) == 3
+tf.zeros(1)
+assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+assert tf.config.threading.get_inter_op_parallelism_threads() == 3
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_counts_the_cores_that_the_process_may_use():
+    assert kr.threads.usable_cores() >= 1
