@@ -92,6 +92,8 @@ class RunDirectory:
 
     def restore(self) -> ReptileModel | None:
         """The newest checkpoint that can be read; `None` if there are none at all."""
+        for partial in self.checkpoints.glob(".partial-*"):
+            partial.unlink()  # Left by a run that was killed while writing.
         saved = self.saved()
         for path in reversed(saved):
             try:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from keras_reptile.run_directory import load_checkpoint
+
 ROOT = Path(__file__).resolve().parents[1]
 # A run of seconds, on real glyphs.
 SHORT = [
@@ -93,19 +95,45 @@ def test_help_and_recipes_can_be_read(tmp_path):
     assert "    --meta_iterations=200000" in out
 
 
+def wait_for_a_checkpoint(process, directory):
+    deadline = time.monotonic() + 120
+    while not list((directory / "checkpoints").glob("iteration-*.keras")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def last_weights(directory):
+    path = sorted((directory / "checkpoints").glob("iteration-*.keras"))[-1]
+    return [v.numpy() for v in load_checkpoint(path).variables]
+
+
+def test_a_killed_run_started_again_ends_bit_for_bit_like_an_undisturbed_one(tmp_path):
+    arguments = ("--meta_iterations=60", "--checkpoint_every=10", *SHORT[2:])
+    status, _, err = run("train", *arguments, "--output_dir=whole", cwd=tmp_path)
+    assert status == 0, err
+    process = start("train", *arguments, "--output_dir=killed", cwd=tmp_path)
+    wait_for_a_checkpoint(process, tmp_path / "killed")
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "killed" / "summary.json").exists()
+    status, out, err = run("train", *arguments, "--output_dir=killed", cwd=tmp_path)
+    assert status == 0, err
+    assert "Going on from meta-iteration " in out
+    pairs = zip(last_weights(tmp_path / "whole"), last_weights(tmp_path / "killed"), strict=True)
+    assert all((a == b).all() for a, b in pairs)
+
+
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     arguments = ("--meta_iterations=100000", "--checkpoint_every=10", *SHORT[2:])
     process = start("train", *arguments, cwd=tmp_path)
-    checkpoints = tmp_path / "runs" / "glyphs" / "checkpoints"
-    deadline = time.monotonic() + 120
-    while not list(checkpoints.glob("iteration-*.keras")) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    wait_for_a_checkpoint(process, tmp_path / "runs" / "glyphs")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     line = err.strip().splitlines()[-1]
     assert line == ("train: stopped and saved in runs/glyphs. The same command goes on from there.")
-    assert list(checkpoints.glob(".partial*")) == []
+    assert list(tmp_path.rglob(".partial*")) == []
 
 
 MISUSES = {

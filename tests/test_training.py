@@ -144,6 +144,16 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, capsys
     assert_same_end(tmp_path / "whole", tmp_path / "damaged")
 
 
+def test_what_a_killed_run_left_half_written_is_never_read_and_removed(tmp_path):
+    run(tmp_path / "whole")
+    run(tmp_path / "killed")
+    half = tmp_path / "killed" / "checkpoints" / ".partial-1-iteration-000000099.keras"
+    half.write_bytes(b"half")
+    run(tmp_path / "killed")
+    assert not half.exists()
+    assert_same_end(tmp_path / "whole", tmp_path / "killed")
+
+
 def test_no_readable_checkpoint_is_an_error_and_not_a_new_beginning(tmp_path):
     run(tmp_path)
     for path in RunDirectory(tmp_path).saved():
