@@ -1,4 +1,4 @@
-"""The inner loop: k optimizer steps on one task, and on the tasks of a meta-batch."""
+"""The inner loop: k optimizer steps on one task."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -68,46 +68,3 @@ def loss_and_gradients(loss_fn: Callable, weights: tuple, minibatch: tf.Tensor, 
         loss = tf.cast(loss_fn(weights, minibatch, step), weights[0].dtype)
     gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     return loss, gradients
-
-
-def side_by_side(task_fn: Callable, tasks: Any, state: InnerState, outputs: Any) -> Any:
-    """Runs every task from the same inner state, as many at once as there are threads.
-
-    Args:
-        task_fn: Function `(task, state)` to a structure of tensors.
-        tasks: Structure of tensors, each with the tasks along its first axis.
-        state: The `InnerState` that all start from.
-        outputs: Structure of `tf.TensorSpec`, the signature of what `task_fn` returns.
-
-    Returns:
-        The structure that `task_fn` returns, with the tasks along a new first axis.
-    """
-    # Eagerly, map_fn runs one after another whatever it is told, and warns if told otherwise.
-    at_once = 1 if tf.executing_eagerly() else 64
-    return tf.map_fn(
-        lambda task: task_fn(task, state),
-        tasks,
-        fn_output_signature=outputs,
-        parallel_iterations=at_once,
-    )
-
-
-def one_after_another(task_fn: Callable, tasks: Any, state: InnerState, outputs: Any) -> Any:
-    """Runs the tasks serially, each from the inner state that the task before it left.
-
-    Args and returns are those of `side_by_side`; `task_fn` must return an `(Adaptation, ...)`.
-    """
-    number = tf.shape(tf.nest.flatten(tasks)[0])[0]
-    arrays = [
-        tf.TensorArray(s.dtype, number, element_shape=s.shape) for s in tf.nest.flatten(outputs)
-    ]
-
-    def step(i, state, arrays):
-        result = task_fn(tf.nest.map_structure(lambda t: t[i], tasks), state)
-        values = tf.nest.flatten(result)
-        written = [a.write(i, v) for a, v in zip(arrays, values, strict=True)]
-        return i + 1, result[0].state, tuple(written)
-
-    start = (tf.constant(0), state, tuple(arrays))
-    _, _, arrays = tf.while_loop(lambda i, *_: i < number, step, start, parallel_iterations=1)
-    return tf.nest.pack_sequence_as(outputs, [a.stack() for a in arrays])
