@@ -4,9 +4,11 @@ from typing import Any
 
 import keras
 
+KEYS = {"support", "order", "query"}
+
 
 def is_episode(data: Any) -> bool:
-    return isinstance(data, dict) and set(data) == {"support", "order", "query"}
+    return isinstance(data, dict) and set(data) in (KEYS, KEYS | {"tail"})
 
 
 def episodes_of(data: Any) -> dict:
@@ -18,8 +20,9 @@ def episodes_of(data: Any) -> dict:
     episodes, _, _ = keras.utils.unpack_x_y_sample_weight(data)
     if not is_episode(episodes):
         raise ValueError(
-            "`ReptileModel` trains and evaluates on episodes: dicts with 'support', 'order' and "
-            f"'query', as `episode_dataset` yields them. Received: {type(episodes).__name__}."
+            "`ReptileModel` trains and evaluates on episodes: dicts with 'support', 'order', "
+            "'query' and, if tasks have one, 'tail', as `episode_dataset` yields them. "
+            f"Received: {type(episodes).__name__}."
         )
     return episodes
 

@@ -10,6 +10,7 @@ from keras_reptile import distribution, prediction
 from keras_reptile.adaptation import Adaptation
 from keras_reptile.episode_format import number_of_queries
 from keras_reptile.inner_optimizers import InnerState
+from keras_reptile.methods import METHODS
 
 
 class TaskResult(NamedTuple):
@@ -20,22 +21,23 @@ class TaskResult(NamedTuple):
 
 
 def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> TaskResult:
-    """Adapts to every training task and predicts its queries, tasks along the first axis."""
+    """Adapts to every training task by the model's method, and predicts its queries.
+
+    The tasks run along the first axis of what is returned.
+    """
     has_queries = number_of_queries(episodes) > 0
+    method = METHODS[model.method]
 
     def task_fn(task, state):
-        adapted = model.adapt_task(task, theta, state)
+        adapted = model.adapt_task(task, theta, state, method.adapt)
         predictions = ()
         if has_queries:
             query_x = task["query"][0]
             predictions = prediction.predict(model.network, adapted.weights, None, query_x, True)
         return TaskResult(adapted, predictions)
 
-    spec_of = lambda t: tf.TensorSpec(t.shape, t.dtype)  # noqa: E731
-    first_loss = tf.TensorSpec((), theta[0].dtype)
-    adapted = (tuple(theta), tf.nest.map_structure(tf.convert_to_tensor, state))
     outputs = TaskResult(
-        Adaptation(*tf.nest.map_structure(spec_of, adapted), first_loss),
+        _adaptation_spec(theta, state, method.keeps),
         _predictions_spec(model, episodes, theta[0].dtype) if has_queries else (),
     )
     serial = model.task_order == "serial" and model.inner_state == "carried"
@@ -64,6 +66,13 @@ def _numbered(model, episodes):
     places = distribution.replica_index() * size + tf.range(size)
     iterations = tf.fill((size,), tf.cast(model.optimizer.iterations.value, tf.int32))
     return {**episodes, "number": (iterations, places)}
+
+
+def _adaptation_spec(theta, state, keeps):
+    spec_of = lambda t: tf.TensorSpec(t.shape, t.dtype)  # noqa: E731
+    weights, state = tf.nest.map_structure(spec_of, (tuple(theta), state))
+    first_loss = tf.TensorSpec((), theta[0].dtype)
+    return Adaptation(weights, state, first_loss, **{name: weights for name in keeps})
 
 
 def _predictions_spec(model, episodes, dtype):

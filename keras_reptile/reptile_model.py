@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile import adaptation, distribution, learner, losses, meta_batch, meta_update
+from keras_reptile import adaptation, distribution, learner, losses, meta_batch
 from keras_reptile.episode_format import (
     episodes_of,
     is_episode,
@@ -14,6 +14,7 @@ from keras_reptile.episode_format import (
     with_queries,
 )
 from keras_reptile.inner_optimizers import InnerState, from_keras
+from keras_reptile.methods import METHODS
 from keras_reptile.network_function import train_call
 from keras_reptile.report import Report
 
@@ -74,6 +75,7 @@ class ReptileModel(keras.Model):
         network: keras.Model,
         inner_optimizer: Any = None,
         *,
+        method: str = "reptile",
         inner_state: str = "carried",
         task_order: str = "parallel",
         inner_weight_decay_rate: float = 1.0,
@@ -81,6 +83,7 @@ class ReptileModel(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        _check_choice("method", method, tuple(METHODS))
         _check_choice("inner_state", inner_state, ("carried", "reset"))
         _check_choice("task_order", task_order, ("parallel", "serial"))
         if not 0 < inner_weight_decay_rate <= 1:
@@ -93,7 +96,7 @@ class ReptileModel(keras.Model):
         optimizer = keras.optimizers.get(inner_optimizer)
         self.inner_rule = from_keras(optimizer)
         self.inner_optimizer_config = keras.optimizers.serialize(optimizer)
-        self.network = network
+        self.network, self.method = network, method
         self.inner_state, self.task_order = inner_state, task_order
         self.inner_weight_decay_rate = inner_weight_decay_rate
         self.transductive = transductive
@@ -140,6 +143,7 @@ class ReptileModel(keras.Model):
             **super().get_config(),
             "network": keras.saving.serialize_keras_object(self.network),
             "inner_optimizer": self.inner_optimizer_config,
+            "method": self.method,
             "inner_state": self.inner_state,
             "task_order": self.task_order,
             "inner_weight_decay_rate": self.inner_weight_decay_rate,
@@ -226,7 +230,7 @@ class ReptileModel(keras.Model):
         episodes = episodes_of(data)
         theta = self._theta(episodes)
         results = meta_batch.train_tasks(self, episodes, theta, self.starting_state(theta))
-        gradient = meta_update.reptile_gradient(theta, results.adaptation.weights)
+        gradient = METHODS[self.method].gradient(theta, results.adaptation)
         self.optimizer.apply(distribution.share_of_mean(gradient), self.trainable_variables)
         self._carry_on(results.adaptation.state)
         logs = self.report.before(results.adaptation.first_loss, episodes["order"].shape[-1])
@@ -308,7 +312,7 @@ class ReptileModel(keras.Model):
             self.build(keras.tree.map_structure(lambda t: tuple(t.shape), episodes))
         return [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
 
-    def adapt_task(self, task, theta, state):
+    def adapt_task(self, task, theta, state, adapt=adaptation.adapt):
         support_x, support_y = task["support"]
 
         def loss_fn(weights, minibatch, step):
@@ -317,8 +321,8 @@ class ReptileModel(keras.Model):
             outputs, penalty = train_call(self.network, weights, x, draw)
             return losses.batch_loss(self.task_loss, y, tf.cast(outputs, theta[0].dtype)) + penalty
 
-        rate = self.inner_weight_decay_rate
-        return adaptation.adapt(loss_fn, self.inner_rule, theta, state, task["order"], rate)
+        minibatches, rate = (task["order"], task.get("tail")), self.inner_weight_decay_rate
+        return adapt(loss_fn, self.inner_rule, theta, state, *minibatches, rate)
 
     def starting_state(self, theta):
         start = self.inner_rule.init(theta)
