@@ -23,6 +23,7 @@ def episode_dataset(
     inner_batch_size: int = 10,
     inner_steps: int = 5,
     minibatches: str = "cycling",
+    tail_shots: int | None = None,
     meta_batch_size: int = 1,
     seed: int = 0,
     start: int = 0,
@@ -35,7 +36,8 @@ def episode_dataset(
 
     Args:
         pool: A `ClassPool`.
-        ways, shots, queries, inner_batch_size, inner_steps, minibatches: See `TaskSpec`.
+        ways, shots, queries, inner_batch_size, inner_steps, minibatches, tail_shots: See
+            `TaskSpec`.
         meta_batch_size: Integer, tasks in one element. Defaults to `1`.
         seed: Integer, decides every draw. Defaults to `0`.
         start: Integer, the meta-iteration to begin at: the stream is what a stream from 0 gives
@@ -50,7 +52,10 @@ def episode_dataset(
           where the pool is uint8, and labels `(meta_batch_size, ways * shots)`, int32;
         * `"order"`: int32 `(meta_batch_size, inner_steps, inner_batch_size)`, the positions in
           the support set that each minibatch takes;
-        * `"query"`: like `"support"`, with `ways * queries`.
+        * `"query"`: like `"support"`, with `ways * queries`;
+        * `"tail"`, with `tail_shots` only: int32 `(meta_batch_size, ways * tail_shots)`, the
+          positions in the support set that the last minibatch takes; `"order"` then holds the
+          `inner_steps - 1` minibatches before it.
 
     Raises:
         ValueError: If the pool is too small for the tasks, or an argument is out of range.
@@ -62,7 +67,7 @@ def episode_dataset(
     >>> tuple(episode["support"][0].shape), tuple(episode["order"].shape)
     ((3, 10, 28, 28, 1), (3, 5, 10))
     """
-    spec = TaskSpec(ways, shots, queries, inner_batch_size, inner_steps, minibatches)
+    spec = TaskSpec(ways, shots, queries, inner_batch_size, inner_steps, minibatches, tail_shots)
     spec.check_against(pool)
     check_positive("meta_batch_size", meta_batch_size)
     if start < 0 or (tasks is not None and tasks < 1):
@@ -110,10 +115,12 @@ class _MetaBatches:
         spec = self.spec
         images, order = draw_tasks(spec, self.counts, self.offsets, self.seed, first, size)
         support, query = images[..., : spec.shots], images[..., spec.shots :]
+        tail = {} if spec.tail_shots is None else {"tail": tf.tile(tail_of(spec)[None], (size, 1))}
         return {
             "support": self._examples(support, size),
             "order": order,
             "query": self._examples(query, size),
+            **tail,
         }
 
     def _examples(self, indices, size):
@@ -130,9 +137,10 @@ def draw_tasks(spec: TaskSpec, counts, offsets, seed: int, first, size: int) -> 
 
     Returns:
         Tuple of the images' positions in the pool, int64 `(size, ways, shots + queries)`, and the
-        minibatches' positions in the support set, int32 `(size, inner_steps, inner_batch_size)`.
+        minibatches' positions in the support set, int32 `(size, inner_steps, inner_batch_size)`,
+        one step less where there is a tail.
     """
-    ways, each, n = spec.ways, spec.shots + spec.queries, spec.support_size
+    ways, each, n = spec.ways, spec.shots + spec.queries, spec.drawn_size
     passes = spec.passes
     needs = (2 * ways, 2 * ways * each, passes * n)
     for_classes, for_images, for_order = tf.split(
@@ -147,22 +155,35 @@ def draw_tasks(spec: TaskSpec, counts, offsets, seed: int, first, size: int) -> 
 
 
 def minibatch_order(bits: tf.Tensor, spec: TaskSpec) -> tf.Tensor:
-    """The support images of each minibatch, from one random order of the support set a pass.
+    """The support images of each minibatch, from one random order of those to draw from a pass.
 
     Args:
-        bits: Random integers `(..., passes, ways * shots)`, with `spec.passes` passes.
+        bits: Random integers `(..., passes, ways * drawn_shots)`, with `spec.passes` passes.
         spec: The `TaskSpec`.
 
     Returns:
-        int32 `(..., inner_steps, inner_batch_size)`.
+        int32 `(..., drawn_steps, inner_batch_size)`, without the tail.
     """
     order = tf.argsort(bits)
+    if spec.tail_shots is not None:
+        order = tf.gather(_in_support(spec)[:, : spec.drawn_shots].ravel(), order)
     if spec.minibatches == "replacement":
         return order[..., : spec.inner_batch_size]
     outer = order.shape[:-2]
-    stream = tf.reshape(order, (*outer, spec.passes * spec.support_size))
-    stream = stream[..., : spec.inner_steps * spec.inner_batch_size]
-    return tf.reshape(stream, (*outer, spec.inner_steps, spec.inner_batch_size))
+    stream = tf.reshape(order, (*outer, spec.passes * spec.drawn_size))
+    stream = stream[..., : spec.drawn_steps * spec.inner_batch_size]
+    return tf.reshape(stream, (*outer, spec.drawn_steps, spec.inner_batch_size))
+
+
+def tail_of(spec: TaskSpec) -> np.ndarray:
+    """Positions in the support set of the images kept apart, int32 `(ways * tail_shots,)`."""
+    # A class's images are in random order, so its last are as random as any.
+    return _in_support(spec)[:, spec.drawn_shots :].ravel()
+
+
+def _in_support(spec):
+    """Positions of each class's images in the support set, `(ways, shots)`."""
+    return np.arange(spec.ways * spec.shots, dtype=np.int32).reshape(spec.ways, spec.shots)
 
 
 def _bits(seed, first, size, number):

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import keras
+
 from keras_reptile.adaptation import (
     Adaptation,
     adapt,
@@ -43,3 +45,22 @@ METHODS = {
     "fomaml": Method(adapt_keeping_last, ("before_last",), _fomaml),
     "maml": Method(adapt_and_differentiate, ("gradient",), _maml),
 }
+
+# TensorFlow's moments, by which they normalize, have a wrong second derivative.
+DERIVED_ONCE = (keras.layers.LayerNormalization, keras.layers.GroupNormalization)
+
+
+def check_network(method: str, network: keras.Model) -> None:
+    """Raises `ValueError` if a method derives the network twice, and one of its layers does not.
+
+    Custom layers are not looked into: `tf.nn.moments` and `keras.ops.moments` are to be avoided.
+    """
+    layers = network._flatten_layers(include_self=False)
+    wrong = [layer.name for layer in layers if isinstance(layer, DERIVED_ONCE)]
+    if method == "maml" and wrong:
+        raise ValueError(
+            "method='maml' derives the network twice, and LayerNormalization and "
+            "GroupNormalization have a wrong second derivative in TensorFlow. "
+            f"Received a network with the layers {wrong}. Use BatchNormalization or "
+            "RMSNormalization, or method='fomaml'."
+        )

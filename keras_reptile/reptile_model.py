@@ -1,4 +1,4 @@
-"""`ReptileModel`: a `keras.Model` whose training step is Reptile's meta-iteration."""
+"""`ReptileModel`: a `keras.Model` whose training step is a meta-iteration."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from keras_reptile.episode_format import (
     with_queries,
 )
 from keras_reptile.inner_optimizers import InnerState, from_keras
-from keras_reptile.methods import METHODS
+from keras_reptile.methods import METHODS, check_network
 from keras_reptile.network_function import train_call
 from keras_reptile.report import Report
 
@@ -24,21 +24,34 @@ class ReptileModel(keras.Model):
     """Meta-learns an initialization from which a network adapts to a new task in a few steps.
 
     Each training step takes a batch of tasks. From the current weights theta it runs k steps of
-    the inner optimizer on every task, side by side, and gives the outer optimizer, as a gradient,
-    the distance to the mean of the solutions:
+    the inner optimizer on every task, side by side, to its solution W_k, and gives the outer
+    optimizer, as a gradient, the distance to the mean of the solutions:
 
-        W_i = U_k(task i, theta),    theta <- outer optimizer(theta, theta - mean_i W_i)
+        W_k = U_k(theta) of task i,    theta <- outer optimizer(theta, theta - mean_i W_k)
 
-    With `keras.optimizers.SGD(epsilon)` as the outer optimizer this is Reptile as published. While
-    fitting, `loss_before` is the loss of each task's first minibatch at theta, `loss_after` and
-    `accuracy` are those of its queries at W, predicted in one batch.
+    With `keras.optimizers.SGD(epsilon)` as the outer optimizer this is Reptile as published. The
+    paper's other two methods differ in the gradient only; all of them adapt alike.
+
+        "reptile"   theta - mean_i W_k
+        "fomaml"    mean_i (W_{k-1} - W_k)
+        "maml"      mean_i d/dtheta L_k(U_{k-1}(theta)), L_k the last minibatch's loss
+
+    While fitting, `loss_before` is the loss of each task's first minibatch at theta, `loss_after`
+    and `accuracy` are those of its queries at W_k, predicted in one batch.
 
     Args:
         network: A `keras.Model` with one output: functional, sequential or subclassed.
         inner_optimizer: A `keras.optimizers.SGD` or `Adam`, its name or its config. Defaults to
             the paper's: `Adam(1e-3, beta_1=0.0, epsilon=1e-8)`.
+        method: String. `"reptile"`; `"fomaml"`, first-order MAML, the inner optimizer's last step;
+            or `"maml"`, with second derivatives through the inner loop. MAML gives the outer
+            optimizer a raw gradient, not steps of the inner one: choose the meta-step size anew.
+            Its gradient through inner Adam is large and rough where the moments are near zero, as
+            at the start: use SGD, or Adam with an epsilon such as 1e-4. `episode_dataset` keeps
+            the last minibatch apart if told `tail_shots`. Defaults to `"reptile"`.
         inner_state: String. `"carried"`: the inner optimizer's moments and step count run on from
-            task to task, as in the authors' program. `"reset"`: every task starts without.
+            task to task, as in the authors' program, under every method those after all k steps.
+            `"reset"`: every task starts without.
             Defaults to `"carried"`.
         task_order: String. `"parallel"`: the tasks of a meta-batch run side by side, all from the
             same moments, and the mean of theirs is carried on. `"serial"`: one after another, the
@@ -53,7 +66,8 @@ class ReptileModel(keras.Model):
     Input: what `episode_dataset` yields, see there for keys, shapes, dtypes and ranges.
 
     Raises:
-        ValueError: If an argument is not among those listed.
+        ValueError: If an argument is not among those listed, or the network holds layers that MAML
+            cannot derive twice.
 
     Example:
 
@@ -84,6 +98,7 @@ class ReptileModel(keras.Model):
     ):
         super().__init__(**kwargs)
         _check_choice("method", method, tuple(METHODS))
+        check_network(method, network)
         _check_choice("inner_state", inner_state, ("carried", "reset"))
         _check_choice("task_order", task_order, ("parallel", "serial"))
         if not 0 < inner_weight_decay_rate <= 1:

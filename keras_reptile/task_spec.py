@@ -19,10 +19,14 @@ class TaskSpec:
         minibatches: String, `"cycling"` (pass after pass over the support set, each in a new
             order, minibatches running on across the passes) or `"replacement"` (each minibatch
             drawn anew from the whole support set, no image twice in it).
+        tail_shots: Integer, support images of each class that are kept apart for the last inner
+            step, whose minibatch is all of them; the minibatches before it are drawn from the
+            others. `None` for a shared tail: the last minibatch is like the rest.
 
     Raises:
-        ValueError: If a number is out of range, `minibatches` is unknown, or a minibatch drawn
-            with replacement would be larger than the support set.
+        ValueError: If a number is out of range, `minibatches` is unknown, a minibatch drawn with
+            replacement would be larger than what it is drawn from, or the tail leaves no image or
+            no step before it.
     """
 
     ways: int
@@ -31,6 +35,7 @@ class TaskSpec:
     inner_batch_size: int = 10
     inner_steps: int = 5
     minibatches: str = "cycling"
+    tail_shots: int | None = None
 
     def __post_init__(self):
         for name in ("ways", "shots", "inner_batch_size", "inner_steps"):
@@ -42,23 +47,59 @@ class TaskSpec:
                 "`minibatches` must be 'cycling' or 'replacement'. "
                 f"Received: minibatches={self.minibatches!r}."
             )
-        if self.minibatches == "replacement" and self.inner_batch_size > self.support_size:
+        self._check_tail()
+        if self.minibatches == "replacement" and self.inner_batch_size > self.drawn_size:
             raise ValueError(
-                "A minibatch with replacement must not exceed the support set of ways * shots "
-                f"images. Received: inner_batch_size={self.inner_batch_size}, ways={self.ways}, "
-                f"shots={self.shots}. Lower `inner_batch_size` or use minibatches='cycling'."
+                f"A minibatch with replacement must not exceed {self._drawn_from()}. "
+                f"Received: inner_batch_size={self.inner_batch_size}, ways={self.ways}, "
+                f"shots={self.shots}{self._and_tail()}. "
+                "Lower `inner_batch_size` or use minibatches='cycling'."
             )
 
+    def _check_tail(self):
+        if self.tail_shots is None:
+            return
+        if not 0 < self.tail_shots < self.shots:
+            raise ValueError(
+                "`tail_shots` is a part of `shots`, at least 1 and less than them. Received: "
+                f"tail_shots={self.tail_shots}, shots={self.shots}. Raise `shots`, or leave "
+                "`tail_shots` out for a last minibatch like the others."
+            )
+        if self.inner_steps < 2:
+            raise ValueError(
+                "With `tail_shots` the last of at least 2 inner steps is on images that the others "
+                f"do not see. Received: tail_shots={self.tail_shots}, "
+                f"inner_steps={self.inner_steps}. Raise `inner_steps` or leave `tail_shots` out."
+            )
+
+    def _drawn_from(self):
+        if self.tail_shots is None:
+            return "the support set of ways * shots images"
+        return "the ways * (shots - tail_shots) images outside the tail"
+
+    def _and_tail(self):
+        return "" if self.tail_shots is None else f", tail_shots={self.tail_shots}"
+
     @property
-    def support_size(self) -> int:
-        return self.ways * self.shots
+    def drawn_shots(self) -> int:
+        """Support images of each class that minibatches are drawn from."""
+        return self.shots - (self.tail_shots or 0)
+
+    @property
+    def drawn_size(self) -> int:
+        return self.ways * self.drawn_shots
+
+    @property
+    def drawn_steps(self) -> int:
+        """Minibatches that are drawn: all, or all but the tail."""
+        return self.inner_steps - (self.tail_shots is not None)
 
     @property
     def passes(self) -> int:
-        """Random orders of the whole support set that a task's minibatches take."""
+        """Random orders of these images that a task's minibatches take."""
         if self.minibatches == "replacement":
-            return self.inner_steps
-        return -(-self.inner_steps * self.inner_batch_size // self.support_size)
+            return self.drawn_steps
+        return -(-self.drawn_steps * self.inner_batch_size // self.drawn_size)
 
     def check_against(self, pool: ClassPool) -> None:
         """Raises `ValueError` if a pool cannot give such tasks."""
