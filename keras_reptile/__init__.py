@@ -2,10 +2,11 @@
 
 from keras_reptile import datasets, networks
 from keras_reptile.class_pool import ClassPool, Pools
-from keras_reptile.episodes import TaskSpec, episode_dataset
+from keras_reptile.episodes import episode_dataset
 from keras_reptile.evaluation import Evaluation, evaluate
 from keras_reptile.meta_update import linear_meta_step
 from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.task_spec import TaskSpec
 from keras_reptile.threads import one_task_per_core
 
 __version__ = "0.1.0"

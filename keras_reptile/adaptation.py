@@ -1,4 +1,4 @@
-"""The inner loop: k optimizer steps on one task, and on the tasks of a meta-batch."""
+"""The inner loop: k optimizer steps on one task, and what each method needs to know of them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -11,14 +11,20 @@ from keras_reptile.inner_optimizers import InnerState
 class Adaptation(NamedTuple):
     """What k inner steps lead to.
 
-    weights: Tuple of tensors, W, the task's solution.
+    weights: Tuple of tensors, W_k, the task's solution.
     state: The inner optimizer's `InnerState` after the last step.
     first_loss: Scalar, the loss of the first minibatch at theta, before any step.
+    before_last: Tuple of tensors, W_{k-1}, the weights before the last step; () but for
+        `adapt_keeping_last`.
+    gradient: Tuple of tensors, that of the last minibatch's loss at W_{k-1} with respect to
+        theta; () but for `adapt_and_differentiate`.
     """
 
     weights: tuple
     state: InnerState
     first_loss: tf.Tensor
+    before_last: tuple = ()
+    gradient: tuple = ()
 
 
 def adapt(
@@ -27,9 +33,10 @@ def adapt(
     theta: Sequence,
     state: InnerState,
     order: tf.Tensor,
-    rate=1.0,
+    tail: tf.Tensor | None = None,
+    rate: float = 1.0,
 ) -> Adaptation:
-    """Runs the inner loop on one task: W = U_k(theta).
+    """Runs the inner loop on one task: W_k = U_k(theta).
 
         for each minibatch b of the task:  w <- U(rate * w, grad L_b(rate * w))
 
@@ -37,11 +44,13 @@ def adapt(
 
     Args:
         loss_fn: Function `(weights, minibatch, step)` to a scalar loss; `minibatch` is a row of
-            `order`, and `step` counts from 0.
+            `order`, or `tail`, and `step` counts from 0.
         optimizer: An `InnerSGD` or `InnerAdam`.
         theta: Sequence of tensors, the weights to start from.
         state: The `InnerState` to start from.
-        order: Integer tensor `(inner_steps, inner_batch_size)`, the images of each minibatch.
+        order: Integer tensor `(steps, inner_batch_size)`, the images of each minibatch.
+        tail: Integer tensor `(images,)`, one more minibatch after those of `order`, of any size.
+            Defaults to `None`, none.
         rate: Float, multiplies the weights before every step. Defaults to `1.0`, no decay.
 
     Returns:
@@ -49,16 +58,65 @@ def adapt(
     """
 
     def step(k, weights, state, first_loss):
-        if rate != 1.0:
-            weights = tuple(rate * w for w in weights)
-        loss, gradients = loss_and_gradients(loss_fn, weights, order[k], k)
-        weights, state = optimizer.update(weights, gradients, state)
+        loss, _, weights, state = inner_step(loss_fn, optimizer, weights, state, order[k], k, rate)
         return k + 1, weights, state, tf.where(k == 0, loss, first_loss)
 
-    steps = order.shape[0] if order.shape[0] is not None else tf.shape(order)[0]
+    steps = rows(order)
     start = (tf.constant(0), tuple(theta), state, tf.zeros((), theta[0].dtype))
-    _, weights, state, first_loss = tf.while_loop(lambda k, *_: k < steps, step, start)
-    return Adaptation(weights, state, first_loss)
+    # XLA differentiates a loop only if it is told the number of turns.
+    _, *reached = tf.while_loop(lambda k, *_: k < steps, step, start, maximum_iterations=steps)
+    reached = Adaptation(*reached)
+    return reached if tail is None else _after(reached, loss_fn, optimizer, tail, steps, rate)[0]
+
+
+def adapt_keeping_last(
+    loss_fn: Callable,
+    optimizer: Any,
+    theta: Sequence,
+    state: InnerState,
+    order: tf.Tensor,
+    tail: tf.Tensor | None = None,
+    rate: float = 1.0,
+) -> Adaptation:
+    """As `adapt`, with the weights before the last step: what first-order MAML needs."""
+    earlier, last = _split(order, tail)
+    before = adapt(loss_fn, optimizer, theta, state, earlier, rate=rate)
+    after, _ = _after(before, loss_fn, optimizer, last, rows(earlier), rate)
+    return after._replace(before_last=before.weights)
+
+
+def adapt_and_differentiate(
+    loss_fn: Callable,
+    optimizer: Any,
+    theta: Sequence,
+    state: InnerState,
+    order: tf.Tensor,
+    tail: tf.Tensor | None = None,
+    rate: float = 1.0,
+) -> Adaptation:
+    """As `adapt`, with the gradient through the inner loop: what MAML needs.
+
+        d/dtheta L_k(U_{k-1}(theta)) = U'_1(theta) ... U'_{k-1}(W_{k-2}) L'_k(W_{k-1})
+
+    The last minibatch plays the test set's part: its loss at W_{k-1} is differentiated with
+    respect to theta, its step leads to W_k. The state to start from is taken as a constant.
+    """
+    earlier, last = _split(order, tail)
+    theta = tuple(tf.identity(t) for t in theta)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(theta)
+        before = adapt(loss_fn, optimizer, theta, state, earlier, rate=rate)
+    after, last_gradient = _after(before, loss_fn, optimizer, last, rows(earlier), rate)
+    gradient = tape.gradient(before.weights, theta, output_gradients=last_gradient)
+    return after._replace(gradient=tuple(gradient))
+
+
+def inner_step(loss_fn, optimizer, weights, state, minibatch, k, rate) -> tuple:
+    """Step number k: the loss and gradient it is made by, and the weights and state after it."""
+    if rate != 1.0:
+        weights = tuple(rate * w for w in weights)
+    loss, gradients = loss_and_gradients(loss_fn, weights, minibatch, k)
+    return loss, gradients, *optimizer.update(weights, gradients, state)
 
 
 def loss_and_gradients(loss_fn: Callable, weights: tuple, minibatch: tf.Tensor, step) -> tuple:
@@ -70,44 +128,20 @@ def loss_and_gradients(loss_fn: Callable, weights: tuple, minibatch: tf.Tensor, 
     return loss, gradients
 
 
-def side_by_side(task_fn: Callable, tasks: Any, state: InnerState, outputs: Any) -> Any:
-    """Runs every task from the same inner state, as many at once as there are threads.
+def rows(order: tf.Tensor) -> Any:
+    """The number of minibatches in an order, an integer if it is known before the graph runs."""
+    return order.shape[0] if order.shape[0] is not None else tf.shape(order)[0]
 
-    Args:
-        task_fn: Function `(task, state)` to a structure of tensors.
-        tasks: Structure of tensors, each with the tasks along its first axis.
-        state: The `InnerState` that all start from.
-        outputs: Structure of `tf.TensorSpec`, the signature of what `task_fn` returns.
 
-    Returns:
-        The structure that `task_fn` returns, with the tasks along a new first axis.
-    """
-    # Eagerly, map_fn runs one after another whatever it is told, and warns if told otherwise.
-    at_once = 1 if tf.executing_eagerly() else 64
-    return tf.map_fn(
-        lambda task: task_fn(task, state),
-        tasks,
-        fn_output_signature=outputs,
-        parallel_iterations=at_once,
+def _split(order, tail) -> tuple:
+    """The minibatches before the last, and the last."""
+    return (order[:-1], order[-1]) if tail is None else (order, tail)
+
+
+def _after(reached: Adaptation, loss_fn, optimizer, minibatch, k, rate) -> tuple:
+    """The `Adaptation` one step on, and the gradient of its loss by the weights before it."""
+    loss, gradients, weights, state = inner_step(
+        loss_fn, optimizer, reached.weights, reached.state, minibatch, k, rate
     )
-
-
-def one_after_another(task_fn: Callable, tasks: Any, state: InnerState, outputs: Any) -> Any:
-    """Runs the tasks serially, each from the inner state that the task before it left.
-
-    Args and returns are those of `side_by_side`; `task_fn` must return an `(Adaptation, ...)`.
-    """
-    number = tf.shape(tf.nest.flatten(tasks)[0])[0]
-    arrays = [
-        tf.TensorArray(s.dtype, number, element_shape=s.shape) for s in tf.nest.flatten(outputs)
-    ]
-
-    def step(i, state, arrays):
-        result = task_fn(tf.nest.map_structure(lambda t: t[i], tasks), state)
-        values = tf.nest.flatten(result)
-        written = [a.write(i, v) for a, v in zip(arrays, values, strict=True)]
-        return i + 1, result[0].state, tuple(written)
-
-    start = (tf.constant(0), state, tuple(arrays))
-    _, _, arrays = tf.while_loop(lambda i, *_: i < number, step, start, parallel_iterations=1)
-    return tf.nest.pack_sequence_as(outputs, [a.stack() for a in arrays])
+    first_loss = tf.where(k == 0, loss, reached.first_loss)
+    return Adaptation(weights, state, first_loss), [rate * g for g in gradients]

@@ -4,6 +4,10 @@ A network's own `keras.layers.BatchNormalization` layers do it, in training mode
 update moving averages, which nothing here reads, and normalize in half a dozen passes over the
 batch. In the inner loop that is a third of the time. So while a network is called from here, its
 layers are switched to one fused operation. Weights and saved files are those of the plain layer.
+
+Beware: TensorFlow's moments, by which the plain layer normalizes, hold the mean fixed in the
+variance. The first derivative is right all the same, the second is wrong; both functions here may
+be derived as often as one likes.
 """
 
 import contextlib
@@ -46,28 +50,26 @@ def _by_batch(layer) -> Callable:
     plain = layer.call
 
     def call(inputs, training=None, mask=None):
-        if mask is None and _fusible(layer, inputs):
+        if mask is not None or layer.synchronized:
+            return plain(inputs, training=True, mask=mask)
+        if _fusible(layer, inputs):
             return fused_normalization(inputs, layer.gamma, layer.beta, layer.epsilon)
-        return plain(inputs, training=True, mask=mask)
+        return normalization(inputs, layer.gamma, layer.beta, layer.epsilon, layer.axis)
 
     return call
 
 
 def _fusible(layer, inputs) -> bool:
     channels_last = layer.axis in (-1, inputs.shape.rank - 1)
-    known = inputs.dtype in (tf.float32, tf.bfloat16, tf.float16)
-    return channels_last and known and not layer.synchronized
+    return channels_last and inputs.dtype in (tf.float32, tf.bfloat16, tf.float16)
 
 
 def fused_normalization(x: tf.Tensor, gamma, beta, epsilon: float) -> tf.Tensor:
-    """Normalizes each channel by its mean and variance over all other axes.
-
-        y = gamma * (x - mean(x)) / sqrt(var(x) + epsilon) + beta
+    """`normalization` over the last axis in one operation.
 
     Args:
         x: Tensor `(..., channels)`, float32, bfloat16 or float16.
-        gamma, beta: Tensors `(channels,)`, or `None` for 1 and 0.
-        epsilon: Float.
+        gamma, beta, epsilon: See `normalization`.
 
     Returns:
         Tensor of the shape and dtype of `x`.
@@ -84,3 +86,30 @@ def fused_normalization(x: tf.Tensor, gamma, beta, epsilon: float) -> tf.Tensor:
         is_training=True,
     )
     return y if x.shape.rank == 4 else tf.reshape(y, tf.shape(x))
+
+
+def normalization(x: tf.Tensor, gamma, beta, epsilon: float, axis: int = -1) -> tf.Tensor:
+    """Normalizes each channel by its mean and variance over all other axes.
+
+        y = gamma * (x - mean(x)) / sqrt(var(x) + epsilon) + beta
+
+    Args:
+        x: Tensor of any floating dtype, with the channels along `axis`.
+        gamma, beta: Tensors `(channels,)`, or `None` for 1 and 0.
+        epsilon: Float.
+        axis: Integer. Defaults to `-1`, the last.
+
+    Returns:
+        Tensor of the shape and dtype of `x`.
+    """
+    precise = tf.float64 if x.dtype == tf.float64 else tf.float32
+    others = [i for i in range(x.shape.rank) if i != axis % x.shape.rank]
+    aligned = [-1 if i not in others else 1 for i in range(x.shape.rank)]
+    centred = tf.cast(x, precise)
+    centred -= tf.reduce_mean(centred, others, keepdims=True)
+    y = centred * tf.math.rsqrt(tf.reduce_mean(tf.square(centred), others, keepdims=True) + epsilon)
+    if gamma is not None:
+        y *= tf.reshape(tf.cast(gamma, precise), aligned)
+    if beta is not None:
+        y += tf.reshape(tf.cast(beta, precise), aligned)
+    return tf.cast(y, x.dtype)

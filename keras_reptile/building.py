@@ -35,6 +35,7 @@ def training_episodes(recipe: Recipe, pool: ClassPool, start: int = 0) -> tf.dat
         inner_batch_size=recipe.inner_batch_size,
         inner_steps=recipe.inner_steps,
         minibatches=recipe.minibatches,
+        tail_shots=recipe.tail_shots or None,
         meta_batch_size=recipe.meta_batch_size,
         seed=recipe.seed,
         start=start,
@@ -44,7 +45,7 @@ def training_episodes(recipe: Recipe, pool: ClassPool, start: int = 0) -> tf.dat
 def evaluation_episodes(
     recipe: Recipe, pool: ClassPool, tasks: int, seed: int = EVALUATION_SEED
 ) -> tf.data.Dataset:
-    """A fixed number of validation or test tasks."""
+    """A fixed number of validation or test tasks, which never keep a tail apart."""
     return episode_dataset(
         pool,
         recipe.ways,
@@ -76,6 +77,7 @@ def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
     model = ReptileModel(
         network,
         inner_optimizer(recipe),
+        method=recipe.method,
         inner_state=recipe.inner_state,
         task_order=recipe.task_order,
         inner_weight_decay_rate=recipe.inner_weight_decay_rate,

@@ -4,7 +4,6 @@ Task number i of a seed is the same task however many are drawn together, wherev
 and however many threads draw: all of its random numbers come from the pair (seed, i).
 """
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,75 +11,7 @@ import tensorflow as tf
 
 from keras_reptile.class_pool import ClassPool
 from keras_reptile.networks import check_positive
-
-
-@dataclasses.dataclass(frozen=True)
-class TaskSpec:
-    """What one task looks like.
-
-    Args:
-        ways: Integer, classes in a task.
-        shots: Integer, support images of each class: those that the inner loop learns from.
-        queries: Integer, further images of each class, on which the adapted weights are judged.
-        inner_batch_size: Integer, images in a minibatch of the inner loop.
-        inner_steps: Integer, minibatches, and so optimizer steps, in the inner loop.
-        minibatches: String, `"cycling"` (pass after pass over the support set, each in a new
-            order, minibatches running on across the passes) or `"replacement"` (each minibatch
-            drawn anew from the whole support set, no image twice in it).
-
-    Raises:
-        ValueError: If a number is out of range, `minibatches` is unknown, or a minibatch drawn
-            with replacement would be larger than the support set.
-    """
-
-    ways: int
-    shots: int
-    queries: int = 1
-    inner_batch_size: int = 10
-    inner_steps: int = 5
-    minibatches: str = "cycling"
-
-    def __post_init__(self):
-        for name in ("ways", "shots", "inner_batch_size", "inner_steps"):
-            check_positive(name, getattr(self, name))
-        if self.queries < 0:
-            raise ValueError(f"`queries` must not be negative. Received: queries={self.queries}.")
-        if self.minibatches not in ("cycling", "replacement"):
-            raise ValueError(
-                "`minibatches` must be 'cycling' or 'replacement'. "
-                f"Received: minibatches={self.minibatches!r}."
-            )
-        if self.minibatches == "replacement" and self.inner_batch_size > self.support_size:
-            raise ValueError(
-                "A minibatch with replacement must not exceed the support set of ways * shots "
-                f"images. Received: inner_batch_size={self.inner_batch_size}, ways={self.ways}, "
-                f"shots={self.shots}. Lower `inner_batch_size` or use minibatches='cycling'."
-            )
-
-    @property
-    def support_size(self) -> int:
-        return self.ways * self.shots
-
-    @property
-    def passes(self) -> int:
-        """Random orders of the whole support set that a task's minibatches take."""
-        if self.minibatches == "replacement":
-            return self.inner_steps
-        return -(-self.inner_steps * self.inner_batch_size // self.support_size)
-
-    def check_against(self, pool: ClassPool) -> None:
-        """Raises `ValueError` if a pool cannot give such tasks."""
-        if self.ways > len(pool):
-            raise ValueError(
-                "`ways` must not exceed the number of classes in the pool. Received: "
-                f"ways={self.ways}, with {len(pool)} classes. Lower `ways` or use a larger pool."
-            )
-        if self.shots + self.queries > pool.counts.min():
-            raise ValueError(
-                "`shots + queries` must not exceed the images of a class. Received: "
-                f"shots={self.shots}, queries={self.queries}, with {pool.counts.min()} images in "
-                "the smallest class. Lower `shots` or `queries`."
-            )
+from keras_reptile.task_spec import TaskSpec
 
 
 def episode_dataset(
@@ -92,6 +23,7 @@ def episode_dataset(
     inner_batch_size: int = 10,
     inner_steps: int = 5,
     minibatches: str = "cycling",
+    tail_shots: int | None = None,
     meta_batch_size: int = 1,
     seed: int = 0,
     start: int = 0,
@@ -104,7 +36,8 @@ def episode_dataset(
 
     Args:
         pool: A `ClassPool`.
-        ways, shots, queries, inner_batch_size, inner_steps, minibatches: See `TaskSpec`.
+        ways, shots, queries, inner_batch_size, inner_steps, minibatches, tail_shots: See
+            `TaskSpec`.
         meta_batch_size: Integer, tasks in one element. Defaults to `1`.
         seed: Integer, decides every draw. Defaults to `0`.
         start: Integer, the meta-iteration to begin at: the stream is what a stream from 0 gives
@@ -119,7 +52,10 @@ def episode_dataset(
           where the pool is uint8, and labels `(meta_batch_size, ways * shots)`, int32;
         * `"order"`: int32 `(meta_batch_size, inner_steps, inner_batch_size)`, the positions in
           the support set that each minibatch takes;
-        * `"query"`: like `"support"`, with `ways * queries`.
+        * `"query"`: like `"support"`, with `ways * queries`;
+        * `"tail"`, with `tail_shots` only: int32 `(meta_batch_size, ways * tail_shots)`, the
+          positions in the support set that the last minibatch takes; `"order"` then holds the
+          `inner_steps - 1` minibatches before it.
 
     Raises:
         ValueError: If the pool is too small for the tasks, or an argument is out of range.
@@ -131,7 +67,7 @@ def episode_dataset(
     >>> tuple(episode["support"][0].shape), tuple(episode["order"].shape)
     ((3, 10, 28, 28, 1), (3, 5, 10))
     """
-    spec = TaskSpec(ways, shots, queries, inner_batch_size, inner_steps, minibatches)
+    spec = TaskSpec(ways, shots, queries, inner_batch_size, inner_steps, minibatches, tail_shots)
     spec.check_against(pool)
     check_positive("meta_batch_size", meta_batch_size)
     if start < 0 or (tasks is not None and tasks < 1):
@@ -179,10 +115,12 @@ class _MetaBatches:
         spec = self.spec
         images, order = draw_tasks(spec, self.counts, self.offsets, self.seed, first, size)
         support, query = images[..., : spec.shots], images[..., spec.shots :]
+        tail = {} if spec.tail_shots is None else {"tail": tf.tile(tail_of(spec)[None], (size, 1))}
         return {
             "support": self._examples(support, size),
             "order": order,
             "query": self._examples(query, size),
+            **tail,
         }
 
     def _examples(self, indices, size):
@@ -199,9 +137,10 @@ def draw_tasks(spec: TaskSpec, counts, offsets, seed: int, first, size: int) -> 
 
     Returns:
         Tuple of the images' positions in the pool, int64 `(size, ways, shots + queries)`, and the
-        minibatches' positions in the support set, int32 `(size, inner_steps, inner_batch_size)`.
+        minibatches' positions in the support set, int32 `(size, inner_steps, inner_batch_size)`,
+        one step less where there is a tail.
     """
-    ways, each, n = spec.ways, spec.shots + spec.queries, spec.support_size
+    ways, each, n = spec.ways, spec.shots + spec.queries, spec.drawn_size
     passes = spec.passes
     needs = (2 * ways, 2 * ways * each, passes * n)
     for_classes, for_images, for_order = tf.split(
@@ -216,22 +155,35 @@ def draw_tasks(spec: TaskSpec, counts, offsets, seed: int, first, size: int) -> 
 
 
 def minibatch_order(bits: tf.Tensor, spec: TaskSpec) -> tf.Tensor:
-    """The support images of each minibatch, from one random order of the support set a pass.
+    """The support images of each minibatch, from one random order of those to draw from a pass.
 
     Args:
-        bits: Random integers `(..., passes, ways * shots)`, with `spec.passes` passes.
+        bits: Random integers `(..., passes, ways * drawn_shots)`, with `spec.passes` passes.
         spec: The `TaskSpec`.
 
     Returns:
-        int32 `(..., inner_steps, inner_batch_size)`.
+        int32 `(..., drawn_steps, inner_batch_size)`, without the tail.
     """
     order = tf.argsort(bits)
+    if spec.tail_shots is not None:
+        order = tf.gather(_in_support(spec)[:, : spec.drawn_shots].ravel(), order)
     if spec.minibatches == "replacement":
         return order[..., : spec.inner_batch_size]
     outer = order.shape[:-2]
-    stream = tf.reshape(order, (*outer, spec.passes * spec.support_size))
-    stream = stream[..., : spec.inner_steps * spec.inner_batch_size]
-    return tf.reshape(stream, (*outer, spec.inner_steps, spec.inner_batch_size))
+    stream = tf.reshape(order, (*outer, spec.passes * spec.drawn_size))
+    stream = stream[..., : spec.drawn_steps * spec.inner_batch_size]
+    return tf.reshape(stream, (*outer, spec.drawn_steps, spec.inner_batch_size))
+
+
+def tail_of(spec: TaskSpec) -> np.ndarray:
+    """Positions in the support set of the images kept apart, int32 `(ways * tail_shots,)`."""
+    # A class's images are in random order, so its last are as random as any.
+    return _in_support(spec)[:, spec.drawn_shots :].ravel()
+
+
+def _in_support(spec):
+    """Positions of each class's images in the support set, `(ways, shots)`."""
+    return np.arange(spec.ways * spec.shots, dtype=np.int32).reshape(spec.ways, spec.shots)
 
 
 def _bits(seed, first, size, number):

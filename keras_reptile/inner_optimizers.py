@@ -30,6 +30,17 @@ def zeros_like(weights: Sequence) -> tuple:
     return tuple(tf.zeros(w.shape, w.dtype) for w in weights)
 
 
+@tf.custom_gradient
+def root(v: tf.Tensor):
+    """The square root, with the derivative 0 at 0: that of Adam's step by a gradient of 0.
+
+    There v is 0 because the gradient is, and the infinite derivative of the root would meet the
+    zero one of the square. MAML differentiates the step.
+    """
+    r = tf.sqrt(v)
+    return r, lambda upstream: tf.math.divide_no_nan(upstream, 2 * r)
+
+
 def at_step(learning_rate: LearningRate, step: tf.Tensor, dtype) -> tf.Tensor:
     """The learning rate of update number `step`, counted from 0, as Keras counts."""
     if callable(learning_rate):
@@ -88,7 +99,7 @@ class InnerAdam:
             for v, g in zip(state.slots[-1], gradients, strict=True)
         )
         weights = tuple(
-            w - rate * m / (tf.sqrt(v) + self.epsilon)
+            w - rate * m / (root(v) + self.epsilon)
             for w, m, v in zip(weights, momenta, v, strict=True)
         )
         slots = (momenta, v) if self.beta_1 else (v,)

@@ -5,9 +5,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile import losses
-from keras_reptile.episodes import TaskSpec, minibatch_order
+from keras_reptile.episodes import minibatch_order
 from keras_reptile.network_function import support_statistics
 from keras_reptile.networks import check_positive
+from keras_reptile.task_spec import TaskSpec
 
 
 def adapt(model, support_x, support_y, steps, inner_batch_size, seed) -> keras.Model:

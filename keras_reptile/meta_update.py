@@ -1,6 +1,7 @@
 """The outer step: the paper's equations as pure functions of tensors.
 
-Symbols: theta is the initialization, W_i the solution of task i, epsilon the meta-step size.
+Symbols: theta is the initialization, epsilon the meta-step size; of task i, U_j is inner step
+number j of k, L_j the loss of its minibatch, W_j the weights after it, and W_i = W_k its solution.
 """
 
 from collections.abc import Sequence
@@ -33,6 +34,63 @@ def reptile_gradient(theta: Sequence, solutions: Sequence) -> list:
     Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), section 3.
     """
     return [t - tf.reduce_mean(w, axis=0) for t, w in zip(theta, solutions, strict=True)]
+
+
+def fomaml_gradient(before_last: Sequence, solutions: Sequence) -> list:
+    """First-order MAML's meta-gradient: the mean of the tasks' last steps, backwards.
+
+    Handed to SGD with learning rate epsilon it moves the initialization by the last step alone:
+
+        theta <- theta - epsilon * mean_i (W_{k-1} - W_k)
+
+    The step is the inner optimizer's, as in the authors' program: of inner SGD with learning rate
+    a it is a times the last minibatch's gradient at W_{k-1}, of inner Adam it is Adam's step.
+
+    Args:
+        before_last: Sequence of tensors `(meta_batch_size, *shape of the weight)`, W_{k-1}, the
+            weights of every task before its last inner step.
+        solutions: Sequence of tensors of the same shapes, W_k, the weights after it.
+
+    Returns:
+        List of tensors, each of the shape of a weight.
+
+    Example:
+
+    >>> gradient = fomaml_gradient([tf.constant([[1.0], [2.0]])], [tf.constant([[0.5], [0.5]])])
+    >>> float(gradient[0][0])
+    1.0
+
+    Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), section 2.
+    """
+    return [tf.reduce_mean(b - w, axis=0) for b, w in zip(before_last, solutions, strict=True)]
+
+
+def maml_gradient(gradients: Sequence) -> list:
+    """MAML's meta-gradient: the mean over tasks of the last loss, derived through the inner loop.
+
+        mean_i d/dtheta L_k(U_{k-1}(... U_1(theta)))
+            = mean_i U'_1(theta) ... U'_{k-1}(W_{k-2}) L'_k(W_{k-1})
+
+    The outer optimizer receives this raw gradient of a loss, not a step of the inner optimizer as
+    from `fomaml_gradient`: for k = 1 and inner SGD with learning rate a, FOMAML's is a times
+    MAML's. The meta-step size is a learning rate then, and wants choosing anew.
+
+    Args:
+        gradients: Sequence of tensors `(meta_batch_size, *shape of the weight)`, every task's
+            gradient as `adaptation.adapt_and_differentiate` finds it.
+
+    Returns:
+        List of tensors, each of the shape of a weight.
+
+    Example:
+
+    >>> float(maml_gradient([tf.constant([[1.0], [2.0]])])[0][0])
+    1.5
+
+    Reference: [Finn, Abbeel, Levine, 2017](https://arxiv.org/abs/1703.03400); in these symbols
+    [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), section 5.
+    """
+    return [tf.reduce_mean(g, axis=0) for g in gradients]
 
 
 def linear_meta_step(

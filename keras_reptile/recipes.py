@@ -33,6 +33,17 @@ class Recipe:
         "Inner minibatches: passes over the support set, or drawn anew from all of it each time.",
         ("cycling", "replacement"),
     )
+    method: str = _field(
+        "reptile",
+        "Meta-update: Reptile, first-order MAML (the last inner step), or MAML with second "
+        "derivatives, whose raw gradient wants a meta-step size of its own.",
+        ("fomaml", "maml", "reptile"),
+    )
+    tail_shots: int = _field(
+        0,
+        "Support images of each class in training tasks that are kept apart for the last inner "
+        "step; 0 for a last minibatch like the others.",
+    )
     inner_batch_size: int = _field(10, "Images in an inner step.")
     inner_steps: int = _field(5, "Inner steps of a training task.")
     inner_optimizer: str = _field("adam", "Optimizer of the inner loop.", ("adam", "sgd"))

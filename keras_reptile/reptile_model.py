@@ -1,21 +1,22 @@
-"""`ReptileModel`: a `keras.Model` whose training step is Reptile's meta-iteration."""
+"""`ReptileModel`: a `keras.Model` whose training step is a meta-iteration."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_reptile import adaptation, distribution, learner, losses, meta_update, prediction
+from keras_reptile import adaptation, distribution, learner, losses, meta_batch
+from keras_reptile.episode_format import (
+    episodes_of,
+    is_episode,
+    number_of_queries,
+    symbolic_batch,
+    with_queries,
+)
 from keras_reptile.inner_optimizers import InnerState, from_keras
+from keras_reptile.methods import METHODS, check_network
 from keras_reptile.network_function import train_call
 from keras_reptile.report import Report
-
-
-class TaskResult(NamedTuple):
-    """What a training task leads to; `predictions` is () where the task has no queries."""
-
-    adaptation: adaptation.Adaptation
-    predictions: Any
 
 
 @keras.saving.register_keras_serializable(package="keras_reptile")
@@ -23,21 +24,34 @@ class ReptileModel(keras.Model):
     """Meta-learns an initialization from which a network adapts to a new task in a few steps.
 
     Each training step takes a batch of tasks. From the current weights theta it runs k steps of
-    the inner optimizer on every task, side by side, and gives the outer optimizer, as a gradient,
-    the distance to the mean of the solutions:
+    the inner optimizer on every task, side by side, to its solution W_k, and gives the outer
+    optimizer, as a gradient, the distance to the mean of the solutions:
 
-        W_i = U_k(task i, theta),    theta <- outer optimizer(theta, theta - mean_i W_i)
+        W_k = U_k(theta) of task i,    theta <- outer optimizer(theta, theta - mean_i W_k)
 
-    With `keras.optimizers.SGD(epsilon)` as the outer optimizer this is Reptile as published. While
-    fitting, `loss_before` is the loss of each task's first minibatch at theta, `loss_after` and
-    `accuracy` are those of its queries at W, predicted in one batch.
+    With `keras.optimizers.SGD(epsilon)` as the outer optimizer this is Reptile as published. The
+    paper's other two methods differ in the gradient only; all of them adapt alike.
+
+        "reptile"   theta - mean_i W_k
+        "fomaml"    mean_i (W_{k-1} - W_k)
+        "maml"      mean_i d/dtheta L_k(U_{k-1}(theta)), L_k the last minibatch's loss
+
+    While fitting, `loss_before` is the loss of each task's first minibatch at theta, `loss_after`
+    and `accuracy` are those of its queries at W_k, predicted in one batch.
 
     Args:
         network: A `keras.Model` with one output: functional, sequential or subclassed.
         inner_optimizer: A `keras.optimizers.SGD` or `Adam`, its name or its config. Defaults to
             the paper's: `Adam(1e-3, beta_1=0.0, epsilon=1e-8)`.
+        method: String. `"reptile"`; `"fomaml"`, first-order MAML, the inner optimizer's last step;
+            or `"maml"`, with second derivatives through the inner loop. MAML gives the outer
+            optimizer a raw gradient, not steps of the inner one: choose the meta-step size anew.
+            Its gradient through inner Adam is large and rough where the moments are near zero, as
+            at the start: use SGD, or Adam with an epsilon such as 1e-4. `episode_dataset` keeps
+            the last minibatch apart if told `tail_shots`. Defaults to `"reptile"`.
         inner_state: String. `"carried"`: the inner optimizer's moments and step count run on from
-            task to task, as in the authors' program. `"reset"`: every task starts without.
+            task to task, as in the authors' program, under every method those after all k steps.
+            `"reset"`: every task starts without.
             Defaults to `"carried"`.
         task_order: String. `"parallel"`: the tasks of a meta-batch run side by side, all from the
             same moments, and the mean of theirs is carried on. `"serial"`: one after another, the
@@ -52,7 +66,8 @@ class ReptileModel(keras.Model):
     Input: what `episode_dataset` yields, see there for keys, shapes, dtypes and ranges.
 
     Raises:
-        ValueError: If an argument is not among those listed.
+        ValueError: If an argument is not among those listed, or the network holds layers that MAML
+            cannot derive twice.
 
     Example:
 
@@ -74,6 +89,7 @@ class ReptileModel(keras.Model):
         network: keras.Model,
         inner_optimizer: Any = None,
         *,
+        method: str = "reptile",
         inner_state: str = "carried",
         task_order: str = "parallel",
         inner_weight_decay_rate: float = 1.0,
@@ -81,6 +97,8 @@ class ReptileModel(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        _check_choice("method", method, tuple(METHODS))
+        check_network(method, network)
         _check_choice("inner_state", inner_state, ("carried", "reset"))
         _check_choice("task_order", task_order, ("parallel", "serial"))
         if not 0 < inner_weight_decay_rate <= 1:
@@ -93,7 +111,7 @@ class ReptileModel(keras.Model):
         optimizer = keras.optimizers.get(inner_optimizer)
         self.inner_rule = from_keras(optimizer)
         self.inner_optimizer_config = keras.optimizers.serialize(optimizer)
-        self.network = network
+        self.network, self.method = network, method
         self.inner_state, self.task_order = inner_state, task_order
         self.inner_weight_decay_rate = inner_weight_decay_rate
         self.transductive = transductive
@@ -114,7 +132,7 @@ class ReptileModel(keras.Model):
         """
         if not self.network.built:
             # A symbolic call builds any network, with or without a `build` of its own.
-            self.network(_symbolic(input_shape["support"][0]))
+            self.network(symbolic_batch(input_shape["support"][0]))
         if self.inner_state == "carried" and not self.inner_variables:
             theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
             self.inner_variables = [
@@ -130,7 +148,7 @@ class ReptileModel(keras.Model):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The network at the initialization; of an episode, on its support images."""
-        if _is_episode(inputs):
+        if is_episode(inputs):
             shape_of_one = lambda t: keras.ops.reshape(t, (-1, *t.shape[2:]))  # noqa: E731
             inputs = tf.nest.map_structure(shape_of_one, inputs["support"][0])
         return self.network(inputs, training=training)
@@ -140,6 +158,7 @@ class ReptileModel(keras.Model):
             **super().get_config(),
             "network": keras.saving.serialize_keras_object(self.network),
             "inner_optimizer": self.inner_optimizer_config,
+            "method": self.method,
             "inner_state": self.inner_state,
             "task_order": self.task_order,
             "inner_weight_decay_rate": self.inner_weight_decay_rate,
@@ -223,20 +242,20 @@ class ReptileModel(keras.Model):
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One meta-iteration on a meta-batch of tasks."""
-        episodes = _episodes(data)
+        episodes = episodes_of(data)
         theta = self._theta(episodes)
-        results = self._train_tasks(episodes, theta, self.starting_state(theta))
-        gradient = meta_update.reptile_gradient(theta, results.adaptation.weights)
+        results = meta_batch.train_tasks(self, episodes, theta, self.starting_state(theta))
+        gradient = METHODS[self.method].gradient(theta, results.adaptation)
         self.optimizer.apply(distribution.share_of_mean(gradient), self.trainable_variables)
         self._carry_on(results.adaptation.state)
         logs = self.report.before(results.adaptation.first_loss, episodes["order"].shape[-1])
-        if _number_of_queries(episodes):
+        if number_of_queries(episodes):
             logs |= self.report.after(episodes["query"][1], results.predictions)
         return logs
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Adapts to each task from the current weights, judges its queries, and leaves no trace."""
-        episodes = _with_queries(_episodes(data))
+        episodes = with_queries(episodes_of(data))
         first_loss, predictions = self.adapt_and_predict(episodes)
         y = episodes["query"][1]
         return {
@@ -248,9 +267,9 @@ class ReptileModel(keras.Model):
     def predict_step(self, data: Any) -> tf.Tensor:
         """Of episodes, the query predictions after adaptation; of plain inputs, the network's."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        if not _is_episode(x):
+        if not is_episode(x):
             return self(x, training=False)
-        return self.adapt_and_predict(_with_queries(x))[1]
+        return self.adapt_and_predict(with_queries(x))[1]
 
     @property
     def is_classifier(self) -> bool:
@@ -270,18 +289,8 @@ class ReptileModel(keras.Model):
         """
         transductive = self.transductive if transductive is None else transductive
         theta = self._theta(episodes)
-
-        def task_fn(task, state):
-            adapted = self.adapt_task(task, theta, state)
-            predictions = prediction.predict(
-                self.network, adapted.weights, task["support"][0], task["query"][0], transductive
-            )
-            return adapted.first_loss, predictions
-
-        dtype = theta[0].dtype
-        outputs = tf.TensorSpec((), dtype), self._predictions_spec(episodes, dtype)
-        tasks = self._numbered(episodes)
-        return adaptation.side_by_side(task_fn, tasks, self.starting_state(theta), outputs)
+        state = self.starting_state(theta)
+        return meta_batch.judge_tasks(self, episodes, theta, state, transductive)
 
     def adapt(
         self,
@@ -318,29 +327,7 @@ class ReptileModel(keras.Model):
             self.build(keras.tree.map_structure(lambda t: tuple(t.shape), episodes))
         return [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
 
-    def _train_tasks(self, episodes, theta, state):
-        has_queries = _number_of_queries(episodes) > 0
-
-        def task_fn(task, state):
-            adapted = self.adapt_task(task, theta, state)
-            predictions = ()
-            if has_queries:
-                query_x = task["query"][0]
-                predictions = prediction.predict(self.network, adapted.weights, None, query_x, True)
-            return TaskResult(adapted, predictions)
-
-        spec_of = lambda t: tf.TensorSpec(t.shape, t.dtype)  # noqa: E731
-        first_loss = tf.TensorSpec((), theta[0].dtype)
-        adapted = (tuple(theta), tf.nest.map_structure(tf.convert_to_tensor, state), first_loss)
-        outputs = TaskResult(
-            adaptation.Adaptation(*tf.nest.map_structure(spec_of, adapted[:2]), first_loss),
-            self._predictions_spec(episodes, theta[0].dtype) if has_queries else (),
-        )
-        serial = self.task_order == "serial" and self.inner_state == "carried"
-        run = adaptation.one_after_another if serial else adaptation.side_by_side
-        return run(task_fn, self._numbered(episodes), state, outputs)
-
-    def adapt_task(self, task, theta, state):
+    def adapt_task(self, task, theta, state, adapt=adaptation.adapt):
         support_x, support_y = task["support"]
 
         def loss_fn(weights, minibatch, step):
@@ -349,23 +336,8 @@ class ReptileModel(keras.Model):
             outputs, penalty = train_call(self.network, weights, x, draw)
             return losses.batch_loss(self.task_loss, y, tf.cast(outputs, theta[0].dtype)) + penalty
 
-        rate = self.inner_weight_decay_rate
-        return adaptation.adapt(loss_fn, self.inner_rule, theta, state, task["order"], rate)
-
-    def _numbered(self, episodes):
-        """The tasks with a pair of numbers each that no other task of the run has."""
-        order = episodes["order"]
-        size = tf.shape(order)[0]
-        places = distribution.replica_index() * size + tf.range(size)
-        iterations = tf.fill((size,), tf.cast(self.optimizer.iterations.value, tf.int32))
-        return {**episodes, "number": (iterations, places)}
-
-    def _predictions_spec(self, episodes, dtype):
-        x = tf.nest.map_structure(
-            lambda t: keras.KerasTensor(t.shape[1:], keras.backend.standardize_dtype(t.dtype)),
-            episodes["query"][0],
-        )
-        return tf.TensorSpec(self.network.compute_output_spec(x).shape, dtype)
+        minibatches, rate = (task["order"], task.get("tail")), self.inner_weight_decay_rate
+        return adapt(loss_fn, self.inner_rule, theta, state, *minibatches, rate)
 
     def starting_state(self, theta):
         start = self.inner_rule.init(theta)
@@ -388,42 +360,6 @@ class ReptileModel(keras.Model):
             self.inner_variables, [tf.reduce_max(step), *slots], strict=True
         ):
             variable.assign(value)
-
-
-def _number_of_queries(episodes) -> int | None:
-    return episodes["query"][1].shape[1]
-
-
-def _is_episode(data: Any) -> bool:
-    return isinstance(data, dict) and set(data) == {"support", "order", "query"}
-
-
-def _episodes(data: Any) -> dict:
-    episodes, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-    if not _is_episode(episodes):
-        raise ValueError(
-            "`ReptileModel` trains and evaluates on episodes: dicts with 'support', 'order' and "
-            f"'query', as `episode_dataset` yields them. Received: {type(episodes).__name__}."
-        )
-    return episodes
-
-
-def _with_queries(episodes: dict) -> dict:
-    if _number_of_queries(episodes) == 0:
-        raise ValueError(
-            "Tasks are judged by their queries. Received episodes with queries=0. "
-            "Build the evaluation episodes with `queries=1` or more."
-        )
-    return episodes
-
-
-def _symbolic(shapes: Any) -> Any:
-    """A symbolic batch of images from shapes with tasks and images along the first axes."""
-    if isinstance(shapes, dict):
-        return {name: _symbolic(shape) for name, shape in shapes.items()}
-    if all(isinstance(size, int | None) for size in shapes):
-        return keras.KerasTensor((None, *shapes[2:]), keras.config.floatx())
-    return [_symbolic(shape) for shape in shapes]
 
 
 def _check_choice(name: str, value: str, choices: tuple) -> None:

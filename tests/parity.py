@@ -18,13 +18,13 @@ class Given(keras.optimizers.schedules.LearningRateSchedule):
         return tf.gather(tf.constant(self.sizes, keras.config.floatx()), tf.cast(step, tf.int32))
 
 
-def authors_model(weights, inner_optimizer, meta_step_sizes, rate=1.0):
+def authors_model(weights, inner_optimizer, meta_step_sizes, rate=1.0, method="reptile"):
     """The Omniglot network in the authors' serial order, with their summed loss."""
     network = kr.networks.omniglot_convnet(5)
     for variable, value in zip(network.trainable_variables, weights, strict=True):
         variable.assign(value)
     model = kr.ReptileModel(
-        network, inner_optimizer, task_order="serial", inner_weight_decay_rate=rate
+        network, inner_optimizer, method=method, task_order="serial", inner_weight_decay_rate=rate
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
     model.compile(keras.optimizers.SGD(Given(meta_step_sizes)), loss=loss)
@@ -37,13 +37,21 @@ def inner_optimizer(name):
     return keras.optimizers.Adam(1e-3, beta_1=0.0, beta_2=0.999, epsilon=1e-4)
 
 
-def meta_batch(minibatches):
-    """An episode from lists, by task, of `(images, labels)` minibatches of one size."""
+def meta_batch(minibatches, separate_tail=False):
+    """An episode from lists, by task, of `(images, labels)` minibatches.
+
+    They are of one size, but for the last of each task if that is a separate tail.
+    """
     x = np.stack([np.concatenate([b[0] for b in task]) for task in minibatches])
     y = np.stack([np.concatenate([b[1] for b in task]) for task in minibatches])
-    tasks, steps = len(minibatches), len(minibatches[0])
-    order = np.tile(np.arange(x.shape[1]).reshape(1, steps, -1), (tasks, 1, 1))
-    return episode(as_float(x), y.astype(np.int32), order)
+    tasks, steps = len(minibatches), len(minibatches[0]) - separate_tail
+    images = steps * len(minibatches[0][0][1])
+    order = np.tile(np.arange(images).reshape(1, steps, -1), (tasks, 1, 1))
+    element = episode(as_float(x), y.astype(np.int32), order)
+    if separate_tail:
+        tail = np.arange(images, x.shape[1], dtype=np.int32)
+        element["tail"] = tf.constant(np.tile(tail, (tasks, 1)))
+    return element
 
 
 def as_float(images):

@@ -16,7 +16,7 @@ def quadratic(weights, minibatch, step):
 def run(order, rate=1.0, learning_rate=0.25):
     theta = (tf.constant(0.0, tf.float64),)
     rule = InnerSGD(learning_rate)
-    return adapt(quadratic, rule, theta, rule.init(theta), tf.convert_to_tensor(order), rate)
+    return adapt(quadratic, rule, theta, rule.init(theta), tf.convert_to_tensor(order), rate=rate)
 
 
 def test_the_path_by_hand():

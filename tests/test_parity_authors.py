@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from parity import authors_model, evaluation_task, inner_optimizer, logits, meta_batch
 
-RUNS = {"sgd": 1e-7, "adam": 1e-6}
+# Of each run: the largest difference in a weight, and whether its last minibatches are kept apart.
+RUNS = {
+    "reptile_sgd": (1e-7, False),
+    "reptile_adam": (1e-6, False),
+    "fomaml_shared_tail_sgd": (1e-6, False),
+    "fomaml_separate_tail_adam": (1e-6, True),
+}
 
 
 def minibatches(run, iteration, task):
@@ -19,16 +25,27 @@ def positions(batch, support):
     return same.argmax(axis=1)
 
 
+def model_and_run(name, shared):
+    run = np.load(shared / "reference" / f"{name}.npz")
+    start = [run[f"weights_0/{i:02d}"] for i in range(18)]
+    method, optimizer = name.split("_")[0], inner_optimizer(name.split("_")[-1])
+    return authors_model(start, optimizer, run["meta_step_sizes"], method=method), run
+
+
+def train(model, run, iteration, separate_tail):
+    tasks = [minibatches(run, iteration, task) for task in range(2)]
+    model.train_on_batch(meta_batch(tasks, separate_tail))
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_every_weight_after_every_meta_iteration_is_the_authors(name, shared, float64):
-    run = np.load(shared / "reference" / f"reptile_{name}.npz")
-    start = [run[f"weights_0/{i:02d}"] for i in range(18)]
-    model = authors_model(start, inner_optimizer(name), run["meta_step_sizes"])
+    model, run = model_and_run(name, shared)
+    tolerance, separate_tail = RUNS[name]
     for iteration in range(3):
-        model.train_on_batch(meta_batch([minibatches(run, iteration, task) for task in range(2)]))
+        train(model, run, iteration, separate_tail)
         for i, variable in enumerate(model.network.trainable_variables):
             wanted = run[f"weights_{iteration + 1}/{i:02d}"]
-            np.testing.assert_allclose(variable.numpy(), wanted, rtol=0, atol=RUNS[name])
+            np.testing.assert_allclose(variable.numpy(), wanted, rtol=0, atol=tolerance)
     support = run["eval/support_images"]
     order = [positions(batch, support) for batch in run["eval/batch_images"]]
     labels, queries = run["eval/support_labels"], run["eval/query_images"]
@@ -38,16 +55,15 @@ def test_every_weight_after_every_meta_iteration_is_the_authors(name, shared, fl
         np.testing.assert_allclose(found, run[f"eval/logits_{mode}"], rtol=0, atol=1e-4)
 
 
-def test_the_carried_second_moment_is_the_authors(shared, float64):
-    run = np.load(shared / "reference" / "reptile_adam.npz")
-    start = [run[f"weights_0/{i:02d}"] for i in range(18)]
-    model = authors_model(start, inner_optimizer("adam"), run["meta_step_sizes"])
+@pytest.mark.parametrize("name", ["reptile_adam", "fomaml_separate_tail_adam"])
+def test_the_carried_second_moment_is_the_authors(name, shared, float64):
+    model, run = model_and_run(name, shared)
     for iteration in range(3):
-        model.train_on_batch(meta_batch([minibatches(run, iteration, task) for task in range(2)]))
+        train(model, run, iteration, RUNS[name][1])
     step, *second_moments = model.inner_variables
     # Three meta-iterations of two tasks of three steps, all counted.
     assert int(step) == 18
-    for name, moment in zip(run["variable_names"], second_moments, strict=True):
-        wanted = run[f"optimizer/{name}/Adam_1"]
+    for variable, moment in zip(run["variable_names"], second_moments, strict=True):
+        wanted = run[f"optimizer/{variable}/Adam_1"]
         # The authors' 1 - beta_2 is a float32, 1.3e-5 off: it cancels in the weights, not here.
         np.testing.assert_allclose(moment.numpy(), wanted, rtol=2e-5, atol=1e-9)

@@ -8,7 +8,6 @@ import pytest
 from parity import authors_model, evaluation_task, inner_optimizer, logits, meta_batch
 
 CASES = json.loads((Path(__file__).parent / "data" / "compact.json").read_text())["cases"]
-REPTILE = [case for case in CASES if case["method"] == "reptile"]
 
 
 def initial_weights(rs):
@@ -39,18 +38,22 @@ def summary(variable):
     return [flat.sum(), np.square(flat).sum(), *flat[:3]]
 
 
-@pytest.mark.parametrize("case", REPTILE, ids=[case["name"] for case in REPTILE])
+def minibatches(rs, case):
+    """A task's minibatches, the last of another size where the tail has one."""
+    sizes = [case["inner_batch_size"]] * case["inner_steps"]
+    sizes[-1] = case["tail_batch_size"] or sizes[-1]
+    return [minibatch(rs, n, case["ways"]) for n in sizes]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_weights_and_logits_are_those_of_the_authors_program(case, float64):
-    rs, ways = np.random.RandomState(case["seed"]), case["ways"]
+    rs = np.random.RandomState(case["seed"])
     optimizer = inner_optimizer(case["inner_optimizer"]["name"])
-    rate = case["weight_decay_rate"]
-    model = authors_model(initial_weights(rs), optimizer, case["meta_step_sizes"], rate)
+    how = case["meta_step_sizes"], case["weight_decay_rate"], case["method"]
+    model = authors_model(initial_weights(rs), optimizer, *how)
     for expected in case["weights_after"]:
-        tasks = [
-            [minibatch(rs, case["inner_batch_size"], ways) for _ in range(case["inner_steps"])]
-            for _ in range(case["tasks"])
-        ]
-        model.train_on_batch(meta_batch(tasks))
+        tasks = [minibatches(rs, case) for _ in range(case["tasks"])]
+        model.train_on_batch(meta_batch(tasks, case["tail_batch_size"] is not None))
         for variable, figures in zip(model.network.trainable_variables, expected, strict=True):
             wanted = [figures["sum"], figures["sum_of_squares"], *figures["first"]]
             np.testing.assert_allclose(summary(variable), wanted, rtol=0, atol=2e-5)

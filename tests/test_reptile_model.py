@@ -44,6 +44,7 @@ NETWORKS = {"sequential": small_convnet, "functional": functional, "subclassed":
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_any_keras_network_learns_to_learn(name):
+    keras.utils.set_random_seed(0)
     model = small_model(NETWORKS[name]())
     history = model.fit(small_episodes(), steps_per_epoch=30, epochs=3, verbose=0).history
     assert list(history) == ["accuracy", "loss_after", "loss_before"]

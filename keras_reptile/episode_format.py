@@ -1,0 +1,54 @@
+"""What an episode holds, as `episode_dataset` yields it, and whether given data is one."""
+
+from typing import Any
+
+import keras
+
+KEYS = {"support", "order", "query"}
+
+
+def is_episode(data: Any) -> bool:
+    return isinstance(data, dict) and set(data) in (KEYS, KEYS | {"tail"})
+
+
+def episodes_of(data: Any) -> dict:
+    """The episodes in what Keras hands to a step.
+
+    Raises:
+        ValueError: If it is anything else.
+    """
+    episodes, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    if not is_episode(episodes):
+        raise ValueError(
+            "`ReptileModel` trains and evaluates on episodes: dicts with 'support', 'order', "
+            "'query' and, if tasks have one, 'tail', as `episode_dataset` yields them. "
+            f"Received: {type(episodes).__name__}."
+        )
+    return episodes
+
+
+def number_of_queries(episodes: dict) -> int | None:
+    return episodes["query"][1].shape[1]
+
+
+def with_queries(episodes: dict) -> dict:
+    """The episodes, if their tasks can be judged.
+
+    Raises:
+        ValueError: If they have no queries.
+    """
+    if number_of_queries(episodes) == 0:
+        raise ValueError(
+            "Tasks are judged by their queries. Received episodes with queries=0. "
+            "Build the evaluation episodes with `queries=1` or more."
+        )
+    return episodes
+
+
+def symbolic_batch(shapes: Any) -> Any:
+    """A symbolic batch of images from shapes with tasks and images along the first axes."""
+    if isinstance(shapes, dict):
+        return {name: symbolic_batch(shape) for name, shape in shapes.items()}
+    if all(isinstance(size, int | None) for size in shapes):
+        return keras.KerasTensor((None, *shapes[2:]), keras.config.floatx())
+    return [symbolic_batch(shape) for shape in shapes]

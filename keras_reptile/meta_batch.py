@@ -1,0 +1,126 @@
+"""The tasks of a meta-batch: adapted and judged, side by side or one after another."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_reptile import distribution, prediction
+from keras_reptile.adaptation import Adaptation
+from keras_reptile.episode_format import number_of_queries
+from keras_reptile.inner_optimizers import InnerState
+from keras_reptile.methods import METHODS
+
+
+class TaskResult(NamedTuple):
+    """What a training task leads to; `predictions` is () where the task has no queries."""
+
+    adaptation: Adaptation
+    predictions: Any
+
+
+def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> TaskResult:
+    """Adapts to every training task by the model's method, and predicts its queries.
+
+    The tasks run along the first axis of what is returned.
+    """
+    has_queries = number_of_queries(episodes) > 0
+    method = METHODS[model.method]
+
+    def task_fn(task, state):
+        adapted = model.adapt_task(task, theta, state, method.adapt)
+        predictions = ()
+        if has_queries:
+            query_x = task["query"][0]
+            predictions = prediction.predict(model.network, adapted.weights, None, query_x, True)
+        return TaskResult(adapted, predictions)
+
+    outputs = TaskResult(
+        _adaptation_spec(theta, state, method.keeps),
+        _predictions_spec(model, episodes, theta[0].dtype) if has_queries else (),
+    )
+    serial = model.task_order == "serial" and model.inner_state == "carried"
+    run = one_after_another if serial else side_by_side
+    return run(task_fn, _numbered(model, episodes), state, outputs)
+
+
+def judge_tasks(model, episodes: dict, theta: list, state: InnerState, transductive: bool) -> tuple:
+    """Adapts to every task from the same state; its first loss and its queries' predictions."""
+
+    def task_fn(task, state):
+        adapted = model.adapt_task(task, theta, state)
+        predictions = prediction.predict(
+            model.network, adapted.weights, task["support"][0], task["query"][0], transductive
+        )
+        return adapted.first_loss, predictions
+
+    dtype = theta[0].dtype
+    outputs = tf.TensorSpec((), dtype), _predictions_spec(model, episodes, dtype)
+    return side_by_side(task_fn, _numbered(model, episodes), state, outputs)
+
+
+def _numbered(model, episodes):
+    """The tasks with a pair of numbers each that no other task of the run has."""
+    size = tf.shape(episodes["order"])[0]
+    places = distribution.replica_index() * size + tf.range(size)
+    iterations = tf.fill((size,), tf.cast(model.optimizer.iterations.value, tf.int32))
+    return {**episodes, "number": (iterations, places)}
+
+
+def _adaptation_spec(theta, state, keeps):
+    spec_of = lambda t: tf.TensorSpec(t.shape, t.dtype)  # noqa: E731
+    weights, state = tf.nest.map_structure(spec_of, (tuple(theta), state))
+    first_loss = tf.TensorSpec((), theta[0].dtype)
+    return Adaptation(weights, state, first_loss, **{name: weights for name in keeps})
+
+
+def _predictions_spec(model, episodes, dtype):
+    x = tf.nest.map_structure(
+        lambda t: keras.KerasTensor(t.shape[1:], keras.backend.standardize_dtype(t.dtype)),
+        episodes["query"][0],
+    )
+    return tf.TensorSpec(model.network.compute_output_spec(x).shape, dtype)
+
+
+def side_by_side(task_fn: Callable, tasks: Any, state: InnerState, outputs: Any) -> Any:
+    """Runs every task from the same inner state, as many at once as there are threads.
+
+    Args:
+        task_fn: Function `(task, state)` to a structure of tensors.
+        tasks: Structure of tensors, each with the tasks along its first axis.
+        state: The `InnerState` that all start from.
+        outputs: Structure of `tf.TensorSpec`, the signature of what `task_fn` returns.
+
+    Returns:
+        The structure that `task_fn` returns, with the tasks along a new first axis.
+    """
+    # Eagerly, map_fn runs one after another whatever it is told, and warns if told otherwise.
+    at_once = 1 if tf.executing_eagerly() else 64
+    return tf.map_fn(
+        lambda task: task_fn(task, state),
+        tasks,
+        fn_output_signature=outputs,
+        parallel_iterations=at_once,
+    )
+
+
+def one_after_another(task_fn: Callable, tasks: Any, state: InnerState, outputs: Any) -> Any:
+    """Runs the tasks serially, each from the inner state that the task before it left.
+
+    Args and returns are those of `side_by_side`; `task_fn` must return an `(Adaptation, ...)`.
+    """
+    number = tf.shape(tf.nest.flatten(tasks)[0])[0]
+    arrays = [
+        tf.TensorArray(s.dtype, number, element_shape=s.shape) for s in tf.nest.flatten(outputs)
+    ]
+
+    def step(i, state, arrays):
+        result = task_fn(tf.nest.map_structure(lambda t: t[i], tasks), state)
+        values = tf.nest.flatten(result)
+        written = [a.write(i, v) for a, v in zip(arrays, values, strict=True)]
+        return i + 1, result[0].state, tuple(written)
+
+    start = (tf.constant(0), state, tuple(arrays))
+    _, _, arrays = tf.while_loop(lambda i, *_: i < number, step, start, parallel_iterations=1)
+    return tf.nest.pack_sequence_as(outputs, [a.stack() for a in arrays])

@@ -1,0 +1,66 @@
+"""The methods by name: what each runs on a task, and what it makes of the tasks."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+
+from keras_reptile.adaptation import (
+    Adaptation,
+    adapt,
+    adapt_and_differentiate,
+    adapt_keeping_last,
+)
+from keras_reptile.meta_update import fomaml_gradient, maml_gradient, reptile_gradient
+
+
+class Method(NamedTuple):
+    """A meta-learning method.
+
+    adapt: Function of one task's inner loop to its `Adaptation`; see `adaptation.adapt`.
+    keeps: Tuple of the optional fields that this `Adaptation` has, each shaped like the weights.
+    gradient: Function of theta and of the tasks' `Adaptation`, tasks along the first axis, to the
+        gradient that the outer optimizer is given.
+    """
+
+    adapt: Callable
+    keeps: tuple
+    gradient: Callable
+
+
+def _reptile(theta: list, tasks: Adaptation) -> list:
+    return reptile_gradient(theta, tasks.weights)
+
+
+def _fomaml(theta: list, tasks: Adaptation) -> list:
+    return fomaml_gradient(tasks.before_last, tasks.weights)
+
+
+def _maml(theta: list, tasks: Adaptation) -> list:
+    return maml_gradient(tasks.gradient)
+
+
+METHODS = {
+    "reptile": Method(adapt, (), _reptile),
+    "fomaml": Method(adapt_keeping_last, ("before_last",), _fomaml),
+    "maml": Method(adapt_and_differentiate, ("gradient",), _maml),
+}
+
+# TensorFlow's moments, by which they normalize, have a wrong second derivative.
+DERIVED_ONCE = (keras.layers.LayerNormalization, keras.layers.GroupNormalization)
+
+
+def check_network(method: str, network: keras.Model) -> None:
+    """Raises `ValueError` if a method derives the network twice, and one of its layers does not.
+
+    Custom layers are not looked into: `tf.nn.moments` and `keras.ops.moments` are to be avoided.
+    """
+    layers = network._flatten_layers(include_self=False)
+    wrong = [layer.name for layer in layers if isinstance(layer, DERIVED_ONCE)]
+    if method == "maml" and wrong:
+        raise ValueError(
+            "method='maml' derives the network twice, and LayerNormalization and "
+            "GroupNormalization have a wrong second derivative in TensorFlow. "
+            f"Received a network with the layers {wrong}. Use BatchNormalization or "
+            "RMSNormalization, or method='fomaml'."
+        )

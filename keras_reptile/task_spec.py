@@ -1,0 +1,116 @@
+"""What one task looks like: its numbers, and whether they fit together."""
+
+import dataclasses
+
+from keras_reptile.class_pool import ClassPool
+from keras_reptile.networks import check_positive
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSpec:
+    """What one task looks like.
+
+    Args:
+        ways: Integer, classes in a task.
+        shots: Integer, support images of each class: those that the inner loop learns from.
+        queries: Integer, further images of each class, on which the adapted weights are judged.
+        inner_batch_size: Integer, images in a minibatch of the inner loop.
+        inner_steps: Integer, minibatches, and so optimizer steps, in the inner loop.
+        minibatches: String, `"cycling"` (pass after pass over the support set, each in a new
+            order, minibatches running on across the passes) or `"replacement"` (each minibatch
+            drawn anew from the whole support set, no image twice in it).
+        tail_shots: Integer, support images of each class that are kept apart for the last inner
+            step, whose minibatch is all of them; the minibatches before it are drawn from the
+            others. `None` for a shared tail: the last minibatch is like the rest.
+
+    Raises:
+        ValueError: If a number is out of range, `minibatches` is unknown, a minibatch drawn with
+            replacement would be larger than what it is drawn from, or the tail leaves no image or
+            no step before it.
+    """
+
+    ways: int
+    shots: int
+    queries: int = 1
+    inner_batch_size: int = 10
+    inner_steps: int = 5
+    minibatches: str = "cycling"
+    tail_shots: int | None = None
+
+    def __post_init__(self):
+        for name in ("ways", "shots", "inner_batch_size", "inner_steps"):
+            check_positive(name, getattr(self, name))
+        if self.queries < 0:
+            raise ValueError(f"`queries` must not be negative. Received: queries={self.queries}.")
+        if self.minibatches not in ("cycling", "replacement"):
+            raise ValueError(
+                "`minibatches` must be 'cycling' or 'replacement'. "
+                f"Received: minibatches={self.minibatches!r}."
+            )
+        self._check_tail()
+        if self.minibatches == "replacement" and self.inner_batch_size > self.drawn_size:
+            raise ValueError(
+                f"A minibatch with replacement must not exceed {self._drawn_from()}. "
+                f"Received: inner_batch_size={self.inner_batch_size}, ways={self.ways}, "
+                f"shots={self.shots}{self._and_tail()}. "
+                "Lower `inner_batch_size` or use minibatches='cycling'."
+            )
+
+    def _check_tail(self):
+        if self.tail_shots is None:
+            return
+        if not 0 < self.tail_shots < self.shots:
+            raise ValueError(
+                "`tail_shots` is a part of `shots`, at least 1 and less than them. Received: "
+                f"tail_shots={self.tail_shots}, shots={self.shots}. Raise `shots`, or leave "
+                "`tail_shots` out for a last minibatch like the others."
+            )
+        if self.inner_steps < 2:
+            raise ValueError(
+                "With `tail_shots` the last of at least 2 inner steps is on images that the others "
+                f"do not see. Received: tail_shots={self.tail_shots}, "
+                f"inner_steps={self.inner_steps}. Raise `inner_steps` or leave `tail_shots` out."
+            )
+
+    def _drawn_from(self):
+        if self.tail_shots is None:
+            return "the support set of ways * shots images"
+        return "the ways * (shots - tail_shots) images outside the tail"
+
+    def _and_tail(self):
+        return "" if self.tail_shots is None else f", tail_shots={self.tail_shots}"
+
+    @property
+    def drawn_shots(self) -> int:
+        """Support images of each class that minibatches are drawn from."""
+        return self.shots - (self.tail_shots or 0)
+
+    @property
+    def drawn_size(self) -> int:
+        return self.ways * self.drawn_shots
+
+    @property
+    def drawn_steps(self) -> int:
+        """Minibatches that are drawn: all, or all but the tail."""
+        return self.inner_steps - (self.tail_shots is not None)
+
+    @property
+    def passes(self) -> int:
+        """Random orders of these images that a task's minibatches take."""
+        if self.minibatches == "replacement":
+            return self.drawn_steps
+        return -(-self.drawn_steps * self.inner_batch_size // self.drawn_size)
+
+    def check_against(self, pool: ClassPool) -> None:
+        """Raises `ValueError` if a pool cannot give such tasks."""
+        if self.ways > len(pool):
+            raise ValueError(
+                "`ways` must not exceed the number of classes in the pool. Received: "
+                f"ways={self.ways}, with {len(pool)} classes. Lower `ways` or use a larger pool."
+            )
+        if self.shots + self.queries > pool.counts.min():
+            raise ValueError(
+                "`shots + queries` must not exceed the images of a class. Received: "
+                f"shots={self.shots}, queries={self.queries}, with {pool.counts.min()} images in "
+                "the smallest class. Lower `shots` or `queries`."
+            )
