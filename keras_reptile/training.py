@@ -79,7 +79,8 @@ def _check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
     if earlier is None:
         return
     now = dataclasses.asdict(recipe)
-    before = earlier.get("settings", {})
+    # A run of an earlier version lacks the fields that came since, and had their defaults.
+    before = dataclasses.asdict(Recipe()) | earlier.get("settings", {})
     other = {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in FREE}
     if other:
         listed = ", ".join(f"{k}={b!r} (now {n!r})" for k, (b, n) in other.items())

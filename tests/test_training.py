@@ -178,6 +178,16 @@ def test_another_runs_directory_is_left_alone(tmp_path):
     assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
 
 
+def test_a_run_of_an_earlier_version_goes_on_with_the_defaults_of_newer_settings(tmp_path):
+    run(tmp_path)
+    path = tmp_path / "run.json"
+    content = json.loads(path.read_text())
+    del content["settings"]["inner_beta_2"]
+    path.write_text(json.dumps(content))
+    run(tmp_path)
+    assert json.loads(path.read_text())["settings"]["inner_beta_2"] == 0.999
+
+
 def test_divergence_stops_the_run_and_keeps_earlier_checkpoints(tmp_path, monkeypatch):
     def poison(model):
         model.trainable_variables[0].assign(model.trainable_variables[0] * np.nan)
