@@ -1,7 +1,6 @@
 """A page on which a person draws a few characters, and the network learns to tell them apart."""
 
 import base64
-import html
 import importlib.util
 import json
 import os
@@ -35,7 +34,7 @@ def serve(
     """Shows the page at `http://127.0.0.1:port` until it is interrupted.
 
     Args:
-        model: String or path, an output directory of a training run.
+        model: String or path, a trained model, see `load_model`.
         port: Integer. Defaults to `7860`.
         ways: Integer, characters on the page. Defaults to `None`, the network's outputs.
         steps: Integer, inner steps. Defaults to `None`, see `DrawnTask`.
@@ -88,7 +87,7 @@ def build_page(task: DrawnTask):
     """The layout: the characters on the left, the new drawing and the answer on the right."""
     import gradio as gr
 
-    names = string.ascii_uppercase[: task.ways]
+    names = names_of(task.ways)
     with gr.Blocks(title="keras_reptile", analytics_enabled=False) as page:
         gr.Markdown(INTRODUCTION)
         learned = gr.State(None)
@@ -111,6 +110,13 @@ def build_page(task: DrawnTask):
         examples.input(learn, [examples, query], [learned, status, answer], **shown)
         query.input(judge, [query, learned], answer, **shown)
     return page
+
+
+def names_of(ways: int) -> list[str]:
+    """Letters, or numbers where letters do not suffice."""
+    if ways <= len(string.ascii_uppercase):
+        return list(string.ascii_uppercase[:ways])
+    return [str(way + 1) for way in range(ways)]
 
 
 def canvases(name: str, title: str, rows: Sequence[str], most: int, live: bool):
@@ -152,19 +158,18 @@ def answer_to(
     return answer_html(names, verdict, probabilities)
 
 
-def answer_html(
-    names: Sequence[str], verdict: str, probabilities: np.ndarray | None = None
-) -> str:
+def answer_html(names: Sequence[str], verdict: str, probabilities: np.ndarray | None = None) -> str:
     """The verdict, and a bar for the probability of each character."""
     p = np.zeros(len(names)) if probabilities is None else probabilities
-    lines = "".join(bar_html(*line, best=p.any() and line[1] == p.max()) for line in zip(names, p))
+    best = p.argmax() if p.any() else None
+    lines = "".join(bar_html(name, p[i], i == best) for i, name in enumerate(names))
     return f'<div class="verdict">{verdict}</div><div class="answer">{lines}</div>'
 
 
 def bar_html(name: str, probability: float, best: bool) -> str:
     percent = 100 * probability
     return (
-        f'<div class="name">{html.escape(name)}</div><div class="track">'
+        f'<div class="name">{name}</div><div class="track">'
         f'<div class="{"best " if best else ""}bar" style="width: {percent:.1f}%"></div></div>'
         f'<div class="percent" data-probability="{name}">{percent:.1f} %</div>'
     )
@@ -189,4 +194,6 @@ def thumbnail(image: np.ndarray) -> str:
     url = base64.b64encode(tf.io.encode_png(pixels).numpy()).decode()
     alt = "the drawing as the network sees it"
     side = len(image)
-    return f'<img src="data:image/png;base64,{url}" alt="{alt}"><small>{side} × {side}</small>'
+    return (
+        f'<img src="data:image/png;base64,{url}" alt="{alt}"><small>{side} &times; {side}</small>'
+    )

@@ -12,11 +12,13 @@ import tensorflow as tf
 from keras_reptile import prediction
 from keras_reptile.episodes import TaskSpec, minibatch_order
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.run_directory import RunDirectory, RunError
+from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
 
 STEPS = 50
 INNER_BATCH_SIZE = 10
 SHOTS = 5
+# The whole model in an exported directory.
+EXPORTED = "model.keras"
 # Seconds that an adaptation may take, so that the answer seems to come at once.
 BUDGET = 0.25
 
@@ -137,16 +139,22 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def load_model(path: str | os.PathLike) -> ReptileModel:
-    """The newest checkpoint of a run.
+    """A trained model.
+
+    Args:
+        path: String or path: an output directory of a training run, whose newest checkpoint it
+            is; a directory with a model.keras, as an export has; or a file of a saved model.
 
     Raises:
         RunError: If there is none, or it cannot be read.
     """
-    if not Path(path).is_dir():
-        raise RunError(f"--model={path} is no directory. Give an output directory of bin/train.")
+    path = Path(path)
+    for file in (path, path / EXPORTED):
+        if file.is_file():
+            return load_checkpoint(file)
     model = RunDirectory(path).restore()
     if model is None:
-        raise RunError(f"{path} holds no checkpoint. Give an output directory of bin/train.")
+        raise RunError(f"{path} holds no model. Give an output directory of bin/train.")
     return model
 
 
