@@ -192,8 +192,5 @@ def thumbnail(image: np.ndarray) -> str:
     """The image that the network sees, as an element of the page."""
     pixels = np.rint(255 * image).astype(np.uint8)
     url = base64.b64encode(tf.io.encode_png(pixels).numpy()).decode()
-    alt = "the drawing as the network sees it"
-    side = len(image)
-    return (
-        f'<img src="data:image/png;base64,{url}" alt="{alt}"><small>{side} &times; {side}</small>'
-    )
+    image_tag = f'<img src="data:image/png;base64,{url}" alt="the drawing as the network sees it">'
+    return f"{image_tag}<small>as it is seen:<br>{len(image)} &times; {len(image)}</small>"
