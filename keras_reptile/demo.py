@@ -1,0 +1,196 @@
+"""A page on which a person draws a few characters, and the network learns to tell them apart."""
+
+import base64
+import importlib.util
+import json
+import os
+import string
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_reptile.drawings import prepare, read_canvas
+from keras_reptile.drawn_task import SHOTS, DrawnTask, Learned, load_model
+from keras_reptile.run_directory import RunError
+
+HOST = "127.0.0.1"
+FOLDER = Path(__file__).parent
+INTRODUCTION = """
+# Few-shot learning, as you draw
+
+Draw each character once, or a few times. The network starts from a meta-learned initialization and
+takes a few gradient steps on your drawings. Then draw one of the characters anew.
+"""
+DRAW_MORE = "Draw at least two characters to begin."
+DRAW_QUERY = "Draw one of the characters again."
+
+
+def serve(
+    model: str | os.PathLike, port: int = 7860, ways: int | None = None, steps: int | None = None
+) -> None:
+    """Shows the page at `http://127.0.0.1:port` until it is interrupted.
+
+    Args:
+        model: String or path, a trained model, see `load_model`.
+        port: Integer. Defaults to `7860`.
+        ways: Integer, characters on the page. Defaults to `None`, the network's outputs.
+        steps: Integer, inner steps. Defaults to `None`, see `DrawnTask`.
+
+    Raises:
+        RunError: If Gradio is not installed, there is no such model, or the port is taken.
+        ValueError: If `ways` or `steps` is out of range.
+    """
+    check_gradio()
+    task = DrawnTask(load_model(model), ways, steps)
+    page = build_page(task)
+    try:
+        page.launch(**launch_options(port))
+    except OSError:
+        raise RunError(f"--port={port} cannot be used. Give another.") from None
+    print(f"The page is at http://{HOST}:{port} (Ctrl-C ends it).", flush=True)
+    try:
+        threading.Event().wait()
+    finally:
+        page.close(verbose=False)
+
+
+def check_gradio() -> None:
+    """Raises `RunError` where Gradio is missing, and tells it to send nothing anywhere."""
+    if importlib.util.find_spec("gradio") is None:
+        raise RunError("Gradio is not installed. Install it with: pip install '.[demo]'")
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def launch_options(port: int) -> dict:
+    import gradio as gr
+
+    return dict(
+        server_name=HOST,
+        server_port=port,
+        share=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        ssr_mode=False,
+        footer_links=[],
+        # A session keeps a copy of the network's weights.
+        state_session_capacity=100,
+        css=(FOLDER / "demo.css").read_text(),
+        theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+    )
+
+
+def build_page(task: DrawnTask):
+    """The layout: the characters on the left, the new drawing and the answer on the right."""
+    import gradio as gr
+
+    names = names_of(task.ways)
+    with gr.Blocks(title="keras_reptile", analytics_enabled=False) as page:
+        gr.Markdown(INTRODUCTION)
+        learned = gr.State(None)
+        with gr.Row():
+            with gr.Column(scale=3):
+                examples = canvases("examples", "Your characters", names, SHOTS, live=False)
+                status = gr.HTML(status_html(None, task), elem_id="status")
+            with gr.Column(scale=2):
+                query = canvases("query", "A new drawing", ["a new one"], 1, live=True)
+                answer = gr.HTML(answer_html(names, DRAW_MORE), elem_id="answer")
+
+        def learn(examples, query):
+            learned = task.adapt(images_of(examples, task.size))
+            return learned, status_html(learned, task), judge(query, learned)
+
+        def judge(query, learned):
+            return answer_to(task, names, learned, images_of(query, task.size)[0])
+
+        shown = dict(show_progress="hidden", trigger_mode="always_last", api_visibility="private")
+        examples.input(learn, [examples, query], [learned, status, answer], **shown)
+        query.input(judge, [query, learned], answer, **shown)
+    return page
+
+
+def names_of(ways: int) -> list[str]:
+    """Letters, or numbers where letters do not suffice."""
+    if ways <= len(string.ascii_uppercase):
+        return list(string.ascii_uppercase[:ways])
+    return [str(way + 1) for way in range(ways)]
+
+
+def canvases(name: str, title: str, rows: Sequence[str], most: int, live: bool):
+    """A block of canvases to draw on; its value is JSON, each row's drawings as PNG URLs."""
+    import gradio as gr
+
+    lines = "".join(
+        f'<div class="row" data-row="{row}"><div class="name">{row}</div>'
+        '<div class="pads"></div></div>'
+        for row in rows
+    )
+    heading = f'<h2>{title}<button type="button" data-clear>Clear</button></h2>'
+    return gr.HTML(
+        json.dumps([[] for _ in rows]),
+        html_template=f'<div class="board {name}">{heading}{lines}</div>',
+        js_on_load=(FOLDER / "demo.js").read_text(),
+        elem_id=name,
+        most=most,
+        live=live,
+    )
+
+
+def images_of(value: str, size: int) -> list[list[np.ndarray]]:
+    """The prepared drawings of each row of canvases."""
+    return [[prepare(read_canvas(url), size) for url in row] for row in json.loads(value)]
+
+
+def answer_to(
+    task: DrawnTask, names: Sequence[str], learned: Learned | None, images: Sequence[np.ndarray]
+) -> str:
+    """The page's answer to a new drawing, or what is still to be drawn."""
+    if learned is None:
+        return answer_html(names, DRAW_MORE)
+    if not images:
+        return answer_html(names, DRAW_QUERY)
+    probabilities = task.predict(learned, images[0])
+    best = names[int(probabilities.argmax())]
+    verdict = f'This is <b data-answer="{best}">{best}</b>{thumbnail(images[0])}'
+    return answer_html(names, verdict, probabilities)
+
+
+def answer_html(names: Sequence[str], verdict: str, probabilities: np.ndarray | None = None) -> str:
+    """The verdict, and a bar for the probability of each character."""
+    p = np.zeros(len(names)) if probabilities is None else probabilities
+    best = p.argmax() if p.any() else None
+    lines = "".join(bar_html(name, p[i], i == best) for i, name in enumerate(names))
+    return f'<div class="verdict">{verdict}</div><div class="answer">{lines}</div>'
+
+
+def bar_html(name: str, probability: float, best: bool) -> str:
+    percent = 100 * probability
+    return (
+        f'<div class="name">{name}</div><div class="track">'
+        f'<div class="{"best " if best else ""}bar" style="width: {percent:.1f}%"></div></div>'
+        f'<div class="percent" data-probability="{name}">{percent:.1f} %</div>'
+    )
+
+
+def status_html(learned: Learned | None, task: DrawnTask) -> str:
+    """What was learned from, and how long it took."""
+    if learned is None:
+        text = f"Nothing learned yet: {task.steps} gradient steps will do."
+    else:
+        drawings, characters = len(learned.support_x), int(learned.ways.sum())
+        text = (
+            f"Learned {characters} characters from {drawings} drawings: {task.steps} gradient "
+            f"steps in {1000 * learned.seconds:.0f} ms."
+        )
+    return f'<div class="status">{text}</div>'
+
+
+def thumbnail(image: np.ndarray) -> str:
+    """The image that the network sees, as an element of the page."""
+    pixels = np.rint(255 * image).astype(np.uint8)
+    url = base64.b64encode(tf.io.encode_png(pixels).numpy()).decode()
+    image_tag = f'<img src="data:image/png;base64,{url}" alt="the drawing as the network sees it">'
+    return f"{image_tag}<small>as it is seen:<br>{len(image)} &times; {len(image)}</small>"

@@ -1,0 +1,108 @@
+"""From a drawing on a canvas to an image like those that the network was trained on."""
+
+import base64
+import binascii
+
+import numpy as np
+import tensorflow as tf
+
+# Ink fainter than this is no part of the drawing.
+FAINT = 0.1
+# How much of the image's side the drawing's longer side takes.
+DRAWN = 20 / 28
+
+
+def read_canvas(data_url: str) -> np.ndarray:
+    """The ink of a canvas, as a browser's `canvas.toDataURL()` sends it.
+
+    Args:
+        data_url: String, a PNG of black ink on white paper as a `data:` URL.
+
+    Returns:
+        Array `(height, width)`, float32 in [0, 1]: paper 0, ink 1.
+
+    Raises:
+        ValueError: If it is no such URL.
+    """
+    head, _, content = str(data_url).partition(",")
+    try:
+        if head != "data:image/png;base64":
+            raise ValueError(f"it begins with {head[:30]!r}")
+        png = base64.b64decode(content, validate=True)
+        image = tf.io.decode_png(png, channels=1).numpy()
+    except (binascii.Error, ValueError, tf.errors.InvalidArgumentError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"A drawing must be a PNG image in a data URL; {reason}.") from None
+    return 1 - image[..., 0].astype(np.float32) / 255
+
+
+def prepare(ink: np.ndarray, size: int = 28) -> np.ndarray:
+    """Crops to the drawing, centres it, and reduces it by area to `size` x `size`.
+
+    A drawing gives the same image wherever on the canvas, and however large, it was drawn.
+
+    Args:
+        ink: Array `(height, width)`, float in [0, 1]: paper 0, ink 1.
+        size: Integer, height and width of the image. Defaults to `28`.
+
+    Returns:
+        Array `(size, size, 1)`, float32 in [0, 1]: paper 1, ink 0, as in Omniglot.
+
+    Raises:
+        ValueError: If nothing is drawn.
+
+    Example:
+
+    >>> canvas = np.zeros((280, 280))
+    >>> canvas[40:240, 130:140] = 1  # a vertical line
+    >>> image = prepare(canvas)
+    >>> image.shape, float(image[14, 0, 0]), np.round(image[14, 12:16, 0], 1).tolist()
+    ((28, 28, 1), 1.0, [1.0, 0.5, 0.5, 1.0])
+    """
+    top, bottom, left, right = bounding_box(ink)
+    side = max(bottom - top, right - left) / DRAWN
+    rows = coverage((top + bottom - side) / 2, side, size, ink.shape[0])
+    columns = coverage((left + right - side) / 2, side, size, ink.shape[1])
+    # Rounding may leave a mean of ones a little above one.
+    paper = 1 - np.clip(rows @ ink @ columns.T, 0, 1)
+    return paper[..., np.newaxis].astype(np.float32)
+
+
+def bounding_box(ink: np.ndarray) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of the drawing; bottom and right are the first beyond it.
+
+    Raises:
+        ValueError: If nothing is drawn.
+
+    Example:
+
+    >>> bounding_box(np.array([[0, 0, 0], [0, 1, 1]]))
+    (1, 2, 1, 3)
+    """
+    rows, columns = np.nonzero(np.asarray(ink) > FAINT)
+    if not len(rows):
+        raise ValueError("The canvas is blank. Draw a character on it.")
+    return int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1
+
+
+def coverage(start: float, side: float, cells: int, pixels: int) -> np.ndarray:
+    """Shares of each pixel in the mean over each cell of a grid; beyond the pixels is paper.
+
+    Args:
+        start: Float, where the first of the cells begins, in pixels.
+        side: Float, length of all cells together, in pixels.
+        cells: Integer, number of cells.
+        pixels: Integer, number of pixels.
+
+    Returns:
+        Array `(cells, pixels)`, float64 in [0, 1].
+
+    Example:
+
+    >>> coverage(1, 4, 2, 4)  # pixels 1 and 2, then 3 and one that is not there
+    array([[0. , 0.5, 0.5, 0. ],
+           [0. , 0. , 0. , 0.5]])
+    """
+    edges = start + side / cells * np.arange(cells + 1)
+    inside = np.clip(edges[:, np.newaxis] - np.arange(pixels), 0, 1)
+    return np.diff(inside, axis=0) * cells / side

@@ -1,0 +1,176 @@
+"""A task whose support set grows while a person draws it."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_reptile import prediction
+from keras_reptile.episodes import TaskSpec, minibatch_order
+from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
+
+STEPS = 50
+INNER_BATCH_SIZE = 10
+SHOTS = 5
+# The whole model in an exported directory.
+EXPORTED = "model.keras"
+# Seconds that an adaptation may take, so that the answer seems to come at once.
+BUDGET = 0.25
+
+
+class Learned(NamedTuple):
+    """What the drawings so far lead to.
+
+    weights: Tuple of tensors, the task's solution.
+    support_x: Tensor `(images, height, width, 1)`, float32 in [0, 1], the drawings.
+    ways: Boolean array `(ways,)`, the characters with a drawing.
+    seconds: Float, how long the adaptation took.
+    """
+
+    weights: tuple
+    support_x: tf.Tensor
+    ways: np.ndarray
+    seconds: float
+
+
+class DrawnTask:
+    """Adapts a model to drawings and predicts further ones; the model stays as it is.
+
+    Everything is traced once, at construction, for any number of drawings.
+
+    Args:
+        model: A compiled `ReptileModel` of a classifier of grey square images.
+        ways: Integer, characters to tell apart. Defaults to `None`, the network's outputs.
+        steps: Integer, inner steps. Defaults to `None`: 50, or as many as take a quarter of a
+            second on this machine.
+
+    Raises:
+        RunError: If the model is of other inputs or outputs.
+        ValueError: If `ways` or `steps` is out of range.
+    """
+
+    def __init__(self, model: ReptileModel, ways: int | None = None, steps: int | None = None):
+        self.size, outputs = sizes(model)
+        self.ways = outputs if ways is None else ways
+        _check_ways(self.ways, outputs)
+        if steps is not None and steps < 1:
+            raise ValueError(f"`steps` must be at least 1. Received: steps={steps}.")
+        self._adapt, self._logits = functions_of(model, self.size)
+        self.steps = steps or STEPS
+        seconds = self._try_out()
+        if steps is None and seconds > BUDGET:
+            self.steps = max(1, int(STEPS * BUDGET / seconds))
+
+    def adapt(self, examples: Sequence[Sequence[np.ndarray]]) -> Learned | None:
+        """Learns from the drawings of each character.
+
+        Args:
+            examples: For each character its images `(size, size, 1)`, float32 in [0, 1].
+
+        Returns:
+            A `Learned`, or `None` while fewer than two characters have a drawing.
+        """
+        counts = np.array([len(images) for images in examples])
+        if np.count_nonzero(counts) < 2:
+            return None
+        start = time.perf_counter()
+        x = tf.constant(np.stack([image for images in examples for image in images]))
+        y = tf.constant(np.repeat(np.arange(len(counts)), counts))
+        weights = self._adapt(x, y, minibatches(len(x), self.steps))
+        # Reading a weight waits for the computation.
+        weights[0].numpy()
+        return Learned(weights, x, counts > 0, time.perf_counter() - start)
+
+    def predict(self, learned: Learned, image: np.ndarray) -> np.ndarray:
+        """Probabilities `(ways,)` of the characters, inductively; 0 for those not drawn yet."""
+        query = tf.constant(image[np.newaxis])
+        logits = self._logits(learned.weights, learned.support_x, query).numpy()[0]
+        return softmax(np.where(learned.ways, logits[: len(learned.ways)], -np.inf))
+
+    def _try_out(self) -> float:
+        """Traces both functions, and times an adaptation to the most drawings."""
+        images = np.random.RandomState(0).rand(self.ways, SHOTS, self.size, self.size, 1)
+        examples = images.astype(np.float32)
+        self.predict(self.adapt(examples), examples[0, 0])
+        return min(self.adapt(examples).seconds for _ in range(3))
+
+
+def functions_of(model: ReptileModel, size: int) -> tuple:
+    """The model's adaptation and inductive prediction as graphs for any number of drawings."""
+    images = tf.TensorSpec((None, size, size, 1), tf.float32)
+    labels, order = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, None), tf.int32)
+    theta = [tf.TensorSpec(v.shape, v.dtype) for v in model.network.trainable_variables]
+
+    @tf.function(input_signature=[images, labels, order])
+    def adapt(x, y, order):
+        start = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
+        task = {"support": (x, y), "order": order, "number": (tf.constant(0), tf.constant(0))}
+        return model.adapt_task(task, start, model.starting_state(start)).weights
+
+    @tf.function(input_signature=[tuple(theta), images, images])
+    def logits(weights, support_x, query_x):
+        return prediction.predict(model.network, weights, support_x, query_x, transductive=False)
+
+    return adapt, logits
+
+
+def minibatches(images: int, steps: int) -> tf.Tensor:
+    """Which drawings each inner step sees: int32 `(steps, at most 10)`, the same every time."""
+    spec = TaskSpec(1, images, 0, min(images, INNER_BATCH_SIZE), steps)
+    bits = np.random.RandomState(0).randint(0, 2**62, (spec.passes, images))
+    return minibatch_order(tf.constant(bits, tf.int64), spec)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """exp(logits) over their sum.
+
+    Example:
+
+    >>> softmax(np.array([0.0, 0.0, -np.inf])).tolist()
+    [0.5, 0.5, 0.0]
+    """
+    powers = np.exp(logits - logits.max())
+    return powers / powers.sum()
+
+
+def load_model(path: str | os.PathLike) -> ReptileModel:
+    """A trained model.
+
+    Args:
+        path: String or path: an output directory of a training run, whose newest checkpoint it
+            is; a directory with a model.keras, as an export has; or a file of a saved model.
+
+    Raises:
+        RunError: If there is none, or it cannot be read.
+    """
+    path = Path(path)
+    for file in (path, path / EXPORTED):
+        if file.is_file():
+            return load_checkpoint(file)
+    model = RunDirectory(path).restore()
+    if model is None:
+        raise RunError(f"{path} holds no model. Give an output directory of bin/train.")
+    return model
+
+
+def sizes(model: ReptileModel) -> tuple[int, int]:
+    """The side of the network's images, and the number of its outputs."""
+    shape = model.network.input_shape
+    if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 1 or not model.is_classifier:
+        raise RunError(
+            "The demo needs a classifier of grey square images, (height, height, 1). "
+            f"Received: a network for inputs {tuple(shape[1:])}. Use another model."
+        )
+    return shape[1], model.network.output_shape[-1]
+
+
+def _check_ways(ways: int, outputs: int) -> None:
+    if not 2 <= ways <= outputs:
+        raise ValueError(
+            f"`ways` must be in 2 to {outputs}, the network's outputs. Received: ways={ways}."
+        )

@@ -1,0 +1,114 @@
+import keras
+import numpy as np
+import pytest
+from helpers import differences, image_pool, small_convnet, small_model
+
+import keras_reptile as kr
+from keras_reptile import drawn_task, prediction
+from keras_reptile.drawn_task import DrawnTask, load_model
+from keras_reptile.run_directory import RunDirectory, RunError
+
+
+def drawings(ways=3, shots=2):
+    """Images (ways, shots, 8, 8, 1) of classes that a small network tells apart."""
+    pool = image_pool()
+    return np.float32(pool.images[: ways * 12].reshape(ways, 12, 8, 8, 1)[:, :shots]) / 255
+
+
+@pytest.fixture(scope="module")
+def task():
+    return DrawnTask(small_model(), steps=20)
+
+
+def test_predictions_are_those_of_the_model_adapted_and_judged_inductively(task):
+    model, images = small_model(), drawings()
+    learned = task.adapt(images)
+    x, y = images.reshape(-1, 8, 8, 1), np.repeat(np.arange(3), 2)
+    weights = model.adapt(x, y, steps=20, inner_batch_size=6, seed=0).trainable_variables
+    query = drawings(shots=3)[1, 2]
+    logits = prediction.predict(model.network, [w.value for w in weights], x, query[None], False)
+    expected = keras.ops.softmax(logits[0])
+    np.testing.assert_allclose(task.predict(learned, query), expected, atol=1e-5)
+
+
+def test_further_drawings_of_a_character_are_recognized(task):
+    learned = task.adapt(drawings(shots=2))
+    queries = drawings(shots=3)[:, 2]
+    assert [task.predict(learned, query).argmax() for query in queries] == [0, 1, 2]
+
+
+def test_a_character_without_drawings_has_no_probability(task):
+    first, _, third = drawings()
+    learned = task.adapt([first, [], third[:1]])
+    assert learned.ways.tolist() == [True, False, True]
+    probabilities = task.predict(learned, first[0])
+    assert probabilities[1] == 0
+    assert probabilities.sum() == pytest.approx(1)
+
+
+def test_nothing_is_learned_from_one_character(task):
+    assert task.adapt([drawings()[0], [], []]) is None
+
+
+def test_the_model_stays_as_it_is():
+    model = small_model()
+    task = DrawnTask(model, steps=3)
+    task.predict(task.adapt(drawings()), drawings()[0, 0])
+    assert differences(model, small_model()) == 0
+
+
+def test_fewer_characters_than_outputs_can_be_told_apart():
+    task = DrawnTask(small_model(), ways=2, steps=3)
+    assert task.predict(task.adapt(drawings(ways=2)), drawings()[0, 0]).shape == (2,)
+
+
+@pytest.mark.parametrize("seconds, steps", [(0.1, 50), (0.5, 25), (1000, 1)])
+def test_a_slow_machine_takes_fewer_steps(seconds, steps, monkeypatch):
+    monkeypatch.setattr(DrawnTask, "_try_out", lambda self: seconds)
+    assert DrawnTask(small_model()).steps == steps
+    assert DrawnTask(small_model(), steps=7).steps == 7
+
+
+@pytest.mark.parametrize("ways", [1, 4])
+def test_ways_out_of_range_are_refused(ways):
+    text = f"`ways` must be in 2 to 3, the network's outputs. Received: ways={ways}."
+    with pytest.raises(ValueError, match=text):
+        DrawnTask(small_model(), ways=ways)
+
+
+def test_no_steps_are_refused():
+    with pytest.raises(ValueError, match=r"`steps` must be at least 1\. Received: steps=0\."):
+        DrawnTask(small_model(), steps=0)
+
+
+def test_a_network_for_other_inputs_is_refused():
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    text = r"a classifier of grey square images.* Received: a network for inputs \(2,\)"
+    with pytest.raises(RunError, match=text):
+        DrawnTask(small_model(network))
+
+
+@pytest.mark.parametrize("kind", ["run", "export", "file"])
+def test_a_model_is_loaded_from_a_run_an_export_or_a_file(kind, tmp_path):
+    model = small_model()
+    path = tmp_path / "saved.keras" if kind == "file" else tmp_path
+    if kind == "run":
+        model.optimizer.build(model.trainable_variables)
+        RunDirectory(tmp_path).save(model)
+    else:
+        model.save(path if kind == "file" else tmp_path / drawn_task.EXPORTED)
+    loaded = load_model(path)
+    assert isinstance(loaded, kr.ReptileModel)
+    for one, other in zip(loaded.network.weights, small_convnet().weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_path_without_a_model_is_named(tmp_path):
+    with pytest.raises(RunError, match=f"{tmp_path}/no holds no model. Give an output directory"):
+        load_model(tmp_path / "no")
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path):
+    (tmp_path / "model.keras").write_text("hello")
+    with pytest.raises(RunError, match=r"model\.keras cannot be read"):
+        load_model(tmp_path)
