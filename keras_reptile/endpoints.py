@@ -32,8 +32,8 @@ def minibatch_order(images: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
     Example:
 
     >>> minibatch_order(3, 2).numpy()
-    array([[0, 2, 1],
-           [2, 1, 0]], dtype=int32)
+    array([[1, 0, 2],
+           [0, 1, 2]], dtype=int32)
     """
     images, steps = tf.convert_to_tensor(images), tf.convert_to_tensor(steps)
     batch = tf.minimum(images, INNER_BATCH_SIZE)
