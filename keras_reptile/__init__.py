@@ -5,6 +5,7 @@ from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.episodes import episode_dataset
 from keras_reptile.evaluation import Evaluation, evaluate
 from keras_reptile.meta_update import linear_meta_step
+from keras_reptile.pretrained import pretrained, pretrained_names
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.task_spec import TaskSpec
 from keras_reptile.threads import one_task_per_core
@@ -23,4 +24,6 @@ __all__ = [
     "linear_meta_step",
     "networks",
     "one_task_per_core",
+    "pretrained",
+    "pretrained_names",
 ]

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile import adaptation, distribution, learner, losses, meta_batch
+from keras_reptile import adaptation, distribution, learner, losses, meta_batch, saved_model
 from keras_reptile.episode_format import (
     episodes_of,
     is_episode,
@@ -319,6 +319,41 @@ class ReptileModel(keras.Model):
                 output for, or fewer than one step.
         """
         return learner.adapt(self, support_x, support_y, steps, inner_batch_size, seed)
+
+    def export_learner(
+        self,
+        path: Any,
+        *,
+        class_names: Any = None,
+        metadata: dict[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Writes a SavedModel that TensorFlow alone can fine-tune on a support set and serve.
+
+        See docs/export.md for its endpoints. Beside them lie the network as network.keras, this
+        model as model.keras, and metadata.json. The model itself stays as it is.
+
+        Args:
+            path: String or path of a directory, which appears only once it is complete.
+            class_names: Sequence of strings, one for each output. Defaults to `None`, none.
+            metadata: Dict that JSON can hold, added to metadata.json. Defaults to `None`.
+            overwrite: Boolean, replace an earlier export. Defaults to `False`.
+
+        Raises:
+            ValueError: If the model is not built and compiled, its network has not one input of
+                known shape, a name or the metadata do not fit, or the path is taken.
+
+        Example:
+
+        >>> network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+        >>> model = ReptileModel(network)
+        >>> model.compile(keras.optimizers.SGD(1.0))
+        >>> folder = __import__("tempfile").mkdtemp() + "/learner"
+        >>> model.export_learner(folder, class_names=["a", "b", "c"])
+        >>> tf.saved_model.load(folder).class_names().numpy()
+        array([b'a', b'b', b'c'], dtype=object)
+        """
+        saved_model.export(self, path, class_names, metadata, overwrite)
 
     # Plumbing
 

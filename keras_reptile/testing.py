@@ -10,6 +10,7 @@ from keras_reptile import building
 from keras_reptile.evaluation import evaluate
 from keras_reptile.networks import check_positive
 from keras_reptile.recipes import Recipe
+from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
 from keras_reptile.training import as_result, bar_verbosity, check_outputs
 
@@ -51,7 +52,7 @@ def test(
     keras.config.set_dtype_policy(recipe.precision)
     if recipe.precision == "float64":
         keras.config.set_floatx("float64")
-    model = _model(directory, which)
+    model = load_chosen(directory, which)
     check_outputs(recipe, model)
     pool = getattr(building.load_pools(recipe, data_dir), split)
     episodes = building.evaluation_episodes(recipe, pool, tasks, seed)
@@ -68,7 +69,8 @@ def _recipe(directory: RunDirectory, overrides: dict[str, Any]) -> Recipe:
     return dataclasses.replace(Recipe(**run["settings"]), **overrides)
 
 
-def _model(directory: RunDirectory, which: str):
+def load_chosen(directory: RunDirectory, which: str) -> ReptileModel:
+    """The newest checkpoint of a run, or the best one."""
     if which == "best" and directory.best.exists():
         return load_checkpoint(directory.best)
     if which == "best":

@@ -1,0 +1,148 @@
+"""What an exported initialization can do, as functions of tensors alone.
+
+`saved_model.py` turns each method of `Endpoints` into an endpoint of a SavedModel.
+"""
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+
+from keras_reptile import adaptation, losses, prediction
+from keras_reptile.endpoint_checks import check_examples, check_images, check_steps
+from keras_reptile.network_function import train_call
+
+# The largest minibatch of an exported inner loop, as in `ReptileModel.adapt`.
+INNER_BATCH_SIZE = 10
+
+
+def minibatch_order(images: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+    """The support images of each inner step: always the same for the same two numbers.
+
+    Pass after pass over the support set, each in a new order, the minibatches running on across
+    the passes. The orders are pseudo-random, without a seed from outside or a state inside.
+
+    Args:
+        images: Integer, the size of the support set.
+        steps: Integer, inner steps.
+
+    Returns:
+        int32 `(steps, min(10, images))`, positions in the support set.
+
+    Example:
+
+    >>> minibatch_order(3, 2).numpy()
+    array([[1, 0, 2],
+           [0, 1, 2]], dtype=int32)
+    """
+    images, steps = tf.convert_to_tensor(images), tf.convert_to_tensor(steps)
+    batch = tf.minimum(images, INNER_BATCH_SIZE)
+    passes = -(-steps * batch // images)
+    bits = tf.random.stateless_uniform(
+        tf.stack([passes, images]), (0, 0), None, None, tf.int32, alg="philox"
+    )
+    stream = tf.reshape(tf.argsort(bits, stable=True), (-1,))[: steps * batch]
+    return tf.reshape(stream, tf.stack([steps, batch]))
+
+
+def weight_names(network: Any) -> list[str]:
+    """A name for each trainable weight, with letters that every part of TensorFlow accepts."""
+    paths = [v.path.removeprefix(f"{network.name}/") for v in network.trainable_variables]
+    names = [path.replace("/", "_") for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    return [f"{name}_{i}" for i, name in enumerate(names)]
+
+
+class Endpoints:
+    """The functions of an exported model; all read its variables when they are called.
+
+    Args:
+        model: A built and compiled `ReptileModel`, whose network has one input.
+
+    Shapes: `support_images`, `query_images` and `images` are `(number, ...)` with the network's
+    own shape behind; `support_labels` and `labels` int32 `(number,)` from 0, or targets shaped
+    like the outputs where the loss takes such; logits `(number, outputs)`.
+    """
+
+    def __init__(self, model):
+        self.model, self.network = model, model.network
+        self.names = weight_names(model.network)
+        self.classes = model.network.output_shape[-1] if model.is_classifier else None
+        # Told each call of `train_logits` from the others, where layers draw random numbers.
+        self.calls = tf.Variable(0, trainable=False, name="calls")
+
+    def serve(self, images):
+        """Logits at the initialization, batch normalization in inference mode."""
+        (images,) = check_images("images", images, least=0)
+        return self._as_weights(self.network(images, training=False))
+
+    def adapt(self, support_images, support_labels, steps, learning_rate):
+        """Dict of the weights after fine-tuning on a support set."""
+        x, y = check_examples("support_images", support_images, support_labels, self.classes)
+        steps, learning_rate = check_steps(steps, learning_rate)
+        weights = self._adapted(x, y, steps, learning_rate)
+        return dict(zip(self.names, weights, strict=True))
+
+    def predict_with(self, weights, images):
+        """Logits with weights from `adapt`, normalized by the statistics of these images."""
+        (images,) = check_images("images", images)
+        return self._predict(weights, None, images, transductive=True)
+
+    def adapt_and_predict_inductive(
+        self, support_images, support_labels, query_images, steps, learning_rate
+    ):
+        """Logits of each query in a batch with the whole support set, after fine-tuning on it."""
+        weights = self.adapt(support_images, support_labels, steps, learning_rate)
+        (query_images,) = check_images("query_images", query_images, least=0)
+        return self._predict(weights, support_images, query_images, transductive=False)
+
+    def adapt_and_predict_transductive(
+        self, support_images, support_labels, query_images, steps, learning_rate
+    ):
+        """Logits of all queries in one batch, after fine-tuning on the support set."""
+        weights = self.adapt(support_images, support_labels, steps, learning_rate)
+        (query_images,) = check_images("query_images", query_images)
+        return self._predict(weights, None, query_images, transductive=True)
+
+    def train_logits(self, images):
+        """Logits in training mode, normalized by batch statistics; for a gradient tape."""
+        (images,) = check_images("images", images)
+        return self._as_weights(train_call(self.network, self._theta(), images, self._draw())[0])
+
+    def train_loss(self, images, labels):
+        """The loss that the inner loop minimizes, of one minibatch; for a gradient tape."""
+        x, y = check_examples("images", images, labels, self.classes)
+        return self._loss(self._theta(), x, y, self._draw())
+
+    def _theta(self) -> tuple:
+        return tuple(tf.convert_to_tensor(v) for v in self.network.trainable_variables)
+
+    def _adapted(self, x, y, steps, learning_rate) -> tuple:
+        def loss_fn(weights, minibatch, step):
+            draw = tf.stack([0, 0, step])
+            return self._loss(weights, tf.gather(x, minibatch), tf.gather(y, minibatch), draw)
+
+        theta = self._theta()
+        rule = dataclasses.replace(self.model.inner_rule, learning_rate=lambda step: learning_rate)
+        order = minibatch_order(tf.shape(x)[0], steps)
+        state = self.model.starting_state(theta)
+        decay = self.model.inner_weight_decay_rate
+        return adaptation.adapt(loss_fn, rule, theta, state, order, rate=decay).weights
+
+    def _loss(self, weights, x, y, draw):
+        outputs, penalty = train_call(self.network, weights, x, draw)
+        return losses.batch_loss(self.model.task_loss, y, self._as_weights(outputs)) + penalty
+
+    def _predict(self, weights, support_x, query_x, transductive):
+        weights = [weights[name] for name in self.names]
+        logits = prediction.predict(self.network, weights, support_x, query_x, transductive)
+        return tf.ensure_shape(logits, self.network.output_shape)
+
+    def _as_weights(self, outputs):
+        return tf.cast(outputs, self.network.trainable_variables[0].dtype)
+
+    def _draw(self):
+        if len(self.network.non_trainable_variables) == 0:
+            return tf.zeros((3,), tf.int32)
+        return tf.stack([1, 0, self.calls.assign_add(1, read_value=True)])

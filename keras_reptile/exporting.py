@@ -1,0 +1,80 @@
+"""From a finished run to an export."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_reptile import portable
+from keras_reptile.run_directory import RunDirectory, RunError
+from keras_reptile.testing import load_chosen
+
+
+def export_run(
+    output_dir: str | os.PathLike,
+    path: str | os.PathLike,
+    *,
+    which: str = "last",
+    class_names: Sequence[str] | None = None,
+    only_model: bool = False,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Exports a run's initialization, with what is known of the run as metadata.
+
+    Args:
+        output_dir: String or path, the output directory of a training run.
+        path: String or path of the directory to write.
+        which: String, `"last"` for the newest checkpoint or `"best"` for the one with the best
+            validation accuracy. Defaults to `"last"`.
+        class_names: Sequence of strings, one for each output. Defaults to `None`, none.
+        only_model: Boolean, leave out the SavedModel and write just what
+            `keras_reptile.pretrained` loads. Defaults to `False`.
+        overwrite: Boolean, replace an earlier export. Defaults to `False`.
+
+    Returns:
+        Dict, the metadata of the run.
+
+    Raises:
+        RunError: If there is no run, or its checkpoint cannot be read.
+        ValueError: If the model cannot be exported, the names do not fit or the path is taken.
+    """
+    directory = RunDirectory(output_dir)
+    run = directory.read_json("run.json")
+    if run is None:
+        raise RunError(f"{directory.path} holds no run: there is no run.json in it.")
+    _set_precision(run["settings"])
+    model = load_chosen(directory, which)
+    metadata = run_metadata(directory, run, model, which)
+    if only_model:
+        portable.export_portable(model, path, class_names, metadata, overwrite)
+    else:
+        model.export_learner(path, class_names=class_names, metadata=metadata, overwrite=overwrite)
+    return metadata
+
+
+def run_metadata(directory: RunDirectory, run: dict, model, which: str) -> dict[str, Any]:
+    """Where an initialization comes from, and the accuracy that was measured with it.
+
+    The summary's accuracy is that of the run's last meta-iteration, and of no other checkpoint.
+    """
+    settings, iteration = run["settings"], int(model.optimizer.iterations)
+    summary = directory.read_json("summary.json") or {}
+    finished = iteration == settings["meta_iterations"]
+    return {
+        "dataset": settings["dataset"],
+        "ways": settings["ways"],
+        "shots": settings["shots"],
+        "meta_iteration": iteration,
+        "checkpoint": which,
+        "result": summary.get("result") if finished else None,
+        "best_validation": summary.get("best_validation") if which == "best" else None,
+        "settings": settings,
+        "trained_with": {name: run.get(name) for name in ("versions", "machine")},
+    }
+
+
+def _set_precision(settings: dict[str, Any]) -> None:
+    keras.config.set_dtype_policy(settings["precision"])
+    if settings["precision"] == "float64":
+        keras.config.set_floatx("float64")

@@ -1,0 +1,116 @@
+"""What lies in every exported directory besides the SavedModel: models for Keras, and metadata."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_reptile import provenance
+from keras_reptile.whole_directory import whole_directory
+
+METADATA = "metadata.json"
+# The network alone, for plain Keras; and the whole `ReptileModel`, for `keras_reptile.pretrained`.
+NETWORK = "network.keras"
+MODEL = "model.keras"
+MARKS = (METADATA, MODEL)
+
+
+def check(model: Any) -> None:
+    """Raises `ValueError` for a model that cannot be exported."""
+    if not model.compiled or not model.built:
+        raise ValueError(
+            "Exporting needs a loss and weights. Received a model that is not "
+            f"{'built' if model.compiled else 'compiled'}. Compile it, and train it or load it."
+        )
+    if len(getattr(model.network, "inputs", None) or []) != 1:
+        raise ValueError(
+            "Exporting needs a sequential or functional network with one input, whose shape is "
+            f"known. Received: {type(model.network).__name__}. Wrap it in `keras.Model`."
+        )
+
+
+def image_spec(model: Any) -> tf.TensorSpec:
+    """Any number of the network's inputs."""
+    given = model.network.inputs[0]
+    return tf.TensorSpec((None, *given.shape[1:]), given.dtype)
+
+
+def target_spec(model: Any) -> tf.TensorSpec:
+    """Any number of labels, or of targets shaped like the outputs where the loss takes such."""
+    if model.is_classifier:
+        return tf.TensorSpec((None,), tf.int32)
+    given = model.network.outputs[0]
+    return tf.TensorSpec((None, *given.shape[1:]), model.network.trainable_variables[0].dtype)
+
+
+def describe(
+    model: Any, class_names: Sequence[str] | None, metadata: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The content of metadata.json."""
+    own = {
+        "image_shape": list(image_spec(model).shape[1:]),
+        "image_dtype": image_spec(model).dtype.name,
+        "outputs": model.network.output_shape[-1],
+        "class_names": _checked_names(model, class_names),
+        "inner_optimizer": model.inner_optimizer_config["config"],
+        "inner_state": model.inner_state,
+        "inner_weight_decay_rate": model.inner_weight_decay_rate,
+        "transductive": model.transductive,
+        **provenance.facts(),
+    }
+    return {**own, **_checked_metadata(metadata or {}, own)}
+
+
+def _checked_names(model, class_names) -> list[str] | None:
+    if class_names is None:
+        return None
+    outputs = model.network.output_shape[-1]
+    names = list(class_names)
+    if isinstance(class_names, str) or not model.is_classifier or len(set(names)) != outputs:
+        raise ValueError(
+            "`class_names` needs a different name for each output of a classifier. "
+            f"Received: class_names={class_names!r}, with {outputs} outputs."
+        )
+    return names
+
+
+def _checked_metadata(metadata, own) -> dict[str, Any]:
+    taken = sorted(set(metadata) & set(own))
+    if taken:
+        raise ValueError(
+            f"`metadata` must not have the names that an export writes itself. Received: {taken}."
+        )
+    try:
+        json.dumps(metadata, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`metadata` must hold what JSON can: text, finite numbers, lists, dicts. {error}."
+        ) from None
+    return metadata
+
+
+def write(model: Any, directory: Path, described: dict[str, Any]) -> None:
+    """model.keras, without the outer optimizer's slots, and metadata.json."""
+    copy = type(model).from_config(model.get_config())
+    copy.compile(keras.optimizers.SGD(1.0), loss=model.task_loss)
+    copy.set_weights(model.get_weights())
+    copy.save(directory / MODEL)
+    (directory / METADATA).write_text(json.dumps(described, indent=2) + "\n")
+
+
+def export_portable(
+    model: Any,
+    path: str | os.PathLike,
+    class_names: Sequence[str] | None = None,
+    metadata: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Writes only what `keras_reptile.pretrained` loads: model.keras and metadata.json."""
+    check(model)
+    described = describe(model, class_names, metadata)
+    with whole_directory(path, overwrite, MARKS) as directory:
+        write(model, directory, described)

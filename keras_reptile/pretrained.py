@@ -1,0 +1,67 @@
+"""Initializations that come with the package, and those that someone exported."""
+
+import json
+import os
+from pathlib import Path
+
+from keras_reptile import portable
+from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.run_directory import load_checkpoint
+
+MODELS = Path(__file__).parent / "pretrained_models"
+
+
+def pretrained_names() -> list[str]:
+    """The names that `pretrained` knows.
+
+    Example:
+
+    >>> pretrained_names()
+    ['omniglot_5way']
+    """
+    return sorted(path.parent.name for path in MODELS.glob(f"*/{portable.MODEL}"))
+
+
+def pretrained(name_or_path: str | os.PathLike) -> ReptileModel:
+    """A meta-learned initialization, ready to adapt, with its carried inner state.
+
+    It is compiled with `keras.optimizers.SGD(1.0)` as the outer optimizer; compile it anew to train
+    it further. Its attribute `metadata` is the dict in its metadata.json: among others `"result"`,
+    the accuracy that was measured with its 95 % interval, and `"settings"`, how it was trained.
+
+    Args:
+        name_or_path: String, one of `pretrained_names()`; or the path of a directory that
+            `bin/export` or `ReptileModel.export_learner` wrote.
+
+    Raises:
+        ValueError: If there is no such name and no such directory.
+        RunError: If the directory's model cannot be read.
+
+    Example:
+
+    >>> model = pretrained("omniglot_5way")
+    >>> model.metadata["result"]["ways"], model.metadata["result"]["shots"]
+    (5, 1)
+    >>> images = np.zeros((5, 28, 28, 1), np.float32)  # one image of each of five classes
+    >>> learner = model.adapt(images, np.arange(5), steps=1)
+    >>> learner.predict(images, verbose=0).shape
+    (5, 5)
+    """
+    directory = _directory(name_or_path)
+    model = load_checkpoint(directory / portable.MODEL)
+    metadata = json.loads((directory / portable.METADATA).read_text())
+    # Set past Keras's attribute tracking, which would wrap it in a type of its own.
+    object.__setattr__(model, "metadata", metadata)
+    return model
+
+
+def _directory(name_or_path) -> Path:
+    if str(name_or_path) in pretrained_names():
+        return MODELS / str(name_or_path)
+    path = Path(name_or_path)
+    if all((path / name).is_file() for name in (portable.MODEL, portable.METADATA)):
+        return path
+    raise ValueError(
+        f"`name_or_path` must be one of {pretrained_names()}, or a directory that `bin/export` "
+        f"wrote, with {portable.MODEL} and {portable.METADATA} in it. Received: {name_or_path}."
+    )
