@@ -6,60 +6,91 @@ import tensorflow as tf
 
 from keras_reptile import losses
 from keras_reptile.episodes import minibatch_order
+from keras_reptile.head import copy_of, with_new_head
 from keras_reptile.network_function import support_statistics
 from keras_reptile.networks import check_positive
 from keras_reptile.task_spec import TaskSpec
 
 
-def adapt(model, support_x, support_y, steps, inner_batch_size, seed) -> keras.Model:
+def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep") -> keras.Model:
     """See `ReptileModel.adapt`."""
     support_x = tf.nest.map_structure(tf.convert_to_tensor, support_x)
     support_y = tf.convert_to_tensor(support_y)
-    check_positive("steps", steps)
-    number = _check_support(model, support_x, support_y)
+    if steps < 0:
+        raise ValueError(f"`steps` must not be negative. Received: steps={steps}.")
+    number = _check_support(support_x, support_y)
     batch = min(number, 10) if inner_batch_size is None else inner_batch_size
     check_positive("inner_batch_size", batch)
+    model = _with_head(model, head, support_y, seed)
+    if model.is_classifier:
+        _check_labels(model, support_y.numpy())
     task = {
         "support": (support_x, support_y),
         "order": _order(number, batch, steps, seed),
         "number": (tf.constant(seed), tf.constant(0)),
     }
-    weights, state = model.adaptation_function(task)
-    return _learner(model, weights, state)
+    return _learner(model, *model.adaptation_function(task))
+
+
+def _with_head(model, head, support_y, seed):
+    if head not in ("keep", "replace"):
+        raise ValueError(f"`head` must be 'keep' or 'replace'. Received: head={head!r}.")
+    if head == "keep":
+        return model
+    if not model.is_classifier:
+        raise ValueError("`head='replace'` counts classes, and needs integer labels.")
+    return with_new_head(model, int(tf.reduce_max(support_y)) + 1, seed)
 
 
 def _order(number, batch, steps, seed):
+    if steps == 0:
+        return tf.zeros((0, batch), tf.int32)
     spec = TaskSpec(1, number, 0, batch, steps)
     bits = np.random.RandomState(seed).randint(0, 2**62, (spec.passes, number))
     return minibatch_order(tf.constant(bits, tf.int64), spec)
 
 
 def adapted(model, task) -> tuple:
-    """The adapted weights, and the network's other variables with the support's statistics."""
+    """Adapted weights, the network's other variables by the support's statistics, inner state."""
     theta = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
     result = model.adapt_task(task, theta, model.starting_state(theta))
-    return result.weights, support_statistics(model.network, result.weights, task["support"][0])
+    others = support_statistics(model.network, result.weights, task["support"][0])
+    return result.weights, others, result.state
 
 
-def _learner(model, weights, state):
-    network = model.network
-    learner = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(network))
-    learner.trainable = network.trainable
+def _learner(model, weights, others, state):
+    learner = copy_of(model.network)
+    learner.trainable = model.network.trainable
     for variable, value in zip(learner.trainable_variables, weights, strict=True):
         variable.assign(value)
-    for variable, value in zip(learner.non_trainable_variables, state, strict=True):
+    for variable, value in zip(learner.non_trainable_variables, others, strict=True):
         variable.assign(value)
     loss = model.task_loss
     learner.compile(
-        optimizer=keras.optimizers.deserialize(model.inner_optimizer_config),
+        optimizer=_optimizer(model, learner, state),
         loss=loss,
         metrics=["accuracy"] if losses.get_metrics(None, loss) else None,
     )
-    learner.optimizer.build(learner.trainable_variables)
     return learner
 
 
-def _check_support(model, support_x, support_y) -> int:
+def _optimizer(model, learner, state):
+    """The inner optimizer as a Keras optimizer that goes on from the inner state."""
+    optimizer = keras.optimizers.deserialize(model.inner_optimizer_config)
+    optimizer.build(learner.trainable_variables)
+    optimizer.iterations.assign(state.step)
+    # Keras gives slots no public name. With beta_1 = 0 the first moment is not kept: the next
+    # gradient replaces it.
+    names = {2: ("_momentums", "_velocities"), 1: ("_velocities",)}
+    adam = isinstance(optimizer, keras.optimizers.Adam)
+    kinds = names[len(state.slots)] if adam else ("momentums",)
+    for kind, values in zip(kinds, state.slots, strict=False):
+        for variable, value in zip(getattr(optimizer, kind), values, strict=True):
+            variable.assign(value)
+    return optimizer
+
+
+def _check_support(support_x, support_y) -> int:
     sizes = {int(t.shape[0]) for t in [*tf.nest.flatten(support_x), support_y]}
     if len(sizes) != 1 or not min(sizes):
         raise ValueError(
@@ -67,8 +98,6 @@ def _check_support(model, support_x, support_y) -> int:
             f"{[tuple(t.shape) for t in tf.nest.flatten(support_x)]} images and "
             f"{tuple(support_y.shape)} labels."
         )
-    if model.is_classifier:
-        _check_labels(model, support_y.numpy())
     return sizes.pop()
 
 

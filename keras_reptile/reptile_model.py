@@ -299,26 +299,32 @@ class ReptileModel(keras.Model):
         steps: int = 50,
         inner_batch_size: int | None = None,
         seed: int = 0,
+        head: str = "keep",
     ) -> keras.Model:
         """A fine-tuned copy of the network, an ordinary compiled `keras.Model`.
 
         It starts from the initialization and the carried inner state, and runs the inner loop on
-        the support set. Its batch normalization keeps the support set's statistics, so that
-        `predict` treats each image by itself. The model itself stays as it is.
+        the support set; its optimizer is the inner optimizer with the state that this leads to, so
+        that `learner.fit` goes on from there. Its batch normalization keeps the support set's
+        statistics, so that `predict` treats each image by itself. The model itself stays as it is.
 
         Args:
             support_x: Array `(images, ...)`, as the network takes them.
             support_y: Array `(images,)`, integer labels from 0, or what the loss takes.
-            steps: Integer, inner steps. Defaults to `50`.
+            steps: Integer, inner steps; 0 for none, to fine-tune with `fit`. Defaults to `50`.
             inner_batch_size: Integer, images in a minibatch, which cycle through the support set.
                 Defaults to `None`, 10 or as many as there are.
-            seed: Integer, decides the order of the minibatches. Defaults to `0`.
+            seed: Integer, decides the order of the minibatches, and a new head's kernel.
+                Defaults to `0`.
+            head: String. `"keep"`: the network as it is. `"replace"`: a new last layer with as
+                many outputs as the support set has classes, on the meta-learned body.
+                Defaults to `"keep"`.
 
         Raises:
             ValueError: If there are no images, not as many labels, labels that the network has no
-                output for, or fewer than one step.
+                output for, fewer than no steps, or no head to replace.
         """
-        return learner.adapt(self, support_x, support_y, steps, inner_batch_size, seed)
+        return learner.adapt(self, support_x, support_y, steps, inner_batch_size, seed, head)
 
     def export_learner(
         self,

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import scalar_model, small_convnet, small_episodes, small_model, weight
+from helpers import scalar_episode, scalar_model, small_convnet, small_episodes, small_model, weight
 
 
 def support(shots=4):
@@ -68,3 +68,66 @@ def test_a_bad_support_set_is_refused(arguments, text):
     given = dict(support_x=np.zeros((3, 8, 8, 1), np.float32), support_y=[0, 1, 2])
     with pytest.raises(ValueError, match=text):
         small_model(small_convnet()).adapt(**{**given, **arguments})
+
+
+def test_the_learners_optimizer_goes_on_from_the_inner_state(float64):
+    # Six inner steps at once, or four and then two of the learner's own `fit` on all images.
+    optimizers = (
+        keras.optimizers.Adam(0.05, beta_1=0.0),
+        keras.optimizers.Adam(0.05, beta_1=0.5),
+        keras.optimizers.SGD(0.05, momentum=0.9),
+    )
+    x, y = np.ones((2, 1)), np.full((2, 1), 8.0)
+    for optimizer in optimizers:
+        model = scalar_model(optimizer, keras.optimizers.SGD(1.0))
+        model.train_on_batch(scalar_episode([3.0], steps=3))
+        whole = model.adapt(x, y, steps=6)
+        part = model.adapt(x, y, steps=4)
+        part.fit(x, y, batch_size=2, epochs=2, verbose=0)
+        np.testing.assert_allclose(part.get_weights()[0], whole.get_weights()[0], rtol=1e-5)
+
+
+def test_no_steps_leave_the_initialization():
+    model = small_model()
+    support_x, support_y, *_ = support()
+    learner = model.adapt(support_x, support_y, steps=0)
+    pairs = zip(learner.trainable_variables, model.network.trainable_variables, strict=True)
+    assert all((a.numpy() == b.numpy()).all() for a, b in pairs)
+
+
+def test_a_new_head_has_other_classes_on_the_same_body():
+    model = small_model()
+    model.fit(small_episodes(), steps_per_epoch=60, verbose=0)
+    task = next(iter(small_episodes(ways=7, shots=4, queries=8, seed=2)))
+    x, y, query_x, query_y = (t[0].numpy() for t in (*task["support"], *task["query"]))
+    before = [v.numpy() for v in model.variables]
+    start = model.adapt(x, y, steps=0, head="replace")
+    assert start.output_shape == (None, 7)
+    pairs = zip(start.trainable_variables[:-2], model.network.trainable_variables[:-2], strict=True)
+    assert all((a.numpy() == b.numpy()).all() for a, b in pairs)
+    learner = model.adapt(x, y, steps=60, head="replace")
+    assert learner.evaluate(query_x, query_y, verbose=0)[1] > 0.6
+    for v, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(v.numpy(), value)
+
+
+def test_a_new_heads_moments_start_from_zero_and_the_bodys_are_carried():
+    model = small_model()
+    model.fit(small_episodes(), steps_per_epoch=3, verbose=0)
+    support_x, support_y, *_ = support()
+    optimizer = model.adapt(support_x, support_y, steps=0, head="replace").optimizer
+    carried = model.inner_variables[1:]
+    for slot, value in zip(optimizer._velocities[:-2], carried[:-2], strict=True):
+        np.testing.assert_array_equal(slot.numpy(), value.numpy())
+    assert all((slot.numpy() == 0).all() for slot in optimizer._velocities[-2:])
+    assert int(optimizer.iterations) == int(model.inner_variables[0])
+
+
+def test_what_has_no_head_to_replace_is_refused():
+    model = small_model(keras.Sequential([*small_convnet().layers, keras.layers.Softmax()]))
+    x = np.zeros((3, 8, 8, 1), np.float32)
+    with pytest.raises(ValueError, match=r"needs a functional.*last layer is a Softmax"):
+        model.adapt(x, [0, 1, 2], head="replace")
+    regression = scalar_model(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0))
+    with pytest.raises(ValueError, match=r"counts classes, and needs integer labels"):
+        regression.adapt(np.ones((2, 1)), np.ones((2, 1)), head="replace")
