@@ -4,19 +4,20 @@ import pytest
 import tensorflow as tf
 from helpers import scalar_episode, scalar_model, weight
 
-from keras_reptile.adaptation import adapt
+from keras_reptile.adaptation import adapt, adapt_and_differentiate, adapt_keeping_last
 from keras_reptile.inner_optimizers import InnerSGD
 
 
 def quadratic(weights, minibatch, step):
-    """(w - target)^2 with the minibatch's first entry as target."""
-    return tf.square(weights[0] - tf.cast(minibatch[0], tf.float64))
+    """(w - target)^2 with the mean of the minibatch's entries as target."""
+    return tf.square(weights[0] - tf.reduce_mean(tf.cast(minibatch, tf.float64)))
 
 
-def run(order, rate=1.0, learning_rate=0.25):
+def run(order, rate=1.0, learning_rate=0.25, tail=None, function=adapt):
     theta = (tf.constant(0.0, tf.float64),)
     rule = InnerSGD(learning_rate)
-    return adapt(quadratic, rule, theta, rule.init(theta), tf.convert_to_tensor(order), rate=rate)
+    order = tf.reshape(tf.constant(order, tf.int32), (len(order), 1))
+    return function(quadratic, rule, theta, rule.init(theta), order, tail, rate)
 
 
 def test_the_path_by_hand():
@@ -33,16 +34,63 @@ def test_weight_decay_multiplies_the_weights_before_each_step():
     assert float(run([[8], [2], [4]], rate=0.5).weights[0]) == 2.5
 
 
+def test_the_tail_is_one_more_step_on_a_minibatch_of_its_own_size():
+    # 0 -> 4 -> 3, then towards the mean 5 of three images: 4.
+    result = run([[8], [2]], tail=tf.constant([4, 5, 6]))
+    assert float(result.weights[0]) == 4.0
+    assert float(result.first_loss) == 64.0
+    assert int(result.state.step) == 3
+    # Nothing but the tail: from 0 towards 5, with 25 as the first loss.
+    alone = run([], tail=tf.constant([4, 5, 6]))
+    assert (float(alone.weights[0]), float(alone.first_loss)) == (2.5, 25.0)
+
+
+FUNCTIONS = {"adapt": adapt, "last": adapt_keeping_last, "derived": adapt_and_differentiate}
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.5])
+@pytest.mark.parametrize("tail", [None, [4, 5, 6]])
+@pytest.mark.parametrize("order", [[[8]], [[8], [2], [4]]], ids=["one step", "three steps"])
+def test_every_method_runs_the_same_path_and_keeps_what_it_needs(order, tail, rate):
+    tail = None if tail is None else tf.constant(tail)
+    results = {name: run(order, rate, 0.25, tail, f) for name, f in FUNCTIONS.items()}
+    for result in results.values():
+        tf.nest.map_structure(np.testing.assert_array_equal, result[:3], results["adapt"][:3])
+    plain, last, derived = results.values()
+    assert (plain.before_last, plain.gradient) == ((), ())
+    assert (len(last.before_last), last.gradient) == (1, ())
+    assert (derived.before_last, len(derived.gradient)) == ((), 1)
+
+
+def test_what_the_methods_keep_by_hand():
+    # Targets 8, 2, 4 from 0: 4, 3, 3.5. Each step halves a change of the weight before it.
+    assert float(run([[8], [2], [4]], function=adapt_keeping_last).before_last[0]) == 3.0
+    # The last loss (3 - 4)^2 has gradient -2, times 1/2 * 1/2.
+    assert float(run([[8], [2], [4]], function=adapt_and_differentiate).gradient[0]) == -0.5
+    # Decay 1/2: 0 -> 4 -> 2; the last loss (1 - 4)^2 has gradient -6; 1/2 twice, decay thrice.
+    decayed = run([[8], [2], [4]], 0.5, function=adapt_and_differentiate)
+    assert float(decayed.gradient[0]) == -6 / 32
+    assert float(run([[8], [2], [4]], 0.5, function=adapt_keeping_last).before_last[0]) == 2.0
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_number_of_steps_known_only_when_the_graph_runs(name):
+    kept = lambda r: tf.nest.flatten([r.weights, r.before_last, r.gradient])  # noqa: E731
+    signature = [tf.TensorSpec((None, 1), tf.int32)]
+
+    @tf.function(input_signature=signature)
+    def graph(order):
+        theta, rule = (tf.constant(0.0, tf.float64),), InnerSGD(0.25)
+        return kept(FUNCTIONS[name](quadratic, rule, theta, rule.init(theta), order))
+
+    wanted = kept(run([[8], [2], [4]], function=FUNCTIONS[name]))
+    np.testing.assert_array_equal(graph(tf.constant([[8], [2], [4]])), wanted)
+
+
 def test_eager_and_graph_give_the_same_numbers():
     order = [[3], [1], [4], [1]]
     graph = tf.function(lambda: run(order).weights[0])
     assert float(graph()) == float(run(order).weights[0])
-
-
-def test_the_number_of_steps_may_be_unknown_until_the_graph_runs():
-    signature = [tf.TensorSpec((None, 1), tf.int32)]
-    graph = tf.function(lambda order: run(order).weights[0], input_signature=signature)
-    assert float(graph(tf.constant([[8], [2], [4]]))) == 3.5
 
 
 def adam_by_numpy(targets, order_of_states):

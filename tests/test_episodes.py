@@ -95,6 +95,56 @@ def test_replacement_draws_each_minibatch_anew_from_all_images():
     assert missed == pytest.approx((7 / 12) ** 3, abs=0.02)
 
 
+def test_task_streams_without_a_tail_are_those_of_the_first_release():
+    # A run of the past can be repeated only if its tasks can.
+    first = drawn(episodes(seed=3), 2)[1]
+    support = [201, 202, 204, 500, 506, 502, 5, 2, 6, 310, 305, 303]
+    assert first["support"][0][0, :, 0].tolist() == support
+    assert first["query"][0][0, :, 0].tolist() == [203, 200, 509, 505, 4, 0, 306, 300]
+    assert first["order"][0, :2].tolist() == [[1, 7, 4, 9, 11], [10, 0, 3, 6, 8]]
+    replaced = drawn(episodes(seed=3, minibatches="replacement"), 2)[1]
+    assert replaced["support"][0][0, :, 0].tolist() == support
+    assert replaced["order"][0, 5:].tolist() == [[9, 10, 3, 1, 6], [10, 6, 8, 9, 7]]
+
+
+@pytest.mark.parametrize("minibatches", ["cycling", "replacement"])
+def test_the_tail_is_kept_apart_from_the_minibatches_before_it(minibatches):
+    for element in drawn(episodes(tail_shots=1, minibatches=minibatches), 10):
+        assert set(element) == {"support", "order", "query", "tail"}
+        assert element["order"].shape == (3, 6, 5)
+        assert element["tail"].shape == (3, 4)
+        assert element["tail"].dtype == np.int32
+        for y, order, tail in zip(
+            element["support"][1], element["order"], element["tail"], strict=True
+        ):
+            assert sorted(y[tail]) == [0, 1, 2, 3]
+            assert set(order.ravel()) <= set(range(12)) - set(tail)
+            if minibatches == "cycling":
+                # Passes over the 8 other images: 30 = 3 * 8 + 6.
+                passes = order.ravel()[:24].reshape(3, 8)
+                assert all(len(set(one)) == 8 for one in passes)
+            else:
+                assert all(len(set(batch)) == 5 for batch in order)
+
+
+def test_any_image_of_a_class_can_be_in_the_tail():
+    counts = np.zeros((6, 12))
+    for element in drawn(episodes(shots=4, tail_shots=2, meta_batch_size=10), 100):
+        x = element["support"][0][..., 0]
+        for number in np.take_along_axis(x, element["tail"], axis=1).ravel():
+            counts[int(number) // 100, int(number) % 100] += 1
+    for of_class, count in zip(counts, COUNTS, strict=True):
+        expected = of_class.sum() / count
+        assert (np.abs(of_class[:count] - expected) < 5 * np.sqrt(expected)).all()
+
+
+def test_a_tail_changes_neither_the_images_nor_the_queries_of_a_task():
+    shared, apart = (drawn(episodes(tail_shots=t), 3) for t in (None, 2))
+    for a, b in zip(shared, apart, strict=True):
+        for part in ("support", "query"):
+            tf.nest.map_structure(np.testing.assert_array_equal, a[part], b[part])
+
+
 def test_the_same_seed_gives_the_same_tasks_and_another_seed_others():
     first, again, other = (drawn(episodes(seed=s), 5) for s in (3, 3, 4))
     tf.nest.map_structure(np.testing.assert_array_equal, first, again)
@@ -162,6 +212,21 @@ def test_all_of_a_population_can_be_drawn():
         (
             dict(minibatches="replacement", inner_batch_size=13),
             "must not exceed the support set.*inner_batch_size=13, ways=4, shots=3",
+        ),
+        (
+            dict(minibatches="replacement", inner_batch_size=9, tail_shots=1),
+            r"exceed the ways \* \(shots - tail_shots\) images outside the tail.*Received: "
+            "inner_batch_size=9, ways=4, shots=3, tail_shots=1. Lower `inner_batch_size`",
+        ),
+        (
+            dict(tail_shots=0),
+            "`tail_shots` is a part of `shots`, at least 1.*tail_shots=0, shots=3. Raise `shots`",
+        ),
+        (dict(tail_shots=3), "less than them. Received: tail_shots=3, shots=3"),
+        (dict(tail_shots=-1), "Received: tail_shots=-1, shots=3"),
+        (
+            dict(tail_shots=1, inner_steps=1),
+            "at least 2 inner steps.*tail_shots=1, inner_steps=1. Raise `inner_steps` or leave",
         ),
         (dict(start=-1), "`start` must not be negative.*Received: start=-1"),
         (dict(tasks=0), "`tasks` at least 1 or None. Received: start=0, tasks=0"),

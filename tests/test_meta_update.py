@@ -4,7 +4,7 @@ import pytest
 from helpers import scalar_episode, scalar_model, weight
 
 import keras_reptile as kr
-from keras_reptile.meta_update import reptile_gradient
+from keras_reptile.meta_update import fomaml_gradient, maml_gradient, reptile_gradient
 
 # One task with target c, loss (w - c)^2, inner SGD 0.1: each step takes w - c to 0.8 (w - c).
 # From w = 0, two tasks with targets 1 and 3, two steps:
@@ -58,6 +58,52 @@ def test_reptile_gradient_is_the_distance_to_the_mean_of_each_weight():
     found = reptile_gradient(theta, solutions)
     np.testing.assert_allclose(found[0], [-1.0, -1.0])
     np.testing.assert_allclose(found[1], [[1.5]])
+
+
+# The same two tasks: W_1 = 0.2 and 0.6, W_2 = 0.36 and 1.08. FOMAML's last steps are 0.16 and 0.48,
+# 0.32 in the mean. MAML's gradients are 2 (W_1 - c) 0.8 = -1.28 and -3.84, -2.56 in the mean.
+@pytest.mark.parametrize(
+    ("method", "steps", "expected"),
+    [
+        ("reptile", 2, 0.5 * MEAN_SOLUTION),
+        ("fomaml", 2, 0.5 * 0.32),
+        ("maml", 2, 0.5 * 2.56),
+        # One step, from 0: Reptile's and FOMAML's are the same 0.2 and 0.6; MAML's gradients are
+        # the mean loss's, -2 and -6.
+        ("reptile", 1, 0.5 * 0.4),
+        ("fomaml", 1, 0.5 * 0.4),
+        ("maml", 1, 0.5 * 4),
+    ],
+)
+@pytest.mark.parametrize("task_order", ["parallel", "serial"])
+def test_the_methods_by_hand(method, steps, expected, task_order):
+    arguments = dict(method=method, task_order=task_order)
+    model = scalar_model(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.5), **arguments)
+    logs = model.train_on_batch(scalar_episode((1.0, 3.0), steps), return_dict=True)
+    assert weight(model) == pytest.approx(expected, abs=1e-6)
+    # Whatever the method, the losses are those at theta and at W_k: (0.8^k c)^2 after k steps.
+    assert logs == pytest.approx({"loss_before": 5.0, "loss_after": 5.0 * 0.64**steps})
+
+
+def test_fomaml_takes_the_optimizers_step_and_not_the_gradient(float64):
+    # Adam's step has length rate, whatever the gradient: with the same gradient twice and bias
+    # correction, the second too.
+    inner = keras.optimizers.Adam(0.1, beta_1=0.0, epsilon=1e-12)
+    model = scalar_model(inner, keras.optimizers.SGD(1.0), method="fomaml")
+    model.train_on_batch(scalar_episode([1e6], steps=2))
+    assert weight(model) == pytest.approx(0.1, rel=1e-6)
+
+
+def test_fomaml_gradient_is_the_mean_of_the_last_steps_backwards():
+    before_last = [np.float32([[1.0, 2.0], [3.0, 4.0]])]
+    found = fomaml_gradient(before_last, [np.float32([[0.0, 2.0], [2.5, 6.0]])])
+    np.testing.assert_allclose(found[0], [0.75, -1.0])
+
+
+def test_maml_gradient_is_the_mean_over_tasks():
+    found = maml_gradient([np.float32([[1.0, 2.0], [3.0, 4.0]]), np.float32([1.0, 0.0])])
+    np.testing.assert_allclose(found[0], [2.0, 3.0])
+    np.testing.assert_allclose(found[1], 0.5)
 
 
 @pytest.mark.parametrize(("iteration", "expected"), [(0, 0.8), (25, 0.7), (100, 0.4), (300, 0.4)])

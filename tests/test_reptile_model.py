@@ -253,6 +253,7 @@ def test_without_queries_there_is_no_figure_of_queries():
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
+        (dict(method="anil"), r"`method` must be one of \('reptile', 'fomaml', 'maml'\).*'anil'"),
         (dict(inner_state="kept"), r"`inner_state` must be one of \('carried', 'reset'\).*'kept'"),
         (dict(task_order="random"), r"`task_order` must be one of .*Received: task_order='random'"),
         (
@@ -269,6 +270,9 @@ def test_bad_arguments_are_refused(arguments, text):
 
 def test_other_data_than_episodes_is_refused():
     images = image_pool().images[:6].astype(np.float32)
+    element = next(iter(small_episodes()))
+    with pytest.raises(ValueError, match=r"'query' and, if tasks have one, 'tail'.*Received: dict"):
+        small_model().train_on_batch({**element, "head": element["order"]})
     with pytest.raises(ValueError, match=r"trains and evaluates on episodes: dicts with 'support'"):
         small_model().fit(images, np.zeros(6), verbose=0)
 
