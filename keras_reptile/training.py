@@ -13,12 +13,12 @@ from keras_reptile.callbacks import Interrupted, RunLog, StopOnDivergence, StopO
 from keras_reptile.class_pool import Pools
 from keras_reptile.evaluation import Evaluation, evaluate
 from keras_reptile.networks import check_positive
-from keras_reptile.recipes import Recipe
+from keras_reptile.recipes import NOTES, Recipe
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.run_directory import RunDirectory, RunError
 
 # What may differ between the parts of one run: it does not touch training.
-FREE = ("test_tasks", "source")
+FREE = ("test_tasks", "manual_dir", *NOTES)
 
 
 def train(
@@ -79,7 +79,8 @@ def _check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
     if earlier is None:
         return
     now = dataclasses.asdict(recipe)
-    before = earlier.get("settings", {})
+    # A field that is newer than the run stood at its default.
+    before = {**dataclasses.asdict(Recipe()), **earlier.get("settings", {})}
     other = {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in FREE}
     if other:
         listed = ", ".join(f"{k}={b!r} (now {n!r})" for k, (b, n) in other.items())

@@ -111,7 +111,12 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
 MISUSES = {
     "an unknown flag": ("train", ["--colour=red"], 2, "Unknown command line flag 'colour'"),
     "an argument": ("train", ["omniglot"], 2, "no arguments without dashes. Received: omniglot"),
-    "an unknown data set": ("train", ["--dataset=nope"], 2, "should be one of <glyphs|omniglot>"),
+    "an unknown data set": (
+        "train",
+        ["--dataset=nope"],
+        1,
+        "['folder', 'glyphs', 'mini_imagenet', ",
+    ),
     "an unknown recipe": ("train", ["--recipe=nope"], 1, "`recipe` must be one of ['glyphs', "),
     "a number that is none": ("train", ["--ways=five"], 2, "--ways=five"),
     "too many ways": ("train", ["--ways=1000"], 1, "ways=1000, with 500 classes. Lower `ways`"),
