@@ -88,7 +88,8 @@ def read_image(path: str | os.PathLike, image_size: int, channels: int = 3) -> n
             image = tf.io.decode_image(content, channels=channels, expand_animations=False)
             return resized(image, image_size).numpy()
     except tf.errors.OpError as error:
-        cause = error.message.strip().splitlines()[0][:150]
+        # Without the name of TensorFlow's operation.
+        cause = error.message.split("}} ")[-1].strip().splitlines()[0][:200]
         raise ValueError(f"{path} cannot be read as a PNG or JPEG image: {cause}") from None
 
 
