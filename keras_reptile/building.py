@@ -1,7 +1,5 @@
 """From a recipe to its parts: data, episodes, network and compiled model."""
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
@@ -9,6 +7,7 @@ from keras_reptile import datasets, networks
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.episodes import episode_dataset
 from keras_reptile.meta_update import linear_meta_step
+from keras_reptile.recipe_data import data_options
 from keras_reptile.recipes import Recipe
 from keras_reptile.reptile_model import ReptileModel
 
@@ -19,10 +18,7 @@ EVALUATION_BATCH = 20
 
 
 def load_pools(recipe: Recipe, data_dir: str | None) -> Pools:
-    options: dict[str, Any] = {"validation_classes": recipe.validation_classes}
-    if recipe.dataset == "omniglot":
-        options |= {"data_dir": data_dir, "split": recipe.dataset_split}
-    return datasets.load(recipe.dataset, **options)
+    return datasets.load(recipe.dataset, **data_options(recipe, data_dir))
 
 
 def training_episodes(recipe: Recipe, pool: ClassPool, start: int = 0) -> tf.data.Dataset:
@@ -73,7 +69,8 @@ def inner_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
 
 def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
     """The recipe's model, compiled, with initial weights drawn from its seed."""
-    network = networks.omniglot_convnet(recipe.ways, image_shape, seed=recipe.seed)
+    build = getattr(networks, recipe.network)
+    network = build(recipe.ways, image_shape, seed=recipe.seed)
     model = ReptileModel(
         network,
         inner_optimizer(recipe),

@@ -1,10 +1,14 @@
 """Images grouped by class, and class-disjoint parts of them."""
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
+
+from keras_reptile.aligned import aligned, as_tensor
 
 
 class ClassPool:
@@ -12,7 +16,8 @@ class ClassPool:
 
     Args:
         images: Array `(images, ...)`, class by class. uint8 stands for [0, 255] and reaches the
-            network as float32 in [0, 1]; other dtypes reach it as they are.
+            network as float32 in [0, 1]; other dtypes reach it as they are. They are not copied:
+            leave them as they are once episodes are drawn from them.
         counts: Sequence of integers, the number of images of each class, in the same order.
         names: Sequence, what the classes are called. Defaults to their positions.
 
@@ -61,7 +66,9 @@ class ClassPool:
                 f"{images.shape} and labels of shape {labels.shape}."
             )
         names, counts = np.unique(labels, return_counts=True)
-        return cls(images[np.argsort(labels, kind="stable")], counts, names.tolist())
+        if (labels[1:] < labels[:-1]).any():
+            images = images[np.argsort(labels, kind="stable")]
+        return cls(images, counts, names.tolist())
 
     def __len__(self) -> int:
         """The number of classes."""
@@ -76,6 +83,12 @@ class ClassPool:
     @property
     def image_shape(self) -> tuple:
         return self.images.shape[1:]
+
+    @functools.cached_property
+    def tensor(self) -> tf.Tensor:
+        """The images as a tensor in the same memory, whose content must not change any more."""
+        self.images = aligned(self.images)
+        return as_tensor(self.images)
 
     def class_images(self, position: int) -> np.ndarray:
         """The images of the class at a position, `(count, ...)`."""

@@ -107,7 +107,7 @@ class _MetaBatches:
         self.spec, self.seed = spec, seed
         # Eager tensors: captured by the pipeline by reference, where arrays would be copied into
         # its graph.
-        self.images = tf.convert_to_tensor(pool.images)
+        self.images = pool.tensor
         self.offsets = tf.convert_to_tensor(pool.offsets)
         self.counts = tf.convert_to_tensor(pool.counts)
 

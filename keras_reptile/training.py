@@ -13,12 +13,12 @@ from keras_reptile.callbacks import Interrupted, RunLog, StopOnDivergence, StopO
 from keras_reptile.class_pool import Pools
 from keras_reptile.evaluation import Evaluation, evaluate
 from keras_reptile.networks import check_positive
-from keras_reptile.recipes import Recipe
+from keras_reptile.recipes import NOTES, Recipe
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.run_directory import RunDirectory, RunError
 
 # What may differ between the parts of one run: it does not touch training.
-FREE = ("test_tasks", "source")
+FREE = ("test_tasks", "manual_dir", *NOTES)
 
 
 def train(

@@ -72,7 +72,7 @@ def test_bad_options_are_refused(options, text):
 
 
 def test_an_unknown_data_set_is_refused():
-    with pytest.raises(ValueError, match=r"`dataset` must be one of \['glyphs', 'omniglot'\]"):
+    with pytest.raises(ValueError, match=r"must be one of \['folder', 'glyphs', .* or 'tfds:NAME'"):
         kr.datasets.load("cifar")
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from made_images import TinyShapes, class_folders
 
 from keras_reptile.run_directory import load_checkpoint
 
@@ -93,6 +94,40 @@ def test_help_and_recipes_can_be_read(tmp_path):
     assert status == 0
     assert "omniglot_5way: Nichol, Achiam, Schulman 2018" in out
     assert "    --meta_iterations=200000" in out
+    assert "    expected, %: 47.07 ± 0.26, transductive 49.97 ± 0.32" in out
+    assert "--expected=" not in out
+
+
+def test_a_folder_of_images_trains_and_is_measured(tmp_path):
+    counts = {name: 12 for name in "abcdefghijkl"} | {"small": 1}
+    class_folders(tmp_path / "My images", counts)
+    status, out, err = run("train", "--image_dir=My images", *SHORT, cwd=tmp_path)
+    assert status == 0, err
+    assert "small (1)." in err
+    assert "In runs/folder_My_images: " in out
+    arguments = ("--checkpoint=runs/folder_My_images", "--shots=3", "--tasks=2")
+    status, out, err = run("evaluate", *arguments, cwd=tmp_path)
+    assert status == 0, err
+    assert json.loads(out.strip().splitlines()[-1])["shots"] == 3
+
+
+def test_a_set_of_tfds_trains_in_colour_with_the_other_network(tmp_path):
+    TinyShapes(data_dir=tmp_path / "data").download_and_prepare()
+    arguments = [
+        "--dataset=tfds:tiny_shapes",
+        "--data_dir=data",
+        "--channels=3",
+        "--image_size=16",
+        "--network=mini_imagenet_convnet",
+        "--ways=2",
+        "--train_shots=3",
+        "--test_classes=4",
+    ]
+    status, out, err = run("train", *arguments, *SHORT, cwd=tmp_path)
+    assert status == 0, err
+    assert "In runs/tfds_tiny_shapes: " in out
+    settings = json.loads((tmp_path / "runs" / "tfds_tiny_shapes" / "run.json").read_text())
+    assert settings["settings"]["network"] == "mini_imagenet_convnet"
 
 
 def wait_for_a_checkpoint(process, directory):
@@ -139,7 +174,12 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
 MISUSES = {
     "an unknown flag": ("train", ["--colour=red"], 2, "Unknown command line flag 'colour'"),
     "an argument": ("train", ["omniglot"], 2, "no arguments without dashes. Received: omniglot"),
-    "an unknown data set": ("train", ["--dataset=nope"], 2, "should be one of <glyphs|omniglot>"),
+    "an unknown data set": (
+        "train",
+        ["--dataset=nope"],
+        1,
+        "['folder', 'glyphs', 'mini_imagenet', ",
+    ),
     "an unknown recipe": ("train", ["--recipe=nope"], 1, "`recipe` must be one of ['glyphs', "),
     "a number that is none": ("train", ["--ways=five"], 2, "--ways=five"),
     "too many ways": ("train", ["--ways=1000"], 1, "ways=1000, with 500 classes. Lower `ways`"),
@@ -149,6 +189,20 @@ MISUSES = {
         ["--dataset=omniglot", "--data_dir=no/such/folder"],
         1,
         "data_dir='no/such/folder' is not a directory",
+    ),
+    "no folder": ("train", ["--image_dir=no/images"], 1, "image_dir='no/images' is not a dir"),
+    "a folder for other data": (
+        "train",
+        ["--dataset=glyphs", "--image_dir=x"],
+        1,
+        "`image_dir` is for dataset='folder' only",
+    ),
+    "an unknown set of TFDS": ("train", ["--dataset=tfds:omnglot"], 1, "Did you mean omniglot?"),
+    "no miniImageNet": (
+        "train",
+        ["--dataset=mini_imagenet", "--data_dir=.", "--manual_dir=none"],
+        1,
+        "miniImageNet is not prepared in ",
     ),
     "divergence": (
         "train",

@@ -1,20 +1,24 @@
 """Loading a data set by name."""
 
+import importlib
 from typing import Any
 
 from keras_reptile.class_pool import Pools
-from keras_reptile.datasets import glyphs, omniglot
 
-LOADERS = {"glyphs": glyphs.load, "omniglot": omniglot.load}
+# Each has a module of its name here.
+NAMES = ("folder", "glyphs", "mini_imagenet", "omniglot")
+TFDS = "tfds:"
 
 
 def load(name: str, **options: Any) -> Pools:
     """Loads a data set as three pools of classes: train, validation and test.
 
     Args:
-        name: String, `"glyphs"` or `"omniglot"`.
-        **options: What the data set's own `load` takes, see `datasets/glyphs.py` and
-            `datasets/omniglot.py`.
+        name: String, `"glyphs"`, `"omniglot"`, `"mini_imagenet"`, `"folder"` for class folders of
+            images, or `"tfds:NAME"` for any labelled image set of TensorFlow Datasets.
+        **options: What the data set's own `load` takes, see `datasets/glyphs.py`,
+            `datasets/omniglot.py`, `datasets/mini_imagenet.py`, `datasets/folder.py` and
+            `datasets/tfds_images.py`.
 
     Returns:
         A `Pools` with `.train`, `.validation` and `.test`, which have no class in common.
@@ -28,6 +32,21 @@ def load(name: str, **options: Any) -> Pools:
     >>> len(pools.train), len(pools.validation), len(pools.test)
     (25, 5, 10)
     """
-    if name not in LOADERS:
-        raise ValueError(f"`dataset` must be one of {sorted(LOADERS)}. Received: {name!r}.")
-    return LOADERS[name](**options)
+    check_name(name)
+    if name.startswith(TFDS):
+        return _module("tfds_images").load(name.removeprefix(TFDS), **options)
+    return _module(name).load(**options)
+
+
+def check_name(name: str) -> None:
+    """Raises `ValueError` for a data set that there is not; TFDS's names are not looked up."""
+    if name not in NAMES and (not name.startswith(TFDS) or name == TFDS):
+        raise ValueError(
+            f"`dataset` must be one of {sorted(NAMES)}, or 'tfds:NAME' for an image set of "
+            f"TensorFlow Datasets. Received: {name!r}."
+        )
+
+
+def _module(name):
+    # Imported when asked for: a program on other data need not wait for TFDS.
+    return importlib.import_module(f"keras_reptile.datasets.{name}")

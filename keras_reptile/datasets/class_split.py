@@ -1,0 +1,69 @@
+"""Three pools with no class in common, out of the classes of anyone's data set."""
+
+from absl import logging
+
+from keras_reptile.class_pool import ClassPool, Pools
+from keras_reptile.datasets.image_files import listed
+
+
+def split_classes(
+    pool: ClassPool,
+    validation_classes: int = 0,
+    test_classes: int | None = None,
+    split_seed: int = 0,
+    training_images: int = 1,
+    evaluation_images: int = 1,
+) -> Pools:
+    """Divides classes by a seed, then leaves out those that have too few images for their part.
+
+    The order decides: which part a class falls into depends on the classes and the seed alone, so
+    that evaluating with more shots never moves a training class into the test.
+
+    Args:
+        pool: A `ClassPool`.
+        validation_classes: Integer, classes to validate on. Defaults to `0`.
+        test_classes: Integer, classes to test on. Defaults to `None`: a fifth, at least 5.
+        split_seed: Integer, decides which. Defaults to `0`.
+        training_images: Integer, what a training class needs, shots and queries. Defaults to `1`.
+        evaluation_images: Integer, the same of a validation or test class. Defaults to `1`.
+
+    Returns:
+        `Pools`. Classes that were left out are named in a warning.
+
+    Raises:
+        ValueError: If no class would be left to train on.
+
+    Example:
+
+    >>> pool = ClassPool.from_arrays(np.zeros((40, 8, 8, 1), np.uint8), np.arange(40) % 20)
+    >>> [len(part) for part in split_classes(pool, validation_classes=3)]
+    [12, 3, 5]
+    """
+    test = max(5, len(pool) // 5) if test_classes is None else test_classes
+    training = len(pool) - validation_classes - test
+    if training < 1 or validation_classes < 0 or test < 0:
+        raise ValueError(
+            "`validation_classes` and `test_classes` must not be negative, and leave classes to "
+            f"train on. Received: {len(pool)} classes, validation_classes={validation_classes}, "
+            f"test_classes={test}."
+        )
+    parts = pool.shuffled(split_seed).split(training, validation_classes, test)
+    needs = (training_images, evaluation_images, evaluation_images)
+    parts = [_large_enough(*part) for part in zip(Pools._fields, parts, needs, strict=True)]
+    return Pools(*parts)
+
+
+def _large_enough(name: str, pool: ClassPool, needed: int) -> ClassPool:
+    small = [
+        f"{name} ({count})"
+        for name, count in zip(pool.names, pool.counts, strict=True)
+        if count < needed
+    ]
+    if not small:
+        return pool
+    logging.warning(
+        "Left out %d of %d %s classes, which have fewer than the %d images that shots and queries "
+        "need: %s.",
+        *(len(small), len(pool), name, needed, listed(small)),
+    )
+    return pool.subset([i for i, count in enumerate(pool.counts) if count >= needed])

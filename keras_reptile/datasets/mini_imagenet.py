@@ -1,0 +1,107 @@
+"""miniImageNet (Vinyals et al., 2016) in the split of Ravi and Larochelle (2017), through TFDS."""
+
+from collections.abc import Iterator
+
+import tensorflow_datasets as tfds
+
+from keras_reptile.class_pool import ClassPool, Pools
+from keras_reptile.datasets import mini_imagenet_layouts, tfds_images
+from keras_reptile.datasets.image_files import check_image_options, read_image
+
+IMAGE_SIZE = 84
+
+
+class MiniImagenet(tfds.core.GeneratorBasedBuilder):
+    """TFDS's builder of `mini_imagenet`: 100 classes of 600 images, 84 x 84 pixels in colour.
+
+    Features: `"image"`, uint8 `(84, 84, 3)` in [0, 255], and `"label"`, the name of the class.
+    Images of another size are squeezed to 84 x 84, see `image_files.resized`; images of that size
+    are kept as they are. Stored class by class.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012
+    MANUAL_DOWNLOAD_INSTRUCTIONS = mini_imagenet_layouts.INSTRUCTIONS
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        image = tfds.features.Image(shape=(IMAGE_SIZE, IMAGE_SIZE, 3), encoding_format="png")
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=__doc__,
+            features=tfds.features.FeaturesDict({"image": image, "label": tfds.features.Text()}),
+            supervised_keys=("image", "label"),
+            homepage="https://openreview.net/forum?id=rJY0-Kcll",
+            # Episodes draw at random anyway; in order, reading needs no second copy.
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager):
+        found = mini_imagenet_layouts.find_images(dl_manager.manual_dir)
+        return {split: self._generate_examples(images) for split, images in found.items()}
+
+    def _generate_examples(self, images) -> Iterator:
+        for position, (path, label) in enumerate(images):
+            yield position, {"image": read_image(path, IMAGE_SIZE), "label": label}
+
+
+def load(
+    data_dir: str | None = None,
+    manual_dir: str | None = None,
+    validation_classes: int = 16,
+    image_size: int = IMAGE_SIZE,
+    channels: int = 3,
+) -> Pools:
+    """64 training, 16 validation and 20 test classes of photographs, 600 images of each.
+
+    Args:
+        data_dir: String, TFDS's data directory, in which the data set is prepared once, as
+            `mini_imagenet/`. Defaults to `None`: `TFDS_DATA_DIR`, or TFDS's own default.
+        manual_dir: String, where the images lie that the data set is prepared from, in a layout
+            of `mini_imagenet_layouts.INSTRUCTIONS`. Defaults to `None`, TFDS's own choice,
+            `downloads/manual` in the data directory. Not read once the data set is prepared.
+        validation_classes: Integer, how many of the data set's validation classes to use.
+            Defaults to `16`.
+        image_size: Integer, height and width. Defaults to `84`.
+        channels: Integer, 1 for grey, 3 for colour. Defaults to `3`.
+
+    Returns:
+        `Pools` of uint8 images `(image_size, image_size, channels)` in [0, 255].
+
+    Raises:
+        ValueError: If an argument is out of range, or the images are missing, incomplete or
+            unreadable; it names the file.
+
+    Reference: [Ravi and Larochelle, 2017](https://openreview.net/forum?id=rJY0-Kcll).
+    """
+    check_image_options(image_size, channels)
+    tfds_images.check_data_dir(data_dir)
+    if not 0 <= validation_classes <= mini_imagenet_layouts.CLASSES["validation"]:
+        raise ValueError(
+            "miniImageNet has 16 validation classes, apart from the training classes. "
+            f"Received: validation_classes={validation_classes}."
+        )
+    builder = _prepared(data_dir, manual_dir)
+    parts = {}
+    for split in mini_imagenet_layouts.CLASSES:
+        parts[split] = ClassPool.from_arrays(
+            *tfds_images.read(builder, split, image_size, channels)
+        )
+    parts["validation"], _ = parts["validation"].split(validation_classes, 0)
+    return Pools(**parts)
+
+
+def _prepared(data_dir, manual_dir) -> MiniImagenet:
+    builder = MiniImagenet(data_dir=data_dir)
+    if (builder.data_path / "dataset_info.json").exists():
+        return builder
+    config = tfds.download.DownloadConfig(
+        manual_dir=manual_dir, compute_stats=tfds.download.ComputeStatsMode.SKIP
+    )
+    try:
+        builder.download_and_prepare(download_config=config)
+    except (AssertionError, OSError) as error:
+        raise ValueError(
+            f"miniImageNet is not prepared in {builder.data_dir}, and cannot be now. "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return builder

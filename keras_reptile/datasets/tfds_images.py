@@ -1,0 +1,195 @@
+"""Labelled images out of TensorFlow Datasets, and any of its labelled image sets by name."""
+
+import difflib
+import os
+import socket
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from keras_reptile.aligned import empty
+from keras_reptile.class_pool import ClassPool, Pools
+from keras_reptile.datasets.class_split import split_classes
+from keras_reptile.datasets.image_files import check_image_options, resized
+
+# Where TFDS keeps what it knows about its data sets.
+SOURCE = "storage.googleapis.com"
+CATALOGUE = "https://www.tensorflow.org/datasets/catalog/overview"
+
+
+def load(
+    name: str,
+    data_dir: str | None = None,
+    image_size: int = 28,
+    channels: int = 1,
+    **split: Any,
+) -> Pools:
+    """Any labelled image set of TensorFlow Datasets.
+
+    The images of its train, validation and test splits are put together, or those of all splits if
+    there are none of these names, and its classes divided anew.
+
+    Args:
+        name: String, TFDS's name, such as `"cifar100"` or `"emnist/letters"`.
+        data_dir: String, TFDS's data directory. Defaults to `None`: `TFDS_DATA_DIR`, or TFDS's own
+            default; data that is not there is downloaded.
+        image_size: Integer, height and width to which images are squeezed, see
+            `image_files.resized`. Defaults to `28`.
+        channels: Integer, 1 for grey, 3 for colour. Defaults to `1`.
+        **split: How many classes validate and test, see `class_split.split_classes`.
+
+    Returns:
+        `Pools` of uint8 images `(image_size, image_size, channels)` in [0, 255].
+
+    Raises:
+        ValueError: If TFDS has no such set, it has no images with labels, it cannot be read, or an
+            argument is out of range.
+    """
+    check_image_options(image_size, channels)
+    check_data_dir(data_dir)
+    builder = _builder(name, data_dir)
+    image, label = _keys(builder)
+    _prepare(builder)
+    images, labels = read(builder, _split(builder), image_size, channels, image, label)
+    known = labels >= 0 if labels.dtype.kind == "i" else np.ones(len(labels), bool)
+    if not known.all():
+        # Test splits whose labels are secret.
+        images, labels = images[known], labels[known]
+    feature = builder.info.features[label]
+    pool = ClassPool.from_arrays(images, labels)
+    if isinstance(feature, tfds.features.ClassLabel):
+        pool.names = tuple(feature.int2str(number) for number in pool.names)
+    return split_classes(pool, **split)
+
+
+def check_data_dir(data_dir: str | None) -> None:
+    """Raises `ValueError` for a data directory that is not there."""
+    if data_dir is not None and not os.path.isdir(data_dir):
+        raise ValueError(
+            f"data_dir={data_dir!r} is not a directory. Give TFDS's data directory, or make an "
+            "empty one to prepare the data in."
+        )
+
+
+def _builder(name, data_dir):
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        raise ValueError(
+            f"TFDS has no data set {name!r}, nor is one in data_dir={data_dir!r}. {hint}"
+            f"Its catalogue: {CATALOGUE}"
+        ) from None
+    except (ValueError, AssertionError, OSError) as error:
+        raise ValueError(f"TFDS cannot open {name!r}: {first_line(error)}") from error
+
+
+def _keys(builder) -> tuple[str, str]:
+    """The names of the image and of its label."""
+    features = builder.info.features
+    image, label = (builder.info.supervised_keys or ("image", "label"))[:2]
+    found = isinstance(features, tfds.features.FeaturesDict) and image in features
+    if not found or label not in features or not _labelled_images(features[image], features[label]):
+        raise ValueError(
+            f"TFDS's {builder.name!r} is not a set of images with one label each. "
+            f"Its features: {' '.join(str(features).split())[:300]}"
+        )
+    return image, label
+
+
+def _labelled_images(image, label):
+    is_image = isinstance(image, tfds.features.Image) and image.np_dtype == np.uint8
+    names = isinstance(label, tfds.features.Text)
+    return is_image and label.shape == () and (names or np.issubdtype(label.np_dtype, np.integer))
+
+
+def _prepare(builder) -> None:
+    """Downloads the data unless it is there."""
+    if (builder.data_path / "dataset_info.json").exists():
+        return
+    try:
+        # TFDS itself would go on trying for minutes.
+        socket.create_connection((SOURCE, 443), timeout=10).close()
+        builder.download_and_prepare()
+    except Exception as error:
+        raise ValueError(
+            f"TFDS has not prepared {builder.name!r} in {builder.data_dir}, and cannot now. Point "
+            "`data_dir` or TFDS_DATA_DIR to where it has, or run once with a network. The cause: "
+            f"{first_line(error)}"
+        ) from error
+
+
+def _split(builder) -> str:
+    # Splits of other names often repeat images of these, as Omniglot's small1 does.
+    usual = [name for name in ("train", "validation", "test") if name in builder.info.splits]
+    return "+".join(usual or builder.info.splits)
+
+
+def read(
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    image_size: int,
+    channels: int = 3,
+    image: str = "image",
+    label: str = "label",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads prepared images into one array, with no second copy of them.
+
+    Args:
+        builder: A TFDS builder whose data is prepared.
+        split: String, TFDS's split or a sum of them, such as `"train+test"`.
+        image_size, channels: See `load`.
+        image: String, the image's feature. Defaults to `"image"`.
+        label: String, the label's feature. Defaults to `"label"`.
+
+    Returns:
+        Tuple of uint8 images `(images, image_size, image_size, channels)` in [0, 255] and labels
+        `(images,)`, integers or strings, in the order in which TFDS stores them.
+
+    Raises:
+        ValueError: If the stored data is damaged.
+    """
+    examples = builder.info.splits[split].num_examples
+    images = empty((examples, image_size, image_size, channels), np.uint8)
+    labels = []
+    try:
+        for some_images, some_labels in _batches(
+            builder, split, image_size, channels, image, label
+        ):
+            images[len(labels) : len(labels) + len(some_labels)] = some_images
+            labels += some_labels.tolist()
+        if len(labels) != examples:
+            raise OSError(f"{len(labels)} images instead of {examples}")
+    except Exception as error:
+        raise ValueError(
+            f"{builder.name} cannot be read from {builder.data_path}. Remove that folder to have "
+            f"it prepared anew. The cause: {first_line(error)}"
+        ) from error
+    return images, np.array([x.decode() if isinstance(x, bytes) else x for x in labels])
+
+
+def _batches(builder, split, image_size, channels, image, label):
+    def reduce(example):
+        pixels = tf.cast(example[image], tf.uint8)
+        if pixels.shape[-1] != channels:
+            grey = pixels[..., :1] if pixels.shape[-1] != 3 else tf.image.rgb_to_grayscale(pixels)
+            pixels = grey if channels == 1 else _colour(pixels)
+        return resized(pixels, image_size), example[label]
+
+    # In the order of the files: the same images in the same places every time.
+    config = tfds.ReadConfig(interleave_cycle_length=1)
+    dataset = builder.as_dataset(split=split, read_config=config, shuffle_files=False)
+    return dataset.map(reduce, num_parallel_calls=4).batch(100).prefetch(2).as_numpy_iterator()
+
+
+def _colour(pixels):
+    # Grey becomes three equal channels; of four, the transparency is dropped.
+    return tf.image.grayscale_to_rgb(pixels) if pixels.shape[-1] == 1 else pixels[..., :3]
+
+
+def first_line(error: BaseException) -> str:
+    cause = (str(error).strip().splitlines() or ["no reason given"])[0]
+    return f"{type(error).__name__}: {cause[:200]}"

@@ -1,0 +1,228 @@
+"""Anyone's images: class folders, TFDS's sets, and how their classes are divided."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from made_images import TinyShapes, class_folders, picture, write_image
+
+import keras_reptile as kr
+from keras_reptile.datasets import image_files, tfds_images
+from keras_reptile.datasets.class_split import split_classes
+
+
+def pool_of(counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return kr.ClassPool.from_arrays(labels[:, None].astype(np.uint8), labels)
+
+
+def names(pools):
+    return [set(pool.names) for pool in pools]
+
+
+def test_parts_have_no_class_in_common_and_follow_the_seed():
+    pool = pool_of([3] * 30)
+    pools = split_classes(pool, validation_classes=4, test_classes=7, split_seed=1)
+    assert [len(part) for part in pools] == [19, 4, 7]
+    assert set.union(*names(pools)) == set(range(30))
+    again = split_classes(pool, validation_classes=4, test_classes=7, split_seed=1)
+    other = split_classes(pool, validation_classes=4, test_classes=7, split_seed=2)
+    assert names(pools) == names(again) != names(other)
+    for part in pools:
+        for position, name in enumerate(part.names):
+            assert (part.class_images(position) == name).all()
+
+
+@pytest.mark.parametrize(("classes", "test"), [(10, 5), (25, 5), (100, 20)])
+def test_a_fifth_of_the_classes_test_and_at_least_five(classes, test):
+    assert len(split_classes(pool_of([2] * classes)).test) == test
+
+
+def test_small_classes_are_left_out_and_named(caplog):
+    counts = [20] * 20
+    counts[3] = counts[11] = 4
+    whole = split_classes(pool_of(counts), validation_classes=2, test_classes=8)
+    pools = split_classes(
+        pool_of(counts),
+        validation_classes=2,
+        test_classes=8,
+        training_images=11,
+        evaluation_images=5,
+    )
+    for before, after in zip(whole, pools, strict=True):
+        assert set(after.names) == set(before.names) - {3, 11}
+    assert "3 (4)" in caplog.text
+    assert "11 (4)" in caplog.text
+    assert "classes, which have fewer than the " in caplog.text
+
+
+def test_more_shots_in_evaluation_move_no_class_to_another_part():
+    counts = np.arange(5, 35)
+    few = split_classes(pool_of(counts), 5, 10, training_images=11, evaluation_images=2)
+    many = split_classes(pool_of(counts), 5, 10, training_images=11, evaluation_images=21)
+    assert set(few.train.names) == set(many.train.names)
+    assert set(many.test.names) < set(few.test.names)
+
+
+@pytest.mark.parametrize("options", [dict(test_classes=6), dict(validation_classes=-1)])
+def test_a_split_that_leaves_no_classes_is_refused(options):
+    with pytest.raises(ValueError, match=r"leave classes to train on. Received: 6 classes, val"):
+        split_classes(pool_of([2] * 6), **options)
+
+
+def test_a_folder_of_unequal_classes(tmp_path):
+    class_folders(tmp_path, {"a": 3, "b": 5, "C": 2, "d": 4})
+    class_folders(tmp_path, {"e": 4}, suffix=".JPEG")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("not a class")
+    (tmp_path / "a" / "notes.txt").write_text("not an image")
+    pools = kr.datasets.load("folder", image_dir=str(tmp_path), image_size=8, test_classes=2)
+    assert set.union(*names(pools)) == {"a", "b", "C", "d", "e"}
+    counts = dict(
+        zip(
+            pools.train.names + pools.test.names,
+            [*pools.train.counts, *pools.test.counts],
+            strict=True,
+        )
+    )
+    assert counts == {"a": 3, "b": 5, "C": 2, "d": 4, "e": 4}
+    for pool in pools:
+        for position, name in enumerate(pool.names):
+            if name != "e":
+                expected = picture(ord(name) * 101 + 1, 8, 1)
+                np.testing.assert_array_equal(pool.class_images(position)[1], expected)
+
+
+def test_grey_and_colour(tmp_path):
+    red = np.zeros((4, 4, 3), np.uint8)
+    red[..., 0] = 255
+    path = write_image(tmp_path / "red.png", red)
+    np.testing.assert_array_equal(image_files.read_image(path, 4, 3), red)
+    grey = image_files.read_image(path, 4, 1)
+    # The luma of red.
+    assert grey.shape == (4, 4, 1)
+    assert abs(int(grey[0, 0, 0]) - 0.299 * 255) < 25
+    single = write_image(tmp_path / "grey.png", picture(0, 4, 1))
+    np.testing.assert_array_equal(
+        image_files.read_image(single, 4, 3), np.repeat(picture(0, 4, 1), 3, axis=-1)
+    )
+
+
+def test_reduction_averages_and_the_right_size_stays_as_it_is():
+    stripes = tf.constant(np.tile([0, 200], (40, 20))[..., None], tf.uint8)
+    reduced = image_files.resized(stripes, 4).numpy()
+    # Taking single pixels would give 0 or 200.
+    assert abs(reduced.astype(int) - 100).max() <= 5
+    np.testing.assert_array_equal(image_files.resized(stripes, 40), stripes)
+
+
+def test_unreadable_images_are_all_named(tmp_path):
+    class_folders(tmp_path, {"a": 3, "b": 3})
+    (tmp_path / "a" / "1.png").write_bytes(b"no image")
+    (tmp_path / "b" / "2.png").write_bytes((tmp_path / "b" / "0.png").read_bytes()[:60])
+    with pytest.raises(
+        ValueError, match=r"2 of 6 images cannot be read as PNG or JPEG: .*a/1.png, .*b/2.png. Mend"
+    ):
+        kr.datasets.load("folder", image_dir=str(tmp_path))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"x.png cannot be read as a PNG or JPEG image: .*x.png; No such"
+    ):
+        image_files.read_image(tmp_path / "x.png", 8)
+
+
+@pytest.mark.parametrize("image_dir", ["", "no/where"])
+def test_a_folder_that_is_not_there_is_refused(image_dir):
+    with pytest.raises(ValueError, match=rf"image_dir='{image_dir}' is not a directory"):
+        kr.datasets.load("folder", image_dir=image_dir)
+
+
+def test_a_folder_with_no_classes_is_refused(tmp_path):
+    write_image(tmp_path / "a.png", picture(0, 8))
+    with pytest.raises(ValueError, match=r"holds no folder with PNG or JPEG files"):
+        kr.datasets.load("folder", image_dir=str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("tfds"))
+    TinyShapes(data_dir=path).download_and_prepare()
+    return path
+
+
+def test_a_set_of_tfds_by_name(data_dir):
+    pools = kr.datasets.load("tfds:tiny_shapes", data_dir=data_dir, image_size=10, test_classes=4)
+    assert set.union(*names(pools)) == set("abcdefghi")
+    for pool in pools:
+        assert pool.image_shape == (10, 10, 1)
+        for position, name in enumerate(pool.names):
+            number = "abcdefghi".index(name)
+            # Train and test, not small, which repeats them; secret labels are left out.
+            assert len(pool.class_images(position)) == (1 if name == "i" else 6)
+            assert (pool.class_images(position) == 20 * number).all()
+
+
+def test_a_set_of_tfds_in_colour_and_another_size(data_dir):
+    options = dict(image_size=5, channels=3, test_classes=4, training_images=2)
+    pools = kr.datasets.load("tfds:tiny_shapes", data_dir=data_dir, **options)
+    assert pools.train.image_shape == (5, 5, 3)
+    assert len(pools.train) + len(pools.test) in (8, 9)
+    assert (pools.train.images == pools.train.images[:, :1, :1, :1]).all()
+
+
+def test_omniglot_by_its_name_in_tfds(shared):
+    pools = kr.datasets.load("tfds:omniglot", data_dir=str(shared / "tensorflow_datasets"))
+    assert [len(pool) for pool in pools] == [1299, 0, 324]
+    assert all((pool.counts == 20).all() for pool in pools if len(pool))
+
+
+def test_tfds_sets_that_will_not_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds_images, "SOURCE", "no-such-host.invalid")
+    for name, text in {
+        "omnglot": r"TFDS has no data set 'omnglot'.*Did you mean omniglot\?.*catalogue",
+        "coco": r"TFDS's 'coco' is not a set of images with one label each. Its features: F",
+        "wikipedia": r"TFDS's 'wikipedia' is not a set of images",
+        "emnist/nope": r"TFDS cannot open 'emnist/nope': ",
+        "cifar10": r"TFDS has not prepared 'cifar10' in .*The cause: gaierror",
+    }.items():
+        with pytest.raises(ValueError, match=text):
+            kr.datasets.load(f"tfds:{name}", data_dir=str(tmp_path))
+
+
+def test_a_damaged_set_of_tfds_is_noticed(data_dir, tmp_path):
+    shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
+    record = next(tmp_path.rglob("*train.tfrecord*"))
+    record.write_bytes(record.read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"tiny_shapes cannot be read from .*The cause: "):
+        kr.datasets.load("tfds:tiny_shapes", data_dir=str(tmp_path))
+
+
+def test_fewer_images_than_promised_are_noticed(data_dir, monkeypatch):
+    builder = tfds.builder("tiny_shapes", data_dir=data_dir)
+    monkeypatch.setattr(tfds_images, "_batches", lambda *arguments: [])
+    with pytest.raises(ValueError, match=r"The cause: OSError: 0 images instead of 41"):
+        tfds_images.read(builder, "train", 8)
+
+
+@pytest.mark.parametrize("name", ["folder", "tfds:omniglot"])
+def test_image_options_out_of_range_are_refused(name):
+    where = {"image_dir": "x"} if name == "folder" else {}
+    with pytest.raises(ValueError, match=r"`image_size` must be at least 1. Received: image_s"):
+        kr.datasets.load(name, image_size=0, **where)
+    with pytest.raises(ValueError, match=r"`channels` must be 1 \(grey\) or 3"):
+        kr.datasets.load(name, channels=4, **where)
+
+
+def test_a_data_directory_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match=r"data_dir='no/where' is not a directory"):
+        kr.datasets.load("tfds:omniglot", data_dir="no/where")
+
+
+@pytest.mark.parametrize("name", ["tfds:", "tfds", "Omniglot"])
+def test_names_that_are_none_are_refused(name):
+    with pytest.raises(ValueError, match=r"`dataset` must be one of \['folder', .*'tfds:NAME'"):
+        kr.datasets.load(name)

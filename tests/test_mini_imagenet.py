@@ -1,0 +1,187 @@
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from made_images import IMAGES, mini_imagenet, picture, write_image
+
+import keras_reptile as kr
+from keras_reptile.datasets import mini_imagenet_layouts as layouts
+from keras_reptile.datasets.mini_imagenet import MiniImagenet
+
+LAYOUTS = ("folders", "validation", "flat", "by class", "by split", "by both")
+
+
+@pytest.fixture(autouse=True)
+def miniature(monkeypatch):
+    monkeypatch.setattr(layouts, "CLASSES", {"train": 3, "validation": 2, "test": 2})
+    monkeypatch.setattr(layouts, "IMAGES_PER_CLASS", IMAGES)
+
+
+def load(tmp_path, **options):
+    (tmp_path / "data").mkdir(exist_ok=True)
+    options = {"manual_dir": str(tmp_path / "manual"), "validation_classes": 2, **options}
+    return kr.datasets.load("mini_imagenet", data_dir=str(tmp_path / "data"), **options)
+
+
+class BuilderTest(tfds.testing.DatasetBuilderTestCase):
+    """TFDS's own checks of a builder."""
+
+    DATASET_CLASS = MiniImagenet
+    SPLITS = {"train": 3 * IMAGES, "validation": 2 * IMAGES, "test": 2 * IMAGES}  # noqa: RUF012
+    EXAMPLE_DIR = tempfile.mkdtemp()
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        mini_imagenet(Path(cls.EXAMPLE_DIR))
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.EXAMPLE_DIR)
+        super().tearDownClass()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_has_the_same_images(layout, tmp_path):
+    found = layouts.find_images(mini_imagenet(tmp_path, layout))
+    expected = layouts.find_images(mini_imagenet(tmp_path / "other"))
+    assert {split: len(images) for split, images in found.items()} == {
+        "train": 12,
+        "validation": 8,
+        "test": 8,
+    }
+    for split, images in found.items():
+        assert [label for _, label in images] == [label for _, label in expected[split]]
+        for (path, _), (other, _) in zip(images, expected[split], strict=True):
+            assert path.read_bytes() == other.read_bytes()
+
+
+def test_pools_are_the_three_splits_pixel_by_pixel(tmp_path):
+    manual = mini_imagenet(tmp_path / "manual", "flat")
+    pools = load(tmp_path)
+    assert [pool.names for pool in pools] == [
+        ("ntrain0", "ntrain1", "ntrain2"),
+        ("nval0", "nval1"),
+        ("ntest0", "ntest1"),
+    ]
+    assert all((pool.counts == IMAGES).all() for pool in pools)
+    assert pools.train.image_shape == (84, 84, 3)
+    assert pools.train.images.dtype == np.uint8
+    expected = picture(sum(map(ord, "nval1_2.png")) * 31 + 2)
+    np.testing.assert_array_equal(pools.validation.class_images(1)[2], expected)
+    # Once prepared, the images are not looked at again.
+    shutil.rmtree(manual)
+    again = load(tmp_path, validation_classes=1)
+    np.testing.assert_array_equal(again.train.images, pools.train.images)
+    assert again.validation.names == ("nval0",)
+    grey = load(tmp_path, image_size=28, channels=1)
+    assert grey.test.image_shape == (28, 28, 1)
+
+
+def test_a_training_pool_is_not_copied_for_episodes(tmp_path):
+    mini_imagenet(tmp_path / "manual")
+    train = load(tmp_path).train
+    before = train.tensor[0, 0, 0, 0].numpy()
+    train.images[0, 0, 0, 0] = before + 1
+    assert train.tensor[0, 0, 0, 0].numpy() == before + 1
+
+
+def test_other_sizes_are_squeezed_to_84(tmp_path):
+    manual = mini_imagenet(tmp_path / "manual")
+    half = np.zeros((100, 200, 3), np.uint8)
+    half[:, 100:] = 200
+    write_image(manual / "test" / "ntest0" / "ntest0_0.png", half)
+    image = load(tmp_path).test.images[0]
+    assert image.shape == (84, 84, 3)
+    assert (image[:, :40] == 0).all()
+    assert (image[:, 44:] == 200).all()
+
+
+def remove_split(manual):
+    shutil.rmtree(manual / "val")
+
+
+def remove_image(manual):
+    (manual / "train" / "ntrain1" / "ntrain1_3.png").unlink()
+
+
+def spoil_image(manual):
+    path = manual / "test" / "ntest0" / "ntest0_1.png"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def remove_class(manual):
+    shutil.rmtree(manual / "test" / "ntest1")
+
+
+def repeat_class(manual):
+    shutil.move(manual / "test" / "ntest1", manual / "test" / "ntrain0")
+
+
+BROKEN = {
+    "a missing split": ("folders", remove_split, r"validation images are missing: .*manual/val "),
+    "a missing image": ("folders", remove_image, r"Received: 3 of the class ntrain1 in the train"),
+    "an unreadable image": (
+        "folders",
+        spoil_image,
+        r"ntest0_1.png cannot be read as a PNG or JPEG",
+    ),
+    "a missing class": ("folders", remove_class, r"test split has 2 classes. Received: 1 classes"),
+    "a repeated class": ("folders", repeat_class, r"class ntrain0 is in 2 splits of .*manual"),
+    "a missing list": ("flat", lambda m: (m / "val.csv").unlink(), r"missing: .*val.csv is not"),
+    "a missing file of a list": (
+        "flat",
+        lambda m: (m / "images" / "nval1_0.png").unlink(),
+        r"nval1_0.png, which .*val.csv lists with the label nval1, is not in .*images",
+    ),
+    "a list with no header": (
+        "flat",
+        lambda m: (m / "test.csv").write_text("a.png,n1\n"),
+        r"test.csv needs the header filename,label. Received: \['a.png', 'n1'\]",
+    ),
+    "a row with no label": (
+        "flat",
+        lambda m: (m / "test.csv").write_text("filename,label\na.png,\n"),
+        r"test.csv has a row with no filename or no label: a.png,",
+    ),
+    "nothing there": ("folders", shutil.rmtree, r"is not prepared in .*Manual directory .*manual"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_named_and_leaves_nothing_behind(name, tmp_path):
+    layout, damage, text = BROKEN[name]
+    damage(mini_imagenet(tmp_path / "manual", layout))
+    with pytest.raises(ValueError, match=text):
+        load(tmp_path)
+    assert not list((tmp_path / "data").rglob("dataset_info.json"))
+    # Mended, it works.
+    shutil.rmtree(tmp_path / "manual", ignore_errors=True)
+    mini_imagenet(tmp_path / "manual", layout)
+    assert len(load(tmp_path).train) == 3
+
+
+def test_damage_to_the_prepared_data_is_noticed(tmp_path):
+    mini_imagenet(tmp_path / "manual")
+    load(tmp_path)
+    record = next((tmp_path / "data").rglob("*train.tfrecord*"))
+    record.write_bytes(record.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"mini_imagenet cannot be read from .*1.0.0. Remove"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (dict(validation_classes=17), r"has 16 validation classes.*validation_classes=17"),
+        (dict(image_size=0), r"`image_size` must be at least 1"),
+        (dict(channels=2), r"`channels` must be 1 \(grey\) or 3 \(colour\). Received: channels=2"),
+        (dict(data_dir="no/where"), r"data_dir='no/where' is not a directory"),
+    ],
+)
+def test_bad_options_are_refused(options, text):
+    with pytest.raises(ValueError, match=text):
+        kr.datasets.load("mini_imagenet", **options)

@@ -1,0 +1,124 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+import keras_reptile as kr
+from keras_reptile import building, recipes
+from keras_reptile.recipe_data import data_options
+
+
+def weights(model):
+    return sum(int(np.prod(w.shape)) for w in model.network.trainable_weights)
+
+
+def test_mini_imagenet_recipes_are_the_papers_and_differ_in_evaluation_only():
+    one = recipes.get("mini_imagenet_5way_1shot")
+    five = recipes.get("mini_imagenet_5way_5shot")
+    a, b = dataclasses.asdict(one), dataclasses.asdict(five)
+    assert {k for k in a if a[k] != b[k]} == {"shots", "eval_inner_batch_size", "expected"}
+    training = (one.train_shots, one.inner_batch_size, one.inner_steps, one.inner_learning_rate)
+    assert training == (15, 10, 8, 1e-3)
+    assert (one.meta_iterations, one.meta_batch_size) == (100_000, 5)
+    assert (one.eval_inner_batch_size, five.eval_inner_batch_size) == (5, 15)
+    assert (one.shots, five.shots, one.eval_inner_steps) == (1, 5, 50)
+
+
+def test_the_recipe_chooses_the_network_and_the_data_its_size():
+    mini = recipes.get("mini_imagenet_5way_1shot")
+    model = building.build_model(mini, (84, 84, 3))
+    assert model.network.name == "mini_imagenet_convnet"
+    assert weights(model) == 34_661
+    assert weights(building.build_model(recipes.get("omniglot_5way"), (28, 28, 1))) == 113_221
+    small = building.build_model(recipes.get("images_5way", network=mini.network), (32, 32, 3))
+    assert small.network.input_shape == (None, 32, 32, 3)
+
+
+def test_every_recipe_says_where_it_comes_from_and_what_to_expect():
+    assert all(r.source and r.expected for r in recipes.RECIPES.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "dataset", "name"),
+    [
+        ({}, "glyphs", "glyphs"),
+        (dict(image_dir="some/Cats & dogs"), "folder", "folder_Cats_dogs"),
+        (dict(dataset="tfds:cifar100"), "tfds:cifar100", "tfds_cifar100"),
+        (dict(dataset="mini_imagenet"), "mini_imagenet", "mini_imagenet_5way_1shot"),
+    ],
+)
+def test_a_data_set_brings_its_recipe(given, dataset, name):
+    recipe = recipes.get(**given)
+    assert recipe.dataset == dataset
+    assert recipes.run_name(recipe) == name
+
+
+def test_anyones_images_train_for_a_short_time():
+    recipe = recipes.get(dataset="tfds:cifar100")
+    assert (recipe.meta_iterations, recipe.image_size, recipe.channels) == (2000, 28, 1)
+    assert (recipe.network, recipe.validation_classes) == ("omniglot_convnet", 0)
+
+
+def test_what_a_data_set_is_told():
+    assert data_options(recipes.get("mini_imagenet_5way_5shot", manual_dir="m"), "d") == {
+        "validation_classes": 16,
+        "image_size": 84,
+        "channels": 3,
+        "data_dir": "d",
+        "manual_dir": "m",
+    }
+    assert data_options(recipes.get("omniglot_5way"), None)["split"] == "authors"
+    folder = recipes.get(image_dir="x", test_classes=7, split_seed=3, shots=2, queries=4)
+    assert data_options(folder, "unused") == {
+        "validation_classes": 0,
+        "image_size": 28,
+        "channels": 1,
+        "test_classes": 7,
+        "split_seed": 3,
+        "image_dir": "x",
+        "training_images": 14,
+        "evaluation_images": 6,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "text"),
+    [
+        ("glyphs", dict(channels=3), r"images of glyphs are grey. Received: channels=3"),
+        (
+            "omniglot_5way",
+            dict(test_classes=9),
+            r"test classes are fixed. Received: test_classes=9",
+        ),
+        ("images_5way", dict(test_classes=-1), r"must not be negative, .*test_classes=-1"),
+        ("glyphs", dict(image_dir="x"), r"`image_dir` is for dataset='folder' only.*image_dir='x'"),
+        ("glyphs", dict(manual_dir="x"), r"`manual_dir` is for dataset='mini_imagenet' only"),
+    ],
+)
+def test_what_a_data_set_has_no_choice_of_is_refused(name, changes, text):
+    with pytest.raises(ValueError, match=text):
+        data_options(recipes.get(name, **changes), None)
+
+
+def test_glyphs_of_another_number_and_size():
+    pools = building.load_pools(recipes.get("glyphs", test_classes=600, image_size=20), None)
+    assert [len(pool) for pool in pools] == [50, 50, 600]
+    assert pools.train.image_shape == (20, 20, 1)
+
+
+def test_a_pool_and_its_episodes_share_memory():
+    images = np.zeros((12, 4, 4, 1), np.uint8)
+    pool = kr.ClassPool.from_arrays(images, np.repeat(np.arange(3), 4))
+    assert pool.images.base is images or pool.images is images
+    tensor = pool.tensor
+    assert pool.tensor is tensor
+    pool.images[0] = 9
+    assert tensor[0, 0, 0, 0].numpy() == 9
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int32", "bool", ">f4"])
+def test_pools_of_any_dtype_become_tensors(dtype):
+    pool = kr.ClassPool.from_arrays(np.arange(6).reshape(6, 1).astype(dtype), [0, 0, 1, 1, 2, 2])
+    np.testing.assert_array_equal(
+        pool.tensor.numpy(), pool.images.astype(pool.tensor.numpy().dtype)
+    )
