@@ -1,6 +1,7 @@
 """A page on which a person draws a few characters, and the network learns to tell them apart."""
 
 import base64
+import functools
 import importlib.util
 import json
 import os
@@ -141,7 +142,13 @@ def canvases(name: str, title: str, rows: Sequence[str], most: int, live: bool):
 
 def images_of(value: str, size: int) -> list[list[np.ndarray]]:
     """The prepared drawings of each row of canvases."""
-    return [[prepare(read_canvas(url), size) for url in row] for row in json.loads(value)]
+    return [[image_of(url, size) for url in row] for row in json.loads(value)]
+
+
+@functools.lru_cache(maxsize=1000)
+def image_of(url: str, size: int) -> np.ndarray:
+    """A prepared drawing; the page sends all drawings again after every stroke."""
+    return prepare(read_canvas(url), size)
 
 
 def answer_to(

@@ -63,8 +63,10 @@ def prepare(ink: np.ndarray, size: int = 28) -> np.ndarray:
     side = max(bottom - top, right - left) / DRAWN
     rows = coverage((top + bottom - side) / 2, side, size, ink.shape[0])
     columns = coverage((left + right - side) / 2, side, size, ink.shape[1])
-    # Rounding may leave a mean of ones a little above one.
-    paper = 1 - np.clip(rows @ ink @ columns.T, 0, 1)
+    # Not `@`, whose threads wait for each other on a busy machine. Rounding may leave a mean of
+    # ones a little above one.
+    mean = np.einsum("rw,cw->rc", np.einsum("rh,hw->rw", rows, ink), columns)
+    paper = 1 - np.clip(mean, 0, 1)
     return paper[..., np.newaxis].astype(np.float32)
 
 
