@@ -97,7 +97,12 @@ def _finite(meta_batches, meta_batch_size, first, tasks):
 def _mapped(firsts, meta_batches, size):
     draw = lambda first: meta_batches.draw(first, size)  # noqa: E731
     # Draws are stateless, so order and parallelism change nothing but speed.
-    return firsts.map(draw, num_parallel_calls=2, deterministic=True).prefetch(4)
+    dataset = firsts.map(draw, num_parallel_calls=2, deterministic=True).prefetch(4)
+    # There is nothing to optimize or tune, and to try, tf.data copies the whole pool.
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 class _MetaBatches:
