@@ -17,6 +17,13 @@ EVALUATION_SEED = 0
 EVALUATION_BATCH = 20
 
 
+def set_precision(recipe: Recipe) -> None:
+    """Sets Keras's dtype policy, and its float type where all is float64."""
+    keras.config.set_dtype_policy(recipe.precision)
+    if recipe.precision == "float64":
+        keras.config.set_floatx("float64")
+
+
 def load_pools(recipe: Recipe, data_dir: str | None) -> Pools:
     return datasets.load(recipe.dataset, **data_options(recipe, data_dir))
 

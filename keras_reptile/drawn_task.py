@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile import prediction
-from keras_reptile.episodes import TaskSpec, minibatch_order
+from keras_reptile.learner import support_order
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
 
@@ -121,9 +121,7 @@ def functions_of(model: ReptileModel, size: int) -> tuple:
 
 def minibatches(images: int, steps: int) -> tf.Tensor:
     """Which drawings each inner step sees: int32 `(steps, at most 10)`, the same every time."""
-    spec = TaskSpec(1, images, 0, min(images, INNER_BATCH_SIZE), steps)
-    bits = np.random.RandomState(0).randint(0, 2**62, (spec.passes, images))
-    return minibatch_order(tf.constant(bits, tf.int64), spec)
+    return support_order(images, min(images, INNER_BATCH_SIZE), steps, seed=0)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

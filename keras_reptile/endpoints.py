@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_reptile import adaptation, losses, prediction
 from keras_reptile.endpoint_checks import check_examples, check_images, check_steps
-from keras_reptile.network_function import train_call
+from keras_reptile.network_function import has_randomness, train_call
 
 # The largest minibatch of an exported inner loop, as in `ReptileModel.adapt`.
 INNER_BATCH_SIZE = 10
@@ -143,7 +143,6 @@ class Endpoints:
         return tf.cast(outputs, self.network.trainable_variables[0].dtype)
 
     def _draw(self):
-        names = {v.name for v in self.network.non_trainable_variables}
-        if "seed_generator_state" not in names:
+        if not has_randomness(self.network):
             return tf.zeros((3,), tf.int32)
         return tf.stack([1, 0, self.calls.assign_add(1, read_value=True)])

@@ -26,7 +26,7 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
         _check_labels(model, support_y.numpy())
     task = {
         "support": (support_x, support_y),
-        "order": _order(number, batch, steps, seed),
+        "order": support_order(number, batch, steps, seed),
         "number": (tf.constant(seed), tf.constant(0)),
     }
     return _learner(model, *model.adaptation_function(task))
@@ -42,7 +42,8 @@ def _with_head(model, head, support_y, seed):
     return with_new_head(model, int(tf.reduce_max(support_y)) + 1, seed)
 
 
-def _order(number, batch, steps, seed):
+def support_order(number: int, batch: int, steps: int, seed: int) -> tf.Tensor:
+    """Which of `number` support images each inner step takes: int32 `(steps, batch)`."""
     if steps == 0:
         return tf.zeros((0, batch), tf.int32)
     spec = TaskSpec(1, number, 0, batch, steps)

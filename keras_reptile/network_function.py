@@ -65,6 +65,11 @@ def _moving(layer):
     return [layer.moving_mean, layer.moving_variance]
 
 
+def has_randomness(network: keras.Model) -> bool:
+    """Whether the network holds layers that draw random numbers, such as `Dropout`."""
+    return any(_is_seed(v) for v in network.non_trainable_variables)
+
+
 def _is_seed(variable) -> bool:
     return variable.name == "seed_generator_state"
 

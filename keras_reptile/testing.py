@@ -4,8 +4,6 @@ import dataclasses
 import os
 from typing import Any
 
-import keras
-
 from keras_reptile import building
 from keras_reptile.evaluation import evaluate
 from keras_reptile.networks import check_positive
@@ -49,9 +47,7 @@ def test(
     check_positive("tasks", tasks)
     directory = RunDirectory(output_dir)
     recipe = _recipe(directory, overrides)
-    keras.config.set_dtype_policy(recipe.precision)
-    if recipe.precision == "float64":
-        keras.config.set_floatx("float64")
+    building.set_precision(recipe)
     model = load_chosen(directory, which)
     check_outputs(recipe, model)
     pool = getattr(building.load_pools(recipe, data_dir), split)

@@ -6,8 +6,6 @@ import sys
 import time
 from typing import Any
 
-import keras
-
 from keras_reptile import building, plots, provenance
 from keras_reptile.callbacks import Interrupted, RunLog, StopOnDivergence, StopOnSignal
 from keras_reptile.class_pool import Pools
@@ -47,9 +45,7 @@ def train(
         Interrupted: If the process is told to stop; what was learned is saved.
     """
     check_settings(recipe)
-    keras.config.set_dtype_policy(recipe.precision)
-    if recipe.precision == "float64":
-        keras.config.set_floatx("float64")
+    building.set_precision(recipe)
     directory = RunDirectory(output_dir)
     _check_same_run(directory, recipe)
     pools = building.load_pools(recipe, data_dir)
