@@ -26,6 +26,9 @@ flags.DEFINE_integer("images_per_class", 20, "Images of each class.")
 flags.DEFINE_list("image_shape", ["28", "28", "1"], "Height, width and channels.")
 flags.DEFINE_integer("shots", 10, "Support images of each class.")
 flags.DEFINE_integer("inner_steps", 5, "Inner steps of a task, 10 images each.")
+flags.DEFINE_bool(
+    "scale", False, "Scale the images to float32, which `bin/train` leaves to the model."
+)
 flags.DEFINE_integer("meta_batches", 2000, "Meta-batches to draw.")
 
 
@@ -38,7 +41,12 @@ def made_up_pool(classes: int) -> kr.ClassPool:
 
 def episodes_per_second(pool: kr.ClassPool) -> float:
     dataset = kr.episode_dataset(
-        pool, ways=5, shots=FLAGS.shots, inner_steps=FLAGS.inner_steps, meta_batch_size=5
+        pool,
+        ways=5,
+        shots=FLAGS.shots,
+        inner_steps=FLAGS.inner_steps,
+        meta_batch_size=5,
+        scale=FLAGS.scale,
     )
     elements = iter(dataset)
     for _ in range(50):

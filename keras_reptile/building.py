@@ -42,6 +42,7 @@ def training_episodes(recipe: Recipe, pool: ClassPool, start: int = 0) -> tf.dat
         meta_batch_size=recipe.meta_batch_size,
         seed=recipe.seed,
         start=start,
+        scale=False,
     )
 
 
@@ -60,6 +61,7 @@ def evaluation_episodes(
         meta_batch_size=min(EVALUATION_BATCH, tasks),
         seed=seed,
         tasks=tasks,
+        scale=False,
     )
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 KEYS = {"support", "order", "query"}
 
@@ -43,6 +44,22 @@ def with_queries(episodes: dict) -> dict:
             "Build the evaluation episodes with `queries=1` or more."
         )
     return episodes
+
+
+def scaled(images: Any) -> Any:
+    """A structure of tensors, those of uint8 in [0, 255] as float32 in [0, 1]."""
+
+    def to_unit(x):
+        # A product: of a quotient, graphs that are optimized and those that are not make two.
+        return tf.cast(x, tf.float32) * (1 / 255) if x.dtype == tf.uint8 else x
+
+    return tf.nest.map_structure(to_unit, images)
+
+
+def scaled_task(task: dict) -> dict:
+    """A task or a meta-batch of them with its images as the network takes them."""
+    (support_x, support_y), (query_x, query_y) = task["support"], task["query"]
+    return {**task, "support": (scaled(support_x), support_y), "query": (scaled(query_x), query_y)}
 
 
 def symbolic_batch(shapes: Any) -> Any:

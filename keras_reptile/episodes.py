@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile.class_pool import ClassPool
+from keras_reptile.episode_format import scaled
 from keras_reptile.networks import check_positive
 from keras_reptile.task_spec import TaskSpec
 
@@ -28,6 +29,7 @@ def episode_dataset(
     seed: int = 0,
     start: int = 0,
     tasks: int | None = None,
+    scale: bool = True,
 ) -> tf.data.Dataset:
     """Meta-batches of few-shot tasks, endless or a fixed number, the same for the same seed.
 
@@ -44,12 +46,15 @@ def episode_dataset(
             after so many elements. Defaults to `0`.
         tasks: Integer, tasks in all, the last element smaller if they do not divide; `None` for
             an endless stream. Defaults to `None`.
+        scale: Boolean. Images of a uint8 pool come as float32 in [0, 1] if true, else as they
+            are, a quarter of the bytes; `ReptileModel` then scales them where it computes.
+            Defaults to `True`.
 
     Returns:
         A `tf.data.Dataset` of dicts:
 
-        * `"support"`: tuple of images `(meta_batch_size, ways * shots, ...)`, float32 in [0, 1]
-          where the pool is uint8, and labels `(meta_batch_size, ways * shots)`, int32;
+        * `"support"`: tuple of images `(meta_batch_size, ways * shots, ...)`, in the pool's dtype
+          or scaled, and labels `(meta_batch_size, ways * shots)`, int32;
         * `"order"`: int32 `(meta_batch_size, inner_steps, inner_batch_size)`, the positions in
           the support set that each minibatch takes;
         * `"query"`: like `"support"`, with `ways * queries`;
@@ -75,7 +80,7 @@ def episode_dataset(
             "`start` must not be negative, and `tasks` at least 1 or None. "
             f"Received: start={start}, tasks={tasks}."
         )
-    meta_batches = _MetaBatches(pool, spec, seed)
+    meta_batches = _MetaBatches(pool, spec, seed, scale)
     if tasks is None:
         firsts = tf.data.Dataset.counter(start * meta_batch_size, meta_batch_size)
         return _mapped(firsts, meta_batches, meta_batch_size)
@@ -108,8 +113,8 @@ def _mapped(firsts, meta_batches, size):
 class _MetaBatches:
     """Draws meta-batches: indices first, in `draw_tasks`, then the images that they point to."""
 
-    def __init__(self, pool: ClassPool, spec: TaskSpec, seed: int):
-        self.spec, self.seed = spec, seed
+    def __init__(self, pool: ClassPool, spec: TaskSpec, seed: int, scale: bool):
+        self.spec, self.seed, self.scale = spec, seed, scale
         # Eager tensors: captured by the pipeline by reference, where arrays would be copied into
         # its graph.
         self.images = pool.tensor
@@ -131,8 +136,8 @@ class _MetaBatches:
     def _examples(self, indices, size):
         each = indices.shape[-1]
         x = tf.gather(self.images, tf.reshape(indices, (size, self.spec.ways * each)))
-        if x.dtype == tf.uint8:
-            x = tf.cast(x, tf.float32) / 255.0
+        if self.scale:
+            x = scaled(x)
         labels = np.repeat(np.arange(self.spec.ways, dtype=np.int32), each)
         return x, tf.tile(labels[None], (size, 1))
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_reptile import distribution, prediction
 from keras_reptile.adaptation import Adaptation
-from keras_reptile.episode_format import number_of_queries
+from keras_reptile.episode_format import number_of_queries, scaled_task
 from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.methods import METHODS
 
@@ -29,6 +29,7 @@ def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> TaskRe
     method = METHODS[model.method]
 
     def task_fn(task, state):
+        task = scaled_task(task)
         adapted = model.adapt_task(task, theta, state, method.adapt)
         predictions = ()
         if has_queries:
@@ -49,6 +50,7 @@ def judge_tasks(model, episodes: dict, theta: list, state: InnerState, transduct
     """Adapts to every task from the same state; its first loss and its queries' predictions."""
 
     def task_fn(task, state):
+        task = scaled_task(task)
         adapted = model.adapt_task(task, theta, state)
         predictions = prediction.predict(
             model.network, adapted.weights, task["support"][0], task["query"][0], transductive
@@ -77,10 +79,13 @@ def _adaptation_spec(theta, state, keeps):
 
 def _predictions_spec(model, episodes, dtype):
     x = tf.nest.map_structure(
-        lambda t: keras.KerasTensor(t.shape[1:], keras.backend.standardize_dtype(t.dtype)),
-        episodes["query"][0],
+        lambda t: keras.KerasTensor(t.shape[1:], _scaled_dtype(t.dtype)), episodes["query"][0]
     )
     return tf.TensorSpec(model.network.compute_output_spec(x).shape, dtype)
+
+
+def _scaled_dtype(dtype):
+    return "float32" if dtype == tf.uint8 else keras.backend.standardize_dtype(dtype)
 
 
 def side_by_side(task_fn: Callable, tasks: Any, state: InnerState, outputs: Any) -> Any:

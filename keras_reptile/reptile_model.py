@@ -10,6 +10,7 @@ from keras_reptile.episode_format import (
     episodes_of,
     is_episode,
     number_of_queries,
+    scaled,
     symbolic_batch,
     with_queries,
 )
@@ -150,7 +151,7 @@ class ReptileModel(keras.Model):
         """The network at the initialization; of an episode, on its support images."""
         if is_episode(inputs):
             shape_of_one = lambda t: keras.ops.reshape(t, (-1, *t.shape[2:]))  # noqa: E731
-            inputs = tf.nest.map_structure(shape_of_one, inputs["support"][0])
+            inputs = scaled(tf.nest.map_structure(shape_of_one, inputs["support"][0]))
         return self.network(inputs, training=training)
 
     def get_config(self) -> dict[str, Any]:

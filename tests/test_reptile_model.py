@@ -280,3 +280,17 @@ def test_other_data_than_episodes_is_refused():
 def test_metrics_must_be_a_flat_list():
     with pytest.raises(ValueError, match=r"`metrics` must be a flat list.*Received: metrics="):
         small_model().compile(keras.optimizers.SGD(1.0), metrics={"a": "accuracy"})
+
+
+def test_images_that_come_as_bytes_are_scaled_by_the_model():
+    by_model, by_pipeline = (small_model() for _ in range(2))
+    for model, scale in ((by_model, False), (by_pipeline, True)):
+        episodes = small_episodes(scale=scale)
+        assert (next(iter(episodes))["query"][0].dtype == tf.uint8) is not scale
+        model.fit(episodes, steps_per_epoch=3, verbose=0)
+    assert differences(by_model, by_pipeline) == 0
+    tests = [kr.evaluate(by_model, small_episodes(tasks=4, scale=s)) for s in (False, True)]
+    np.testing.assert_array_equal(tests[0].accuracies, tests[1].accuracies)
+    element = next(iter(small_episodes(scale=False)))
+    predicted = by_model(element)
+    np.testing.assert_array_equal(predicted, by_model(next(iter(small_episodes()))))
