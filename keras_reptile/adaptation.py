@@ -43,12 +43,14 @@ def adapt(
     A pure function: it reads no variable, draws no random number and writes nothing.
 
     Args:
-        loss_fn: Function `(weights, minibatch, step)` to a scalar loss; `minibatch` is a row of
-            `order`, or `tail`, and `step` counts from 0.
+        loss_fn: Function `(weights, minibatch, step)` to a scalar loss, or one for each task;
+            `minibatch` is a row of `order`, or `tail`, and `step` counts from 0.
         optimizer: An `InnerSGD` or `InnerAdam`.
         theta: Sequence of tensors, the weights to start from.
         state: The `InnerState` to start from.
-        order: Integer tensor `(steps, inner_batch_size)`, the images of each minibatch.
+        order: Integer tensor `(steps, inner_batch_size)`, the images of each minibatch. With
+            `(steps, tasks, inner_batch_size)` many tasks adapt at once: weights, moments and
+            losses have them along a first axis.
         tail: Integer tensor `(images,)`, one more minibatch after those of `order`, of any size.
             Defaults to `None`, none.
         rate: Float, multiplies the weights before every step. Defaults to `1.0`, no decay.
@@ -62,7 +64,7 @@ def adapt(
         return k + 1, weights, state, tf.where(k == 0, loss, first_loss)
 
     steps = rows(order)
-    start = (tf.constant(0), tuple(theta), state, tf.zeros((), theta[0].dtype))
+    start = (tf.constant(0), tuple(theta), state, _no_loss(order, theta[0].dtype))
     # XLA differentiates a loop only if it is told the number of turns.
     _, *reached = tf.while_loop(lambda k, *_: k < steps, step, start, maximum_iterations=steps)
     reached = Adaptation(*reached)
@@ -131,6 +133,12 @@ def loss_and_gradients(loss_fn: Callable, weights: tuple, minibatch: tf.Tensor, 
 def rows(order: tf.Tensor) -> Any:
     """The number of minibatches in an order, an integer if it is known before the graph runs."""
     return order.shape[0] if order.shape[0] is not None else tf.shape(order)[0]
+
+
+def _no_loss(order, dtype):
+    """Zeros shaped like the loss of a minibatch: a scalar, or one for each of many tasks."""
+    shape = order.shape[1:-1]
+    return tf.zeros(shape if shape.is_fully_defined() else tf.shape(order)[1:-1], dtype)
 
 
 def _split(order, tail) -> tuple:

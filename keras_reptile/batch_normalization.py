@@ -11,6 +11,7 @@ be derived as often as one likes.
 """
 
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ import tensorflow as tf
 
 # Held while a network's layers are switched: threads may share the network.
 _switching = threading.RLock()
+_fusing = contextvars.ContextVar("fusing", default=True)
 
 
 def normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization]:
@@ -34,16 +36,32 @@ def normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization
 @contextlib.contextmanager
 def batch_statistics(network: keras.Model):
     """While this is open, the network normalizes by batch statistics, whatever mode it is in."""
-    layers = normalizations(network)
+    with switched(normalizations(network), "call", _by_batch):
+        yield
+
+
+@contextlib.contextmanager
+def switched(layers: list, method: str, replacement: Callable):
+    """While this is open, a method of each layer is what `replacement` makes of the layer."""
     with _switching:
         for layer in layers:
             # Set past Keras's attribute tracking: the layer is as before once this closes.
-            object.__setattr__(layer, "call", _by_batch(layer))
+            object.__setattr__(layer, method, replacement(layer))
         try:
             yield
         finally:
             for layer in layers:
-                object.__delattr__(layer, "call")
+                object.__delattr__(layer, method)
+
+
+@contextlib.contextmanager
+def unfused():
+    """While this is open, `batch_statistics` uses operations that `tf.vectorized_map` knows."""
+    before = _fusing.set(False)
+    try:
+        yield
+    finally:
+        _fusing.reset(before)
 
 
 def _by_batch(layer) -> Callable:
@@ -61,7 +79,7 @@ def _by_batch(layer) -> Callable:
 
 def _fusible(layer, inputs) -> bool:
     channels_last = layer.axis in (-1, inputs.shape.rank - 1)
-    return channels_last and inputs.dtype in (tf.float32, tf.bfloat16, tf.float16)
+    return _fusing.get() and channels_last and inputs.dtype in (tf.float32, tf.bfloat16, tf.float16)
 
 
 def fused_normalization(x: tf.Tensor, gamma, beta, epsilon: float) -> tf.Tensor:

@@ -27,3 +27,14 @@ def mean_over_replicas(tensors: list) -> list:
         return tensors
     context = tf.distribute.get_replica_context()
     return context.all_reduce(tf.distribute.ReduceOp.SUM, share_of_mean(tensors))
+
+
+def accelerated() -> bool:
+    """Whether what is built now runs on a GPU or TPU."""
+    if tf.distribute.has_strategy():
+        devices = tf.distribute.get_strategy().extended.worker_devices
+        kinds = {tf.DeviceSpec.from_string(device).device_type for device in devices}
+    else:
+        # TensorFlow places operations on an accelerator where there is one.
+        kinds = {device.device_type for device in tf.config.list_logical_devices()}
+    return bool(kinds & {"GPU", "TPU"})

@@ -1,12 +1,13 @@
 """The tasks of a meta-batch: adapted and judged, side by side or one after another."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from keras_reptile import distribution, prediction
+from keras_reptile import distribution, prediction, vectorized
 from keras_reptile.adaptation import Adaptation
 from keras_reptile.episode_format import number_of_queries, scaled_task
 from keras_reptile.inner_optimizers import InnerState
@@ -25,6 +26,11 @@ def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> TaskRe
 
     The tasks run along the first axis of what is returned.
     """
+    tasks = _numbered(model, episodes)
+    train_at_once = functools.partial(vectorized.train, model)
+    at_once = _as_one_batch(model, "train", train_at_once, tasks, theta, state)
+    if at_once:
+        return TaskResult(*at_once(tasks, theta, state))
     has_queries = number_of_queries(episodes) > 0
     method = METHODS[model.method]
 
@@ -43,11 +49,16 @@ def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> TaskRe
     )
     serial = model.task_order == "serial" and model.inner_state == "carried"
     run = one_after_another if serial else side_by_side
-    return run(task_fn, _numbered(model, episodes), state, outputs)
+    return run(task_fn, tasks, state, outputs)
 
 
 def judge_tasks(model, episodes: dict, theta: list, state: InnerState, transductive: bool) -> tuple:
     """Adapts to every task from the same state; its first loss and its queries' predictions."""
+    tasks = _numbered(model, episodes)
+    judge_at_once = functools.partial(vectorized.judge, model, transductive)
+    at_once = _as_one_batch(model, f"judge {transductive}", judge_at_once, tasks, theta, state)
+    if at_once:
+        return at_once(tasks, theta, state)
 
     def task_fn(task, state):
         task = scaled_task(task)
@@ -59,7 +70,21 @@ def judge_tasks(model, episodes: dict, theta: list, state: InnerState, transduct
 
     dtype = theta[0].dtype
     outputs = tf.TensorSpec((), dtype), _predictions_spec(model, episodes, dtype)
-    return side_by_side(task_fn, _numbered(model, episodes), state, outputs)
+    return side_by_side(task_fn, tasks, state, outputs)
+
+
+def _as_one_batch(model, name, function, *arguments) -> Callable | None:
+    """The function of all tasks at once, if the model is told to use it and can."""
+    if model.task_order == "serial" or model.task_parallelism == "separate":
+        return None
+    if model.task_parallelism == "auto" and not distribution.accelerated():
+        return None
+    if name == "train" and model.method == "maml":
+        return vectorized.one_at_a_time("XLA does not compile MAML's gradient through the loop.")
+    if not tf.executing_eagerly():
+        return vectorized.compiled(function, *arguments)
+    shapes = [(tuple(t.shape), t.dtype) for t in tf.nest.flatten(arguments)]
+    return model.at_once((name, *shapes), lambda: vectorized.compiled(function, *arguments))
 
 
 def _numbered(model, episodes):

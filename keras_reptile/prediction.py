@@ -45,8 +45,15 @@ def inductive_outputs(
     """Each query in a batch with the whole support set, so that none sees another."""
 
     def output_of(query):
-        joined = tf.nest.map_structure(lambda s, q: tf.concat([s, q[None]], 0), support_x, query)
-        return tf.cast(predict_call(network, weights, joined)[-1], weights[0].dtype)
+        return inductive_output(network, weights, support_x, query)
 
     signature = tf.TensorSpec(None, weights[0].dtype)
     return tf.map_fn(output_of, query_x, fn_output_signature=signature)
+
+
+def inductive_output(
+    network: keras.Model, weights: Sequence, support_x: Any, query: Any
+) -> tf.Tensor:
+    """One query, with no batch axis, in a batch with the whole support set: `(outputs,)`."""
+    joined = tf.nest.map_structure(lambda s, q: tf.concat([s, q[None]], 0), support_x, query)
+    return tf.cast(predict_call(network, weights, joined)[-1], weights[0].dtype)

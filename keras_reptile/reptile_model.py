@@ -58,6 +58,12 @@ class ReptileModel(keras.Model):
             same moments, and the mean of theirs is carried on. `"serial"`: one after another, the
             moments passing through them, exactly as in the authors' program.
             Defaults to `"parallel"`.
+        task_parallelism: String. `"separate"`: each task by itself, as many at once as TensorFlow
+            has inter-op threads; see `one_task_per_core`. `"vectorized"`: all tasks as one batch,
+            compiled by XLA, their convolutions as batched matrix products; the numbers are the
+            same but for rounding. A network with layers that cannot be so computed runs task by
+            task, with a warning that says so. `"auto"`: vectorized on a GPU or TPU, separate on a
+            CPU and in serial order. Defaults to `"auto"`.
         inner_weight_decay_rate: Float, multiplies the weights before each inner step, in training
             and adaptation. Defaults to `1.0`, no decay.
         transductive: Boolean, how `evaluate`, `predict` and validation predict. `False`: each
@@ -93,6 +99,7 @@ class ReptileModel(keras.Model):
         method: str = "reptile",
         inner_state: str = "carried",
         task_order: str = "parallel",
+        task_parallelism: str = "auto",
         inner_weight_decay_rate: float = 1.0,
         transductive: bool = False,
         **kwargs,
@@ -102,6 +109,13 @@ class ReptileModel(keras.Model):
         check_network(method, network)
         _check_choice("inner_state", inner_state, ("carried", "reset"))
         _check_choice("task_order", task_order, ("parallel", "serial"))
+        _check_choice("task_parallelism", task_parallelism, ("auto", "separate", "vectorized"))
+        if (task_order, task_parallelism) == ("serial", "vectorized"):
+            raise ValueError(
+                "Tasks in series cannot be one batch. Received: task_order='serial', "
+                "task_parallelism='vectorized'. Use task_order='parallel', or "
+                "task_parallelism='separate'."
+            )
         if not 0 < inner_weight_decay_rate <= 1:
             raise ValueError(
                 "`inner_weight_decay_rate` multiplies the weights, and must be in (0, 1]. "
@@ -114,12 +128,14 @@ class ReptileModel(keras.Model):
         self.inner_optimizer_config = keras.optimizers.serialize(optimizer)
         self.network, self.method = network, method
         self.inner_state, self.task_order = inner_state, task_order
+        self.task_parallelism = task_parallelism
         self.inner_weight_decay_rate = inner_weight_decay_rate
         self.transductive = transductive
         self.inner_variables = []
         self.adaptation_function = tf.function(
             lambda task: learner.adapted(self, task), reduce_retracing=True
         )
+        self._at_once = {}
         if network.built:
             self.build()
 
@@ -162,6 +178,7 @@ class ReptileModel(keras.Model):
             "method": self.method,
             "inner_state": self.inner_state,
             "task_order": self.task_order,
+            "task_parallelism": self.task_parallelism,
             "inner_weight_decay_rate": self.inner_weight_decay_rate,
             "transductive": self.transductive,
         }
@@ -369,17 +386,27 @@ class ReptileModel(keras.Model):
             self.build(keras.tree.map_structure(lambda t: tuple(t.shape), episodes))
         return [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
 
+    def at_once(self, key, make) -> Any:
+        """A function that was made for a key before, or now: eagerly, nothing else keeps it."""
+        if key not in self._at_once:
+            self._at_once[key] = make()
+        return self._at_once[key]
+
     def adapt_task(self, task, theta, state, adapt=adaptation.adapt):
         support_x, support_y = task["support"]
 
         def loss_fn(weights, minibatch, step):
             draw = tf.stack([*task["number"], step])
             x, y = tf.nest.map_structure(lambda t: tf.gather(t, minibatch), (support_x, support_y))
-            outputs, penalty = train_call(self.network, weights, x, draw)
-            return losses.batch_loss(self.task_loss, y, tf.cast(outputs, theta[0].dtype)) + penalty
+            return self.minibatch_loss(weights, x, y, draw)
 
         minibatches, rate = (task["order"], task.get("tail")), self.inner_weight_decay_rate
         return adapt(loss_fn, self.inner_rule, theta, state, *minibatches, rate)
+
+    def minibatch_loss(self, weights, x, y, draw) -> tf.Tensor:
+        """The scalar that an inner step descends, in the dtype of the weights."""
+        outputs, penalty = train_call(self.network, weights, x, draw)
+        return losses.batch_loss(self.task_loss, y, tf.cast(outputs, weights[0].dtype)) + penalty
 
     def starting_state(self, theta):
         start = self.inner_rule.init(theta)

@@ -1,0 +1,103 @@
+import re
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import differences, small_convnet, small_episodes, small_model
+
+import keras_reptile as kr
+from keras_reptile import vectorized
+
+CASES = {
+    "reptile": {},
+    "reptile, moments reset": {"inner_state": "reset"},
+    "fomaml, weight decay": {"method": "fomaml", "inner_weight_decay_rate": 0.99},
+    "fomaml, separate tail": {"method": "fomaml"},
+    "sgd with momentum": {"inner_optimizer": keras.optimizers.SGD(0.05, 0.9)},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_all_tasks_as_one_batch_give_the_numbers_of_separate_ones(name, float64):
+    tail = {"tail_shots": 1} if "tail" in name else {}
+    models = []
+    for task_parallelism in ("separate", "vectorized"):
+        with warnings.catch_warnings(action="error"):
+            model = small_model(task_parallelism=task_parallelism, **CASES[name])
+            model.fit(small_episodes(inner_steps=2, **tail), steps_per_epoch=20, verbose=0)
+        models.append(model)
+    assert differences(*models) < 1e-9
+    for transductive in (False, True):
+        tests = [
+            m.adapt_and_predict(next(iter(small_episodes(seed=3))), transductive) for m in models
+        ]
+        for separate, together in zip(*tests, strict=True):
+            np.testing.assert_allclose(separate, together, rtol=0, atol=1e-8)
+
+
+def compiled_text(tasks):
+    """The program that XLA makes of the training of so many tasks, without what it left out."""
+    model = small_model(task_parallelism="vectorized")
+    episode = next(iter(small_episodes(meta_batch_size=tasks)))
+    theta = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
+    numbers = {"number": (tf.zeros((tasks,), tf.int32), tf.range(tasks))}
+    arguments = ({**episode, **numbers}, theta, model.starting_state(theta))
+    function = vectorized.compiled(lambda *a: vectorized.train(model, *a), *arguments)
+    return function.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo")
+
+
+def test_matrix_products_do_not_grow_with_the_number_of_tasks():
+    programs = [compiled_text(tasks) for tasks in (1, 5, 20)]
+    products = [len(re.findall(r" dot\(", text)) for text in programs]
+    # A convolution and a dense layer, each forward, and of the gradients all but the one by the
+    # images; and the two of the queries' prediction.
+    assert products == [7, 7, 7]
+    assert all(" convolution(" not in text for text in programs)
+
+
+def with_transposed_convolution():
+    layers = [keras.layers.Conv2DTranspose(2, 3), keras.layers.Flatten(), keras.layers.Dense(3)]
+    return keras.Sequential([keras.Input((8, 8, 1)), *layers])
+
+
+def test_a_network_that_cannot_runs_task_by_task_and_says_so():
+    keras.utils.set_random_seed(0)
+    network = with_transposed_convolution()
+    models = [
+        small_model(keras.models.clone_model(network), task_parallelism=p)
+        for p in ("separate", "vectorized")
+    ]
+    models[1].set_weights(models[0].get_weights())
+    models[0].fit(small_episodes(), steps_per_epoch=2, verbose=0)
+    with pytest.warns(UserWarning, match="computed one at a time, as they cannot be computed as"):
+        models[1].fit(small_episodes(), steps_per_epoch=2, verbose=0)
+    assert differences(*models) == 0
+
+
+def test_maml_and_meta_batches_of_unknown_size_run_task_by_task_and_say_so():
+    model = small_model(method="maml", task_parallelism="vectorized")
+    with pytest.warns(UserWarning, match="MAML's gradient"):
+        model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
+    with pytest.warns(UserWarning, match="number of tasks in a meta-batch is not known"):
+        model.evaluate(small_episodes(tasks=3), verbose=0)
+
+
+def test_layers_are_plain_before_and_after():
+    network = small_convnet()
+    with vectorized.patch_convolutions(network):
+        assert "convolution_op" in vars(network.layers[0])
+    assert "convolution_op" not in vars(network.layers[0])
+
+
+def test_by_default_tasks_are_separate_on_a_cpu():
+    assert small_model().task_parallelism == "auto"
+    with warnings.catch_warnings(action="error"):
+        model = small_model(with_transposed_convolution())
+        model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
+
+
+def test_tasks_in_series_cannot_be_one_batch():
+    with pytest.raises(ValueError, match="Tasks in series cannot be one batch"):
+        kr.ReptileModel(small_convnet(), task_order="serial", task_parallelism="vectorized")
