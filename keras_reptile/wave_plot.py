@@ -37,16 +37,14 @@ def predictions_after(
     Returns:
         Dict of each number of steps to predictions `(tasks, queries)`.
     """
-    found = {}
-    for number in steps:
-        part = {**episode, "order": episode["order"][:, :number]}
-        found[number] = _predictions(model, part).numpy()[..., 0]
-    return found
+    found = _predictions(model, episode, steps)
+    return {k: p.numpy()[..., 0] for k, p in zip(steps, found, strict=True)}
 
 
 @tf.function(reduce_retracing=True)
-def _predictions(model, episode):
-    return model.adapt_and_predict(episode, transductive=True)[1]
+def _predictions(model, episode, steps):
+    first = lambda k: {**episode, "order": episode["order"][:, :k]}  # noqa: E731
+    return [model.adapt_and_predict(first(k), transductive=True)[1] for k in steps]
 
 
 def draw_wave(axes: Axes, episode: dict, predictions: dict[int, np.ndarray], task: int = 0) -> None:
