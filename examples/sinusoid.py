@@ -54,6 +54,11 @@ def trained(name: str) -> tuple[kr.ReptileModel, dict]:
     return RunDirectory(path).restore(), summary
 
 
+def facts_of(summary: dict) -> dict:
+    settings = {k: v for k, v in summary["settings"].items() if k not in recipes.NOTES}
+    return {"settings": settings, "seconds": summary["seconds"], "bin_train": summary["result"]}
+
+
 def test_waves() -> list[dict]:
     recipe = recipe_of("sinusoid")
     pool = building.load_pools(recipe, None).test
@@ -107,7 +112,7 @@ def main(argv):
     models, results = {}, {}
     for method, name in METHODS.items():
         models[method], summary = trained(name)
-        results[method] = {k: summary[k] for k in ("seconds", "result", "settings")}
+        results[method] = facts_of(summary)
     models[RANDOM], results[RANDOM] = building.build_model(recipe, (1,)), {}
     for method, model in models.items():
         results[method]["errors"] = errors(model, episodes, steps)

@@ -46,8 +46,8 @@ class Recipe:
     channels: int = _field(1, "Channels of the images: 1 for grey, 3 for colour.")
     network: str = _field(
         "omniglot_convnet",
-        "The network: one of the paper's two; for sine waves its 1-64-64-1 with the activation of "
-        "the authors' program (tanh) or of the paper's text (ReLU).",
+        "The network: one of the paper's two; for sine waves its 1-64-64-1 with ReLU, or with "
+        "tanh as in the authors' program.",
         ("mini_imagenet_convnet", "omniglot_convnet", "sine_mlp_relu", "sine_mlp_tanh"),
     )
     ways: int = _field(5, "Classes in a task.")
@@ -151,7 +151,7 @@ SINE = Recipe(
     validation_classes=0,
     image_size=0,
     channels=0,
-    network="sine_mlp_tanh",
+    network="sine_mlp_relu",
     ways=1,
     shots=10,
     train_shots=50,
@@ -207,7 +207,7 @@ RECIPES = {
     ),
     "sinusoid": dataclasses.replace(SINE, expected="TODO"),
     "sinusoid_fomaml": dataclasses.replace(
-        SINE, method="fomaml", meta_step_size=0.2, source=FIGURE_1, expected="TODO"
+        SINE, method="fomaml", meta_step_size=0.05, source=FIGURE_1, expected="TODO"
     ),
     "sinusoid_maml": dataclasses.replace(
         SINE, method="maml", meta_step_size=0.01, source=FIGURE_1, expected="TODO"
