@@ -2,8 +2,9 @@
 
 from keras_reptile import datasets, networks
 from keras_reptile.class_pool import ClassPool, Pools
+from keras_reptile.datasets.sinusoid import sinusoid_dataset
 from keras_reptile.episodes import episode_dataset
-from keras_reptile.evaluation import Evaluation, evaluate
+from keras_reptile.evaluation import Evaluation, LossEvaluation, evaluate, evaluate_loss
 from keras_reptile.meta_update import linear_meta_step
 from keras_reptile.pretrained import pretrained, pretrained_names
 from keras_reptile.reptile_model import ReptileModel
@@ -15,15 +16,18 @@ __version__ = "0.1.0"
 __all__ = [
     "ClassPool",
     "Evaluation",
+    "LossEvaluation",
     "Pools",
     "ReptileModel",
     "TaskSpec",
     "datasets",
     "episode_dataset",
     "evaluate",
+    "evaluate_loss",
     "linear_meta_step",
     "networks",
     "one_task_per_core",
     "pretrained",
     "pretrained_names",
+    "sinusoid_dataset",
 ]

@@ -5,10 +5,11 @@ import tensorflow as tf
 
 from keras_reptile import datasets, networks
 from keras_reptile.class_pool import ClassPool, Pools
+from keras_reptile.datasets.sinusoid import Waves, sinusoid_dataset
 from keras_reptile.episodes import episode_dataset
 from keras_reptile.meta_update import linear_meta_step
 from keras_reptile.recipe_data import data_options
-from keras_reptile.recipes import Recipe
+from keras_reptile.recipes import SINE_NETWORKS, SINUSOID, Recipe
 from keras_reptile.reptile_model import ReptileModel
 
 # Validation and test tasks are the same for every run, whatever its seed, and drawn so many at a
@@ -30,9 +31,9 @@ def load_pools(recipe: Recipe, data_dir: str | None) -> Pools:
 
 def training_episodes(recipe: Recipe, pool: ClassPool, start: int = 0) -> tf.data.Dataset:
     """The endless stream of training meta-batches, from meta-iteration `start` on."""
-    return episode_dataset(
+    return _episodes(
+        recipe,
         pool,
-        recipe.ways,
         recipe.train_shots,
         queries=recipe.queries,
         inner_batch_size=recipe.inner_batch_size,
@@ -42,7 +43,6 @@ def training_episodes(recipe: Recipe, pool: ClassPool, start: int = 0) -> tf.dat
         meta_batch_size=recipe.meta_batch_size,
         seed=recipe.seed,
         start=start,
-        scale=False,
     )
 
 
@@ -50,9 +50,9 @@ def evaluation_episodes(
     recipe: Recipe, pool: ClassPool, tasks: int, seed: int = EVALUATION_SEED
 ) -> tf.data.Dataset:
     """A fixed number of validation or test tasks, which never keep a tail apart."""
-    return episode_dataset(
+    return _episodes(
+        recipe,
         pool,
-        recipe.ways,
         recipe.shots,
         queries=recipe.queries,
         inner_batch_size=recipe.eval_inner_batch_size,
@@ -61,8 +61,13 @@ def evaluation_episodes(
         meta_batch_size=min(EVALUATION_BATCH, tasks),
         seed=seed,
         tasks=tasks,
-        scale=False,
     )
+
+
+def _episodes(recipe, pool, shots, **arguments):
+    if isinstance(pool, Waves):
+        return sinusoid_dataset(pool.split, shots, **arguments)
+    return episode_dataset(pool, recipe.ways, shots, scale=False, **arguments)
 
 
 def inner_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
@@ -78,10 +83,8 @@ def inner_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
 
 def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
     """The recipe's model, compiled, with initial weights drawn from its seed."""
-    build = getattr(networks, recipe.network)
-    network = build(recipe.ways, image_shape, seed=recipe.seed)
     model = ReptileModel(
-        network,
+        build_network(recipe, image_shape),
         inner_optimizer(recipe),
         method=recipe.method,
         inner_state=recipe.inner_state,
@@ -92,5 +95,13 @@ def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
     schedule = linear_meta_step(
         recipe.meta_step_size, recipe.meta_step_size_final, recipe.meta_iterations
     )
-    model.compile(optimizer=keras.optimizers.SGD(schedule))
+    loss = "mean_squared_error" if recipe.dataset == SINUSOID else None
+    model.compile(optimizer=keras.optimizers.SGD(schedule), loss=loss)
     return model
+
+
+def build_network(recipe: Recipe, image_shape: tuple) -> keras.Model:
+    """The recipe's network, with initial weights drawn from its seed."""
+    if recipe.network in SINE_NETWORKS:
+        return networks.sine_mlp(activation=SINE_NETWORKS[recipe.network], seed=recipe.seed)
+    return getattr(networks, recipe.network)(recipe.ways, image_shape, seed=recipe.seed)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_reptile.results import best_row
 from keras_reptile.run_directory import RunDirectory, RunError
 
 
@@ -53,8 +54,7 @@ class RunLog(keras.callbacks.Callback):
         return int(self.model.optimizer.iterations)
 
     def _is_best(self) -> bool:
-        accuracies = [float(row.get("val_accuracy") or -1) for row in self.rows]
-        return accuracies[-1] >= 0 and accuracies[-1] > max(accuracies[:-1], default=-1)
+        return best_row(self.rows) is self.rows[-1]
 
     def _write_scalars(self, iteration, row) -> None:
         with self.writer.as_default(step=iteration):

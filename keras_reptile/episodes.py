@@ -4,6 +4,7 @@ Task number i of a seed is the same task however many are drawn together, wherev
 and however many threads draw: all of its random numbers come from the pair (seed, i).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -74,40 +75,61 @@ def episode_dataset(
     """
     spec = TaskSpec(ways, shots, queries, inner_batch_size, inner_steps, minibatches, tail_shots)
     spec.check_against(pool)
+    return task_stream(_MetaBatches(pool, spec, seed, scale).draw, meta_batch_size, start, tasks)
+
+
+def task_stream(
+    draw: Callable, meta_batch_size: int, start: int = 0, tasks: int | None = None
+) -> tf.data.Dataset:
+    """Meta-batches of numbered tasks, endless or a fixed number.
+
+    Args:
+        draw: Function `(first, size)` to the episode of the tasks number `first` to
+            `first + size - 1`; `first` is an int64 tensor.
+        meta_batch_size, start, tasks: See `episode_dataset`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> numbers = lambda first, size: first + tf.range(size, dtype=tf.int64)
+    >>> [n.numpy().tolist() for n in task_stream(numbers, 2, start=3, tasks=3)]
+    [[6, 7], [8]]
+    """
     check_positive("meta_batch_size", meta_batch_size)
     if start < 0 or (tasks is not None and tasks < 1):
         raise ValueError(
             "`start` must not be negative, and `tasks` at least 1 or None. "
             f"Received: start={start}, tasks={tasks}."
         )
-    meta_batches = _MetaBatches(pool, spec, seed, scale)
+    first = start * meta_batch_size
     if tasks is None:
-        firsts = tf.data.Dataset.counter(start * meta_batch_size, meta_batch_size)
-        return _mapped(firsts, meta_batches, meta_batch_size)
-    return _finite(meta_batches, meta_batch_size, start * meta_batch_size, tasks)
+        firsts = tf.data.Dataset.counter(first, meta_batch_size)
+        return _mapped(firsts, draw, meta_batch_size)
+    return _finite(draw, meta_batch_size, first, tasks)
 
 
-def _finite(meta_batches, meta_batch_size, first, tasks):
+def _finite(draw, meta_batch_size, first, tasks):
     whole = tasks - tasks % meta_batch_size
     parts = []
     if whole:
         firsts = tf.data.Dataset.range(first, first + whole, meta_batch_size)
-        parts.append(_mapped(firsts, meta_batches, meta_batch_size))
+        parts.append(_mapped(firsts, draw, meta_batch_size))
     if whole < tasks:
         last = tf.data.Dataset.from_tensors(tf.constant(first + whole, tf.int64))
-        parts.append(_mapped(last, meta_batches, tasks - whole))
+        parts.append(_mapped(last, draw, tasks - whole))
     return parts[0] if len(parts) == 1 else parts[0].concatenate(parts[1])
 
 
-def _mapped(firsts, meta_batches, size):
-    draw = lambda first: meta_batches.draw(first, size)  # noqa: E731
+def _mapped(firsts, draw, size):
     # Draws are stateless, so order and parallelism change nothing but speed.
-    dataset = firsts.map(draw, num_parallel_calls=2, deterministic=True).prefetch(4)
+    dataset = firsts.map(lambda first: draw(first, size), num_parallel_calls=2, deterministic=True)
     # There is nothing to optimize or tune, and to try, tf.data copies the whole pool.
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
-    return dataset.with_options(options)
+    return dataset.prefetch(4).with_options(options)
 
 
 class _MetaBatches:
@@ -154,7 +176,7 @@ def draw_tasks(spec: TaskSpec, counts, offsets, seed: int, first, size: int) -> 
     passes = spec.passes
     needs = (2 * ways, 2 * ways * each, passes * n)
     for_classes, for_images, for_order = tf.split(
-        _bits(seed, first, size, sum(needs)), needs, axis=1
+        task_bits(seed, first, size, sum(needs)), needs, axis=1
     )
     total = tf.shape(counts, out_type=tf.int64)[0]
     classes = distinct(tf.reshape(for_classes, (size, 2, ways)), total[None])
@@ -196,7 +218,7 @@ def _in_support(spec):
     return np.arange(spec.ways * spec.shots, dtype=np.int32).reshape(spec.ways, spec.shots)
 
 
-def _bits(seed, first, size, number):
+def task_bits(seed, first, size, number):
     """Random integers `(size, number)` in [0, 2^62): each row from its task's number alone."""
     seeds = [tf.stack([tf.cast(seed, tf.int64), first + i]) for i in range(size)]
     rows = [tf.random.stateless_uniform((number,), s, 0, 2**62, tf.int64, "philox") for s in seeds]

@@ -1,5 +1,6 @@
-"""Accuracy over test tasks, with its confidence interval."""
+"""Accuracy or loss over test tasks, with its confidence interval."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -22,6 +23,19 @@ class Evaluation(NamedTuple):
     accuracy: float
     confidence_95: float
     accuracies: np.ndarray
+
+
+class LossEvaluation(NamedTuple):
+    """What `evaluate_loss` measured.
+
+    loss: Float, the mean over tasks of the queries' loss after adaptation, per query.
+    confidence_95: Float, half the width of its 95 % confidence interval over tasks.
+    losses: float64 array `(tasks,)`, each task's loss.
+    """
+
+    loss: float
+    confidence_95: float
+    losses: np.ndarray
 
 
 def evaluate(
@@ -61,30 +75,75 @@ def evaluate(
     >>> evaluate(model, tasks, verbose=0).accuracies.shape
     (10,)
     """
-    meta_batches = int(episodes.cardinality())
-    if meta_batches < 0:
+    _check_finite(episodes)
+    if not model.is_classifier:
+        raise ValueError(
+            "Accuracy needs integer labels and a sparse categorical cross-entropy. "
+            f"Received a model with loss={model.task_loss}. Use `model.evaluate` or "
+            "`evaluate_loss` for its loss."
+        )
+    accuracies = _figures(model, episodes, transductive, losses.task_accuracy, "accuracy", verbose)
+    return Evaluation(float(accuracies.mean()), confidence_95(accuracies), accuracies)
+
+
+def evaluate_loss(
+    model: ReptileModel,
+    episodes: tf.data.Dataset,
+    *,
+    transductive: bool | None = None,
+    verbose: int = 1,
+) -> LossEvaluation:
+    """Adapts to every task of a dataset and measures the loss on its queries.
+
+    What `evaluate` is to accuracy, for any loss, that of regression among them: with
+    `loss="mean_squared_error"` a task's loss is
+
+        1/n sum_j (f(x_j; W_k) - y_j)^2    over its n queries
+
+    Args:
+        model: A compiled `ReptileModel`.
+        episodes, transductive, verbose: See `evaluate`.
+
+    Returns:
+        A `LossEvaluation`.
+
+    Raises:
+        ValueError: If the dataset is endless.
+
+    Example:
+
+    >>> model = keras_reptile.ReptileModel(keras_reptile.networks.sine_mlp())
+    >>> model.compile(keras.optimizers.SGD(1.0), loss="mean_squared_error")
+    >>> evaluate_loss(model, keras_reptile.sinusoid_dataset(tasks=10), verbose=0).losses.shape
+    (10,)
+    """
+    _check_finite(episodes)
+    of_tasks = lambda y, predictions: losses.task_losses(model.task_loss, y, predictions)  # noqa: E731
+    values = _figures(model, episodes, transductive, of_tasks, "loss", verbose)
+    return LossEvaluation(float(values.mean()), confidence_95(values), values)
+
+
+def _check_finite(episodes) -> None:
+    if int(episodes.cardinality()) < 0:
         raise ValueError(
             "Evaluation needs a fixed number of tasks. Received an endless dataset. "
             "Build it with `episode_dataset(..., tasks=...)`."
         )
-    if not model.is_classifier:
-        raise ValueError(
-            "Accuracy needs integer labels and a sparse categorical cross-entropy. "
-            f"Received a model with loss={model.task_loss}. Use `model.evaluate` for its loss."
-        )
-    accuracies = _accuracies(model, episodes, transductive, meta_batches, verbose)
-    return Evaluation(float(accuracies.mean()), confidence_95(accuracies), accuracies)
 
 
-def _accuracies(model, episodes, transductive, meta_batches, verbose):
+def _figures(
+    model, episodes, transductive, figure_of: Callable, name: str, verbose: int
+) -> np.ndarray:
+    """A figure of each task, from its queries' targets and predictions."""
+
     @tf.function(reduce_retracing=True)
-    def accuracies_of(episode: dict[str, Any]):
+    def figures_of(episode: dict[str, Any]):
         _, predictions = model.adapt_and_predict(episode, transductive)
-        return losses.task_accuracy(episode["query"][1], predictions)
+        return figure_of(episode["query"][1], predictions)
 
-    bar = keras.utils.Progbar(meta_batches, verbose=verbose, unit_name="meta-batch")
+    bar = keras.utils.Progbar(int(episodes.cardinality()), verbose=verbose, unit_name="meta-batch")
     gathered = []
     for i, episode in enumerate(episodes, start=1):
-        gathered.append(accuracies_of(episode).numpy().astype(np.float64))
-        bar.update(i, [("accuracy", gathered[-1].mean())])
+        gathered.append(figures_of(episode).numpy().astype(np.float64))
+        bar.update(i, [(name, gathered[-1].mean())])
     return np.concatenate(gathered)

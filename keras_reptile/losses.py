@@ -46,6 +46,29 @@ def mean_of(loss: Any, value: tf.Tensor, examples: Any) -> tf.Tensor:
     return value / tf.cast(examples, value.dtype) if summed else value
 
 
+def task_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    """Each task's loss per query, whatever the loss's reduction.
+
+    Args:
+        loss: As in `batch_loss`.
+        y_true: Targets `(tasks, queries, ...)`.
+        y_pred: Outputs `(tasks, queries, ...)`.
+
+    Returns:
+        Float tensor `(tasks,)`.
+
+    Example:
+
+    >>> loss = keras.losses.MeanSquaredError()
+    >>> predictions = tf.constant([[[1.0], [3.0]], [[0.0], [0.0]]])
+    >>> task_losses(loss, tf.zeros((2, 2, 1)), predictions).numpy()
+    array([5., 0.], dtype=float32)
+    """
+    queries = tf.shape(y_pred)[1]
+    of_task = lambda pair: mean_of(loss, batch_loss(loss, *pair), queries)  # noqa: E731
+    return tf.map_fn(of_task, (y_true, y_pred), fn_output_signature=y_pred.dtype)
+
+
 def is_sparse(loss: Any) -> bool:
     """Whether the targets of a loss are integer class labels."""
     return _loss_name(loss) == "sparse_categorical_crossentropy"

@@ -5,37 +5,47 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-SERIES = {"accuracy": "training tasks", "val_accuracy": "validation tasks"}
+ACCURACY = {"accuracy": "training tasks", "val_accuracy": "validation tasks"}
+LOSS_AFTER = {"loss_after": "training tasks", "val_loss_after": "validation tasks"}
+TRAINING_LOSS = {"loss_before": "before adaptation", "loss_after": "after adaptation"}
 
 
 def learning_curve(rows: list[dict[str, Any]], title: str, path: Path) -> None:
-    """Draws accuracy and loss against meta-iterations from the rows of log.csv.
+    """Draws what a run is judged by, and its loss, against meta-iterations, from log.csv's rows.
+
+    It is judged by accuracy, or by the loss after adaptation where there is no accuracy.
 
     Args:
         rows: List of dicts with `meta_iteration` and any of `accuracy`, `val_accuracy`,
-            `val_confidence_95`, `loss_before` and `loss_after`.
+            `val_confidence_95`, `loss_before`, `loss_after` and `val_loss_after`.
         title: String, above the picture.
         path: Path of a PNG file.
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
     figure.suptitle(title)
-    accuracy, loss = figure.subplots(1, 2)
-    for name, label in SERIES.items():
-        x, y = _points(rows, name)
-        if x:
-            accuracy.plot(x, [100 * v for v in y], marker=".", label=label)
-    _band(accuracy, rows)
-    accuracy.set(xlabel="meta-iterations", ylabel="query accuracy (%)")
-    for name, label in {"loss_before": "before", "loss_after": "after"}.items():
-        x, y = _points(rows, name)
-        if x:
-            loss.plot(x, y, marker=".", label=f"{label} adaptation")
+    judged, loss = figure.subplots(1, 2)
+    if any(_points(rows, name)[0] for name in ACCURACY):
+        _lines(judged, rows, ACCURACY, scale=100)
+        _band(judged, rows, "val_accuracy", scale=100)
+        judged.set(xlabel="meta-iterations", ylabel="query accuracy (%)")
+    else:
+        _lines(judged, rows, LOSS_AFTER)
+        _band(judged, rows, "val_loss_after")
+        judged.set(xlabel="meta-iterations", ylabel="query loss after adaptation", ylim=(0, None))
+    _lines(loss, rows, TRAINING_LOSS)
     loss.set(xlabel="meta-iterations", ylabel="loss of training tasks", ylim=(0, None))
-    for axes in (accuracy, loss):
+    for axes in (judged, loss):
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
     figure.savefig(path, dpi=120, format="png")
+
+
+def _lines(axes, rows, series, scale=1) -> None:
+    for name, label in series.items():
+        x, y = _points(rows, name)
+        if x:
+            axes.plot(x, [scale * v for v in y], marker=".", label=label)
 
 
 def _points(rows, name):
@@ -43,9 +53,11 @@ def _points(rows, name):
     return [int(r["meta_iteration"]) for r in present], [float(r[name]) for r in present]
 
 
-def _band(axes, rows) -> None:
-    x, mean = _points(rows, "val_accuracy")
+def _band(axes, rows, name, scale=1) -> None:
+    x, mean = _points(rows, name)
     _, half = _points(rows, "val_confidence_95")
     if x and len(half) == len(mean):
-        low, high = ([100 * (m + s * h) for m, h in zip(mean, half, strict=True)] for s in (-1, 1))
+        low, high = (
+            [scale * (m + s * h) for m, h in zip(mean, half, strict=True)] for s in (-1, 1)
+        )
         axes.fill_between(x, low, high, color="C1", alpha=0.2, label="95 % confidence")

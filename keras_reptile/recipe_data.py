@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_reptile.recipes import Recipe
+from keras_reptile.recipes import SINE_NETWORKS, SINUSOID, Recipe
 
 # The data sets whose images are grey, and those whose test classes are fixed.
 GREY = ("glyphs", "omniglot")
@@ -25,6 +25,8 @@ def data_options(recipe: Recipe, data_dir: str | None) -> dict[str, Any]:
     {'validation_classes': 20, 'image_size': 28}
     """
     _check(recipe)
+    if recipe.dataset == SINUSOID:
+        return _check_waves(recipe, data_dir)
     options = {"validation_classes": recipe.validation_classes, "image_size": recipe.image_size}
     if recipe.test_classes:
         options["test_classes"] = recipe.test_classes
@@ -33,6 +35,20 @@ def data_options(recipe: Recipe, data_dir: str | None) -> dict[str, Any]:
     if recipe.dataset not in ("folder", "glyphs"):
         options["data_dir"] = data_dir
     return options | _options_of_its_own(recipe)
+
+
+def _check_waves(recipe, data_dir) -> dict[str, Any]:
+    """No options: sine waves have none."""
+    if recipe.ways != 1:
+        raise ValueError(
+            f"A task of sine waves is a single wave. Received: ways={recipe.ways}. Use ways=1."
+        )
+    if data_dir is not None:
+        raise ValueError(
+            f"Sine waves are read from no directory. Received: data_dir={data_dir!r}. "
+            "Leave `data_dir` out."
+        )
+    return {}
 
 
 def _options_of_its_own(recipe: Recipe) -> dict[str, Any]:
@@ -52,6 +68,12 @@ def _options_of_its_own(recipe: Recipe) -> dict[str, Any]:
 
 def _check(recipe: Recipe) -> None:
     name = recipe.dataset
+    if (recipe.network in SINE_NETWORKS) != (name == SINUSOID):
+        raise ValueError(
+            f"The networks {sorted(SINE_NETWORKS)} are for sine waves, and the others for images. "
+            f"Received: dataset={name!r}, network={recipe.network!r}. Choose a --network or "
+            "--recipe of this data set."
+        )
     if name in GREY and recipe.channels != 1:
         raise ValueError(
             f"The images of {name} are grey. Received: channels={recipe.channels}. Use channels=1."

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from keras_reptile.datasets.load import check_name
@@ -22,8 +23,9 @@ class Recipe:
 
     dataset: str = _field(
         "omniglot",
-        "Where the classes come from: glyphs, omniglot, mini_imagenet, folder (--image_dir), or "
-        "tfds:NAME for any labelled image set of TensorFlow Datasets.",
+        "Where the tasks come from: glyphs, omniglot, mini_imagenet, folder (--image_dir), or "
+        "tfds:NAME for any labelled image set of TensorFlow Datasets; sinusoid for the paper's "
+        "sine waves, whose shots are sampled points and whose queries are all the points.",
     )
     dataset_split: str = _field(
         "authors",
@@ -44,8 +46,9 @@ class Recipe:
     channels: int = _field(1, "Channels of the images: 1 for grey, 3 for colour.")
     network: str = _field(
         "omniglot_convnet",
-        "The network: one of the paper's two.",
-        ("mini_imagenet_convnet", "omniglot_convnet"),
+        "The network: one of the paper's two; for sine waves its 1-64-64-1 with ReLU, or with "
+        "tanh as in the authors' program.",
+        ("mini_imagenet_convnet", "omniglot_convnet", "sine_mlp_relu", "sine_mlp_tanh"),
     )
     ways: int = _field(5, "Classes in a task.")
     shots: int = _field(1, "Support images of each class in validation and test tasks.")
@@ -105,11 +108,28 @@ class Recipe:
     )
     seed: int = _field(0, "Decides the initial weights and the training tasks.")
     source: str = _field("", "Where the recipe comes from.")
-    expected: str = _field("", "The accuracy to expect of it, in percent.")
+    expected: str = _field(
+        "", "What to expect of it: accuracy in percent, of sine waves the mean squared error."
+    )
 
 
 # Fields that say something about a recipe and set nothing.
 NOTES = ("source", "expected")
+
+SINUSOID = "sinusoid"
+# The networks that take points, and their activation.
+SINE_NETWORKS = {"sine_mlp_tanh": "tanh", "sine_mlp_relu": "relu"}
+# Fields that choose classes or images, of which sine waves have none.
+OF_IMAGES = (
+    "dataset_split",
+    "validation_classes",
+    "test_classes",
+    "split_seed",
+    "image_dir",
+    "manual_dir",
+    "image_size",
+    "channels",
+)
 
 PAPER = "Nichol, Achiam, Schulman 2018 (arXiv 1803.02999v3), table {} and appendix A"
 
@@ -124,6 +144,33 @@ MINI_IMAGENET = Recipe(
     inner_steps=8,
     source=PAPER.format(2),
 )
+
+# Figure 1. The network has no batch statistics: predicted together or one by one is the same.
+SINE = Recipe(
+    dataset=SINUSOID,
+    validation_classes=0,
+    image_size=0,
+    channels=0,
+    network="sine_mlp_relu",
+    ways=1,
+    shots=10,
+    train_shots=50,
+    queries=50,
+    inner_optimizer="sgd",
+    inner_learning_rate=0.02,
+    meta_batch_size=1,
+    meta_step_size=0.1,
+    meta_iterations=30_000,
+    eval_inner_batch_size=10,
+    eval_inner_steps=32,
+    transductive=True,
+    validation_tasks=200,
+    checkpoint_every=3000,
+    source="Nichol, Achiam, Schulman 2018 (arXiv 1803.02999v3), figure 1 and the authors' "
+    "published program",
+)
+SINE_TRIALS = "this project: Reptile's recipe with a meta-step size from trials, docs/sinusoid.md"
+SINE_EXPECTED = "nothing published; {} when it was added"
 
 RECIPES = {
     "glyphs": Recipe(
@@ -159,6 +206,27 @@ RECIPES = {
         eval_inner_batch_size=15,
         expected="62.74 ± 0.37, transductive 65.99 ± 0.58",
     ),
+    "sinusoid": dataclasses.replace(SINE, expected=SINE_EXPECTED.format("0.33 ± 0.04")),
+    "sinusoid_fomaml": dataclasses.replace(
+        SINE,
+        method="fomaml",
+        meta_step_size=0.05,
+        source=SINE_TRIALS,
+        expected=SINE_EXPECTED.format("1.13 ± 0.10"),
+    ),
+    "sinusoid_maml": dataclasses.replace(
+        SINE,
+        method="maml",
+        meta_step_size=0.01,
+        source=SINE_TRIALS,
+        expected=SINE_EXPECTED.format("0.26 ± 0.03"),
+    ),
+    "sinusoid_joint": dataclasses.replace(
+        SINE,
+        inner_steps=1,
+        source="this project: Reptile's recipe with a single inner step, which is joint training",
+        expected=SINE_EXPECTED.format("4.11 ± 0.26"),
+    ),
     "images_5way": Recipe(
         dataset="folder",
         validation_classes=0,
@@ -175,6 +243,7 @@ OF_DATASET = {
     "glyphs": "glyphs",
     "mini_imagenet": "mini_imagenet_5way_1shot",
     "omniglot": "omniglot_5way",
+    SINUSOID: "sinusoid",
 }
 
 
@@ -203,7 +272,8 @@ def get(name: str | None = None, dataset: str | None = None, **overrides: Any) -
         **overrides: Fields of `Recipe`; those that are `None` stay the recipe's.
 
     Raises:
-        ValueError: If there is no such recipe or data set, or a field has none of its choices.
+        ValueError: If there is no such recipe or data set, a field has none of its choices, or a
+            field is given that the data set has no use for.
 
     Example:
 
@@ -219,10 +289,38 @@ def get(name: str | None = None, dataset: str | None = None, **overrides: Any) -
         given["dataset"] = dataset
     recipe = dataclasses.replace(RECIPES[name], **given)
     check_name(recipe.dataset)
+    check_fields(recipe.dataset, given)
     for field in dataclasses.fields(Recipe):
         if field.metadata["choices"]:
             _check(field.name, getattr(recipe, field.name), field.metadata["choices"])
     return recipe
+
+
+def unit(recipe: Recipe) -> str:
+    """What the figures in `expected` are.
+
+    Example:
+
+    >>> unit(get("glyphs")), unit(get("sinusoid"))
+    ('%', 'mean squared error')
+    """
+    return "mean squared error" if recipe.dataset == SINUSOID else "%"
+
+
+def check_fields(dataset: str, given: Iterable[str]) -> None:
+    """Raises `ValueError` for fields that mean nothing for a data set.
+
+    Args:
+        dataset: String, its name.
+        given: Iterable of strings, the fields that someone set.
+    """
+    wrong = [name for name in OF_IMAGES if name in given] if dataset == SINUSOID else []
+    if wrong:
+        raise ValueError(
+            "Sine waves have neither classes nor images, and no use for "
+            f"{', '.join(f'`{name}`' for name in wrong)}. Received: dataset={dataset!r}. "
+            "Leave these out, or choose another data set."
+        )
 
 
 def _check(name, value, choices) -> None:

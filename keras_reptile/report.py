@@ -41,8 +41,9 @@ class Report:
     """Running means over tasks.
 
     `loss_before`: loss of the first minibatch at the initialization. `loss_after` and the query
-    metrics: of the queries, at the adapted weights. `confidence_95`: of the tasks' accuracies, in
-    evaluation only. Losses are per example, whatever the loss's reduction.
+    metrics: of the queries, at the adapted weights. `confidence_95`: of the tasks' accuracies, or
+    of their losses where queries have no class labels, in evaluation only. Losses are per example,
+    whatever the loss's reduction.
 
     Args:
         loss: The tasks' loss, from `losses.get_loss`.
@@ -75,10 +76,11 @@ class Report:
         return _results([self.loss_after, *self.query_metrics])
 
     def interval(self, y: tf.Tensor, predictions: tf.Tensor) -> dict[str, Any]:
-        """Takes what `after` takes, where tasks have an accuracy."""
-        if not losses.is_sparse(self.loss):
-            return {}
-        self.confidence.update_state(losses.task_accuracy(y, predictions))
+        """Takes what `after` takes."""
+        if losses.is_sparse(self.loss):
+            self.confidence.update_state(losses.task_accuracy(y, predictions))
+        else:
+            self.confidence.update_state(losses.task_losses(self.loss, y, predictions))
         return _results([self.confidence])
 
 

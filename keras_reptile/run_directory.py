@@ -38,7 +38,7 @@ class RunDirectory:
     """The files of one run under `--output_dir`.
 
     run.json, the settings; checkpoints/, the newest two and the best; log.csv, a row for each
-    checkpoint; tensorboard/; curve.png; summary.json.
+    checkpoint; tensorboard/; curve.png; of sine waves predictions.png; summary.json.
 
     Args:
         path: String or path. It is created when something is first written.

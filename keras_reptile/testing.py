@@ -5,12 +5,12 @@ import os
 from typing import Any
 
 from keras_reptile import building
-from keras_reptile.evaluation import evaluate
 from keras_reptile.networks import check_positive
-from keras_reptile.recipes import Recipe
+from keras_reptile.recipes import Recipe, check_fields
 from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.results import measure
 from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
-from keras_reptile.training import as_result, bar_verbosity, check_outputs
+from keras_reptile.training import bar_verbosity, check_outputs
 
 
 def test(
@@ -24,12 +24,12 @@ def test(
     verbose: int = 1,
     **overrides: Any,
 ) -> dict[str, Any]:
-    """Accuracy of a run's initialization over tasks of unseen classes.
+    """Accuracy of a run's initialization over tasks of unseen classes, or its loss on fresh sines.
 
     Args:
         output_dir: String or path, the output directory of a training run.
         which: String, `"last"` for the newest checkpoint or `"best"` for the one with the best
-            validation accuracy. Defaults to `"last"`.
+            validation. Defaults to `"last"`.
         split: String, `"test"`, `"validation"` or `"train"`. Defaults to `"test"`.
         tasks: Integer. Defaults to `1000`.
         seed: Integer, decides the tasks. Defaults to `0`.
@@ -38,7 +38,8 @@ def test(
         **overrides: Fields of `Recipe` that replace the run's, such as `shots`.
 
     Returns:
-        Dict of accuracy and confidence_95 in [0, 1], tasks, ways, shots, transductive.
+        Dict of accuracy and confidence_95 in [0, 1], tasks, ways, shots, transductive; of sine
+        waves loss, the mean squared error, and confidence_95, tasks, shots, inner_steps.
 
     Raises:
         RunError: If there is no run, or its checkpoint cannot be read or is of another network.
@@ -52,17 +53,16 @@ def test(
     check_outputs(recipe, model)
     pool = getattr(building.load_pools(recipe, data_dir), split)
     episodes = building.evaluation_episodes(recipe, pool, tasks, seed)
-    result = evaluate(
-        model, episodes, transductive=recipe.transductive, verbose=bar_verbosity(verbose)
-    )
-    return as_result(recipe, result)
+    return measure(recipe, model, episodes, bar_verbosity(verbose))
 
 
 def _recipe(directory: RunDirectory, overrides: dict[str, Any]) -> Recipe:
     run = directory.read_json("run.json")
     if run is None:
         raise RunError(f"{directory.path} holds no run: there is no run.json in it.")
-    return dataclasses.replace(Recipe(**run["settings"]), **overrides)
+    recipe = Recipe(**run["settings"])
+    check_fields(recipe.dataset, overrides)
+    return dataclasses.replace(recipe, **overrides)
 
 
 def load_chosen(directory: RunDirectory, which: str) -> ReptileModel:

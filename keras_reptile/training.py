@@ -6,13 +6,13 @@ import sys
 import time
 from typing import Any
 
-from keras_reptile import building, plots, provenance
+from keras_reptile import building, plots, provenance, wave_plot
 from keras_reptile.callbacks import Interrupted, RunLog, StopOnDivergence, StopOnSignal
 from keras_reptile.class_pool import Pools
-from keras_reptile.evaluation import Evaluation, evaluate
 from keras_reptile.networks import check_positive
-from keras_reptile.recipes import NOTES, Recipe
+from keras_reptile.recipes import NOTES, SINUSOID, Recipe
 from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.results import best_validation, measure
 from keras_reptile.run_directory import RunDirectory, RunError
 
 # What may differ between the parts of one run: it does not touch training.
@@ -95,7 +95,8 @@ def _check_pools(recipe: Recipe, pools: Pools) -> None:
 
 
 def _validates(recipe, pools) -> bool:
-    return len(pools.validation) > 0 and recipe.validation_tasks > 0
+    # An empty pool is false; sine waves never run out.
+    return bool(pools.validation) and recipe.validation_tasks > 0
 
 
 def segments(done: int, total: int, every: int) -> list[tuple[int, int, int]]:
@@ -162,16 +163,15 @@ def bar_verbosity(verbose: int) -> int:
 
 
 def _finish(recipe, directory, pools, model, run_log, verbose) -> dict[str, Any]:
-    title = f"{recipe.dataset}, {recipe.ways}-way {recipe.shots}-shot"
-    plots.learning_curve(run_log.rows, title, directory.path / "curve.png")
+    plots.learning_curve(run_log.rows, _title(recipe), directory.path / "curve.png")
+    if recipe.dataset == SINUSOID:
+        _draw_predictions(recipe, directory, pools, model)
     started = time.perf_counter()
     result = _test(recipe, pools, model, verbose)
     seconds = run_log.seconds
-    best = max((r for r in run_log.rows if r.get("val_accuracy")), key=_val_accuracy, default=None)
     summary = {
         "result": result,
-        "best_validation": best
-        and {"meta_iteration": int(best["meta_iteration"]), "accuracy": _val_accuracy(best)},
+        "best_validation": best_validation(run_log.rows),
         "seconds": seconds,
         "test_seconds": time.perf_counter() - started,
         "meta_iterations_per_second": recipe.meta_iterations / seconds,
@@ -182,28 +182,29 @@ def _finish(recipe, directory, pools, model, run_log, verbose) -> dict[str, Any]
     return summary
 
 
-def _val_accuracy(row) -> float:
-    return float(row["val_accuracy"])
+def _title(recipe) -> str:
+    ways = "" if recipe.dataset == SINUSOID else f"{recipe.ways}-way "
+    return f"{recipe.dataset}, {ways}{recipe.shots}-shot"
+
+
+def _draw_predictions(recipe, directory, pools, model) -> None:
+    episode = next(iter(building.evaluation_episodes(recipe, pools.test, 1)))
+    title = f"A fresh sine wave, {recipe.method}, meta-iteration {recipe.meta_iterations:,}"
+    path = directory.path / "predictions.png"
+    wave_plot.predictions_picture(model, episode, recipe.eval_inner_steps, title, path)
 
 
 def _test(recipe, pools, model, verbose) -> dict[str, Any] | None:
     if not recipe.test_tasks:
         return None
-    _say(verbose, f"Testing on {recipe.test_tasks:,} tasks of {len(pools.test)} unseen classes.")
+    unseen = (
+        "fresh sine waves"
+        if recipe.dataset == SINUSOID
+        else f"tasks of {len(pools.test)} unseen classes"
+    )
+    _say(verbose, f"Testing on {recipe.test_tasks:,} {unseen}.")
     episodes = building.evaluation_episodes(recipe, pools.test, recipe.test_tasks)
-    return as_result(recipe, evaluate(model, episodes, verbose=bar_verbosity(verbose)))
-
-
-def as_result(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
-    """What an evaluation found, in the words of summary.json and of `bin/evaluate`."""
-    return {
-        "accuracy": evaluation.accuracy,
-        "confidence_95": evaluation.confidence_95,
-        "tasks": len(evaluation.accuracies),
-        "ways": recipe.ways,
-        "shots": recipe.shots,
-        "transductive": recipe.transductive,
-    }
+    return measure(recipe, model, episodes, bar_verbosity(verbose))
 
 
 def check_outputs(recipe: Recipe, model: ReptileModel) -> None:

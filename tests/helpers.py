@@ -5,6 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 import keras_reptile as kr
+from keras_reptile.callbacks import StopOnDivergence
+from keras_reptile.run_directory import RunDirectory, load_checkpoint
 
 
 def episode(x, y, order, query_x=None, query_y=None):
@@ -79,3 +81,26 @@ def differences(a, b):
     """The largest difference between two models' weights, inner state included."""
     pairs = zip(a.weights, b.weights, strict=True)
     return max(np.abs(v.numpy() - w.numpy()).max() for v, w in pairs)
+
+
+def final_state(path):
+    """All variables of a run's newest checkpoint."""
+    model = load_checkpoint(RunDirectory(path).saved()[-1])
+    return [v.numpy() for v in [*model.variables, *model.optimizer.variables]]
+
+
+def assert_same_end(path, other):
+    for a, b in zip(final_state(path), final_state(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def stop_at(monkeypatch, iteration, action):
+    """Does something right after a meta-iteration, before its epoch's end."""
+    plain = StopOnDivergence.on_train_batch_end
+
+    def on_train_batch_end(self, batch, logs=None):
+        plain(self, batch, logs)
+        if int(self.model.optimizer.iterations) == iteration:
+            action(self.model)
+
+    monkeypatch.setattr(StopOnDivergence, "on_train_batch_end", on_train_batch_end)

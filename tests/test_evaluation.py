@@ -1,7 +1,8 @@
 import keras
 import numpy as np
 import pytest
-from helpers import scalar_model, small_convnet, small_episodes, small_model
+import tensorflow as tf
+from helpers import scalar_episode, scalar_model, small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
 from keras_reptile.confidence import ConfidenceInterval, confidence_95
@@ -84,7 +85,76 @@ def test_the_progress_bar_tells_the_accuracy(capsys):
     assert "accuracy: 0." in capsys.readouterr().out
 
 
+def numpy_losses(model, episode):
+    """Each task's squared error after adaptation of a plain Keras learner, query by query."""
+    found = []
+    for i in range(len(episode["order"])):
+        x, y = (t[i] for t in episode["support"])
+        steps, batch = episode["order"].shape[1:]
+        learner = model.adapt(x, y, steps=steps, inner_batch_size=batch)
+        predictions = learner.predict(episode["query"][0][i], verbose=0)
+        found.append(np.mean((predictions - episode["query"][1][i].numpy()) ** 2))
+    return found
+
+
+def sine_model(loss="mean_squared_error"):
+    inner = keras.optimizers.SGD(0.02)
+    model = kr.ReptileModel(kr.networks.sine_mlp(seed=0), inner, transductive=True)
+    model.compile(keras.optimizers.SGD(0.1), loss=loss)
+    return model
+
+
+def waves(size=2, tasks=6, **arguments):
+    # Full batches: a task's minibatches are the same in any order.
+    arguments = dict(shots=10, inner_steps=4) | arguments
+    return kr.sinusoid_dataset("test", meta_batch_size=size, tasks=tasks, **arguments)
+
+
+def test_the_loss_of_each_task_is_the_mean_square_that_numpy_finds():
+    model = sine_model()
+    expected = [loss for episode in waves() for loss in numpy_losses(model, episode)]
+    result = kr.evaluate_loss(model, waves(), verbose=0)
+    np.testing.assert_allclose(result.losses, expected, rtol=1e-4)
+    assert result.loss == result.losses.mean()
+    assert result.confidence_95 == confidence_95(result.losses)
+
+
+def test_the_loss_of_a_task_by_hand():
+    # From w = 0, w <- w - 0.25 * 2 (w - c) = c / 2 in one step; the query's loss is (c / 2)^2.
+    model = scalar_model(keras.optimizers.SGD(0.25), keras.optimizers.SGD(1.0))
+    episodes = tf.data.Dataset.from_tensors(scalar_episode([2.0, -6.0]))
+    assert kr.evaluate_loss(model, episodes, verbose=0).losses.tolist() == [1.0, 9.0]
+
+
+def test_the_loss_of_tasks_is_per_query_whatever_the_reduction_and_the_batching():
+    mean = kr.evaluate_loss(sine_model(), waves(inner_steps=1), verbose=0)
+    # The sum over 10 support points takes steps 10 times as long.
+    summed = sine_model(keras.losses.MeanSquaredError(reduction="sum"))
+    summed.inner_rule = type(summed.inner_rule)(0.002)
+    per_query = kr.evaluate_loss(summed, waves(inner_steps=1, size=3), verbose=0)
+    np.testing.assert_allclose(per_query.losses, mean.losses, rtol=1e-4)
+
+
+def test_keras_evaluate_gives_the_interval_of_the_losses():
+    model = sine_model()
+    logs = model.evaluate(waves(), verbose=0, return_dict=True)
+    result = kr.evaluate_loss(model, waves(), verbose=0)
+    assert logs["loss_after"] == pytest.approx(result.loss, rel=1e-5)
+    assert logs["confidence_95"] == pytest.approx(result.confidence_95, rel=1e-4)
+
+
+def test_a_classifiers_loss_can_be_measured_too():
+    model = small_model()
+    tests = small_episodes(tasks=4, seed=4)
+    result = kr.evaluate_loss(model, tests, verbose=0)
+    assert result.loss == pytest.approx(
+        model.evaluate(tests, verbose=0, return_dict=True)["loss_after"], abs=1e-5
+    )
+
+
 def test_what_cannot_be_evaluated_is_refused():
+    with pytest.raises(ValueError, match=r"Received an endless dataset. Build it with `episode"):
+        kr.evaluate_loss(small_model(), small_episodes())
     with pytest.raises(ValueError, match=r"Received an endless dataset. Build it with `episode"):
         kr.evaluate(small_model(), small_episodes())
     regression = scalar_model(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0))

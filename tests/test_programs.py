@@ -95,6 +95,7 @@ def test_help_and_recipes_can_be_read(tmp_path):
     assert "omniglot_5way: Nichol, Achiam, Schulman 2018" in out
     assert "    --meta_iterations=200000" in out
     assert "    expected, %: 47.07 ± 0.26, transductive 49.97 ± 0.32" in out
+    assert "    expected, mean squared error: " in out
     assert "--expected=" not in out
 
 
@@ -130,6 +131,23 @@ def test_a_set_of_tfds_trains_in_colour_with_the_other_network(tmp_path):
     assert "In runs/tfds_tiny_shapes: " in out
     settings = json.loads((tmp_path / "runs" / "tfds_tiny_shapes" / "run.json").read_text())
     assert settings["settings"]["network"] == "mini_imagenet_convnet"
+
+
+def test_sine_waves_end_with_their_squared_error_and_a_picture(tmp_path):
+    short = ["--meta_iterations=4", "--checkpoint_every=2", "--validation_tasks=2"]
+    status, out, err = run("train", "--dataset=sinusoid", *short, "--test_tasks=3", cwd=tmp_path)
+    assert status == 0, err
+    tail = out.strip().splitlines()[-2:]
+    assert tail[0].startswith("Test loss ")
+    assert tail[0].endswith("(mean squared error after 32 steps on 10 points, 3 tasks).")
+    assert "In runs/sinusoid: " in tail[1]
+    assert " predictions.png," in tail[1]
+    assert (tmp_path / "runs" / "sinusoid" / "predictions.png").exists()
+    arguments = ("--checkpoint=runs/sinusoid", "--which=best", "--tasks=2")
+    status, out, err = run("evaluate", *arguments, cwd=tmp_path)
+    assert status == 0, err
+    result = json.loads(out.strip().splitlines()[-1])
+    assert set(result) == {"loss", "confidence_95", "tasks", "shots", "inner_steps"}
 
 
 def wait_for_a_checkpoint(process, directory):
@@ -198,6 +216,18 @@ MISUSES = {
         ["--dataset=glyphs", "--image_dir=x"],
         1,
         "`image_dir` is for dataset='folder' only",
+    ),
+    "images for sine waves": (
+        "train",
+        ["--dataset=sinusoid", "--image_size=28"],
+        1,
+        "no use for `image_size`",
+    ),
+    "a directory for sine waves": (
+        "train",
+        ["--dataset=sinusoid", "--data_dir=."],
+        1,
+        "Sine waves are read from no directory. Received: data_dir='.'",
     ),
     "an unknown set of TFDS": ("train", ["--dataset=tfds:omnglot"], 1, "Did you mean omniglot?"),
     "no miniImageNet": (

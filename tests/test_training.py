@@ -6,9 +6,10 @@ import signal
 import keras
 import numpy as np
 import pytest
+from helpers import assert_same_end, final_state, stop_at
 
 from keras_reptile import building, datasets, recipes, training
-from keras_reptile.callbacks import Interrupted, StopOnDivergence
+from keras_reptile.callbacks import Interrupted
 from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
 from keras_reptile.testing import test as measure
 
@@ -38,28 +39,6 @@ def recipe(**changes):
 
 def run(path, verbose=0, **changes):
     return training.train(recipe(**changes), path, verbose=verbose)
-
-
-def final_state(path):
-    model = load_checkpoint(RunDirectory(path).saved()[-1])
-    return [v.numpy() for v in [*model.variables, *model.optimizer.variables]]
-
-
-def assert_same_end(path, other):
-    for a, b in zip(final_state(path), final_state(other), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def stop_at(monkeypatch, iteration, action):
-    """Does something right after a meta-iteration, before its epoch's end."""
-    plain = StopOnDivergence.on_train_batch_end
-
-    def on_train_batch_end(self, batch, logs=None):
-        plain(self, batch, logs)
-        if int(self.model.optimizer.iterations) == iteration:
-            action(self.model)
-
-    monkeypatch.setattr(StopOnDivergence, "on_train_batch_end", on_train_batch_end)
 
 
 def test_a_run_leaves_everything_under_its_directory(tmp_path):

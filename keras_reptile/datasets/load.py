@@ -6,7 +6,7 @@ from typing import Any
 from keras_reptile.class_pool import Pools
 
 # Each has a module of its name here.
-NAMES = ("folder", "glyphs", "mini_imagenet", "omniglot")
+NAMES = ("folder", "glyphs", "mini_imagenet", "omniglot", "sinusoid")
 TFDS = "tfds:"
 
 
@@ -15,7 +15,8 @@ def load(name: str, **options: Any) -> Pools:
 
     Args:
         name: String, `"glyphs"`, `"omniglot"`, `"mini_imagenet"`, `"folder"` for class folders of
-            images, or `"tfds:NAME"` for any labelled image set of TensorFlow Datasets.
+            images, `"tfds:NAME"` for any labelled image set of TensorFlow Datasets, or
+            `"sinusoid"`, whose parts are the three `Waves` of `sinusoid_dataset`.
         **options: What the data set's own `load` takes, see `datasets/glyphs.py`,
             `datasets/omniglot.py`, `datasets/mini_imagenet.py`, `datasets/folder.py` and
             `datasets/tfds_images.py`.

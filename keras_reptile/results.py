@@ -1,0 +1,81 @@
+"""What a measurement found, in the words of log.csv, summary.json and `bin/evaluate`."""
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from keras_reptile.evaluation import evaluate, evaluate_loss
+from keras_reptile.recipes import Recipe
+from keras_reptile.reptile_model import ReptileModel
+
+
+def measure(
+    recipe: Recipe, model: ReptileModel, episodes: tf.data.Dataset, verbose: int = 0
+) -> dict[str, Any]:
+    """Accuracy over tasks where they have one, else their loss, with its 95 % interval."""
+    how = {"transductive": recipe.transductive, "verbose": verbose}
+    if not model.is_classifier:
+        loss = evaluate_loss(model, episodes, **how)
+        return {
+            "loss": loss.loss,
+            "confidence_95": loss.confidence_95,
+            "tasks": len(loss.losses),
+            "shots": recipe.shots,
+            "inner_steps": recipe.eval_inner_steps,
+        }
+    evaluation = evaluate(model, episodes, **how)
+    return {
+        "accuracy": evaluation.accuracy,
+        "confidence_95": evaluation.confidence_95,
+        "tasks": len(evaluation.accuracies),
+        "ways": recipe.ways,
+        "shots": recipe.shots,
+        "transductive": recipe.transductive,
+    }
+
+
+# The columns of log.csv that rank checkpoints, the first of them that a run has, and which way.
+RANKED_BY = {"val_accuracy": 1, "val_loss_after": -1}
+
+
+def best_row(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The earliest row with the highest validation accuracy, or the lowest loss without one.
+
+    Args:
+        rows: List of dicts, rows of log.csv.
+
+    Returns:
+        One of the rows; `None` if none was validated.
+
+    Example:
+
+    >>> best_row([{"val_loss_after": "2.0"}, {"val_loss_after": 1.0}, {"val_loss_after": 1.0}])
+    {'val_loss_after': 1.0}
+    """
+    for column, sign in RANKED_BY.items():
+        found = [r for r in rows if r.get(column) not in (None, "") and _finite(r[column])]
+        if found:
+            return max(found, key=lambda row: sign * float(row[column]))
+    return None
+
+
+def best_validation(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """What summary.json says of the best checkpoint.
+
+    Example:
+
+    >>> best_validation([{"meta_iteration": "9", "val_accuracy": "0.5", "val_loss_after": "2.0"}])
+    {'meta_iteration': 9, 'accuracy': 0.5}
+    """
+    row = best_row(rows)
+    if row is None:
+        return None
+    name, column = "accuracy", "val_accuracy"
+    if row.get(column) in (None, ""):
+        name, column = "loss", "val_loss_after"
+    return {"meta_iteration": int(row["meta_iteration"]), name: float(row[column])}
+
+
+def _finite(value) -> bool:
+    return math.isfinite(float(value))
