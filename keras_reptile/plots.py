@@ -5,7 +5,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-SERIES = {"accuracy": "training tasks", "val_accuracy": "validation tasks"}
+SERIES = {
+    "accuracy": "training tasks",
+    "val_accuracy": "validation tasks",
+    "test_accuracy": "test tasks",
+}
 
 
 def learning_curve(rows: list[dict[str, Any]], title: str, path: Path) -> None:
@@ -13,7 +17,7 @@ def learning_curve(rows: list[dict[str, Any]], title: str, path: Path) -> None:
 
     Args:
         rows: List of dicts with `meta_iteration` and any of `accuracy`, `val_accuracy`,
-            `val_confidence_95`, `loss_before` and `loss_after`.
+            `val_confidence_95`, `test_accuracy`, `loss_before` and `loss_after`.
         title: String, above the picture.
         path: Path of a PNG file.
     """
