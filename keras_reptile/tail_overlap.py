@@ -41,11 +41,13 @@ STEPS, BATCH = 4, 25
 STEPS_OVERLAPPING = 8
 CURVES_OVERLAPPING = ("reptile_cycling", "fomaml_separate", "fomaml_shared")
 
+# Of each panel, the field that varies, its name on the axis, and the title.
 PANELS = {
-    "a": ("inner_steps", "inner steps"),
-    "b": ("inner_batch_size", "images in a minibatch"),
-    "c": ("meta_step_size", "meta-step size"),
+    "a": ("inner_steps", "inner steps", f"(a) minibatches of {BATCH} images"),
+    "b": ("inner_batch_size", "images in a minibatch", f"(b) {STEPS} inner steps"),
+    "c": ("meta_step_size", "meta-step size", f"(c) {STEPS_OVERLAPPING} steps of {BATCH} images"),
 }
+EXHAUSTED = "the minibatches are the support set, once"
 
 
 def points(curve: str) -> dict[tuple, str]:
@@ -107,7 +109,7 @@ def runs(recipe: Recipe) -> dict[str, Run]:
 def picture(rows: list[dict[str, Any]], title: str) -> Figure:
     """Final test accuracy against inner steps, minibatch and meta-step size.
 
-    Bars are 95 % intervals over tasks.
+    Bars are 95 % intervals over tasks. Right of the grey line a shared tail overlaps.
 
     Args:
         rows: List of dicts, the rows of results; see `sweep.sweep`.
@@ -118,14 +120,22 @@ def picture(rows: list[dict[str, Any]], title: str) -> Figure:
     for axes, panel in zip(figure.subplots(1, 3, sharey=True), PANELS, strict=True):
         _panel(axes, panel, [r for r in rows if r["measured"] == "final" and panel in r["panels"]])
     figure.axes[0].set_ylabel("test accuracy (%)")
-    handles = {h.get_label(): h for axes in figure.axes for h in axes.containers}
-    labels = [c.label for c in CURVES.values() if c.label in handles]
+    handles = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    labels = [n for n in (*(c.label for c in CURVES.values()), EXHAUSTED) if n in handles]
     figure.legend([handles[label] for label in labels], labels, loc="outside lower center", ncols=3)
     return figure
 
 
 def _panel(axes, panel, rows) -> None:
-    column, label = PANELS[panel]
+    column, label, title = PANELS[panel]
+    if rows and panel in "ab":
+        support_set = int(rows[0]["ways"]) * int(rows[0]["train_shots"])
+        whole = support_set / {"a": BATCH, "b": STEPS}[panel]
+        axes.axvline(whole, color="grey", linestyle=":", label=EXHAUSTED)
     for i, (name, curve) in enumerate(CURVES.items()):
         own = sorted((r for r in rows if r["curve"] == name), key=lambda r: float(r[column]))
         if own:
@@ -134,7 +144,10 @@ def _panel(axes, panel, rows) -> None:
             axes.errorbar(
                 x, mean, half, color=f"C{i}", marker="os^vD"[i], capsize=3, label=curve.label
             )
-    axes.set(title=f"({panel})", xlabel=label)
+    axes.set(title=title, xlabel=label)
     axes.grid(alpha=0.3)
     if panel == "c":
         axes.set_xscale("log")
+    ticks = sorted({float(r[column]) for r in rows})
+    axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    axes.minorticks_off()

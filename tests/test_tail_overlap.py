@@ -1,10 +1,11 @@
 """Which minibatches overlap, and what the picture shows."""
 
-import numpy as np
 import pytest
 from gradients_by_hand import assert_update_is, points_pool, use_smooth_network
 
 from keras_reptile import building, recipes, tail_overlap
+from keras_reptile.sweep import SETTINGS
+from keras_reptile.tail_overlap import EXHAUSTED
 
 RECIPE = recipes.get("tail_overlap", precision="float64", meta_iterations=10)
 RUNS = tail_overlap.runs(RECIPE)
@@ -70,8 +71,7 @@ def test_the_picture_shows_each_point_in_its_panels():
         {
             "run": name,
             **run.columns,
-            **{k: str(getattr(run.recipe, k)) for k in ("inner_steps", "inner_batch_size")},
-            "meta_step_size": str(run.recipe.meta_step_size),
+            **{k: str(getattr(run.recipe, k)) for k in SETTINGS},
             "measured": "final",
             "accuracy": "0.5",
             "confidence_95": "0.01",
@@ -80,10 +80,10 @@ def test_the_picture_shows_each_point_in_its_panels():
         if run.columns["curve"] == "fomaml_shared"
     ]
     figure = tail_overlap.picture(rows, "title")
-    xs = [axes.containers[0].lines[0].get_xdata() for axes in figure.axes]
-    np.testing.assert_allclose(xs[0], [2, 4, 5, 8])
-    np.testing.assert_allclose(xs[1], [10, 25, 50])
-    np.testing.assert_allclose(xs[2], [0.0625, 0.25, 1])
+    xs = [list(axes.containers[0].lines[0].get_xdata()) for axes in figure.axes]
+    assert xs == [[2, 4, 5, 8], [10, 25, 50], [0.0625, 0.25, 1]]
     assert all((a.containers[0].lines[0].get_ydata() == 50).all() for a in figure.axes)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["FOMAML, shared tail, cycling"]
+    assert labels == ["FOMAML, shared tail, cycling", EXHAUSTED]
+    lines = [[n.get_xdata() for n in a.lines if n.get_label() == EXHAUSTED] for a in figure.axes]
+    assert lines == [[[4, 4]], [[25, 25]], []]
