@@ -35,7 +35,7 @@ def training_episodes(recipe: Recipe, pool: ClassPool, start: int = 0) -> tf.dat
         recipe,
         pool,
         recipe.train_shots,
-        queries=recipe.queries,
+        queries=recipe.queries if recipe.train_queries else 0,
         inner_batch_size=recipe.inner_batch_size,
         inner_steps=recipe.inner_steps,
         minibatches=recipe.minibatches,

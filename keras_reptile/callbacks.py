@@ -31,7 +31,8 @@ class RunLog(keras.callbacks.Callback):
         self.training_seconds = None
 
     def on_test_begin(self, logs: Any = None) -> None:
-        self.training_seconds = time.perf_counter() - self.started
+        if self.training_seconds is None:
+            self.training_seconds = time.perf_counter() - self.started
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         elapsed = time.perf_counter() - self.started
@@ -64,13 +65,39 @@ class RunLog(keras.callbacks.Callback):
         self.writer.flush()
 
 
+class AccuracyCurve(keras.callbacks.Callback):
+    """Adds the accuracy on the same test tasks to the logs at every epoch's end.
+
+    Nothing is chosen by it. It stands before `RunLog`, which writes what it finds.
+
+    Args:
+        episodes: A finite dataset from `episode_dataset(..., tasks=...)`.
+        run_log: The `RunLog`, which does not count these seconds as training.
+    """
+
+    def __init__(self, episodes: tf.data.Dataset, run_log: RunLog):
+        super().__init__()
+        self.episodes, self.run_log = episodes, run_log
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        # Not `evaluation.evaluate`, which traces its graph anew at every call.
+        found = self.model.evaluate(
+            self.episodes, verbose=0, return_dict=True, callbacks=[self.run_log]
+        )
+        logs.update({f"test_{name}": found[name] for name in ("accuracy", "confidence_95")})
+
+
+class Diverged(RunError):
+    """The loss is no longer a number."""
+
+
 class StopOnDivergence(keras.callbacks.Callback):
     """Ends a run whose loss is no longer a number, before anything is written."""
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         for name in ("loss_before", "loss_after"):
             if name in logs and not math.isfinite(float(logs[name])):
-                raise RunError(
+                raise Diverged(
                     f"Training diverged: {name} is {float(logs[name])} at meta-iteration "
                     f"{int(self.model.optimizer.iterations)}. Earlier checkpoints are intact. "
                     "Lower --inner_learning_rate or --meta_step_size."

@@ -5,7 +5,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-ACCURACY = {"accuracy": "training tasks", "val_accuracy": "validation tasks"}
+ACCURACY = {
+    "accuracy": "training tasks",
+    "val_accuracy": "validation tasks",
+    "test_accuracy": "test tasks",
+}
 LOSS_AFTER = {"loss_after": "training tasks", "val_loss_after": "validation tasks"}
 TRAINING_LOSS = {"loss_before": "before adaptation", "loss_after": "after adaptation"}
 
@@ -17,7 +21,7 @@ def learning_curve(rows: list[dict[str, Any]], title: str, path: Path) -> None:
 
     Args:
         rows: List of dicts with `meta_iteration` and any of `accuracy`, `val_accuracy`,
-            `val_confidence_95`, `loss_before`, `loss_after` and `val_loss_after`.
+            `val_confidence_95`, `test_accuracy`, `loss_before`, `loss_after` and `val_loss_after`.
         title: String, above the picture.
         path: Path of a PNG file.
     """

@@ -60,7 +60,7 @@ def _options_of_its_own(recipe: Recipe) -> dict[str, Any]:
         return {}
     split = {
         "split_seed": recipe.split_seed,
-        "training_images": recipe.train_shots + recipe.queries,
+        "training_images": recipe.train_shots + recipe.train_queries * recipe.queries,
         "evaluation_images": recipe.shots + recipe.queries,
     }
     return split | ({"image_dir": recipe.image_dir} if recipe.dataset == "folder" else {})

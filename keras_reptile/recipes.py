@@ -54,6 +54,11 @@ class Recipe:
     shots: int = _field(1, "Support images of each class in validation and test tasks.")
     train_shots: int = _field(10, "Support images of each class in training tasks.")
     queries: int = _field(1, "Query images of each class.")
+    train_queries: bool = _field(
+        True,
+        "Query images in training tasks too, for the accuracy in the log; without, all images of a "
+        "class can be support images.",
+    )
     minibatches: str = _field(
         "cycling",
         "Inner minibatches: passes over the support set, or drawn anew from all of it each time.",
@@ -100,6 +105,11 @@ class Recipe:
     )
     validation_tasks: int = _field(100, "Tasks in each validation.")
     test_tasks: int = _field(1000, "Test tasks after training; 0 for no test.")
+    curve_tasks: int = _field(
+        0,
+        "Test tasks at every checkpoint, for a curve of test accuracy by which nothing is chosen; "
+        "0 for none.",
+    )
     checkpoint_every: int = _field(
         1000, "Meta-iterations between checkpoints, each with a validation and a row of log.csv."
     )
@@ -171,6 +181,30 @@ SINE = Recipe(
 )
 SINE_TRIALS = "this project: Reptile's recipe with a meta-step size from trials, docs/sinusoid.md"
 SINE_EXPECTED = "nothing published; {} when it was added"
+FIGURE = "Nichol, Achiam, Schulman 2018 (arXiv 1803.02999v3), figure {}; "
+
+# The commands of figure 3. Their rate of 0.003 is that of a loss summed over 25 images, and the
+# authors' program takes one task in a meta-iteration where it is told nothing else.
+GRADIENT_COMBINATIONS = Recipe(
+    validation_classes=0,
+    validation_tasks=0,
+    shots=5,
+    train_shots=20,
+    train_queries=False,
+    inner_batch_size=25,
+    inner_steps=4,
+    inner_optimizer="sgd",
+    inner_learning_rate=0.075,
+    meta_batch_size=1,
+    meta_step_size=0.25,
+    meta_iterations=40_000,
+    checkpoint_every=2000,
+    eval_inner_batch_size=25,
+    eval_inner_steps=5,
+    curve_tasks=100,
+    source=FIGURE.format(3) + "all its curves with bin/sweep --figure=gradient_combinations",
+    expected="no number is published; that of the curve g1+g2+g3+g4",
+)
 
 RECIPES = {
     "glyphs": Recipe(
@@ -226,6 +260,14 @@ RECIPES = {
         inner_steps=1,
         source="this project: Reptile's recipe with a single inner step, which is joint training",
         expected=SINE_EXPECTED.format("4.11 ± 0.26"),
+    ),
+    "gradient_combinations": GRADIENT_COMBINATIONS,
+    "tail_overlap": dataclasses.replace(
+        GRADIENT_COMBINATIONS,
+        curve_tasks=0,
+        test_tasks=500,
+        source=FIGURE.format(4) + "all its points with bin/sweep --figure=tail_overlap",
+        expected="no number is published",
     ),
     "images_5way": Recipe(
         dataset="folder",

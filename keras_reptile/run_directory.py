@@ -34,6 +34,15 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes rows with the columns that any of them has, whole or not at all."""
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 class RunDirectory:
     """The files of one run under `--output_dir`.
 
@@ -114,11 +123,7 @@ class RunDirectory:
 
     def write_rows(self, rows: list[dict[str, Any]]) -> None:
         self._create()
-        with replacing(self.log) as temporary, open(temporary, "w", newline="") as file:
-            columns = list(dict.fromkeys(key for row in rows for key in row))
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(self.log, rows)
 
     def _create(self) -> None:
         try:

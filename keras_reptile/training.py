@@ -7,7 +7,13 @@ import time
 from typing import Any
 
 from keras_reptile import building, plots, provenance, wave_plot
-from keras_reptile.callbacks import Interrupted, RunLog, StopOnDivergence, StopOnSignal
+from keras_reptile.callbacks import (
+    AccuracyCurve,
+    Interrupted,
+    RunLog,
+    StopOnDivergence,
+    StopOnSignal,
+)
 from keras_reptile.class_pool import Pools
 from keras_reptile.networks import check_positive
 from keras_reptile.recipes import NOTES, SINUSOID, Recipe
@@ -47,7 +53,7 @@ def train(
     check_settings(recipe)
     building.set_precision(recipe)
     directory = RunDirectory(output_dir)
-    _check_same_run(directory, recipe)
+    check_same_run(directory, recipe)
     pools = building.load_pools(recipe, data_dir)
     _check_pools(recipe, pools)
     model = directory.restore()
@@ -62,7 +68,7 @@ def check_settings(recipe: Recipe) -> None:
     """Raises `ValueError` for numbers that no run can have."""
     for name in ("queries", "meta_batch_size", "meta_iterations", "checkpoint_every"):
         check_positive(name, getattr(recipe, name))
-    for name in ("validation_tasks", "test_tasks", "validation_classes"):
+    for name in ("validation_tasks", "test_tasks", "curve_tasks", "validation_classes"):
         if getattr(recipe, name) < 0:
             raise ValueError(f"`{name}` must not be negative. Received: {getattr(recipe, name)}.")
     for name in ("inner_learning_rate", "inner_epsilon"):
@@ -70,7 +76,8 @@ def check_settings(recipe: Recipe) -> None:
             raise ValueError(f"`{name}` must be positive. Received: {getattr(recipe, name)}.")
 
 
-def _check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
+def check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
+    """Raises `RunError` if a directory holds a run with settings that train otherwise."""
     earlier = directory.read_json("run.json")
     if earlier is None:
         return
@@ -90,8 +97,8 @@ def _check_pools(recipe: Recipe, pools: Pools) -> None:
     building.training_episodes(recipe, pools.train)
     if _validates(recipe, pools):
         building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)
-    if recipe.test_tasks:
-        building.evaluation_episodes(recipe, pools.test, recipe.test_tasks)
+    for tasks in filter(None, (recipe.test_tasks, recipe.curve_tasks)):
+        building.evaluation_episodes(recipe, pools.test, tasks)
 
 
 def _validates(recipe, pools) -> bool:
@@ -131,6 +138,10 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
     validation = None
     if _validates(recipe, pools):
         validation = building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)
+    callbacks = [run_log]
+    if recipe.curve_tasks:
+        tests = building.evaluation_episodes(recipe, pools.test, recipe.curve_tasks)
+        callbacks.insert(0, AccuracyCurve(tests, run_log))
     total_epochs = -(-recipe.meta_iterations // recipe.checkpoint_every)
     with StopOnSignal() as stop:
         try:
@@ -143,7 +154,7 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
                     initial_epoch=first,
                     epochs=min(first + epochs, total_epochs),
                     validation_data=validation,
-                    callbacks=[StopOnDivergence(), stop, run_log],
+                    callbacks=[StopOnDivergence(), stop, *callbacks],
                     verbose=_fit_verbosity(verbose),
                 )
         except Interrupted:

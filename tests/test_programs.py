@@ -191,6 +191,70 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     assert list(tmp_path.rglob(".partial*")) == []
 
 
+# Two curves in seconds.
+SWEEP = [
+    "--figure=gradient_combinations",
+    "--dataset=glyphs",
+    "--only=g1,g2",
+    "--inner_batch_size=5",
+    "--eval_inner_batch_size=5",
+    "--curve_tasks=2",
+    "--test_tasks=3",
+]
+
+
+def test_a_sweep_ends_with_accuracies_and_where_things_are(tmp_path):
+    status, out, err = run("sweep", *SWEEP, "--meta_iterations=2", cwd=tmp_path)
+    assert status == 0, err
+    g1, g2, done, where = out.strip().splitlines()[-4:]
+    assert g1.startswith("g1: ")
+    assert g2.startswith("g2: ")
+    assert done.startswith("2 runs done, ")
+    name = "gradient_combinations"
+    assert where == f"In runs/{name}: {name}.csv, {name}.png, runs/."
+    found = {p.name for p in (tmp_path / "runs" / name).iterdir()}
+    assert found == {f"{name}.csv", f"{name}.png", "runs"}
+
+
+def test_a_killed_sweep_goes_on_and_ctrl_c_says_how(tmp_path):
+    arguments = (*SWEEP, "--meta_iterations=100000", "--checkpoint_every=10")
+    process = start("sweep", *arguments, cwd=tmp_path)
+    g1 = tmp_path / "runs" / "gradient_combinations" / "runs" / "g1"
+    wait_for_a_checkpoint(process, g1)
+    process.kill()
+    process.communicate()
+    reached = sorted((g1 / "checkpoints").glob("iteration-*.keras"))[-1]
+    process = start("sweep", *arguments, cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while sorted((g1 / "checkpoints").glob("iteration-*.keras"))[-1] == reached:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Going on from meta-iteration " in out
+    assert err.strip().splitlines()[-1] == (
+        "sweep: stopped and saved in runs/gradient_combinations. "
+        "The same command goes on from there."
+    )
+    csv = (tmp_path / "runs" / "gradient_combinations" / "gradient_combinations.csv").read_text()
+    assert csv.splitlines()[1].startswith("g1,g1,glyphs,5,5,reptile,")
+
+
+def test_the_runs_of_a_figure_can_be_listed(tmp_path):
+    status, out, _ = run(
+        "sweep", "--figure=tail_overlap", "--only=*shared_k8*", "--list", cwd=tmp_path
+    )
+    assert status == 0
+    assert out.splitlines()[0] == (
+        "fomaml_shared_k8_b25_e0.25: fomaml, 8 steps of 25 images, cycling, tail_shots=0, "
+        "meta_step_size=0.25"
+    )
+    assert len(out.splitlines()) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
 MISUSES = {
     "an unknown flag": ("train", ["--colour=red"], 2, "Unknown command line flag 'colour'"),
     "an argument": ("train", ["omniglot"], 2, "no arguments without dashes. Received: omniglot"),
@@ -244,6 +308,26 @@ MISUSES = {
     ),
     "no checkpoint named": ("evaluate", [], 1, "--checkpoint is missing"),
     "no run": ("evaluate", ["--checkpoint=nowhere"], 1, "nowhere holds no run"),
+    "no figure": ("sweep", [], 1, "--figure is missing: one of gradient_combinations, tail_ove"),
+    "an unknown figure": ("sweep", ["--figure=fig3"], 2, "--figure=fig3"),
+    "what each curve has of its own": (
+        "sweep",
+        ["--figure=tail_overlap", "--inner_steps=3"],
+        1,
+        "Each curve of tail_overlap has its own `inner_steps`. Received: inner_steps=3.",
+    ),
+    "an unknown curve": (
+        "sweep",
+        ["--figure=gradient_combinations", "--only=g1,g7"],
+        1,
+        "Received: 'g7', with the runs g1, g2, half_g1_g2",
+    ),
+    "nothing to draw": (
+        "sweep",
+        ["--figure=tail_overlap", "--draw_only"],
+        1,
+        "runs/tail_overlap holds no results of tail_overlap yet.",
+    ),
 }
 
 

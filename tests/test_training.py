@@ -220,8 +220,9 @@ def test_the_seed_decides_weights_and_tasks_and_not_the_test(tmp_path):
         dict(inner_state="reset", minibatches="replacement"),
         dict(task_order="serial", inner_weight_decay_rate=0.99, transductive=True),
         dict(validation_tasks=0, test_tasks=0),
+        dict(train_queries=False, train_shots=20),
     ],
-    ids=["sgd", "reset", "serial", "no evaluation"],
+    ids=["sgd", "reset", "serial", "no evaluation", "all images support"],
 )
 def test_every_setting_trains(changes, tmp_path):
     summary = run(tmp_path, meta_iterations=2, **changes)
@@ -238,6 +239,17 @@ def test_measuring_a_run_again_on_its_test_tasks_gives_its_summary(tmp_path):
     assert measure(tmp_path, tasks=6, verbose=0) == summary["result"]
     other = measure(tmp_path, tasks=4, shots=3, transductive=True, which="best", verbose=0)
     assert (other["tasks"], other["shots"], other["transductive"]) == (4, 3, True)
+
+
+def test_the_curve_is_the_accuracy_on_the_first_test_tasks_and_changes_nothing(tmp_path):
+    run(tmp_path / "plain")
+    run(tmp_path / "curve", curve_tasks=5)
+    assert_same_end(tmp_path / "plain", tmp_path / "curve")
+    rows = list(csv.DictReader((tmp_path / "curve" / "log.csv").open()))
+    assert [row["meta_iteration"] for row in rows if row["test_accuracy"]] == ["3", "6", "7"]
+    last = measure(tmp_path / "curve", tasks=5, verbose=0)
+    assert float(rows[-1]["test_accuracy"]) == pytest.approx(last["accuracy"], abs=1e-6)
+    assert float(rows[-1]["test_confidence_95"]) == pytest.approx(last["confidence_95"], abs=1e-6)
 
 
 def test_what_cannot_be_measured_is_refused(tmp_path):
@@ -270,6 +282,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
         (dict(queries=0), r"`queries` must be at least 1"),
         (dict(checkpoint_every=0), r"`checkpoint_every` must be at least 1"),
         (dict(test_tasks=-1), r"`test_tasks` must not be negative. Received: -1"),
+        (dict(curve_tasks=-1), r"`curve_tasks` must not be negative. Received: -1"),
         (dict(validation_tasks=-1), r"`validation_tasks` must not be negative"),
         (dict(inner_learning_rate=0.0), r"`inner_learning_rate` must be positive. Received: 0.0"),
         (dict(ways=30), r"Received: ways=30, with 24 classes"),

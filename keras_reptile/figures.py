@@ -1,0 +1,64 @@
+"""The paper's figures by name: the runs that each is made of, and its picture."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from keras_reptile import gradient_combinations, recipes, tail_overlap
+from keras_reptile.run import Run
+
+# A curve has at least so many points, whatever the number of meta-iterations.
+POINTS = 10
+
+
+class PaperFigure(NamedTuple):
+    """A figure of the paper.
+
+    set_by_curve: Tuple of the fields of `Recipe` that are not for the user to set.
+    runs: Function of a recipe to a dict of `Run`.
+    picture: Function of rows of results and a title to a matplotlib figure.
+    """
+
+    set_by_curve: tuple
+    runs: Callable
+    picture: Callable
+
+
+FIGURES = {
+    name: PaperFigure(module.SET_BY_CURVE, module.runs, module.picture)
+    for name, module in {
+        "gradient_combinations": gradient_combinations,
+        "tail_overlap": tail_overlap,
+    }.items()
+}
+
+
+def runs_of(figure: str, **overrides: Any) -> dict[str, Run]:
+    """The runs of a figure, by name, with some fields of its recipe replaced for all of them.
+
+    Args:
+        figure: String, a key of `FIGURES`, and a recipe's name.
+        **overrides: Fields of `Recipe`.
+
+    Raises:
+        ValueError: If there is no such figure, or a field is each curve's own.
+
+    Example:
+
+    >>> list(runs_of("gradient_combinations", meta_iterations=4000))[:3]
+    ['g1', 'g2', 'half_g1_g2']
+    """
+    if figure not in FIGURES:
+        raise ValueError(f"`figure` must be one of {sorted(FIGURES)}. Received: {figure!r}.")
+    chosen = FIGURES[figure]
+    for name in chosen.set_by_curve:
+        if overrides.get(name) is not None:
+            raise ValueError(
+                f"Each curve of {figure} has its own `{name}`. Received: "
+                f"{name}={overrides[name]!r}. Leave it out, and choose curves with --only."
+            )
+    recipe = recipes.get(figure, **overrides)
+    if overrides.get("checkpoint_every") is None:
+        every = min(recipe.checkpoint_every, max(1, recipe.meta_iterations // POINTS))
+        recipe = dataclasses.replace(recipe, checkpoint_every=every)
+    return chosen.runs(recipe)

@@ -1,0 +1,124 @@
+"""Figure 3 of the paper: which sums of the inner loop's gradients learn to learn."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from keras_reptile.recipes import Recipe
+from keras_reptile.run import Run
+
+# Fields of `Recipe` that each curve has of its own.
+SET_BY_CURVE = ("method", "inner_steps", "train_shots", "tail_shots", "minibatches")
+
+
+class Combination(NamedTuple):
+    """A sum of the gradients g_1 .. g_k of k inner steps.
+
+    label: String, the sum as matplotlib writes it.
+    method: String, `"reptile"` for g_1 + .. + g_k, `"fomaml"` for g_k alone.
+    inner_steps: Integer, k.
+    divisor: Integer, divides the sum.
+    """
+
+    label: str
+    method: str
+    inner_steps: int
+    divisor: int = 1
+
+
+# By the names of the authors' checkpoints, in the order of the legend.
+COMBINATIONS = {
+    "g1": Combination("$g_1$", "reptile", 1),
+    "g2": Combination("$g_2$", "fomaml", 2),
+    "half_g1_g2": Combination(r"$\frac{1}{2}(g_1+g_2)$", "reptile", 2, 2),
+    "g1_g2": Combination("$g_1+g_2$", "reptile", 2),
+    "g3": Combination("$g_3$", "fomaml", 3),
+    "third_g1_g2_g3": Combination(r"$\frac{1}{3}(g_1+g_2+g_3)$", "reptile", 3, 3),
+    "g1_g2_g3": Combination("$g_1+g_2+g_3$", "reptile", 3),
+    "g4": Combination("$g_4$", "fomaml", 4),
+    "fourth_g1_g2_g3_g4": Combination(r"$\frac{1}{4}(g_1+g_2+g_3+g_4)$", "reptile", 4, 4),
+    "g1_g2_g3_g4": Combination("$g_1+g_2+g_3+g_4$", "reptile", 4),
+}
+
+
+def runs(recipe: Recipe) -> dict[str, Run]:
+    """The run of each combination, by its name.
+
+    With inner SGD of learning rate a, and g_j the gradient of minibatch j's loss at W_{j-1}:
+
+        theta - W_k = a * (g_1 + .. + g_k)    Reptile, divided by way of the meta-step size
+        W_{k-1} - W_k = a * g_k               FOMAML
+
+    A task has as many support images as its k minibatches take, so that these are disjoint.
+
+    Args:
+        recipe: A `Recipe`, what the curves have in common; `meta_step_size` is that of the sums.
+
+    Returns:
+        Dict of `Run`.
+
+    Raises:
+        ValueError: If a minibatch does not hold as many images of each class.
+
+    Example:
+
+    >>> from keras_reptile import recipes
+    >>> run = runs(recipes.get("gradient_combinations"))["half_g1_g2"]
+    >>> run.recipe.method, run.recipe.inner_steps, run.recipe.meta_step_size
+    ('reptile', 2, 0.125)
+
+    Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), section 6.2.
+    """
+    if recipe.inner_batch_size % recipe.ways:
+        raise ValueError(
+            "For disjoint minibatches `inner_batch_size` must be a multiple of `ways`. Received: "
+            f"inner_batch_size={recipe.inner_batch_size}, ways={recipe.ways}. "
+            f"Use, say, --inner_batch_size={5 * recipe.ways}."
+        )
+    return {name: Run(_of(recipe, c), {"curve": name}) for name, c in COMBINATIONS.items()}
+
+
+def _of(recipe: Recipe, combination: Combination) -> Recipe:
+    k = combination.inner_steps
+    return dataclasses.replace(
+        recipe,
+        method=combination.method,
+        inner_steps=k,
+        train_shots=k * recipe.inner_batch_size // recipe.ways,
+        meta_step_size=recipe.meta_step_size / combination.divisor,
+        meta_step_size_final=recipe.meta_step_size_final / combination.divisor,
+    )
+
+
+def picture(rows: list[dict[str, Any]], title: str) -> Figure:
+    """Test accuracy against meta-iterations, a curve for each combination.
+
+    Colour tells the number of gradients; g_k alone is dotted, a mean dashed, a sum whole. Bands
+    are 95 % intervals over tasks.
+
+    Args:
+        rows: List of dicts, the rows of results; see `sweep.sweep`.
+        title: String, above the picture.
+    """
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, combination in COMBINATIONS.items():
+        own = [r for r in rows if r["run"] == name and r["measured"] == "curve"]
+        if own:
+            _curve(axes, own, combination)
+    axes.set(title=title, xlabel="meta-iterations", ylabel="test accuracy (%)")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", frameon=False)
+    return figure
+
+
+def _curve(axes, rows, combination) -> None:
+    x = [int(r["meta_iteration"]) for r in rows]
+    mean = [100 * float(r["accuracy"]) for r in rows]
+    half = [100 * float(r["confidence_95"]) for r in rows]
+    line = ":" if combination.method == "fomaml" else "--" if combination.divisor > 1 else "-"
+    colour = f"C{combination.inner_steps - 1}"
+    axes.plot(x, mean, line, color=colour, marker=".", label=combination.label)
+    low, high = ([m + s * h for m, h in zip(mean, half, strict=True)] for s in (-1, 1))
+    axes.fill_between(x, low, high, color=colour, alpha=0.08, linewidth=0)

@@ -1,0 +1,16 @@
+"""A run of a figure: its recipe, and what the figure calls it."""
+
+from typing import Any, NamedTuple
+
+from keras_reptile.recipes import Recipe
+
+
+class Run(NamedTuple):
+    """One of the runs that a figure is made of.
+
+    recipe: Its `Recipe`.
+    columns: Dict of what its rows of results say of it beside its settings, such as its curve.
+    """
+
+    recipe: Recipe
+    columns: dict[str, Any]

@@ -1,0 +1,191 @@
+"""Sweeps: all runs of a figure, one after another, with their results in one CSV."""
+
+import csv
+import dataclasses
+import fnmatch
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_reptile.callbacks import Diverged
+from keras_reptile.figures import FIGURES, runs_of
+from keras_reptile.recipes import NOTES
+from keras_reptile.run import Run
+from keras_reptile.run_directory import RunDirectory, RunError, replacing, write_csv
+from keras_reptile.training import check_same_run, check_settings, train
+
+# What rows of results say of a run's settings.
+SETTINGS = (
+    "dataset",
+    "ways",
+    "shots",
+    "method",
+    "minibatches",
+    "train_shots",
+    "tail_shots",
+    "inner_steps",
+    "inner_batch_size",
+    "meta_batch_size",
+    "meta_step_size",
+)
+
+
+def sweep(
+    figure: str,
+    output_dir: str | os.PathLike,
+    *,
+    only: tuple[str, ...] = (),
+    draw_only: bool = False,
+    data_dir: str | None = None,
+    verbose: int = 1,
+    **overrides: Any,
+) -> list[dict[str, Any]]:
+    """Trains what a figure still lacks, and writes its results and the picture.
+
+    Each run has its own directory, in which it goes on where it stopped. The CSV and the picture
+    are made anew from all directories after every run, so that runs may be added a few at a time,
+    and by several processes if no run is in two of them.
+
+    Args:
+        figure: String, a key of `figures.FIGURES`.
+        output_dir: String or path: FIGURE.csv, FIGURE.png, and runs/ with a directory for each.
+        only: Tuple of strings, names of runs or patterns such as `"g*"`. Defaults to `()`, all.
+        draw_only: Boolean, `True` to train nothing. Defaults to `False`.
+        data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own choice.
+        verbose: Integer, as in `keras.Model.fit`. Defaults to `1`.
+        **overrides: Fields of `Recipe`, for all runs.
+
+    Returns:
+        The rows of the CSV: run, curve and the settings; measured, `"curve"` while training or
+        `"final"`; meta_iteration; accuracy and confidence_95 in [0, 1] over so many test tasks;
+        seconds of training, checkpoints and curve so far.
+
+    Raises:
+        ValueError: If there is no such figure or run, or the numbers do not fit together.
+        RunError: If a directory holds a run with other settings, there is nothing to draw, or
+            runs diverged; the others are done first.
+        Interrupted: If the process is told to stop; what was learned is saved.
+    """
+    runs = runs_of(figure, **overrides)
+    chosen = {} if draw_only else choose(runs, only)
+    directories = {name: RunDirectory(Path(output_dir) / "runs" / name) for name in runs}
+    for name, run in runs.items():
+        check_settings(run.recipe)
+        check_same_run(directories[name], run.recipe)
+    diverged = []
+    try:
+        for i, (name, run) in enumerate(chosen.items(), start=1):
+            if not summary_of(run, directories[name]):
+                _say(verbose, f"\n{name}, {i} of {len(chosen)}")
+                diverged += _train(name, run, directories[name], data_dir, verbose)
+                publish(figure, runs, directories, Path(output_dir))
+    finally:
+        rows = publish(figure, runs, directories, Path(output_dir))
+    if diverged:
+        raise RunError(f"{len(diverged)} of {len(chosen)} runs diverged. " + " ".join(diverged))
+    if not rows:
+        raise RunError(f"{output_dir} holds no results of {figure} yet. Train some of its runs.")
+    return rows
+
+
+def choose(runs: dict[str, Run], only: tuple[str, ...]) -> dict[str, Run]:
+    """The runs with these names or of these patterns, all if there are none, in the order of all.
+
+    Raises:
+        ValueError: If a pattern fits no run.
+
+    Example:
+
+    >>> list(choose(runs_of("gradient_combinations"), ("g1", "half*")))
+    ['g1', 'half_g1_g2']
+    """
+    for pattern in only:
+        if not fnmatch.filter(runs, pattern):
+            raise ValueError(
+                f"`only` must name runs, or patterns of their names. Received: {pattern!r}, with "
+                f"the runs {', '.join(runs)}."
+            )
+    return {n: r for n, r in runs.items() if not only or any(fnmatch.fnmatch(n, p) for p in only)}
+
+
+def _train(name, run, directory, data_dir, verbose) -> list[str]:
+    """Trains a run to its end; of one that diverges, what is to be said."""
+    try:
+        train(run.recipe, directory.path, data_dir=data_dir, verbose=verbose)
+    except Diverged as error:
+        _say(verbose, f"{name}: {error}")
+        return [f"{name}: {error}"]
+    finally:
+        # The graphs of dozens of runs would fill the memory.
+        keras.utils.clear_session()
+    return []
+
+
+def summary_of(run: Run, directory: RunDirectory) -> dict[str, Any] | None:
+    """The summary of a run that is done, as this recipe tests it; else `None`."""
+    summary = directory.read_json("summary.json")
+    wanted = {k: v for k, v in dataclasses.asdict(run.recipe).items() if k not in NOTES}
+    if summary and all(summary["settings"].get(k) == v for k, v in wanted.items()):
+        return summary
+    return None
+
+
+def publish(
+    figure: str, runs: dict[str, Run], directories: dict[str, RunDirectory], path: Path
+) -> list[dict[str, Any]]:
+    """Writes the rows of all runs there are, and their picture, each whole or not at all."""
+    rows = [row for name, run in runs.items() for row in rows_of(name, run, directories[name])]
+    if rows:
+        write_csv(path / f"{figure}.csv", rows)
+        draw(figure, path / f"{figure}.csv", path / f"{figure}.png")
+    return rows
+
+
+def rows_of(name: str, run: Run, directory: RunDirectory) -> list[dict[str, Any]]:
+    """The results of a run so far, from its log and its summary."""
+    recipe, summary = run.recipe, summary_of(run, directory)
+    about = {"run": name, **run.columns, **{k: getattr(recipe, k) for k in SETTINGS}}
+    curve = [
+        about
+        | {
+            "measured": "curve",
+            "meta_iteration": int(row["meta_iteration"]),
+            "accuracy": float(row["test_accuracy"]),
+            "confidence_95": float(row["test_confidence_95"]),
+            "tasks": recipe.curve_tasks,
+            "seconds": float(row["seconds"]),
+        }
+        for row in directory.rows()
+        if row.get("test_accuracy")
+    ]
+    if summary is None or summary["result"] is None:
+        return curve
+    result = {k: summary["result"][k] for k in ("accuracy", "confidence_95", "tasks")}
+    end = {"measured": "final", "meta_iteration": recipe.meta_iterations}
+    return [*curve, about | end | result | {"seconds": summary["seconds"]}]
+
+
+def draw(figure: str, results: Path, path: Path) -> None:
+    """Draws a figure from its CSV."""
+    with open(results, newline="") as file:
+        rows = list(csv.DictReader(file))
+    with replacing(path) as temporary:
+        picture = FIGURES[figure].picture(rows, title_of(rows))
+        picture.savefig(temporary, dpi=120, format="png")
+
+
+def title_of(rows: list[dict[str, Any]]) -> str:
+    """What all rows have in common, in words."""
+    longest = max(int(row["meta_iteration"]) for row in rows)
+    first = rows[0]
+    return (
+        f"{first['dataset']}, {first['ways']}-way {first['shots']}-shot, {longest:,} "
+        f"meta-iterations, meta-batch {first['meta_batch_size']}"
+    )
+
+
+def _say(verbose, text) -> None:
+    if verbose:
+        print(text, flush=True)

@@ -1,0 +1,197 @@
+import csv
+
+import pytest
+
+from keras_reptile import building, datasets, figures, training
+from keras_reptile import sweep as module
+from keras_reptile.callbacks import Diverged, StopOnDivergence
+from keras_reptile.run_directory import RunError
+from keras_reptile.sweep import choose, sweep
+
+
+@pytest.fixture(scope="module")
+def pools():
+    return datasets.load("glyphs", classes=20, validation_classes=0, test_classes=6)
+
+
+@pytest.fixture(autouse=True)
+def small_data(pools, monkeypatch):
+    monkeypatch.setattr(building, "load_pools", lambda recipe, data_dir: pools)
+
+
+SMALL = dict(
+    dataset="glyphs",
+    meta_iterations=4,
+    checkpoint_every=2,
+    inner_batch_size=5,
+    eval_inner_batch_size=5,
+    eval_inner_steps=2,
+    curve_tasks=3,
+    test_tasks=4,
+)
+
+
+def run(path, only=("g1", "g2"), figure="gradient_combinations", **changes):
+    return sweep(figure, path, only=only, verbose=0, **{**SMALL, **changes})
+
+
+def csv_rows(path, figure="gradient_combinations"):
+    with open(path / f"{figure}.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def without_seconds(rows):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, pools):
+    """The directory of a small sweep that was never disturbed, and its rows."""
+    path = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "load_pools", lambda recipe, data_dir: pools)
+        return path, run(path)
+
+
+def test_one_csv_holds_the_curves_and_the_final_accuracies(whole):
+    path, rows = whole
+    found = [(r["run"], r["measured"], r["meta_iteration"], r["tasks"]) for r in rows]
+    assert found == [
+        (name, *rest)
+        for name in ("g1", "g2")
+        for rest in (("curve", 2, 3), ("curve", 4, 3), ("final", 4, 4))
+    ]
+    assert [r["method"] for r in rows] == ["reptile"] * 3 + ["fomaml"] * 3
+    assert [r["train_shots"] for r in rows] == [1] * 3 + [2] * 3
+    assert all(0 <= r["accuracy"] <= 1 and r["seconds"] > 0 for r in rows)
+    assert csv_rows(path) == [{k: str(v) for k, v in r.items()} for r in rows]
+
+
+def test_it_draws_and_names_no_path(whole):
+    path, _ = whole
+    assert (path / "gradient_combinations.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert "/" not in (path / "gradient_combinations.csv").read_text()
+    assert {p.name for p in (path / "runs").iterdir()} == {"g1", "g2"}
+
+
+def test_nothing_is_trained_twice(whole, monkeypatch):
+    path, rows = whole
+
+    def train(*arguments, **keywords):
+        raise AssertionError("nothing was left to do")
+
+    monkeypatch.setattr(module, "train", train)
+    assert run(path) == rows
+    assert run(path, draw_only=True) == rows
+
+
+@pytest.mark.parametrize("run_number", [1, 2], ids=["the first run", "the second run"])
+def test_after_a_crash_the_same_call_ends_with_the_same_results(
+    run_number, whole, tmp_path, monkeypatch
+):
+    plain, seen = StopOnDivergence.on_train_batch_end, []
+
+    def crash(self, batch, logs=None):
+        plain(self, batch, logs)
+        if int(self.model.optimizer.iterations) == 3:
+            seen.append(batch)
+            if len(seen) == run_number:
+                raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StopOnDivergence, "on_train_batch_end", crash)
+        with pytest.raises(MemoryError):
+            run(tmp_path)
+    before = csv_rows(tmp_path)
+    assert len(before) == {1: 1, 2: 4}[run_number]
+    rows = run(tmp_path)
+    assert without_seconds(rows) == without_seconds(whole[1])
+    assert without_seconds(csv_rows(tmp_path))[: len(before)] == without_seconds(before)
+
+
+def test_runs_may_be_added_later(whole, tmp_path):
+    run(tmp_path, only=("g2",))
+    assert {r["run"] for r in csv_rows(tmp_path)} == {"g2"}
+    run(tmp_path, only=("g1",))
+    assert without_seconds(csv_rows(tmp_path)) == without_seconds(csv_rows(whole[0]))
+
+
+def test_more_test_tasks_measure_again_and_train_no_more(tmp_path, monkeypatch):
+    run(tmp_path, only=("g1",))
+    monkeypatch.setattr(training, "segments", lambda done, total, every: [] if done == total else 1)
+    rows = run(tmp_path, only=("g1",), test_tasks=5)
+    assert [r["tasks"] for r in rows] == [3, 3, 5]
+
+
+def test_a_run_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
+    tried = []
+
+    def train(recipe, path, **keywords):
+        tried.append(path.name)
+        if recipe.method == "reptile":
+            raise Diverged("Training diverged: loss_before is nan.")
+        return training.train(recipe, path, **keywords)
+
+    monkeypatch.setattr(module, "train", train)
+    with pytest.raises(RunError, match=r"1 of 2 runs diverged. g1: Training diverged: loss_before"):
+        run(tmp_path)
+    assert tried == ["g1", "g2"]
+    assert {r["run"] for r in csv_rows(tmp_path)} == {"g2"}
+
+
+def test_a_tail_overlaps_in_the_other_figure(tmp_path):
+    changes = dict(SMALL, train_shots=6, curve_tasks=0)
+    del changes["inner_batch_size"]
+    rows = sweep("tail_overlap", tmp_path, only=("fomaml_separate_k2_*",), verbose=0, **changes)
+    assert [(r["curve"], r["panels"], r["tail_shots"], r["measured"]) for r in rows] == [
+        ("fomaml_separate", "a", 5, "final")
+    ]
+    assert (tmp_path / "tail_overlap.png").exists()
+
+
+def test_names_and_patterns_choose_runs_in_the_figures_order():
+    runs = figures.runs_of("gradient_combinations")
+    assert list(choose(runs, ("g4", "g1"))) == ["g1", "g4"]
+    assert list(choose(runs, ("*g1_g2",))) == ["half_g1_g2", "g1_g2"]
+    assert list(choose(runs, ())) == list(runs)
+
+
+def test_a_curve_has_ten_points_or_more_unless_told_otherwise():
+    def every(**changes):
+        runs = figures.runs_of("gradient_combinations", **changes)
+        return {run.recipe.checkpoint_every for run in runs.values()}
+
+    assert every() == {2000}
+    assert every(meta_iterations=4000) == {400}
+    assert every(meta_iterations=5) == {1}
+    assert every(meta_iterations=4000, checkpoint_every=1000) == {1000}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (dict(figure="nope"), r"`figure` must be one of \['gradient_com.*Received: 'nope'"),
+        (dict(only=("g9",)), r"`only` must name runs, .*Received: 'g9', with the runs g1, g2, h"),
+        (dict(method="maml"), r"has its own `method`. Received: method='maml'. Leave it out, and"),
+        (dict(inner_batch_size=7), r"multiple of `ways`. Received: inner_batch_size=7, ways=5"),
+        (dict(meta_iterations=0), r"`meta_iterations` must be at least 1"),
+        (dict(curve_tasks=-1), r"`curve_tasks` must not be negative. Received: -1"),
+        (dict(task_order="nope"), r"`task_order` must be one of .*Received: 'nope'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_written(changes, text, tmp_path):
+    with pytest.raises(ValueError, match=text):
+        run(tmp_path / "sweep", **changes)
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_another_sweeps_directory_is_left_alone(whole):
+    path, rows = whole
+    with pytest.raises(RunError, match=r"g1 holds a run with other settings: seed=0 \(now 1\)"):
+        run(path, only=("g4",), seed=1)
+    assert csv_rows(path) == [{k: str(v) for k, v in r.items()} for r in rows]
+
+
+def test_there_must_be_something_to_draw(tmp_path):
+    with pytest.raises(RunError, match=r"holds no results of gradient_combinations yet. Train"):
+        run(tmp_path, draw_only=True)
