@@ -2,7 +2,7 @@
 """Times the meta-step: bare, through `fit`, and against the machine's matrix-product rate.
 
   python benchmarks/meta_step.py
-  python benchmarks/meta_step.py --recipe=omniglot_20way --steps=50 --json=20way.json
+  python benchmarks/meta_step.py --recipes=all --steps=20 --json=docs/results/meta_steps.json
 
 Data are made up: the arithmetic does not depend on them. Rates are measured in the same process,
 in turns with the steps, at the settings that `bin/train` uses. Run it on a quiet machine.
@@ -12,7 +12,6 @@ import os
 import sys
 import time
 
-STARTED = time.perf_counter()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -28,15 +27,25 @@ import keras_reptile as kr
 from keras_reptile import building, provenance, recipes
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("recipe", "omniglot_5way", "Recipe whose meta-step to time.")
+flags.DEFINE_list("recipes", ["omniglot_5way"], "Recipes whose meta-steps to time, or 'all'.")
 flags.DEFINE_integer("steps", 200, "Timed steps of each kind.")
 flags.DEFINE_integer("rounds", 4, "Turns in which they are timed.")
 flags.DEFINE_string("json", None, "File to write the figures to.")
 
 
-def made_up_pool() -> kr.ClassPool:
-    images = np.random.RandomState(0).randint(0, 256, (4000, 28, 28, 1)).astype(np.uint8)
-    return kr.ClassPool(images, [20] * 200)
+def made_up_pool(recipe) -> kr.ClassPool:
+    """100 classes of 20 images, or as many as a task takes, in the recipe's shape."""
+    each = max(20, recipe.train_shots + recipe.queries)
+    shape = (100 * each, recipe.image_size, recipe.image_size, recipe.channels)
+    return kr.ClassPool(
+        np.random.RandomState(0).randint(0, 256, shape).astype(np.uint8), [each] * 100
+    )
+
+
+def training_pool(recipe):
+    if recipe.dataset == recipes.SINUSOID:
+        return building.load_pools(recipe, None).train
+    return made_up_pool(recipe)
 
 
 def seconds_of(call, times: int) -> list[float]:
@@ -90,13 +99,16 @@ def operations_of_a_step(recipe, network) -> int:
     return 3 * operations_of(network) * images
 
 
-def measure(recipe, cores: int) -> dict:
-    model = building.build_model(recipe, (28, 28, 1))
-    episodes = building.training_episodes(recipe, made_up_pool())
+def measure(name: str, cores: int) -> dict:
+    recipe = recipes.get(name)
+    pool = training_pool(recipe)
+    model = building.build_model(recipe, pool.image_shape)
+    episodes = building.training_episodes(recipe, pool)
     element = next(iter(episodes))
     bare_step = tf.function(model.train_step)
+    start = time.perf_counter()
     bare_step(element)
-    first_step = time.perf_counter() - STARTED
+    first_step = time.perf_counter() - start
     model.fit(episodes, steps_per_epoch=3, verbose=0)
     bare, rates, fitted = [], [], StepTimes()
     steps = max(2, FLAGS.steps // FLAGS.rounds)
@@ -105,14 +117,15 @@ def measure(recipe, cores: int) -> dict:
         model.fit(episodes, steps_per_epoch=steps, verbose=0, callbacks=[fitted])
         rates.append(matrix_product_rate(cores))
     operations = operations_of_a_step(recipe, model.network)
-    rate = max(rates)
+    in_fit, rate = float(np.median(fitted.found)), max(rates)
     return {
-        "recipe": FLAGS.recipe,
-        "cores": cores,
-        "first_step_seconds_after_start": first_step,
+        "recipe": name,
+        "first_step_seconds": first_step,
         "meta_step_ms": 1e3 * float(np.median(bare)),
         "meta_step_ms_fastest": 1e3 * min(bare),
-        "meta_step_in_fit_ms": 1e3 * float(np.median(fitted.found)),
+        "meta_step_in_fit_ms": 1e3 * in_fit,
+        "meta_iterations": recipe.meta_iterations,
+        "all_meta_iterations_hours": in_fit * recipe.meta_iterations / 3600,
         "operations_per_meta_step": operations,
         "matrix_product_gflops": rate / 1e9,
         "fraction_of_matrix_product_rate": operations / float(np.median(bare)) / rate,
@@ -121,13 +134,17 @@ def measure(recipe, cores: int) -> dict:
 
 def main(argv):
     del argv
-    figures = measure(recipes.get(FLAGS.recipe), kr.one_task_per_core())
-    figures |= provenance.facts()
-    for name, value in figures.items():
-        print(f"{name:>34}  {value:.4g}" if isinstance(value, float) else f"{name:>34}  {value}")
+    cores = kr.one_task_per_core()
+    names = list(recipes.RECIPES) if FLAGS.recipes == ["all"] else FLAGS.recipes
+    figures = []
+    for name in names:
+        figures.append(measure(name, cores))
+        for key, value in figures[-1].items():
+            print(f"{key:>34}  {value:.4g}" if isinstance(value, float) else f"{key:>34}  {value}")
+        print(flush=True)
     if FLAGS.json:
         with open(FLAGS.json, "w") as file:
-            json.dump(figures, file, indent=2)
+            json.dump({"cores": cores, "recipes": figures, **provenance.facts()}, file, indent=2)
 
 
 if __name__ == "__main__":

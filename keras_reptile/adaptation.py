@@ -127,6 +127,10 @@ def loss_and_gradients(loss_fn: Callable, weights: tuple, minibatch: tf.Tensor, 
         tape.watch(weights)
         loss = tf.cast(loss_fn(weights, minibatch, step), weights[0].dtype)
     gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    gradients = tuple(tf.convert_to_tensor(g) for g in gradients)
+    for g, w in zip(gradients, weights, strict=True):
+        # Lost where the forward pass is a call of a function.
+        g.set_shape(w.shape)
     return loss, gradients
 
 

@@ -1,0 +1,66 @@
+"""What a TPU would be given: the whole training step as one XLA program, here for lack of one."""
+
+import dataclasses
+import re
+import warnings
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_reptile as kr
+from keras_reptile import building, recipes
+
+# Fields that change neither the arithmetic of a training step nor its shapes.
+ELSEWHERE = {
+    *recipes.NOTES,
+    *recipes.OF_IMAGES,
+    "dataset",
+    "shots",
+    "queries",
+    "meta_step_size",
+    "meta_iterations",
+    "checkpoint_every",
+    "curve_tasks",
+    "test_tasks",
+    "validation_tasks",
+    "eval_inner_batch_size",
+    "eval_inner_steps",
+    "transductive",
+}
+
+
+def distinct_programs():
+    """A recipe's name for each training step that differs from the others."""
+    found = {}
+    for name, recipe in recipes.RECIPES.items():
+        fields = dataclasses.asdict(recipe)
+        found.setdefault(tuple(v for k, v in fields.items() if k not in ELSEWHERE), name)
+    return sorted(found.values())
+
+
+def one_episode(recipe):
+    pool = building.load_pools(recipe, None).train if recipe.dataset == "sinusoid" else None
+    if pool is None:
+        each = recipe.train_shots + recipe.queries
+        shape = (recipe.ways * each, recipe.image_size, recipe.image_size, recipe.channels)
+        pool = kr.ClassPool(np.zeros(shape, np.uint8), [each] * recipe.ways)
+    return next(iter(building.training_episodes(recipe, pool))), pool.image_shape
+
+
+@pytest.mark.parametrize("name", distinct_programs())
+def test_a_training_step_is_a_program_of_static_shapes_without_the_host(name):
+    recipe = recipes.get(name)
+    episode, image_shape = one_episode(recipe)
+    model = building.build_model(recipe, image_shape)
+    model.task_parallelism = "vectorized"
+    with warnings.catch_warnings():
+        # MAML says that it runs task by task.
+        warnings.simplefilter("error" if recipe.method != "maml" else "ignore")
+        step = tf.function(model.train_step, jit_compile=True, autograph=False)
+        text = step.experimental_get_compiler_ir(episode)(stage="hlo")
+    assert "f32[" in text and "f64[" not in text
+    assert not re.search(r"\[[^\]]*(<=|\?)", text)
+    assert not re.findall(r" (custom-call|infeed|outfeed|send|recv|[\w-]*dynamic-reshape)\(", text)
+    if recipe.method != "maml":
+        assert " dot(" in text and " convolution(" not in text
