@@ -95,7 +95,7 @@ def picture(rows: list[dict[str, Any]], title: str) -> Figure:
     """Test accuracy against meta-iterations, a curve for each combination.
 
     Colour tells the number of gradients; g_k alone is dotted, a mean dashed, a sum whole. Bands
-    are 95 % intervals over tasks.
+    are 95 % intervals over tasks. Of a run without a curve the end is shown.
 
     Args:
         rows: List of dicts, the rows of results; see `sweep.sweep`.
@@ -104,9 +104,9 @@ def picture(rows: list[dict[str, Any]], title: str) -> Figure:
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     for name, combination in COMBINATIONS.items():
-        own = [r for r in rows if r["run"] == name and r["measured"] == "curve"]
+        own = [r for r in rows if r["run"] == name]
         if own:
-            _curve(axes, own, combination)
+            _curve(axes, [r for r in own if r["measured"] == "curve"] or own, combination)
     axes.set(title=title, xlabel="meta-iterations", ylabel="test accuracy (%)")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", frameon=False)

@@ -85,3 +85,9 @@ def test_the_picture_has_the_curves_in_order_in_percent():
     np.testing.assert_allclose(first.get_xydata(), [[100, 20], [200, 25]])
     np.testing.assert_allclose(second.get_xydata(), [[100, 50], [200, 75]])
     assert figure.axes[0].get_title() == "title"
+
+
+def test_a_run_without_a_curve_shows_its_end():
+    figure = gradient_combinations.picture(results("g3", [0.8], measured="final"), "title")
+    (line,) = figure.axes[0].lines
+    np.testing.assert_allclose(line.get_xydata(), [[100, 80]])
