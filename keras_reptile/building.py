@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_reptile import datasets, networks
+from keras_reptile import datasets, distribution, networks
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.episodes import episode_dataset
 from keras_reptile.meta_update import linear_meta_step
@@ -91,4 +91,30 @@ def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
         recipe.meta_step_size, recipe.meta_step_size_final, recipe.meta_iterations
     )
     model.compile(optimizer=keras.optimizers.SGD(schedule))
+    return model
+
+
+def on_strategy(
+    recipe: Recipe,
+    image_shape: tuple,
+    saved: ReptileModel | None,
+    strategy: tf.distribute.Strategy | None,
+    workers: distribution.Workers,
+) -> ReptileModel:
+    """The recipe's model where a strategy wants it, as the chief's checkpoint left it if any.
+
+    Args:
+        recipe: A `Recipe`.
+        image_shape: Tuple `(height, width, channels)`.
+        saved: The model that this worker restored, `None` if it has none.
+        strategy: A strategy, or `None`.
+        workers: The `Workers` of the run.
+    """
+    if strategy is None:
+        return build_model(recipe, image_shape) if saved is None else saved
+    with strategy.scope():
+        model = build_model(recipe, image_shape)
+        model.optimizer.build(model.trainable_variables)
+    state = distribution.state_of(model if saved is None else saved)
+    distribution.set_state(model, workers.from_chief(state))
     return model

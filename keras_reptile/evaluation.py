@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile import losses
+from keras_reptile import distribution, losses
 from keras_reptile.confidence import confidence_95
 from keras_reptile.reptile_model import ReptileModel
 
@@ -77,14 +77,13 @@ def evaluate(
 
 
 def _accuracies(model, episodes, transductive, meta_batches, verbose):
-    @tf.function(reduce_retracing=True)
     def accuracies_of(episode: dict[str, Any]):
         _, predictions = model.adapt_and_predict(episode, transductive)
         return losses.task_accuracy(episode["query"][1], predictions)
 
     bar = keras.utils.Progbar(meta_batches, verbose=verbose, unit_name="meta-batch")
     gathered = []
-    for i, episode in enumerate(episodes, start=1):
-        gathered.append(accuracies_of(episode).numpy().astype(np.float64))
-        bar.update(i, [("accuracy", gathered[-1].mean())])
+    for values in distribution.values_by_task(model, accuracies_of, episodes):
+        gathered.append(values.astype(np.float64))
+        bar.update(len(gathered), [("accuracy", gathered[-1].mean())])
     return np.concatenate(gathered)
