@@ -5,7 +5,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile import adaptation, distribution, learner, losses, meta_batch, saved_model
+from keras_reptile import (
+    adaptation,
+    distribution,
+    learner,
+    loss_scaling,
+    losses,
+    meta_batch,
+    saved_model,
+)
 from keras_reptile.episode_format import (
     episodes_of,
     is_episode,
@@ -383,6 +391,8 @@ class ReptileModel(distribution.DistributedModel):
             outputs, penalty = train_call(self.network, weights, x, draw)
             return losses.batch_loss(self.task_loss, y, tf.cast(outputs, theta[0].dtype)) + penalty
 
+        if loss_scaling.computes_in_float16(self.network):
+            adapt = loss_scaling.scaled(adapt)
         minibatches, rate = (task["order"], task.get("tail")), self.inner_weight_decay_rate
         return adapt(loss_fn, self.inner_rule, theta, state, *minibatches, rate)
 

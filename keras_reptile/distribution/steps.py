@@ -32,7 +32,7 @@ def step_function(model: Any, step: Callable) -> Callable:
         return first_replica(strategy, strategy.run(step, args=(data,)))
 
     if not model.run_eagerly:
-        one_step = tf.function(one_step, reduce_retracing=True)
+        one_step = tf.function(one_step, reduce_retracing=True, autograph=False)
 
     def function(iterator):
         logs = None
@@ -65,7 +65,7 @@ def values_by_task(model: Any, function: Callable, dataset: tf.data.Dataset) -> 
         Array `(meta_batch_size,)`, the values of a meta-batch's tasks in their order.
     """
     if not model.has_strategy:
-        run = tf.function(function, reduce_retracing=True)
+        run = tf.function(function, reduce_retracing=True, autograph=False)
         yield from (run(element).numpy() for element in dataset)
         return
     strategy = model.distribute_strategy
@@ -74,7 +74,8 @@ def values_by_task(model: Any, function: Callable, dataset: tf.data.Dataset) -> 
         values = function(share)
         return gathered(tf.stack([values, tf.cast(share[REAL], values.dtype)], axis=1))
 
-    run = tf.function(lambda data: first_replica(strategy, strategy.run(on_replica, (data,))))
+    on_all = lambda data: first_replica(strategy, strategy.run(on_replica, (data,)))  # noqa: E731
+    run = tf.function(on_all, autograph=False)
     shares = iter(distributed(dataset, strategy, fill=True))
     for _ in range(elements_of(dataset)):
         values, real = run(next(shares)).numpy().T
@@ -91,7 +92,7 @@ def compiled_where_it_pays(function: Callable, jit_compile: bool | str) -> Calla
         jit_compile = on_gpu()
     if not jit_compile or tf.executing_eagerly():
         return function
-    return tf.function(function, jit_compile=True)
+    return tf.function(function, jit_compile=True, autograph=False)
 
 
 def on_gpu() -> bool:
