@@ -12,7 +12,7 @@ FILES = {
     "three workers": ["three.0", "three.1", "three.2"],
 }
 # What three workers do besides; the rest differs from two workers in nothing.
-OF_THREE = ["reptile, carried", "maml, reset, dropout"]
+OF_THREE = ["reptile, carried", "maml, dropout"]
 TOLERANCE = {"float32, a convolution, one meta-step": 1e-6}
 
 
@@ -92,6 +92,31 @@ def test_seven_tasks_four_at_a_time_are_seven_tasks_on_two_and_three_replicas(re
 def test_a_step_has_two_collectives_and_none_in_the_inner_loop(results):
     assert results["two.0"]["collectives"] == 2
     assert results["two.0"]["collectives in functions"] == 0
+
+
+def test_workers_agree_on_what_each_says_and_on_the_chiefs_arrays(results):
+    for file in FILES["three workers"]:
+        assert list(results[file]["agreement: texts"]) == ["", "é", "éé"]
+        assert list(results[file]["agreement: from chief"]) == [
+            "[0, 1, 2]",
+            "[0, 1, 2]",
+            "[0.0, 1.0, 2.0]",
+            "-0.0",
+        ]
+        assert results[file]["agreement: alike"] == "none"
+
+
+def test_workers_that_differ_all_end_and_say_in_what(results):
+    for file in FILES["two workers"]:
+        assert results[file]["agreement: not alike"] == (
+            "Worker 1 differs from the chief: ways=6 (chief: 5). Start every worker with the same "
+            "flags, version and data."
+        )
+
+
+def test_where_one_worker_cannot_go_on_all_end_and_say_why(results):
+    said = [str(results[file]["agreement: one fails"]) for file in FILES["two workers"]]
+    assert said == ["Worker 1 cannot go on: no data.", "no data."]
 
 
 # Each of these fails when a new Keras no longer needs a workaround.

@@ -2,8 +2,10 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import processes
@@ -11,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from keras_reptile import recipes, training
-from keras_reptile.distribution import cluster, strategies
+from keras_reptile.distribution import cluster, rendezvous, strategies
 
 TWO = ["127.0.0.1:1", "127.0.0.1:2"]
 
@@ -53,10 +55,35 @@ def test_devices_of_this_host(arguments, expected, made):
 
 
 @pytest.mark.parametrize("name", ["auto", "multi_worker"])
-def test_hosts_come_from_tf_config(name, made, monkeypatch):
+def test_hosts_come_from_tf_config_and_meet_first(name, made, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", processes.tf_config(TWO, 1))
-    strategies.create(name)
-    made.MultiWorkerMirrored.assert_called_once_with()
+    monkeypatch.setattr(strategies.rendezvous, "meet", made.meet)
+    strategies.create(name, connect_timeout=7)
+    expected = [mock.call.meet((tuple(TWO), 1), 7), mock.call.MultiWorkerMirrored()]
+    assert made.mock_calls[1:] == expected
+
+
+def test_hosts_meet():
+    addresses = tuple(processes.free_addresses(3))
+    with ThreadPoolExecutor(3) as pool:
+        met = [pool.submit(rendezvous.meet, cluster.Cluster(addresses, i), 20) for i in range(3)]
+        assert [m.result() for m in met] == [None] * 3
+
+
+def test_a_host_that_does_not_answer_is_named():
+    hosts = cluster.Cluster(tuple(processes.free_addresses(2)), 0)
+    text = rf"answered within 0.3 s: nobody listens at {hosts.addresses[1]}\. Start every worker"
+    with pytest.raises(ValueError, match=text):
+        rendezvous.meet(hosts, 0.3)
+
+
+def test_two_workers_with_the_same_index_on_a_host_are_told_so():
+    hosts = cluster.Cluster(tuple(processes.free_addresses(2)), 0)
+    with (
+        socket.create_server(("", int(hosts.addresses[0].rpartition(":")[2]))),
+        pytest.raises(ValueError, match=r"cannot listen at .*in use. Does another worker run with"),
+    ):
+        rendezvous.meet(hosts, 1)
 
 
 @pytest.mark.parametrize("tpu", ["local", "my-tpu", "grpc://10.0.0.2:8470"])
@@ -158,7 +185,7 @@ def test_waiting_ends_with_one_line():
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=processes.environment()
     )
-    assert done.returncode == 1
+    assert done.returncode == -9
     assert done.stderr.splitlines()[-1] == "train: the other hosts did not answer within 0.2 s."
 
 

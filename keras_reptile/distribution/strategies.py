@@ -3,13 +3,14 @@
 import contextlib
 import os
 import re
+import signal
+import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from keras_reptile.distribution import cluster
+from keras_reptile.distribution import cluster, rendezvous
 from keras_reptile.distribution.shares import check_divides
 
 NAMES = ("auto", "multi_worker", "mirrored", "none", "one_device", "tpu")
@@ -173,10 +174,8 @@ def _create(name, devices, tpu, hosts, connect_timeout):
     if name == "mirrored":
         return tf.distribute.MirroredStrategy(devices or None)
     if name == "multi_worker":
-        others = [a for i, a in enumerate(hosts.addresses) if i != hosts.index]
-        text = f"not all of the other hosts ({', '.join(others)}) answered"
-        with time_limit(connect_timeout, text):
-            return tf.distribute.MultiWorkerMirroredStrategy()
+        rendezvous.meet(hosts, connect_timeout)
+        return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "tpu":
         with time_limit(connect_timeout, f"the TPU {tpu!r} did not answer"):
             return connect_tpu(tpu)
@@ -200,17 +199,17 @@ def connect_tpu(name: str) -> tf.distribute.TPUStrategy:
 
 @contextlib.contextmanager
 def time_limit(seconds: float, text: str) -> Iterator[None]:
-    """Ends the process with one line if the block takes longer; TensorFlow waits without end."""
+    """Kills the process, with one line, if the block takes longer.
 
-    def give_up():
-        program = os.path.basename(sys.argv[0])
-        print(f"{program}: {text} within {seconds:g} s.", file=sys.stderr, flush=True)
-        os._exit(1)
-
-    timer = threading.Timer(seconds, give_up)
-    timer.daemon = True
-    timer.start()
+    TensorFlow waits without end, and holds Python's lock while it does: no thread or signal
+    handler of this process would ever run. So a process of its own watches.
+    """
+    line = f"{os.path.basename(sys.argv[0])}: {text} within {seconds:g} s."
+    script = 'sleep "$1"; echo "$2" >&2; kill -9 "$3"'
+    command = ["sh", "-c", script, "sh", str(seconds), line, str(os.getpid())]
+    watch = subprocess.Popen(command, start_new_session=True)
     try:
         yield
     finally:
-        timer.cancel()
+        os.killpg(watch.pid, signal.SIGKILL)
+        watch.wait()
