@@ -72,7 +72,7 @@ def test_hosts_meet():
 
 def test_a_host_that_does_not_answer_is_named():
     hosts = cluster.Cluster(tuple(processes.free_addresses(2)), 0)
-    text = rf"answered within 0.3 s: nobody listens at {hosts.addresses[1]}\. Start every worker"
+    text = rf"answered within 0.3 s. Missing: {hosts.addresses[1]}\. Start every worker"
     with pytest.raises(ValueError, match=text):
         rendezvous.meet(hosts, 0.3)
 

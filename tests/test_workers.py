@@ -94,3 +94,24 @@ def test_and_end_with_the_run_that_was_left_alone_bit_for_bit(runs):
     assert result == result_of_killed
     for a, b in zip(whole, killed, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_what_keeps_workers_apart_is_one_clear_line_before_training(tmp_path):
+    addresses = processes.free_addresses(2)
+    alone = (processes.tf_config(addresses, 0), ("--connect_timeout=1",))
+    no_such_worker = (processes.tf_config(addresses, 2), ())
+    uneven = ("", ("--devices=cpu:0,cpu:1", "--meta_batch_size=5"))
+    started = [
+        processes.start("tests/train_small.py", *flags, cwd=tmp_path, TF_CONFIG=config)
+        for config, flags in (alone, no_such_worker, uneven)
+    ]
+    expected = [
+        f"answered within 1 s. Missing: {addresses[1]}. Start every worker",
+        "TF_CONFIG does not fit together: the task's `index` must be from 0 to 1",
+        "meta_batch_size=5, with 2 replicas. Use a meta_batch_size of 4",
+    ]
+    for (status, _, err), text in zip(processes.finish(started), expected, strict=True):
+        assert status == 1
+        assert text in err.strip().splitlines()[-1]
+        assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
