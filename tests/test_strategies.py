@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from keras_reptile import recipes, training
-from keras_reptile.distribution import cluster, rendezvous, strategies
+from keras_reptile.distribution import cluster, rendezvous, steps, strategies
 
 TWO = ["127.0.0.1:1", "127.0.0.1:2"]
 
@@ -200,3 +200,23 @@ def test_a_cpu_in_use_cannot_be_divided(monkeypatch):
     tf.zeros(1)
     with pytest.raises(ValueError, match=r"cannot be divided into 3 devices once TensorFlow has"):
         strategies.make_logical_cpus(["CPU:2"])
+
+
+@pytest.mark.parametrize(
+    ("jit_compile", "on_gpu", "compiled"),
+    [("auto", False, False), ("auto", True, True), (False, True, False), (True, False, True)],
+)
+def test_inner_loops_are_compiled_on_gpus_unless_told_otherwise(
+    jit_compile, on_gpu, compiled, monkeypatch
+):
+    monkeypatch.setattr(steps, "on_gpu", lambda: on_gpu)
+    inner = lambda x: x + 1  # noqa: E731
+    with tf.Graph().as_default():
+        chosen = steps.compiled_where_it_pays(inner, jit_compile)
+    assert (chosen is not inner) == compiled
+    # Nor is anything compiled where a user runs step by step.
+    assert steps.compiled_where_it_pays(inner, jit_compile) is inner
+
+
+def test_a_cpu_is_no_gpu():
+    assert not steps.on_gpu()
