@@ -9,6 +9,7 @@ says, from the time of a task in one process and of all-reduces of two sizes. Da
 Where there are fewer cores than processes they share them, and the table says so.
 """
 
+import logging
 import os
 import sys
 import time
@@ -76,6 +77,7 @@ def run(number: int, cores: list[int]) -> list[dict]:
 def measure() -> list[dict]:
     """In a worker: a row for each meta-batch that the replicas can share."""
     os.sched_setaffinity(0, {FLAGS.core})
+    logging.disable(logging.INFO)
     import keras_reptile as kr
     from keras_reptile import building, distribution, recipes
     from keras_reptile.distribution.scaling import reduced_bytes
