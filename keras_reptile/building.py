@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_reptile import datasets, networks
+from keras_reptile import datasets, distribution, networks
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.sinusoid import Waves, sinusoid_dataset
 from keras_reptile.episodes import episode_dataset
@@ -105,3 +105,29 @@ def build_network(recipe: Recipe, image_shape: tuple) -> keras.Model:
     if recipe.network in SINE_NETWORKS:
         return networks.sine_mlp(activation=SINE_NETWORKS[recipe.network], seed=recipe.seed)
     return getattr(networks, recipe.network)(recipe.ways, image_shape, seed=recipe.seed)
+
+
+def on_strategy(
+    recipe: Recipe,
+    image_shape: tuple,
+    saved: ReptileModel | None,
+    strategy: tf.distribute.Strategy | None,
+    workers: distribution.Workers,
+) -> ReptileModel:
+    """The recipe's model where a strategy wants it, as the chief's checkpoint left it if any.
+
+    Args:
+        recipe: A `Recipe`.
+        image_shape: Tuple `(height, width, channels)`.
+        saved: The model that this worker restored, `None` if it has none.
+        strategy: A strategy, or `None`.
+        workers: The `Workers` of the run.
+    """
+    if strategy is None:
+        return build_model(recipe, image_shape) if saved is None else saved
+    with strategy.scope():
+        model = build_model(recipe, image_shape)
+        model.optimizer.build(model.trainable_variables)
+    state = distribution.state_of(model if saved is None else saved)
+    distribution.set_state(model, workers.from_chief(state))
+    return model

@@ -40,7 +40,7 @@ class RunLog(keras.callbacks.Callback):
         iteration = self._iteration()
         row = {
             "meta_iteration": iteration,
-            "meta_step_size": float(self.model.optimizer.learning_rate),
+            "meta_step_size": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             **{name: float(value) for name, value in (logs or {}).items()},
             "meta_iterations_per_second": (iteration - self.first)
             / (self.training_seconds or elapsed),
@@ -52,7 +52,7 @@ class RunLog(keras.callbacks.Callback):
         self.directory.save(self.model, best=self._is_best())
 
     def _iteration(self) -> int:
-        return int(self.model.optimizer.iterations)
+        return self.model.meta_iteration
 
     def _is_best(self) -> bool:
         return best_row(self.rows) is self.rows[-1]
@@ -99,7 +99,7 @@ class StopOnDivergence(keras.callbacks.Callback):
             if name in logs and not math.isfinite(float(logs[name])):
                 raise Diverged(
                     f"Training diverged: {name} is {float(logs[name])} at meta-iteration "
-                    f"{int(self.model.optimizer.iterations)}. Earlier checkpoints are intact. "
+                    f"{self.model.meta_iteration}. Earlier checkpoints are intact. "
                     "Lower --inner_learning_rate or --meta_step_size."
                 )
 

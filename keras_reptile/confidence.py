@@ -45,9 +45,11 @@ class ConfidenceInterval(keras.metrics.Metric):
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         values = tf.cast(values, self.dtype)
-        self.count.assign_add(tf.cast(tf.size(values), self.dtype))
-        self.total.assign_add(tf.reduce_sum(values))
-        self.squares.assign_add(tf.reduce_sum(tf.square(values)))
+        weights = tf.ones_like(values) if sample_weight is None else sample_weight
+        weights = tf.cast(weights, self.dtype)
+        self.count.assign_add(tf.reduce_sum(weights))
+        self.total.assign_add(tf.reduce_sum(weights * values))
+        self.squares.assign_add(tf.reduce_sum(weights * tf.square(values)))
 
     def result(self) -> Any:
         n, total, squares = (

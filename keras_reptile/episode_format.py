@@ -5,11 +5,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_reptile.distribution import REAL
+
 KEYS = {"support", "order", "query"}
+OPTIONAL = {"tail", REAL}
 
 
 def is_episode(data: Any) -> bool:
-    return isinstance(data, dict) and set(data) in (KEYS, KEYS | {"tail"})
+    return isinstance(data, dict) and set(data) >= KEYS and set(data) <= KEYS | OPTIONAL
 
 
 def episodes_of(data: Any) -> dict:

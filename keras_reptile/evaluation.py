@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile import losses
+from keras_reptile import distribution, losses
 from keras_reptile.confidence import confidence_95
 from keras_reptile.reptile_model import ReptileModel
 
@@ -136,14 +136,13 @@ def _figures(
 ) -> np.ndarray:
     """A figure of each task, from its queries' targets and predictions."""
 
-    @tf.function(reduce_retracing=True)
     def figures_of(episode: dict[str, Any]):
         _, predictions = model.adapt_and_predict(episode, transductive)
         return figure_of(episode["query"][1], predictions)
 
     bar = keras.utils.Progbar(int(episodes.cardinality()), verbose=verbose, unit_name="meta-batch")
     gathered = []
-    for i, episode in enumerate(episodes, start=1):
-        gathered.append(figures_of(episode).numpy().astype(np.float64))
-        bar.update(i, [(name, gathered[-1].mean())])
+    for values in distribution.values_by_task(model, figures_of, episodes):
+        gathered.append(values.astype(np.float64))
+        bar.update(len(gathered), [(name, gathered[-1].mean())])
     return np.concatenate(gathered)

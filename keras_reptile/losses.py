@@ -40,6 +40,16 @@ def batch_loss(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(values) if loss.reduction == "sum" else tf.reduce_mean(values)
 
 
+def example_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    """Each example's loss `(batch,)`; of a function to a scalar, that scalar for each."""
+    is_loss = isinstance(loss, keras.losses.Loss)
+    values = loss.call(y_true, y_pred) if is_loss else loss(y_true, y_pred)
+    if values.shape.rank == 0:
+        return tf.fill(tf.shape(y_pred)[:1], values)
+    reduce = tf.reduce_sum if is_loss and loss.reduction == "sum" else tf.reduce_mean
+    return reduce(tf.reshape(values, (tf.shape(values)[0], -1)), axis=-1)
+
+
 def mean_of(loss: Any, value: tf.Tensor, examples: Any) -> tf.Tensor:
     """A `batch_loss` per example, whatever its reduction."""
     summed = isinstance(loss, keras.losses.Loss) and loss.reduction == "sum"

@@ -27,11 +27,32 @@ def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> TaskRe
     The tasks run along the first axis of what is returned.
     """
     tasks = _numbered(model, episodes)
-    train_at_once = functools.partial(vectorized.train, model)
-    at_once = _as_one_batch(model, "train", train_at_once, tasks, theta, state)
+    at_once = functools.partial(vectorized.train, model)
+    at_once = _as_one_batch(model, "train", at_once, tasks, theta, state)
     if at_once:
         return TaskResult(*at_once(tasks, theta, state))
-    has_queries = number_of_queries(episodes) > 0
+    return _one_by_one(_train_separately, model, tasks, theta, state)
+
+
+def judge_tasks(model, episodes: dict, theta: list, state: InnerState, transductive: bool) -> tuple:
+    """Adapts to every task from the same state; its first loss and its queries' predictions."""
+    tasks = _numbered(model, episodes)
+    at_once = functools.partial(vectorized.judge, model, transductive)
+    at_once = _as_one_batch(model, f"judge {transductive}", at_once, tasks, theta, state)
+    if at_once:
+        return at_once(tasks, theta, state)
+    separately = functools.partial(_judge_separately, transductive)
+    return _one_by_one(separately, model, tasks, theta, state)
+
+
+def _one_by_one(function, model, tasks, theta, state):
+    run = functools.partial(function, model)
+    run = distribution.compiled_where_it_pays(run, model.jit_inner_loops)
+    return run(tasks, theta, state)
+
+
+def _train_separately(model, tasks, theta, state) -> TaskResult:
+    has_queries = number_of_queries(tasks) > 0
     method = METHODS[model.method]
 
     def task_fn(task, state):
@@ -45,21 +66,14 @@ def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> TaskRe
 
     outputs = TaskResult(
         _adaptation_spec(theta, state, method.keeps),
-        _predictions_spec(model, episodes, theta[0].dtype) if has_queries else (),
+        _predictions_spec(model, tasks, theta[0].dtype) if has_queries else (),
     )
     serial = model.task_order == "serial" and model.inner_state == "carried"
     run = one_after_another if serial else side_by_side
     return run(task_fn, tasks, state, outputs)
 
 
-def judge_tasks(model, episodes: dict, theta: list, state: InnerState, transductive: bool) -> tuple:
-    """Adapts to every task from the same state; its first loss and its queries' predictions."""
-    tasks = _numbered(model, episodes)
-    judge_at_once = functools.partial(vectorized.judge, model, transductive)
-    at_once = _as_one_batch(model, f"judge {transductive}", judge_at_once, tasks, theta, state)
-    if at_once:
-        return at_once(tasks, theta, state)
-
+def _judge_separately(transductive, model, tasks, theta, state) -> tuple:
     def task_fn(task, state):
         task = scaled_task(task)
         adapted = model.adapt_task(task, theta, state)
@@ -69,7 +83,7 @@ def judge_tasks(model, episodes: dict, theta: list, state: InnerState, transduct
         return adapted.first_loss, predictions
 
     dtype = theta[0].dtype
-    outputs = tf.TensorSpec((), dtype), _predictions_spec(model, episodes, dtype)
+    outputs = tf.TensorSpec((), dtype), _predictions_spec(model, tasks, dtype)
     return side_by_side(task_fn, tasks, state, outputs)
 
 

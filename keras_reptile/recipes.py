@@ -114,7 +114,9 @@ class Recipe:
         1000, "Meta-iterations between checkpoints, each with a validation and a row of log.csv."
     )
     precision: str = _field(
-        "float32", "Keras dtype policy.", ("float32", "mixed_bfloat16", "float64")
+        "float32",
+        "Keras dtype policy: weights and steps are in float32 under the mixed ones.",
+        ("float32", "mixed_bfloat16", "mixed_float16", "float64"),
     )
     seed: int = _field(0, "Decides the initial weights and the training tasks.")
     source: str = _field("", "Where the recipe comes from.")

@@ -1,5 +1,6 @@
 """The figures that `fit` and `evaluate` show, gathered from the tasks' queries."""
 
+import functools
 from typing import Any
 
 import keras
@@ -61,26 +62,33 @@ class Report:
         metrics = [self.loss_before, self.loss_after, *self.query_metrics, self.confidence]
         self.figures = Figures(metrics)
 
-    def before(self, first_loss: tf.Tensor, inner_batch_size: int) -> dict[str, Any]:
-        """Takes the first minibatches' losses `(tasks,)`."""
-        self.loss_before.update_state(losses.mean_of(self.loss, first_loss, inner_batch_size))
+    def before(self, first_loss: tf.Tensor, inner_batch_size: int, real: Any = None) -> dict:
+        """Takes the first minibatches' losses `(tasks,)`.
+
+        Args:
+            first_loss, inner_batch_size: Those of the tasks.
+            real: Integer tensor `(tasks,)`, 0 for tasks that do not count. Defaults to `None`,
+                all count.
+        """
+        value = losses.mean_of(self.loss, first_loss, inner_batch_size)
+        self.loss_before.update_state(value, sample_weight=real)
         return _results([self.loss_before])
 
-    def after(self, y: tf.Tensor, predictions: tf.Tensor) -> dict[str, Any]:
+    def after(self, y: tf.Tensor, predictions: tf.Tensor, real: Any = None) -> dict:
         """Takes the targets `(tasks, queries, ...)` and predictions of the queries."""
+        weights = {} if real is None else {"sample_weight": tf.repeat(real, tf.shape(y)[1])}
         y, predictions = (tf.reshape(t, (-1, *t.shape[2:])) for t in (y, predictions))
-        loss = losses.batch_loss(self.loss, y, predictions)
-        self.loss_after.update_state(losses.mean_of(self.loss, loss, tf.shape(y)[0]))
+        self.loss_after.update_state(losses.example_losses(self.loss, y, predictions), **weights)
         for metric in self.query_metrics:
-            metric.update_state(y, predictions)
+            metric.update_state(y, predictions, **weights)
         return _results([self.loss_after, *self.query_metrics])
 
-    def interval(self, y: tf.Tensor, predictions: tf.Tensor) -> dict[str, Any]:
+    def interval(self, y: tf.Tensor, predictions: tf.Tensor, real: Any = None) -> dict:
         """Takes what `after` takes."""
-        if losses.is_sparse(self.loss):
-            self.confidence.update_state(losses.task_accuracy(y, predictions))
-        else:
-            self.confidence.update_state(losses.task_losses(self.loss, y, predictions))
+        of_task = losses.task_accuracy
+        if not losses.is_sparse(self.loss):
+            of_task = functools.partial(losses.task_losses, self.loss)
+        self.confidence.update_state(of_task(y, predictions), sample_weight=real)
         return _results([self.confidence])
 
 

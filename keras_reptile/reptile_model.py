@@ -5,7 +5,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile import adaptation, distribution, learner, losses, meta_batch, saved_model
+from keras_reptile import (
+    adaptation,
+    distribution,
+    learner,
+    loss_scaling,
+    losses,
+    meta_batch,
+    saved_model,
+)
 from keras_reptile.episode_format import (
     episodes_of,
     is_episode,
@@ -21,7 +29,7 @@ from keras_reptile.report import Report
 
 
 @keras.saving.register_keras_serializable(package="keras_reptile")
-class ReptileModel(keras.Model):
+class ReptileModel(distribution.DistributedModel):
     """Meta-learns an initialization from which a network adapts to a new task in a few steps.
 
     Each training step takes a batch of tasks. From the current weights theta it runs k steps of
@@ -203,7 +211,7 @@ class ReptileModel(keras.Model):
         *,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
-        jit_compile: bool = False,
+        jit_compile: bool | str = "auto",
     ) -> None:
         """Sets the outer optimizer, the tasks' loss and the query metrics.
 
@@ -215,19 +223,25 @@ class ReptileModel(keras.Model):
                 cross-entropy of integer labels and logits.
             metrics: List of Keras metrics of the query predictions. Defaults to `None`: accuracy
                 if the loss is a cross-entropy.
-            run_eagerly, steps_per_execution, jit_compile: As in `keras.Model.compile`.
+            run_eagerly, steps_per_execution: As in `keras.Model.compile`.
+            jit_compile: Boolean or `"auto"`, whether XLA compiles the inner loops of separate
+                tasks. `"auto"`: on a GPU, not on a CPU. Vectorized tasks, and all on a TPU, are
+                compiled whatever it says. Defaults to `"auto"`.
         """
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
-            jit_compile=jit_compile,
+            # The step as a whole holds collective operations, which XLA does not compile alike.
+            jit_compile=False,
             # Loss scaling would divide the displacement by the scale.
             auto_scale_loss=False,
         )
         # Kept from the base class, whose symbolic build would call the network on whole episodes.
         self.task_loss = losses.get_loss(loss)
-        self.report = Report(self.task_loss, metrics)
+        self.jit_inner_loops = jit_compile
+        with self.distribute_strategy.scope():
+            self.report = Report(self.task_loss, metrics)
         self._compile_arguments = dict(
             optimizer=optimizer,
             loss=loss,
@@ -252,10 +266,6 @@ class ReptileModel(keras.Model):
     def metrics(self) -> list:
         return [self.report.figures] if self.compiled else []
 
-    def fit(self, *args, shuffle: bool = False, **kwargs) -> keras.callbacks.History:
-        """`keras.Model.fit` on episodes, which come in their own random order."""
-        return super().fit(*args, shuffle=shuffle, **kwargs)
-
     # The steps
 
     def train_step(self, data: Any) -> dict[str, Any]:
@@ -264,22 +274,24 @@ class ReptileModel(keras.Model):
         theta = self._theta(episodes)
         results = meta_batch.train_tasks(self, episodes, theta, self.starting_state(theta))
         gradient = METHODS[self.method].gradient(theta, results.adaptation)
-        self.optimizer.apply(distribution.share_of_mean(gradient), self.trainable_variables)
-        self._carry_on(results.adaptation.state)
+        distribution.apply(self.optimizer, gradient, self.trainable_variables)
         logs = self.report.before(results.adaptation.first_loss, episodes["order"].shape[-1])
         if number_of_queries(episodes):
             logs |= self.report.after(episodes["query"][1], results.predictions)
+        step, slots = self._state_of(results.adaptation.state)
+        slots, logs = distribution.mean_over_replicas((slots, logs))
+        self._carry_on(step, slots)
         return logs
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Adapts to each task from the current weights, judges its queries, and leaves no trace."""
         episodes = with_queries(episodes_of(data))
         first_loss, predictions = self.adapt_and_predict(episodes)
-        y = episodes["query"][1]
+        y, real = episodes["query"][1], episodes.get(distribution.REAL)
         return {
-            **self.report.before(first_loss, episodes["order"].shape[-1]),
-            **self.report.after(y, predictions),
-            **self.report.interval(y, predictions),
+            **self.report.before(first_loss, episodes["order"].shape[-1], real),
+            **self.report.after(y, predictions, real),
+            **self.report.interval(y, predictions, real),
         }
 
     def predict_step(self, data: Any) -> tf.Tensor:
@@ -400,6 +412,7 @@ class ReptileModel(keras.Model):
             x, y = tf.nest.map_structure(lambda t: tf.gather(t, minibatch), (support_x, support_y))
             return self.minibatch_loss(weights, x, y, draw)
 
+        adapt = loss_scaling.where_needed(adapt, self.network)
         minibatches, rate = (task["order"], task.get("tail")), self.inner_weight_decay_rate
         return adapt(loss_fn, self.inner_rule, theta, state, *minibatches, rate)
 
@@ -415,20 +428,23 @@ class ReptileModel(keras.Model):
         values = [tf.convert_to_tensor(v) for v in self.inner_variables]
         return tf.nest.pack_sequence_as(start, values)
 
-    def _carry_on(self, state: InnerState) -> None:
-        """Keeps the tasks' final state: the last one's in serial order, else the mean."""
-        if self.inner_state == "reset":
-            return
+    def _state_of(self, state: InnerState) -> tuple:
+        """What the tasks' final state leaves: of the last one in serial order, else the mean."""
         step, *slots = tf.nest.flatten(state)
-        if self.task_order == "serial":
-            slots = [s[-1] for s in slots]
-        else:
-            slots = distribution.mean_over_replicas([tf.reduce_mean(s, axis=0) for s in slots])
         # Side by side, all tasks made the same number of steps; serially, the last has the most.
-        for variable, value in zip(
-            self.inner_variables, [tf.reduce_max(step), *slots], strict=True
-        ):
-            variable.assign(value)
+        step = tf.reduce_max(step)
+        if self.inner_state == "reset":
+            return step, []
+        if self.task_order == "serial":
+            if distribution.replicas() > 1:
+                raise ValueError(distribution.SERIAL.format(distribution.replicas()))
+            return step, [s[-1] for s in slots]
+        return step, [tf.reduce_mean(s, axis=0) for s in slots]
+
+    def _carry_on(self, step: tf.Tensor, slots: list) -> None:
+        if self.inner_state == "carried":
+            for variable, value in zip(self.inner_variables, [step, *slots], strict=True):
+                variable.assign(value)
 
 
 def _check_choice(name: str, value: str, choices: tuple) -> None:

@@ -12,13 +12,10 @@ from typing import Any
 
 import keras
 
+from keras_reptile.errors import RunError
 from keras_reptile.reptile_model import ReptileModel
 
 KEPT = 2
-
-
-class RunError(Exception):
-    """A run cannot go on; the message says why and what to do, in one line."""
 
 
 @contextlib.contextmanager
@@ -84,7 +81,7 @@ class RunDirectory:
     def save(self, model: ReptileModel, best: bool = False) -> None:
         """Writes a checkpoint named after the model's meta-iteration, and removes old ones."""
         self._create()
-        iteration = int(model.optimizer.iterations)
+        iteration = model.meta_iteration
         path = self.checkpoints / f"iteration-{iteration:09d}.keras"
         with replacing(path) as temporary:
             model.save(temporary)

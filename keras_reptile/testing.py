@@ -1,16 +1,19 @@
 """Measuring a finished run on other tasks than those of its summary."""
 
 import dataclasses
+import json
 import os
 from typing import Any
 
-from keras_reptile import building
+import tensorflow as tf
+
+from keras_reptile import building, distribution
 from keras_reptile.networks import check_positive
 from keras_reptile.recipes import Recipe, check_fields
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.results import measure
 from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
-from keras_reptile.training import bar_verbosity, check_outputs
+from keras_reptile.training import LOCAL, bar_verbosity, check_outputs
 
 
 def test(
@@ -22,6 +25,7 @@ def test(
     seed: int = 0,
     data_dir: str | None = None,
     verbose: int = 1,
+    strategy: tf.distribute.Strategy | None = None,
     **overrides: Any,
 ) -> dict[str, Any]:
     """Accuracy of a run's initialization over tasks of unseen classes, or its loss on fresh sines.
@@ -35,6 +39,8 @@ def test(
         seed: Integer, decides the tasks. Defaults to `0`.
         data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own choice.
         verbose: Integer, 1 shows a progress bar. Defaults to `1`.
+        strategy: As in `train`: in a cluster the chief alone reads `output_dir`. Defaults to
+            `None`.
         **overrides: Fields of `Recipe` that replace the run's, such as `shots`.
 
     Returns:
@@ -46,23 +52,36 @@ def test(
         ValueError: If the numbers do not fit together or the data cannot be read.
     """
     check_positive("tasks", tasks)
-    directory = RunDirectory(output_dir)
-    recipe = _recipe(directory, overrides)
-    building.set_precision(recipe)
-    model = load_chosen(directory, which)
-    check_outputs(recipe, model)
-    pool = getattr(building.load_pools(recipe, data_dir), split)
-    episodes = building.evaluation_episodes(recipe, pool, tasks, seed)
-    return measure(recipe, model, episodes, bar_verbosity(verbose))
+    workers = distribution.Workers(strategy)
+    verbose = bar_verbosity(verbose) if workers.is_chief else 0
+    with workers.directory(output_dir) as path, distribution.losses_explained(workers):
+        directory, saved, settings = RunDirectory(path), None, {}
+        with workers.together():
+            if workers.is_chief:
+                settings = _settings(directory)
+        settings = json.loads(workers.exchange(json.dumps(settings))[0])
+        recipe = Recipe(**settings)
+        check_fields(recipe.dataset, overrides)
+        recipe = dataclasses.replace(recipe, **overrides)
+        building.set_precision(recipe)
+        with workers.together():
+            if workers.is_chief:
+                saved = load_chosen(directory, which)
+                check_outputs(recipe, saved)
+            pools = building.load_pools(recipe, data_dir)
+            episodes = building.evaluation_episodes(recipe, getattr(pools, split), tasks, seed)
+        alike = {**overrides, "split": split, "tasks": tasks, "seed": seed}
+        workers.check_alike({k: v for k, v in alike.items() if k not in LOCAL})
+        shape = pools.train.image_shape
+        model = building.on_strategy(recipe, shape, saved, strategy, workers)
+        return measure(recipe, model, episodes, verbose)
 
 
-def _recipe(directory: RunDirectory, overrides: dict[str, Any]) -> Recipe:
+def _settings(directory: RunDirectory) -> dict[str, Any]:
     run = directory.read_json("run.json")
     if run is None:
         raise RunError(f"{directory.path} holds no run: there is no run.json in it.")
-    recipe = Recipe(**run["settings"])
-    check_fields(recipe.dataset, overrides)
-    return dataclasses.replace(recipe, **overrides)
+    return run["settings"]
 
 
 def load_chosen(directory: RunDirectory, which: str) -> ReptileModel:

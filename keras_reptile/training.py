@@ -6,7 +6,9 @@ import sys
 import time
 from typing import Any
 
-from keras_reptile import building, plots, provenance, wave_plot
+import tensorflow as tf
+
+from keras_reptile import building, distribution, plots, provenance, wave_plot
 from keras_reptile.callbacks import (
     AccuracyCurve,
     Interrupted,
@@ -23,6 +25,8 @@ from keras_reptile.run_directory import RunDirectory, RunError
 
 # What may differ between the parts of one run: it does not touch training.
 FREE = ("test_tasks", "manual_dir", *NOTES)
+# What may differ between the workers of one run.
+LOCAL = ("image_dir", "manual_dir", *NOTES)
 
 
 def train(
@@ -31,16 +35,21 @@ def train(
     *,
     data_dir: str | None = None,
     verbose: int = 1,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> dict[str, Any]:
     """Trains by a recipe, or goes on where an earlier run in the same directory stopped.
 
-    A resumed run is, bit for bit, the run that was never stopped.
+    A resumed run is, bit for bit, the run that was never stopped. It may go on on other devices;
+    then it is so up to rounding.
 
     Args:
         recipe: A `Recipe`.
         output_dir: String or path. Everything that the run writes lies under it.
         data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own choice.
         verbose: Integer, as in `keras.Model.fit`. Defaults to `1`.
+        strategy: What `distribution.create` makes of flags, or any `tf.distribute` strategy with
+            synchronous replicas. In a cluster every worker makes the same call; the chief alone
+            reads and writes `output_dir`. Defaults to `None`.
 
     Returns:
         The content of summary.json: the result, the settings, versions and times.
@@ -51,17 +60,31 @@ def train(
         Interrupted: If the process is told to stop; what was learned is saved.
     """
     check_settings(recipe)
+    check_replicas(recipe, strategy)
     building.set_precision(recipe)
-    directory = RunDirectory(output_dir)
-    check_same_run(directory, recipe)
-    pools = building.load_pools(recipe, data_dir)
-    _check_pools(recipe, pools)
-    model = directory.restore()
-    if model is None:
-        model = building.build_model(recipe, pools.train.image_shape)
-    directory.write_json("run.json", {"settings": dataclasses.asdict(recipe), **provenance.facts()})
-    run_log = _fit(recipe, directory, pools, model, verbose)
-    return _finish(recipe, directory, pools, model, run_log, verbose)
+    workers = distribution.Workers(strategy)
+    verbose = verbose if workers.is_chief else 0
+    with workers.directory(output_dir) as path, distribution.losses_explained(workers):
+        directory = RunDirectory(path)
+        with workers.together():
+            check_same_run(directory, recipe)
+            pools = building.load_pools(recipe, data_dir)
+            _check_pools(recipe, pools)
+            saved = directory.restore()
+        workers.check_alike(_shared_facts(recipe, pools))
+        model = building.on_strategy(recipe, pools.train.image_shape, saved, strategy, workers)
+        settings = {"settings": dataclasses.asdict(recipe), **provenance.facts()}
+        with workers.together():
+            directory.write_json("run.json", settings)
+        run_log = _fit(recipe, directory, pools, model, verbose)
+        return _finish(recipe, directory, pools, model, run_log, verbose)
+
+
+def _shared_facts(recipe, pools) -> dict[str, Any]:
+    """What all workers of a run must have in common."""
+    settings = {k: v for k, v in dataclasses.asdict(recipe).items() if k not in LOCAL}
+    sizes = {f"{name}_classes": len(getattr(pools, name)) for name in Pools._fields}
+    return {**settings, **sizes, **provenance.facts()["versions"]}
 
 
 def check_settings(recipe: Recipe) -> None:
@@ -74,6 +97,14 @@ def check_settings(recipe: Recipe) -> None:
     for name in ("inner_learning_rate", "inner_epsilon"):
         if not getattr(recipe, name) > 0:
             raise ValueError(f"`{name}` must be positive. Received: {getattr(recipe, name)}.")
+
+
+def check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> None:
+    """Raises `ValueError` if the replicas of a strategy cannot share the recipe's tasks."""
+    replicas = strategy.num_replicas_in_sync if strategy else 1
+    distribution.check_divides(recipe.meta_batch_size, replicas)
+    if replicas > 1 and (recipe.task_order, recipe.inner_state) == ("serial", "carried"):
+        raise ValueError(distribution.SERIAL.format(replicas))
 
 
 def check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
@@ -130,7 +161,7 @@ def segments(done: int, total: int, every: int) -> list[tuple[int, int, int]]:
 
 
 def _fit(recipe, directory, pools, model, verbose) -> RunLog:
-    done = int(model.optimizer.iterations)
+    done = model.meta_iteration
     rows = [row for row in directory.rows() if int(row["meta_iteration"]) <= done]
     run_log = RunLog(directory, rows)
     if done:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from keras_reptile import patch_convolution, prediction
+from keras_reptile import loss_scaling, patch_convolution, prediction
 from keras_reptile.adaptation import rows
 from keras_reptile.batch_normalization import switched, unfused
 from keras_reptile.episode_format import scaled_task
@@ -68,7 +68,7 @@ def _adapt(model, tasks, theta, state, adapt):
         lambda t: tf.repeat(t[None], number, axis=0), (tuple(theta), state.slots)
     )
     order = tf.transpose(tasks["order"], (1, 0, 2))
-    return adapt(
+    return loss_scaling.where_needed(adapt, model.network)(
         loss_fn,
         model.inner_rule,
         repeated[0],

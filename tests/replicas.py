@@ -1,6 +1,8 @@
-"""Trains a small model for a few steps and writes its weights: `replicas.py NUMBER FILE`.
+"""Trains small models on an arrangement of devices: `replicas.py ARRANGEMENT FILE`.
 
-A program of its own because TensorFlow's devices are fixed once per process.
+ARRANGEMENT is "one", "mirrored" (two logical CPU devices) or "workers" (as TF_CONFIG says). The
+file gets every replica's weights and every figure. A program of its own because TensorFlow's
+devices are fixed once per process.
 """
 
 import os
@@ -10,26 +12,177 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import keras
 import numpy as np
+import plain_keras
 import tensorflow as tf
-from helpers import small_episodes, small_model
+from helpers import image_pool, small_convnet
+
+import keras_reptile as kr
+from keras_reptile import distribution
+from keras_reptile.errors import RunError
+
+SGD, ADAM = keras.optimizers.SGD, keras.optimizers.Adam
+BY_LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def main(number, path, inner_state):
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    devices = [f"CPU:{i}" for i in range(number)]
-    strategy = (
-        tf.distribute.MirroredStrategy(devices) if number > 1 else tf.distribute.get_strategy()
+def small_dense(extra=()):
+    kernels = kr.networks.glorot_uniform(0)
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            # A bias here would have no gradient but rounding, which Adam makes steps of.
+            keras.layers.Dense(5, use_bias=False, kernel_initializer=next(kernels)),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            *extra,
+            keras.layers.Dense(3, kernel_initializer=next(kernels)),
+        ]
     )
+
+
+def adam():
+    return ADAM(0.01, beta_1=0.0)
+
+
+# Name: (float type, meta-steps, network, arguments of the model, of compile).
+CASES = {
+    "reptile, carried": (
+        "float64",
+        20,
+        small_dense,
+        lambda: dict(inner_optimizer=adam()),
+        lambda: dict(optimizer=SGD(0.5), loss=BY_LOGITS, metrics=["accuracy"]),
+    ),
+    "fomaml, carried, Adam, clipped": (
+        "float64",
+        20,
+        small_dense,
+        lambda: dict(inner_optimizer=adam(), method="fomaml"),
+        lambda: dict(optimizer=ADAM(0.01, global_clipnorm=0.02), steps_per_execution=5),
+    ),
+    "maml, dropout": (
+        "float64",
+        20,
+        lambda: small_dense(extra=[keras.layers.Dropout(0.3, seed=1)]),
+        lambda: dict(inner_optimizer=SGD(0.05, momentum=0.5), method="maml"),
+        lambda: dict(optimizer=SGD(0.05)),
+    ),
+    "float32, a convolution, one meta-step": (
+        "float32",
+        1,
+        small_convnet,
+        lambda: dict(inner_optimizer=SGD(0.05, momentum=0.5)),
+        lambda: dict(optimizer=SGD(0.5)),
+    ),
+    "reptile, reset, compiled by XLA": (
+        "float64",
+        20,
+        small_dense,
+        lambda: dict(inner_optimizer=adam(), inner_state="reset"),
+        lambda: dict(optimizer=SGD(0.5), jit_compile=True),
+    ),
+}
+
+
+def episodes(**arguments):
+    chosen = dict(ways=3, shots=4, inner_batch_size=6, inner_steps=2, meta_batch_size=6)
+    return kr.episode_dataset(image_pool(), **{**chosen, **arguments})
+
+
+def by_replica(strategy, variable):
+    """A variable's value on each of this process's replicas."""
+    return np.stack([np.asarray(v) for v in strategy.experimental_local_results(variable.value)])
+
+
+def run_case(name, strategy) -> dict:
+    float_type, steps, network, arguments, compiled = CASES[name]
+    keras.config.set_floatx(float_type)
+    keras.config.set_dtype_policy(float_type)
     with strategy.scope():
-        model = small_model(inner_state=inner_state)
-    model.fit(small_episodes(meta_batch_size=4), steps_per_epoch=20, verbose=0)
-    accuracy = model.evaluate(small_episodes(tasks=8, seed=3), verbose=0, return_dict=True)
-    weights = [keras.ops.convert_to_numpy(v) for v in model.weights]
-    np.savez(path, *weights, accuracy=accuracy["accuracy"])
+        model = kr.ReptileModel(network(), **arguments())
+        model.compile(**compiled())
+    # Seven tasks, four at a time: neither two nor three replicas share them evenly.
+    validation = episodes(meta_batch_size=4, tasks=7, seed=3)
+    found = {}
+    if name == "reptile, carried":
+        first = dict(validation_data=validation)
+        found["accuracies"] = kr.evaluate(model, validation, verbose=0).accuracies
+    else:
+        first = {}
+    history = model.fit(episodes(), steps_per_epoch=steps, verbose=0, **first).history
+    found |= {f"history {key}": np.array(values) for key, values in history.items()}
+    if first:
+        again = model.evaluate(validation, verbose=0, return_dict=True)
+        found |= {f"evaluate {key}": np.array(value) for key, value in again.items()}
+        found["trained accuracies"] = kr.evaluate(model, validation, verbose=0).accuracies
+    for i, variable in enumerate([*model.variables, *model.optimizer.variables]):
+        found[f"variable {i}"] = by_replica(strategy, variable)
+    return {f"{name}: {key}": value for key, value in found.items()}
+
+
+def collectives() -> dict:
+    """How many collective operations a step has, and how many of them lie in a loop."""
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    strategy = tf.distribute.get_strategy()
+    model = kr.ReptileModel(small_dense(), adam())
+    model.compile(SGD(0.5))
+    shares = distribution.shares.distributed(episodes(), strategy)
+    model.build_variables(episodes().element_spec)
+    step = tf.function(lambda data: strategy.run(model.train_step, (data,)))
+    graph = step.get_concrete_function(next(iter(shares))).graph.as_graph_def()
+    inside = [n for f in graph.library.function for n in f.node_def]
+    is_collective = lambda node: node.op.startswith("Collective")  # noqa: E731
+    return {
+        "collectives": np.array(sum(map(is_collective, graph.node))),
+        "collectives in functions": np.array(sum(map(is_collective, inside))),
+    }
+
+
+def agreement(strategy) -> dict:
+    """What workers say to each other, and how each ends when one of them cannot go on."""
+    workers = distribution.Workers(strategy)
+
+    def failure(action):
+        try:
+            action()
+        except RunError as error:
+            return str(error)
+        return "none"
+
+    def fail_second():
+        with workers.together():
+            if workers.index == 1:
+                raise RunError("no data.")
+
+    mine = [np.arange(3, dtype=d) + workers.index for d in ("uint8", "int64", "float32")]
+    arrays = workers.from_chief([*mine, np.array(-0.0 if workers.is_chief else 1.0)])
+    return {
+        "texts": np.array(workers.exchange("é" * workers.index)),
+        "from chief": np.array([repr(a.tolist()) for a in arrays]),
+        "alike": failure(lambda: workers.check_alike({"ways": 5})),
+        "not alike": failure(lambda: workers.check_alike({"ways": 5 + workers.index})),
+        "one fails": failure(fail_second),
+    }
+
+
+def main(arrangement, path, *names):
+    devices = {"one": "none", "mirrored": "mirrored", "workers": "multi_worker"}[arrangement]
+    cpus = "cpu:0,cpu:1" if arrangement == "mirrored" else ""
+    strategy = distribution.create(devices, devices=cpus, meta_batch_size=6)
+    strategy = strategy or tf.distribute.get_strategy()
+    found = {}
+    for name in names or CASES:
+        found |= run_case(name, strategy)
+    if arrangement == "workers":
+        with strategy.scope():
+            found |= collectives()
+        found |= {f"agreement: {k}": v for k, v in agreement(strategy).items()}
+    found |= {
+        f"plain Keras: {k}": v for k, v in plain_keras.outcomes(arrangement, strategy).items()
+    }
+    np.savez(path, **found)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(*sys.argv[1:])

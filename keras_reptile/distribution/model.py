@@ -1,0 +1,96 @@
+"""A `keras.Model` that trains and evaluates on meta-batches under any strategy."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_reptile.distribution.shares import distributed, elements_of
+from keras_reptile.distribution.steps import step_function
+
+
+class DistributedModel(keras.Model):
+    """What `keras.Model` lacks under a `tf.distribute` strategy; without one it changes nothing.
+
+    As with any Keras model, build it and its optimizer inside `strategy.scope()`.
+
+    `_maybe_symbolic_build` and `_get_metrics_result_or_logs` are Keras's own and not public. The
+    first reduces a tuple over workers, which fails (keras issue 20585), and calls the model on
+    meta-batches; here variables are made in `fit` and `evaluate`, before replicas start. The second
+    takes the last step's logs where they lack one of the metrics; under a strategy they are the
+    mean over replicas, which is right for shares of equal size only.
+    """
+
+    @property
+    def has_strategy(self) -> bool:
+        """Whether the model was made inside a strategy's scope."""
+        return self._distribute_strategy is not None
+
+    @property
+    def meta_iteration(self) -> int:
+        """The number of outer steps made so far."""
+        return int(self.optimizer.iterations.numpy())
+
+    def fit(
+        self,
+        x: Any = None,
+        *args,
+        shuffle: bool = False,
+        steps_per_epoch: int | None = None,
+        validation_data: Any = None,
+        validation_steps: int | None = None,
+        **kwargs,
+    ) -> keras.callbacks.History:
+        """`keras.Model.fit` on meta-batches, which come in their own random order."""
+        x, steps_per_epoch = self._divided(x, steps_per_epoch)
+        validation_data, validation_steps = self._divided(validation_data, validation_steps, True)
+        return super().fit(
+            x,
+            *args,
+            shuffle=shuffle,
+            steps_per_epoch=steps_per_epoch,
+            validation_data=validation_data,
+            validation_steps=validation_steps,
+            **kwargs,
+        )
+
+    def evaluate(self, x: Any = None, *args, steps: int | None = None, **kwargs) -> Any:
+        """`keras.Model.evaluate` on meta-batches; replicas need not share them evenly."""
+        x, steps = self._divided(x, steps, True)
+        return super().evaluate(x, *args, steps=steps, **kwargs)
+
+    def make_train_function(self, force: bool = False) -> None:
+        if not self.has_strategy:
+            super().make_train_function(force)
+        elif self.train_function is None or force:
+            self.train_function = step_function(self, self.train_step)
+
+    def make_test_function(self, force: bool = False) -> None:
+        if not self.has_strategy:
+            super().make_test_function(force)
+        elif self.test_function is None or force:
+            self.test_function = step_function(self, self.test_step)
+
+    def build_variables(self, element_spec: Any) -> None:
+        """Makes all variables for data of this signature, inside the strategy's scope."""
+        with self.distribute_strategy.scope():
+            if not self.built:
+                self.build(keras.tree.map_structure(lambda spec: tuple(spec.shape), element_spec))
+            if not self.optimizer.built:
+                self.optimizer.build(self.trainable_variables)
+
+    def _divided(self, data, steps, fill=False) -> tuple:
+        if not self.has_strategy or not isinstance(data, tf.data.Dataset):
+            return data, steps
+        self.build_variables(data.element_spec)
+        steps = elements_of(data) if steps is None else steps
+        return distributed(data, self.distribute_strategy, fill), steps
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        pass
+
+    def _get_metrics_result_or_logs(self, logs: Any) -> Any:
+        if not isinstance(logs, dict):
+            return logs
+        results = self.get_metrics_result()
+        return {name: results.get(name, value) for name, value in logs.items()}

@@ -1,0 +1,70 @@
+"""The hosts of a run meet before TensorFlow connects them.
+
+TensorFlow waits for missing hosts for an hour, without a word, deaf to signals. So each host first
+listens at its own address and calls those of the others, until all have answered and called.
+"""
+
+import contextlib
+import os
+import socket
+import time
+
+from keras_reptile.distribution.cluster import Cluster
+
+
+def meet(hosts: Cluster, seconds: float) -> None:
+    """Returns once every other host has answered and has called.
+
+    Raises:
+        ValueError: If this host's own port is taken, or some host does not answer in time.
+    """
+    own = hosts.addresses[hosts.index]
+    others = [address for address in hosts.addresses if address != own]
+    unanswered, unheard = set(others), set(others)
+    end = time.monotonic() + seconds
+    with _listen(own) as server:
+        while unanswered or unheard:
+            if time.monotonic() > end:
+                missing = [a for a in others if a in unanswered | unheard]
+                raise ValueError(
+                    f"Not all hosts in TF_CONFIG answered within {seconds:g} s. Missing: "
+                    f"{', '.join(missing)}. Start every worker, or raise connect_timeout."
+                )
+            unanswered = {address for address in unanswered if not _call(address, own)}
+            unheard.discard(_heard(server))
+
+
+def _listen(address: str) -> socket.socket:
+    try:
+        server = socket.create_server(("", _port(address)), backlog=1024)
+    except OSError as error:
+        raise ValueError(
+            f"This worker cannot listen at {address}, its address in TF_CONFIG: "
+            f"{os.strerror(error.errno)}. Does another worker run with the same `index`?"
+        ) from None
+    server.settimeout(0.1)
+    return server
+
+
+def _call(address: str, own: str) -> bool:
+    """Tells the host at an address one's own; whether it answered."""
+    with contextlib.suppress(OSError):
+        host = address.rpartition(":")[0].strip("[]")
+        with socket.create_connection((host, _port(address)), timeout=1) as connection:
+            connection.sendall(own.encode())
+            return True
+    return False
+
+
+def _heard(server: socket.socket) -> str:
+    """The address of a host that calls, "" if none does."""
+    with contextlib.suppress(OSError):
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(1)
+            return connection.recv(256).decode(errors="replace")
+    return ""
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])

@@ -1,0 +1,114 @@
+"""A step of `fit` or `evaluate` on every replica."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_reptile.distribution.replicas import gathered
+from keras_reptile.distribution.shares import REAL, distributed, elements_of
+
+
+def step_function(model: Any, step: Callable) -> Callable:
+    """What `Trainer.make_train_function` and its like make, for any strategy.
+
+    Keras's own takes the mean of the logs over replicas by a collective operation for each of
+    them, which in a cluster fails for scalars (keras issue 20585), and it runs
+    `steps_per_execution` in a loop in which the collectives of `MirroredStrategy` fail (keras issue
+    19246). Here the logs are what `step` returns on this process's first replica, and the steps
+    run one after another.
+
+    Args:
+        model: A compiled `keras.Model`.
+        step: Function of a replica's data to a dict of logs.
+
+    Returns:
+        Function of an iterator to the logs of the last of `steps_per_execution` steps.
+    """
+    strategy = model.distribute_strategy
+
+    def one_step(data):
+        return first_replica(strategy, strategy.run(step, args=(data,)))
+
+    if not model.run_eagerly:
+        one_step = tf.function(one_step, reduce_retracing=True, autograph=False)
+
+    def function(iterator):
+        logs = None
+        for _ in range(model.steps_per_execution):
+            try:
+                logs = one_step(next(iterator))
+            except (StopIteration, tf.errors.OutOfRangeError):
+                if logs is None:
+                    raise StopIteration from None
+        return logs
+
+    return function
+
+
+def first_replica(strategy: tf.distribute.Strategy, values: Any) -> Any:
+    """What this process's first replica returned."""
+    first = lambda value: strategy.experimental_local_results(value)[0]  # noqa: E731
+    return tf.nest.map_structure(first, values)
+
+
+def values_by_task(model: Any, function: Callable, dataset: tf.data.Dataset) -> Iterator:
+    """Runs a function on every meta-batch of a finite dataset, on all replicas.
+
+    Args:
+        model: A built `DistributedModel`.
+        function: Function of a meta-batch, or a share of one, to a float tensor `(tasks,)`.
+        dataset: Finite dataset of meta-batches.
+
+    Yields:
+        Array `(meta_batch_size,)`, the values of a meta-batch's tasks in their order.
+    """
+    if not model.has_strategy:
+        run = tf.function(function, reduce_retracing=True, autograph=False)
+        yield from (run(element).numpy() for element in dataset)
+        return
+    strategy = model.distribute_strategy
+
+    def on_replica(share):
+        values = function(share)
+        return gathered(tf.stack([values, tf.cast(share[REAL], values.dtype)], axis=1))
+
+    on_all = lambda data: first_replica(strategy, strategy.run(on_replica, (data,)))  # noqa: E731
+    run = tf.function(on_all, autograph=False)
+    shares = iter(distributed(dataset, strategy, fill=True))
+    for _ in range(elements_of(dataset)):
+        values, real = run(next(shares)).numpy().T
+        yield values[np.flatnonzero(real)]
+
+
+def compiled_where_it_pays(function: Callable, jit_compile: bool | str) -> Callable:
+    """The function, compiled by XLA if told so, or if "auto" and this replica is on a GPU.
+
+    Only the part of a step that has no collective operation can be compiled by itself under
+    `MirroredStrategy`. On a CPU, XLA runs a convolution in a loop many times slower.
+    """
+    if jit_compile == "auto":
+        jit_compile = on_gpu()
+    if not jit_compile or tf.executing_eagerly():
+        return function
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def on_gpu() -> bool:
+    """Whether this replica, or the only one, computes on a GPU."""
+    return "GPU" in device_kinds()
+
+
+def accelerated() -> bool:
+    """Whether this replica, or the only one, computes on a GPU or TPU."""
+    return bool(device_kinds() & {"GPU", "TPU"})
+
+
+def device_kinds() -> set[str]:
+    """The kinds of devices that the strategy at hand computes on, or that there are."""
+    if tf.distribute.has_strategy():
+        devices = tf.distribute.get_strategy().extended.worker_devices
+        return {tf.DeviceSpec.from_string(device).device_type for device in devices}
+    # TensorFlow places operations on an accelerator where there is one.
+    return {device.device_type for device in tf.config.list_logical_devices()}

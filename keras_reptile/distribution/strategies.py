@@ -1,0 +1,215 @@
+"""From flags to a `tf.distribute` strategy."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+
+import tensorflow as tf
+
+from keras_reptile.distribution import cluster, rendezvous
+from keras_reptile.distribution.shares import check_divides
+
+NAMES = ("auto", "multi_worker", "mirrored", "none", "one_device", "tpu")
+
+
+def create(
+    name: str = "auto",
+    *,
+    devices: str = "",
+    tpu: str = "",
+    meta_batch_size: int | None = None,
+    connect_timeout: float = 300,
+) -> tf.distribute.Strategy | None:
+    """A strategy by its name. Call it before TensorFlow does anything, and once in a process.
+
+    Args:
+        name: String. `"none"`; `"one_device"`; `"mirrored"`, several devices of this host;
+            `"multi_worker"`, the hosts that TF_CONFIG names; `"tpu"`; or `"auto"`, see `choice`.
+            Defaults to `"auto"`.
+        devices: String, devices of this host, such as `"gpu:0,gpu:1"`. CPU devices are made as
+            named: `"cpu:0,cpu:1"` are two logical devices of the same CPU. Defaults to `""`, all
+            GPUs, or else the CPU.
+        tpu: String, a TPU's name or address, or `"local"` on a TPU VM. Defaults to `""`.
+        meta_batch_size: Integer, tasks that replicas share. Defaults to `None`, not checked.
+        connect_timeout: Float, seconds after which the process ends if a TPU or the other hosts
+            do not answer. Defaults to `300`.
+
+    Returns:
+        A strategy, or `None` for `"none"`.
+
+    Raises:
+        ValueError: If the arguments contradict each other, there are no such devices, TF_CONFIG
+            does not fit together, a TPU cannot be reached, or replicas cannot share a meta-batch.
+
+    Example:
+
+    >>> create("none") is None
+    True
+    """
+    named = parse_devices(devices)
+    hosts = cluster.from_environment()
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    name = choice(name, named, tpu, hosts, gpus, meta_batch_size)
+    _check(name, named, tpu, hosts)
+    make_logical_cpus(named)
+    strategy = _create(name, named, tpu, hosts, connect_timeout)
+    if strategy is not None and meta_batch_size is not None:
+        check_divides(meta_batch_size, strategy.num_replicas_in_sync)
+    return strategy
+
+
+def choice(
+    name: str,
+    devices: Sequence[str],
+    tpu: str,
+    hosts: cluster.Cluster | None,
+    gpus: int,
+    meta_batch_size: int | None,
+) -> str:
+    """What `"auto"` stands for; any other name is itself.
+
+    A TPU if one is named, the hosts of TF_CONFIG if there are several, the devices that are
+    named, or all GPUs if there are several that share a meta-batch evenly; otherwise none.
+
+    Example:
+
+    >>> choice("auto", [], "", None, gpus=2, meta_batch_size=6)
+    'mirrored'
+    >>> choice("auto", [], "", None, gpus=2, meta_batch_size=5)
+    'none'
+    """
+    if name not in NAMES:
+        raise ValueError(f"`strategy` must be one of {list(NAMES)}. Received: {name!r}.")
+    if name != "auto":
+        return name
+    if tpu:
+        return "tpu"
+    if hosts is not None and len(hosts.addresses) > 1:
+        return "multi_worker"
+    if devices:
+        return "mirrored" if len(devices) > 1 else "one_device"
+    shared = meta_batch_size is not None and gpus > 1 and meta_batch_size % gpus == 0
+    return "mirrored" if shared else "none"
+
+
+def parse_devices(text: str) -> list[str]:
+    """The devices in a list such as "cpu:0,cpu:1".
+
+    Example:
+
+    >>> parse_devices("gpu:0, GPU:1")
+    ['GPU:0', 'GPU:1']
+    """
+    names = [name.strip().upper() for name in text.split(",")] if text.strip() else []
+    wrong = [name for name in names if not re.fullmatch(r"(CPU|GPU):\d+", name)]
+    if wrong or len(set(names)) < len(names):
+        raise ValueError(
+            "`devices` must be different devices of this host, such as 'gpu:0,gpu:1' or "
+            f"'cpu:0,cpu:1'. Received: devices={text!r}."
+        )
+    return names
+
+
+def make_logical_cpus(devices: Sequence[str]) -> None:
+    """Divides the CPU into as many logical devices as are named."""
+    number = 1 + max((int(d[4:]) for d in devices if d.startswith("CPU:")), default=0)
+    if number == 1:
+        return
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    wanted = [tf.config.LogicalDeviceConfiguration()] * number
+    if tf.config.get_logical_device_configuration(cpu) == wanted:
+        return
+    try:
+        tf.config.set_logical_device_configuration(cpu, wanted)
+    except RuntimeError:
+        raise ValueError(
+            f"The CPU cannot be divided into {number} devices once TensorFlow has started. Create "
+            "the strategy first."
+        ) from None
+
+
+def _check(name, devices, tpu, hosts) -> None:
+    """Refuses what contradicts itself, before anything is connected to."""
+    if (name == "tpu") != bool(tpu):
+        raise ValueError(
+            "A TPU needs both strategy='tpu' or 'auto', and `tpu`, its name or address, or 'local' "
+            f"on a TPU VM. Received: strategy={name!r}, tpu={tpu!r}."
+        )
+    most = {"one_device": 1, "mirrored": len(devices)}.get(name, 0)
+    if len(devices) > most:
+        raise ValueError(
+            "`devices` is for strategy='mirrored', and one of them for 'one_device'. Received: "
+            f"strategy={name!r}, devices={','.join(devices)!r}."
+        )
+    if name == "multi_worker" and hosts is None:
+        raise ValueError(
+            "strategy='multi_worker' needs the hosts in the environment variable TF_CONFIG, which "
+            f"is not set or names no cluster. Expected, say: {cluster.EXAMPLE}"
+        )
+    if name not in ("multi_worker", "none") and hosts is not None and len(hosts.addresses) > 1:
+        raise ValueError(
+            f"TF_CONFIG names {len(hosts.addresses)} hosts, each of which would train by itself. "
+            f"Received: strategy={name!r}. Use strategy='multi_worker', or unset TF_CONFIG."
+        )
+    present = [d.name.partition("device:")[2] or d.name[-5:] for d in _gpus()]
+    missing = [d for d in devices if d.startswith("GPU:") and d not in present]
+    if missing:
+        raise ValueError(
+            f"There is no {', '.join(missing)} on this host. Received: "
+            f"devices={','.join(devices)!r}, with {len(present)} GPUs."
+        )
+
+
+def _gpus():
+    return tf.config.list_physical_devices("GPU")
+
+
+def _create(name, devices, tpu, hosts, connect_timeout):
+    if name == "one_device":
+        return tf.distribute.OneDeviceStrategy((devices or ["GPU:0" if _gpus() else "CPU:0"])[0])
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy(devices or None)
+    if name == "multi_worker":
+        rendezvous.meet(hosts, connect_timeout)
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "tpu":
+        with time_limit(connect_timeout, f"the TPU {tpu!r} did not answer"):
+            return connect_tpu(tpu)
+    return None
+
+
+def connect_tpu(name: str) -> tf.distribute.TPUStrategy:
+    """The strategy for a TPU by its name or address, or `"local"` on a TPU VM."""
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"The TPU {name!r} cannot be reached: {reason} Check the name and that this TensorFlow "
+            "is built for TPUs (`pip install tensorflow-tpu`)."
+        ) from None
+    return tf.distribute.TPUStrategy(resolver)
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float, text: str) -> Iterator[None]:
+    """Kills the process, with one line, if the block takes longer.
+
+    TensorFlow waits without end, and holds Python's lock while it does: no thread or signal
+    handler of this process would ever run. So a process of its own watches.
+    """
+    line = f"{os.path.basename(sys.argv[0])}: {text} within {seconds:g} s."
+    script = 'sleep "$1"; echo "$2" >&2; kill -9 "$3"'
+    command = ["sh", "-c", script, "sh", str(seconds), line, str(os.getpid())]
+    watch = subprocess.Popen(command, start_new_session=True)
+    try:
+        yield
+    finally:
+        os.killpg(watch.pid, signal.SIGKILL)
+        watch.wait()

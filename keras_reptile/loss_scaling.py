@@ -1,0 +1,58 @@
+"""Loss scaling for inner loops in float16, whose smallest numbers a gradient soon falls below.
+
+    gradient = (1 / S) * d/dw (S * L(w)),    S = 2^10
+
+S is a power of two, so that scaling rounds nothing by itself. It is a constant: the tasks of a
+meta-batch have no common history by which to adjust it, and one that was adjusted would be one
+more thing to carry. bfloat16 has float32's range, and needs none.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+
+SCALE = 1024.0
+
+
+def computes_in_float16(network: keras.Model) -> bool:
+    """Whether any layer does, as under the policies "float16" and "mixed_float16"."""
+    layers = network._flatten_layers(include_self=False)
+    return any(layer.compute_dtype == "float16" for layer in layers)
+
+
+def where_needed(adapt: Callable, network: keras.Model) -> Callable:
+    """The inner loop, on a scaled loss if the network computes in float16."""
+    return scaled(adapt) if computes_in_float16(network) else adapt
+
+
+def scaled(adapt: Callable, scale: float = SCALE) -> Callable:
+    """An inner loop such as `adaptation.adapt`, whose backward passes run on a scaled loss.
+
+    Args:
+        adapt: Function `(loss_fn, optimizer, ...)` to an `Adaptation`.
+        scale: Float, S. Defaults to `1024.0`.
+
+    Returns:
+        Function of the same arguments to the same `Adaptation`, but for what float16 cannot hold.
+    """
+
+    def scaled_adapt(loss_fn, optimizer, *arguments):
+        scaled_loss = lambda *given: scale * loss_fn(*given)  # noqa: E731
+        found = adapt(scaled_loss, Unscaling(optimizer, scale), *arguments)
+        return found._replace(
+            first_loss=found.first_loss / scale,
+            gradient=tuple(g / scale for g in found.gradient),
+        )
+
+    return scaled_adapt
+
+
+class Unscaling(NamedTuple):
+    """An inner optimizer that is given the gradients of a scaled loss."""
+
+    rule: Any
+    scale: float
+
+    def update(self, weights: tuple, gradients: Any, state: Any) -> tuple:
+        return self.rule.update(weights, tuple(g / self.scale for g in gradients), state)

@@ -1,0 +1,79 @@
+"""Shares of meta-batches, without a strategy: the workers are played one after another."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import small_episodes
+
+from keras_reptile.distribution import scaling, shares
+
+
+class Played:
+    """A strategy of so many workers with so many replicas each."""
+
+    def __init__(self, workers, each):
+        self.workers, self.num_replicas_in_sync = workers, workers * each
+
+    def distribute_datasets_from_function(self, dataset_of):
+        contexts = [
+            tf.distribute.InputContext(self.workers, i, self.num_replicas_in_sync)
+            for i in range(self.workers)
+        ]
+        return [dataset_of(context) for context in contexts]
+
+
+def steps(strategy, dataset, number, **arguments):
+    """The first meta-batches as replicas see them: lists of shares, in the replicas' order."""
+    each = strategy.num_replicas_in_sync // strategy.workers
+    parts = [
+        list(part.take(number * each))
+        for part in shares.distributed(dataset, strategy, **arguments)
+    ]
+    return [
+        [share for part in parts for share in part[step * each : (step + 1) * each]]
+        for step in range(number)
+    ]
+
+
+@pytest.mark.parametrize(("workers", "each"), [(1, 1), (1, 2), (2, 1), (3, 1), (3, 2)])
+def test_the_shares_of_all_replicas_are_the_stream_of_one_device(workers, each):
+    dataset = small_episodes(meta_batch_size=6)
+    found = steps(Played(workers, each), dataset, 2)
+    for whole, parts in zip(dataset.take(2), found, strict=True):
+        joined = tf.nest.map_structure(lambda *ts: np.concatenate(ts), *parts)
+        tf.nest.map_structure(np.testing.assert_array_equal, joined, whole)
+
+
+@pytest.mark.parametrize(("workers", "each"), [(1, 2), (2, 2), (3, 1)])
+def test_shares_that_are_filled_up_hold_every_task_once(workers, each):
+    dataset = small_episodes(meta_batch_size=5, tasks=7)
+    found = steps(Played(workers, each), dataset, 2, fill=True)
+    for whole, parts in zip(dataset, found, strict=True):
+        assert len({part["order"].shape[0] for part in parts}) == 1
+        real = np.concatenate([part["real"] for part in parts])
+        order = np.concatenate([part["order"] for part in parts])
+        np.testing.assert_array_equal(order[real == 1], whole["order"])
+
+
+def test_meta_batches_that_differ_or_do_not_divide_are_refused():
+    with pytest.raises(ValueError, match=r"elements differ. Let `meta_batch_size` divide `tasks`"):
+        shares.distributed(small_episodes(meta_batch_size=4, tasks=6), Played(1, 2))
+    with pytest.raises(ValueError, match=r"meta_batch_size=4, with 3 replicas. Use a .* of 3, or"):
+        shares.distributed(small_episodes(meta_batch_size=4), Played(3, 1))
+
+
+def test_a_ring_passes_on_twice_the_bytes_whatever_its_length():
+    for replicas in (2, 16, 256):
+        seconds = scaling.reduce_seconds(1e9, replicas, bandwidth=1e9)
+        assert seconds == pytest.approx(2 * (replicas - 1) / replicas)
+    # And 510 times the latency of a link.
+    assert scaling.reduce_seconds(0, 256, 1e9, latency=1e-6) == pytest.approx(510e-6)
+
+
+def test_where_replicas_have_the_balanced_number_of_tasks_half_the_time_is_reducing():
+    links = dict(size=1e6, replicas=4, bandwidth=1e9, latency=1e-5)
+    tasks = scaling.balanced_tasks(task_seconds=1e-4, **links)
+    reducing = scaling.reduce_seconds(**links)
+    assert tasks * 1e-4 == pytest.approx(reducing)
+    seconds = scaling.step_seconds(tasks=400, task_seconds=1e-4, **links)
+    assert seconds == pytest.approx(100 * 1e-4 + reducing)

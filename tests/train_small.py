@@ -1,0 +1,48 @@
+"""`bin/train` on a few classes; with KILL_AT=n, this worker is killed after meta-iteration n."""
+
+import os
+import runpy
+import signal
+import sys
+from pathlib import Path
+
+from keras_reptile import building, datasets
+from keras_reptile.callbacks import StopOnDivergence
+
+BIN = Path(__file__).resolve().parents[1] / "bin"
+
+SETTINGS = dict(
+    meta_iterations=6,
+    checkpoint_every=2,
+    meta_batch_size=4,
+    inner_steps=2,
+    eval_inner_steps=2,
+    validation_tasks=3,
+    test_tasks=5,
+)
+
+
+def few_classes(recipe=None, data_dir=None):
+    return datasets.load("glyphs", classes=40, validation_classes=8, test_classes=8)
+
+
+def kill_at(iteration):
+    plain = StopOnDivergence.on_train_batch_end
+
+    def on_train_batch_end(self, batch, logs=None):
+        plain(self, batch, logs)
+        if self.model.meta_iteration == iteration:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    StopOnDivergence.on_train_batch_end = on_train_batch_end
+
+
+if __name__ == "__main__":
+    building.load_pools = few_classes
+    if "KILL_AT" in os.environ:
+        kill_at(int(os.environ["KILL_AT"]))
+    program = str(BIN / "train")
+    sys.path.insert(0, str(BIN))
+    flags = [f"--{name}={value}" for name, value in SETTINGS.items()]
+    sys.argv = [program, *flags, *sys.argv[1:]]
+    runpy.run_path(program, run_name="__main__")
