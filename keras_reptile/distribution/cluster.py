@@ -20,7 +20,11 @@ class Cluster(NamedTuple):
 def from_environment() -> Cluster | None:
     """What TF_CONFIG says; `None` if it is not set, or names no cluster."""
     text = os.environ.get("TF_CONFIG", "")
-    return parse(text) if text.strip() else None
+    if text.strip():
+        return parse(text)
+    # TensorFlow's strategies read it too, and fail where it is set but empty.
+    os.environ.pop("TF_CONFIG", None)
+    return None
 
 
 def parse(text: str) -> Cluster | None:
