@@ -89,6 +89,7 @@ def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
         method=recipe.method,
         inner_state=recipe.inner_state,
         task_order=recipe.task_order,
+        task_parallelism=recipe.task_parallelism,
         inner_weight_decay_rate=recipe.inner_weight_decay_rate,
         transductive=recipe.transductive,
     )
@@ -124,7 +125,9 @@ def on_strategy(
         workers: The `Workers` of the run.
     """
     if strategy is None:
-        return build_model(recipe, image_shape) if saved is None else saved
+        model = build_model(recipe, image_shape) if saved is None else saved
+        model.task_parallelism = recipe.task_parallelism
+        return model
     with strategy.scope():
         model = build_model(recipe, image_shape)
         model.optimizer.build(model.trainable_variables)

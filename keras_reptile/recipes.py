@@ -94,6 +94,12 @@ class Recipe:
         "Tasks of a meta-batch: side by side from the same moments, or one after another.",
         ("parallel", "serial"),
     )
+    task_parallelism: str = _field(
+        "auto",
+        "How tasks are computed: each by itself, all as one batch under XLA, or what suits the "
+        "device.",
+        ("auto", "separate", "vectorized"),
+    )
     meta_batch_size: int = _field(5, "Tasks in a meta-iteration.")
     meta_step_size: float = _field(1.0, "Meta-step size at the start.")
     meta_step_size_final: float = _field(0.0, "Meta-step size at the end; linear in between.")
@@ -123,10 +129,11 @@ class Recipe:
     expected: str = _field(
         "", "What to expect of it: accuracy in percent, of sine waves the mean squared error."
     )
+    cost: str = _field("", "What it was measured to cost, and on what.")
 
 
 # Fields that say something about a recipe and set nothing.
-NOTES = ("source", "expected")
+NOTES = ("source", "expected", "cost")
 
 SINUSOID = "sinusoid"
 # The networks that take points, and their activation.

@@ -24,7 +24,7 @@ from keras_reptile.results import best_validation, measure
 from keras_reptile.run_directory import RunDirectory, RunError
 
 # What may differ between the parts of one run: it does not touch training.
-FREE = ("test_tasks", "manual_dir", *NOTES)
+FREE = ("test_tasks", "manual_dir", "task_parallelism", *NOTES)
 # What may differ between the workers of one run.
 LOCAL = ("image_dir", "manual_dir", *NOTES)
 
