@@ -129,11 +129,10 @@ class Recipe:
     expected: str = _field(
         "", "What to expect of it: accuracy in percent, of sine waves the mean squared error."
     )
-    cost: str = _field("", "What it was measured to cost, and on what.")
 
 
 # Fields that say something about a recipe and set nothing.
-NOTES = ("source", "expected", "cost")
+NOTES = ("source", "expected")
 
 SINUSOID = "sinusoid"
 # The networks that take points, and their activation.
@@ -287,6 +286,37 @@ RECIPES = {
         expected="nothing published; it depends on the images",
     ),
 }
+
+# What a meta-iteration of a recipe takes in `fit`: benchmarks/meta_step.py on two cores of an AMD
+# EPYC without AVX-512, docs/results/meta_steps.json.
+MILLISECONDS = {
+    "glyphs": 74,
+    "omniglot_5way": 69,
+    "omniglot_20way": 287,
+    "mini_imagenet_5way_1shot": 2246,
+    "mini_imagenet_5way_5shot": 3008,
+    "sinusoid": 5.0,
+    "sinusoid_fomaml": 5.2,
+    "sinusoid_maml": 4.5,
+    "sinusoid_joint": 2.6,
+    "gradient_combinations": 42,
+    "tail_overlap": 42,
+    "images_5way": 91,
+}
+
+
+def cost(name: str) -> str:
+    """What a recipe was measured to take.
+
+    Example:
+
+    >>> cost("omniglot_5way").startswith(f"{MILLISECONDS['omniglot_5way']} ms a meta-iteration")
+    True
+    """
+    seconds = MILLISECONDS[name] * RECIPES[name].meta_iterations / 1000
+    whole = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.0f} hours"
+    return f"{MILLISECONDS[name]} ms a meta-iteration, {whole} in all on two CPU cores (AMD EPYC)"
+
 
 # What `bin/train --dataset=X` runs where no recipe is named; for tfds:NAME, what folders do.
 OF_DATASET = {

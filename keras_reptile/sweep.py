@@ -11,7 +11,7 @@ import keras
 
 from keras_reptile.callbacks import Diverged
 from keras_reptile.figures import FIGURES, runs_of
-from keras_reptile.recipes import NOTES
+from keras_reptile.recipes import NOTES, Recipe
 from keras_reptile.run import Run
 from keras_reptile.run_directory import RunDirectory, RunError, replacing, write_csv
 from keras_reptile.training import check_same_run, check_settings, train
@@ -127,9 +127,10 @@ def summary_of(run: Run, directory: RunDirectory) -> dict[str, Any] | None:
     """The summary of a run that is done, as this recipe tests it; else `None`."""
     summary = directory.read_json("summary.json")
     wanted = {k: v for k, v in dataclasses.asdict(run.recipe).items() if k not in NOTES}
-    if summary and all(summary["settings"].get(k) == v for k, v in wanted.items()):
-        return summary
-    return None
+    # A run of an earlier version lacks the fields that came since, and had their defaults.
+    had = dataclasses.asdict(Recipe()) | (summary["settings"] if summary else {})
+    same = all(had[k] == v for k, v in wanted.items())
+    return summary if summary and same else None
 
 
 def publish(

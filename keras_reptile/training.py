@@ -16,7 +16,7 @@ from keras_reptile.callbacks import (
     StopOnDivergence,
     StopOnSignal,
 )
-from keras_reptile.class_pool import Pools
+from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.networks import check_positive
 from keras_reptile.recipes import NOTES, SINUSOID, Recipe
 from keras_reptile.reptile_model import ReptileModel
@@ -83,7 +83,10 @@ def train(
 def _shared_facts(recipe, pools) -> dict[str, Any]:
     """What all workers of a run must have in common."""
     settings = {k: v for k, v in dataclasses.asdict(recipe).items() if k not in LOCAL}
-    sizes = {f"{name}_classes": len(getattr(pools, name)) for name in Pools._fields}
+    sizes = {}
+    # Sine waves never run out, and have no length.
+    if isinstance(pools.train, ClassPool):
+        sizes = {f"{name}_classes": len(getattr(pools, name)) for name in Pools._fields}
     return {**settings, **sizes, **provenance.facts()["versions"]}
 
 

@@ -64,6 +64,21 @@ def small_convnet(ways=3, seed=0, extra=()):
     )
 
 
+def one_block(recipe, image_shape):
+    """In place of `building.build_network`, a network that is traced in half the time."""
+    kernels = kr.networks.glorot_uniform(recipe.seed)
+    return keras.Sequential(
+        [
+            keras.Input(image_shape),
+            keras.layers.Conv2D(8, 3, strides=4, kernel_initializer=next(kernels)),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(recipe.ways, kernel_initializer=next(kernels)),
+        ]
+    )
+
+
 def small_episodes(**arguments):
     chosen = dict(ways=3, shots=4, inner_batch_size=6, inner_steps=3, meta_batch_size=2)
     return kr.episode_dataset(image_pool(), **{**chosen, **arguments})

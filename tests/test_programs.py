@@ -1,12 +1,13 @@
 """The programs in bin/, as a user starts them."""
 
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,31 @@ def start(program, *arguments, cwd):
 
 
 def run(program, *arguments, cwd):
+    """Status, output and errors of a program that ends by itself, started from a warm process."""
+    server = warm()
+    with tempfile.TemporaryDirectory() as folder:
+        job = (str(ROOT / "bin" / program), [str(a) for a in arguments], str(cwd), folder)
+        server.stdin.write(json.dumps(job) + "\n")
+        server.stdin.flush()
+        status = int(server.stdout.readline())
+        out, err = ((Path(folder) / name).read_text() for name in ("out", "err"))
+    return status, out, err
+
+
+@functools.cache
+def warm():
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "tests" / "forked.py")],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
+def run_cold(program, *arguments, cwd):
+    """The same in a process of its own, as from a shell."""
     process = start(program, *arguments, cwd=cwd)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
@@ -48,7 +74,7 @@ def run(program, *arguments, cwd):
 def finished(tmp_path_factory):
     """A short run in the default place, and what it printed."""
     cwd = tmp_path_factory.mktemp("finished")
-    status, out, err = run("train", *SHORT, cwd=cwd)
+    status, out, err = run_cold("train", *SHORT, cwd=cwd)
     assert status == 0, err
     return cwd, out
 
@@ -337,8 +363,7 @@ def misused(tmp_path_factory):
         program, arguments, *_ = MISUSES[name]
         return run(program, *arguments, cwd=tmp_path_factory.mktemp("misused"))
 
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(MISUSES, pool.map(one, MISUSES), strict=True))
+    return {name: one(name) for name in MISUSES}
 
 
 @pytest.mark.parametrize("name", MISUSES)

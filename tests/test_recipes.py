@@ -1,4 +1,6 @@
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,6 +38,17 @@ def test_the_recipe_chooses_the_network_and_the_data_its_size():
 
 def test_every_recipe_says_where_it_comes_from_and_what_to_expect():
     assert all(r.source and r.expected for r in recipes.RECIPES.values())
+
+
+def test_every_recipe_has_the_cost_that_was_measured():
+    path = Path(__file__).parents[1] / "docs" / "results" / "meta_steps.json"
+    measured = {
+        r["recipe"]: r["meta_step_in_fit_ms"] for r in json.loads(path.read_text())["recipes"]
+    }
+    assert set(recipes.MILLISECONDS) == set(recipes.RECIPES) == set(measured)
+    for name, milliseconds in measured.items():
+        assert recipes.MILLISECONDS[name] == pytest.approx(milliseconds, rel=0.1)
+        assert recipes.cost(name)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import csv
 
 import pytest
+from helpers import one_block
 
 from keras_reptile import building, datasets, figures, training
 from keras_reptile import sweep as module
@@ -17,6 +18,7 @@ def pools():
 @pytest.fixture(autouse=True)
 def small_data(pools, monkeypatch):
     monkeypatch.setattr(building, "load_pools", lambda recipe, data_dir: pools)
+    monkeypatch.setattr(building, "build_network", one_block)
 
 
 SMALL = dict(
@@ -50,6 +52,7 @@ def whole(tmp_path_factory, pools):
     path = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(building, "load_pools", lambda recipe, data_dir: pools)
+        patch.setattr(building, "build_network", one_block)
         return path, run(path)
 
 

@@ -6,7 +6,7 @@ import signal
 import keras
 import numpy as np
 import pytest
-from helpers import assert_same_end, final_state, stop_at
+from helpers import assert_same_end, final_state, one_block, stop_at
 
 from keras_reptile import building, datasets, recipes, training
 from keras_reptile.callbacks import Interrupted
@@ -22,6 +22,7 @@ def pools():
 @pytest.fixture(autouse=True)
 def small_data(pools, monkeypatch):
     monkeypatch.setattr(building, "load_pools", lambda recipe, data_dir: pools)
+    monkeypatch.setattr(building, "build_network", one_block)
 
 
 def recipe(**changes):

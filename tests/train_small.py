@@ -6,6 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
+from helpers import one_block
+
 from keras_reptile import building, datasets
 from keras_reptile.callbacks import StopOnDivergence
 
@@ -39,6 +41,7 @@ def kill_at(iteration):
 
 if __name__ == "__main__":
     building.load_pools = few_classes
+    building.build_network = one_block
     if "KILL_AT" in os.environ:
         kill_at(int(os.environ["KILL_AT"]))
     program = str(BIN / "train")
