@@ -11,10 +11,10 @@ import keras
 
 from keras_reptile.callbacks import Diverged
 from keras_reptile.figures import FIGURES, runs_of
-from keras_reptile.recipes import NOTES, Recipe
+from keras_reptile.recipes import NOTES
 from keras_reptile.run import Run
 from keras_reptile.run_directory import RunDirectory, RunError, replacing, write_csv
-from keras_reptile.training import check_same_run, check_settings, train
+from keras_reptile.training import check_same_run, check_settings, complete, train
 
 # What rows of results say of a run's settings.
 SETTINGS = (
@@ -126,11 +126,10 @@ def _train(name, run, directory, data_dir, verbose) -> list[str]:
 def summary_of(run: Run, directory: RunDirectory) -> dict[str, Any] | None:
     """The summary of a run that is done, as this recipe tests it; else `None`."""
     summary = directory.read_json("summary.json")
-    wanted = {k: v for k, v in dataclasses.asdict(run.recipe).items() if k not in NOTES}
-    # A run of an earlier version lacks the fields that came since, and had their defaults.
-    had = dataclasses.asdict(Recipe()) | (summary["settings"] if summary else {})
-    same = all(had[k] == v for k, v in wanted.items())
-    return summary if summary and same else None
+    if summary is None:
+        return None
+    had, wanted = complete(summary["settings"]), dataclasses.asdict(run.recipe)
+    return summary if all(had[k] == v for k, v in wanted.items() if k not in NOTES) else None
 
 
 def publish(

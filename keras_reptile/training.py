@@ -110,14 +110,18 @@ def check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> N
         raise ValueError(distribution.SERIAL.format(replicas))
 
 
+def complete(settings: dict[str, Any]) -> dict[str, Any]:
+    """A run's settings; one of an earlier version had the defaults of fields that came since."""
+    return dataclasses.asdict(Recipe()) | settings
+
+
 def check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
     """Raises `RunError` if a directory holds a run with settings that train otherwise."""
     earlier = directory.read_json("run.json")
     if earlier is None:
         return
     now = dataclasses.asdict(recipe)
-    # A run of an earlier version lacks the fields that came since, and had their defaults.
-    before = dataclasses.asdict(Recipe()) | earlier.get("settings", {})
+    before = complete(earlier.get("settings", {}))
     other = {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in FREE}
     if other:
         listed = ", ".join(f"{k}={b!r} (now {n!r})" for k, (b, n) in other.items())
