@@ -15,17 +15,22 @@ NOTICED_SECONDS = 120
 
 def train(folder, name, **variables):
     """Starts two workers; the second's own working directory must stay empty."""
+    return start(folder, (f"--output_dir={name}",), {}, variables)
+
+
+def start(folder, flags, *variables):
+    """Starts the chief and another worker, with environment variables of their own."""
+    addresses = processes.free_addresses(2)
     for worker in ("chief", "other"):
         (folder / worker).mkdir(exist_ok=True)
-    addresses = processes.free_addresses(2)
     return [
         processes.start(
             "tests/train_small.py",
-            f"--output_dir={name}",
+            *flags,
             "--connect_timeout=200",
             cwd=folder / worker,
             TF_CONFIG=processes.tf_config(addresses, index),
-            **(variables if index == 1 else {}),
+            **variables[index],
         )
         for index, worker in enumerate(("chief", "other"))
     ]
@@ -36,6 +41,9 @@ def runs(tmp_path_factory):
     """A run left alone; one whose second worker is killed at meta-iteration 5, and its rest."""
     folder = tmp_path_factory.mktemp("runs")
     whole = processes.finish(train(folder, "whole"))
+    program = {"PROGRAM": "evaluate"}
+    flags = ("--checkpoint=whole", "--tasks=5")
+    evaluated = processes.finish(start(folder, flags, program, program))
     chief, other = train(folder, "killed", KILL_AT="5")
     other.wait(timeout=300)
     killed_at = time.monotonic()
@@ -46,7 +54,14 @@ def runs(tmp_path_factory):
     half.write_bytes(b"half")
     again = processes.finish(train(folder, "killed"))
     return dict(
-        folder=folder, whole=whole, ended=ended, seconds=seconds, left=left, half=half, again=again
+        folder=folder,
+        whole=whole,
+        evaluated=evaluated,
+        ended=ended,
+        seconds=seconds,
+        left=left,
+        half=half,
+        again=again,
     )
 
 
@@ -58,6 +73,16 @@ def test_two_workers_train_and_the_chief_alone_reports_and_writes(runs):
     assert other_out == ""
     assert list((runs["folder"] / "other").iterdir()) == []
     assert (runs["folder"] / "chief" / "whole" / "summary.json").exists()
+
+
+def test_two_workers_evaluate_the_chiefs_run(runs):
+    (status, out, err), (other_status, other_out, other_err) = runs["evaluated"]
+    assert (status, other_status) == (0, 0), err + other_err
+    summary = json.loads((runs["folder"] / "chief" / "whole" / "summary.json").read_text())
+    found = json.loads(out.splitlines()[-1])
+    assert found == {name: summary["result"][name] for name in found}
+    assert found["tasks"] == 5
+    assert other_out == ""
 
 
 def test_where_a_worker_is_killed_the_others_end_with_a_clear_line(runs):

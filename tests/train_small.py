@@ -1,4 +1,7 @@
-"""`bin/train` on a few classes; with KILL_AT=n, this worker is killed after meta-iteration n."""
+"""`bin/train` on a few classes; with KILL_AT=n, this worker is killed after meta-iteration n.
+
+With PROGRAM=evaluate, `bin/evaluate` of what it trained.
+"""
 
 import os
 import runpy
@@ -44,8 +47,9 @@ if __name__ == "__main__":
     building.build_network = one_block
     if "KILL_AT" in os.environ:
         kill_at(int(os.environ["KILL_AT"]))
-    program = str(BIN / "train")
+    name = os.environ.get("PROGRAM", "train")
+    program = str(BIN / name)
     sys.path.insert(0, str(BIN))
-    flags = [f"--{name}={value}" for name, value in SETTINGS.items()]
+    flags = [f"--{field}={value}" for field, value in SETTINGS.items()] if name == "train" else []
     sys.argv = [program, *flags, *sys.argv[1:]]
     runpy.run_path(program, run_name="__main__")
