@@ -122,6 +122,7 @@ def run_case(name, strategy) -> dict:
     if first:
         again = model.evaluate(validation, verbose=0, return_dict=True)
         found |= {f"evaluate {key}": np.array(value) for key, value in again.items()}
+        found["predictions"] = model.predict(validation, verbose=0)
         found["trained accuracies"] = kr.evaluate(model, validation, verbose=0).accuracies
     for i, variable in enumerate([*model.variables, *model.optimizer.variables]):
         found[f"variable {i}"] = by_replica(strategy, variable)
