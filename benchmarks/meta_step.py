@@ -3,6 +3,7 @@
 
   python benchmarks/meta_step.py
   python benchmarks/meta_step.py --recipes=all --steps=20 --json=docs/results/meta_steps.json
+  python benchmarks/meta_step.py --recipes=omniglot_20way --task_parallelism=vectorized --steps=8
 
 Data are made up: the arithmetic does not depend on them. Rates are measured in the same process,
 in turns with the steps, at the settings that `bin/train` uses. Run it on a quiet machine.
@@ -30,6 +31,12 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list("recipes", ["omniglot_5way"], "Recipes whose meta-steps to time, or 'all'.")
 flags.DEFINE_integer("steps", 200, "Timed steps of each kind.")
 flags.DEFINE_integer("rounds", 4, "Turns in which they are timed.")
+flags.DEFINE_enum(
+    "task_parallelism",
+    "auto",
+    ("auto", "separate", "vectorized"),
+    "How tasks run beside each other; the first step of vectorized tasks holds XLA's compilation.",
+)
 flags.DEFINE_string("json", None, "File to write the figures to.")
 
 
@@ -100,7 +107,7 @@ def operations_of_a_step(recipe, network) -> int:
 
 
 def measure(name: str, cores: int) -> dict:
-    recipe = recipes.get(name)
+    recipe = recipes.get(name, task_parallelism=FLAGS.task_parallelism)
     pool = training_pool(recipe)
     model = building.build_model(recipe, pool.image_shape)
     episodes = building.training_episodes(recipe, pool)
@@ -120,6 +127,7 @@ def measure(name: str, cores: int) -> dict:
     in_fit, rate = float(np.median(fitted.found)), max(rates)
     return {
         "recipe": name,
+        "task_parallelism": recipe.task_parallelism,
         "first_step_seconds": first_step,
         "meta_step_ms": 1e3 * float(np.median(bare)),
         "meta_step_ms_fastest": 1e3 * min(bare),

@@ -4,6 +4,8 @@ import os
 
 import tensorflow as tf
 
+from keras_reptile.memory import keep_freed_memory
+
 
 def usable_cores() -> int:
     """The cores that this process may use."""
@@ -16,8 +18,9 @@ def one_task_per_core(cores: int | None = None) -> int:
     """Has TensorFlow run every operation on one thread, and as many operations as there are cores.
 
     The operations of a small network on a few images are too short to divide among cores; the
-    tasks of a meta-batch are not. Call it before TensorFlow does anything: its threads are fixed
-    at its first operation. The programs in `bin/` call it by themselves.
+    tasks of a meta-batch are not. Memory that operations free is kept for the next ones. Call it
+    before TensorFlow does anything: its threads are fixed at its first operation. The programs in
+    `bin/` call it by themselves.
 
     Args:
         cores: Integer. Defaults to `None`, those that this process may use.
@@ -45,4 +48,5 @@ def one_task_per_core(cores: int | None = None) -> int:
             "`one_task_per_core` must be called before TensorFlow does anything, at the top of "
             "the program. Received the call after TensorFlow had started its threads."
         ) from error
+    keep_freed_memory()
     return cores

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""How the meta-step's time grows with the work, and that memory does not grow with time.
+
+  python benchmarks/growth.py
+  python benchmarks/growth.py --only=ways,memory --json=growth.json --plot=growth.png
+
+Time of the recipe omniglot_5way's meta-step against the meta-batch, inner steps, ways and the
+number of images in the pool, each alone (a minibatch holds two images of each class, as in the
+recipe); and memory over meta-steps and over calls of `adapt`, with a small network. Images are made
+up. Run it on a quiet machine.
+"""
+
+import os
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import gc
+import json
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+from matplotlib.figure import Figure
+
+import keras_reptile as kr
+from keras_reptile import building, provenance, recipes
+
+SIZES = {
+    "meta-batch": (1, 2, 4, 8, 16, 32, 64),
+    "inner steps": (1, 2, 4, 8, 16, 32, 64),
+    "ways": (5, 10, 20, 50, 100),
+    "images": (1_000, 10_000, 100_000, 1_000_000),
+}
+MEMORY = {"meta-steps": 20_000, "adapt": 1_000}
+POINTS = 20
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("only", [*SIZES, "memory"], "What to measure.")
+flags.DEFINE_float("seconds", 4, "Timed seconds of each size.")
+flags.DEFINE_string("json", None, "File to write the figures to.")
+flags.DEFINE_string("plot", None, "PNG to draw them in.")
+
+
+def pool(images: int = 4_000) -> kr.ClassPool:
+    some = np.random.RandomState(0).randint(0, 256, (1000, 28, 28, 1)).astype(np.uint8)
+    pixels = np.resize(some, (images, 28, 28, 1))
+    return kr.ClassPool(pixels, [20] * (images // 20))
+
+
+def step_seconds(images: int = 4_000, **fields) -> float:
+    """Median time of a meta-step with its input, as `fit` would take them."""
+    recipe = recipes.get("omniglot_5way", **fields)
+    model = building.build_model(recipe, (28, 28, 1))
+    elements = iter(building.training_episodes(recipe, pool(images)))
+    step = tf.function(model.train_step)
+    step(next(elements))
+    found, end = [], time.perf_counter() + FLAGS.seconds
+    while time.perf_counter() < end or len(found) < 3:
+        start = time.perf_counter()
+        float(step(next(elements))["loss_before"])
+        found.append(time.perf_counter() - start)
+    return float(np.median(found))
+
+
+FIELDS = {
+    "meta-batch": lambda n: {"meta_batch_size": n},
+    "inner steps": lambda n: {"inner_steps": n},
+    "ways": lambda n: {"ways": n, "inner_batch_size": 2 * n},
+    "images": lambda n: {"images": n},
+}
+
+
+def resident_mb() -> float:
+    gc.collect()
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def small_model():
+    network = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(5)]
+    )
+    model = kr.ReptileModel(network, inner_optimizer="sgd")
+    model.compile(keras.optimizers.SGD(0.1))
+    return model
+
+
+def memory_over_meta_steps() -> list:
+    model, steps = small_model(), MEMORY["meta-steps"] // POINTS
+    episodes = kr.episode_dataset(pool(), ways=5, shots=1, inner_batch_size=5, inner_steps=2)
+    found = []
+    for i in range(POINTS):
+        model.fit(episodes, steps_per_epoch=steps, verbose=0)
+        found.append(((i + 1) * steps, resident_mb()))
+    return found
+
+
+def memory_over_adaptations() -> list:
+    model, calls = small_model(), MEMORY["adapt"] // POINTS
+    x, y = np.random.RandomState(0).rand(5, 28, 28, 1).astype(np.float32), np.arange(5)
+    found = []
+    for i in range(POINTS):
+        for _ in range(calls):
+            model.adapt(x, y, steps=2)
+        found.append(((i + 1) * calls, resident_mb()))
+    return found
+
+
+def measure() -> dict:
+    figures = {}
+    for name in (n for n in SIZES if n in FLAGS.only):
+        figures[name] = [(n, 1e3 * step_seconds(**FIELDS[name](n))) for n in SIZES[name]]
+        print(f"{name:>12}: " + "  ".join(f"{n:,}: {ms:.1f} ms" for n, ms in figures[name]))
+    if "memory" in FLAGS.only:
+        runs = {"meta-steps": memory_over_meta_steps, "adapt": memory_over_adaptations}
+        for name, run in runs.items():
+            figures[name] = run()
+            (_, first), (last_at, last) = figures[name][1], figures[name][-1]
+            print(f"{name:>12}: {first:.0f} MB early, {last:.0f} MB after {last_at:,}", flush=True)
+    return figures
+
+
+def draw(figures: dict) -> Figure:
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    for axes, (name, points) in zip(figure.subplots(2, 3).flat, figures.items(), strict=False):
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, "o-")
+        axes.set(xlabel={"adapt": "calls of adapt"}.get(name, name), ylim=(0, None))
+        axes.set_ylabel("memory (MB)" if name in MEMORY else "meta-step (ms)")
+        if name == "images":
+            axes.set_xscale("log")
+        elif name in ("meta-batch", "inner steps", "ways"):
+            slope = sum(a * b for a, b in points) / sum(a * a for a, _ in points)
+            axes.plot(x, [slope * n for n in x], ":", color="grey", label="in proportion")
+            axes.legend()
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def main(argv):
+    del argv
+    kr.one_task_per_core()
+    figures = measure()
+    if FLAGS.json:
+        with open(FLAGS.json, "w") as file:
+            json.dump({"figures": figures, **provenance.facts()}, file, indent=2)
+    if FLAGS.plot:
+        draw(figures).savefig(FLAGS.plot, dpi=100)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,1 @@
+"""The same meta-step as users of other libraries would write it."""

@@ -1,0 +1,33 @@
+"""Memory that operations free is kept for the next ones."""
+
+import ctypes
+
+# What mallopt(3) calls them.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+# glibc keeps the memory of each thread in heaps of 64 MB, and takes no larger threshold than half.
+HEAP = 64 << 20
+LIMITS = {M_TRIM_THRESHOLD: 1 << 30, M_TOP_PAD: HEAP, M_MMAP_THRESHOLD: HEAP // 2}
+
+
+def keep_freed_memory() -> bool:
+    """Has the C library keep freed memory, rather than return it to the system at once.
+
+    An inner step allocates and frees the same few megabytes again and again. Where glibc returns
+    them every time, the system clears them page by page for the next operation: in the worker
+    threads of a cluster that took half of the time. The process's memory does not fall below its
+    peak any more.
+
+    Returns:
+        Whether it did: `False` where the C library is not glibc.
+
+    Example:
+
+    >>> keep_freed_memory() in (True, False)
+    True
+    """
+    try:
+        glibc = ctypes.CDLL("libc.so.6")
+        glibc.gnu_get_libc_version  # noqa: B018
+    except (OSError, AttributeError):
+        return False
+    return all([glibc.mallopt(name, limit) == 1 for name, limit in LIMITS.items()])
