@@ -23,6 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
+from timing import StepTimes, seconds_of
 
 import keras_reptile as kr
 from keras_reptile import building, provenance, recipes
@@ -53,32 +54,6 @@ def training_pool(recipe):
     if recipe.dataset == recipes.SINUSOID:
         return building.load_pools(recipe, None).train
     return made_up_pool(recipe)
-
-
-def seconds_of(call, times: int) -> list[float]:
-    found = []
-    for _ in range(times):
-        start = time.perf_counter()
-        call()
-        found.append(time.perf_counter() - start)
-    return found
-
-
-class StepTimes(keras.callbacks.Callback):
-    """Seconds between the ends of consecutive steps of `fit`."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.last = None
-
-    def on_train_batch_end(self, batch, logs=None):
-        now = time.perf_counter()
-        if self.last is not None:
-            self.found.append(now - self.last)
-        self.last = now
 
 
 def matrix_product_rate(cores: int, size: int = 2048) -> float:

@@ -104,13 +104,13 @@ def measure() -> list[dict]:
 
 
 def step_time(model, episodes) -> float:
+    """Median seconds between the ends of steps of `fit`, after two to warm up."""
+    from timing import StepTimes
+
     model.fit(episodes, steps_per_epoch=2, verbose=0)
-    times = []
-    for _ in range(4):
-        start = time.perf_counter()
-        model.fit(episodes, steps_per_epoch=max(1, FLAGS.steps // 4), verbose=0)
-        times.append((time.perf_counter() - start) / max(1, FLAGS.steps // 4))
-    return float(np.median(times))
+    times = StepTimes()
+    model.fit(episodes, steps_per_epoch=FLAGS.steps + 1, verbose=0, callbacks=[times])
+    return float(np.median(times.found))
 
 
 def reduce_time(strategy, size: int) -> float:
