@@ -1,18 +1,18 @@
-"""The paper's figures by name: the runs that each is made of, and its picture."""
+"""The paper's figures by name, and one of ours: the runs of each, and its picture."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from keras_reptile import gradient_combinations, recipes, tail_overlap
+from keras_reptile import gradient_combinations, recipes, study, tail_overlap
 from keras_reptile.run import Run
 
 # A curve has at least so many points, whatever the number of meta-iterations.
 POINTS = 10
 
 
-class PaperFigure(NamedTuple):
-    """A figure of the paper.
+class FigureOfRuns(NamedTuple):
+    """A figure that several runs make up.
 
     set_by_curve: Tuple of the fields of `Recipe` that are not for the user to set.
     runs: Function of a recipe to a dict of `Run`.
@@ -25,10 +25,11 @@ class PaperFigure(NamedTuple):
 
 
 FIGURES = {
-    name: PaperFigure(module.SET_BY_CURVE, module.runs, module.picture)
+    name: FigureOfRuns(module.SET_BY_CURVE, module.runs, module.picture)
     for name, module in {
         "gradient_combinations": gradient_combinations,
         "tail_overlap": tail_overlap,
+        "study": study,
     }.items()
 }
 

@@ -277,6 +277,17 @@ RECIPES = {
         source=FIGURE.format(4) + "all its points with bin/sweep --figure=tail_overlap",
         expected="no number is published",
     ),
+    "study": Recipe(
+        validation_classes=0,
+        validation_tasks=0,
+        transductive=True,
+        meta_iterations=5000,
+        checkpoint_every=500,
+        curve_tasks=100,
+        source="this project: the paper's 5-way Omniglot run, shortened; all of the study with "
+        "bin/sweep --figure=study",
+        expected="nothing published; docs/study.md",
+    ),
     "images_5way": Recipe(
         dataset="folder",
         validation_classes=0,
@@ -302,6 +313,7 @@ MILLISECONDS = {
     "gradient_combinations": 42,
     "tail_overlap": 42,
     "images_5way": 91,
+    "study": 69,
 }
 
 

@@ -32,6 +32,17 @@ SETTINGS = (
 )
 
 
+# What they say of its results.
+MEASURED = {
+    "measured": str,
+    "meta_iteration": int,
+    "accuracy": float,
+    "confidence_95": float,
+    "tasks": int,
+    "seconds": float,
+}
+
+
 def sweep(
     figure: str,
     output_dir: str | os.PathLike,
@@ -46,7 +57,9 @@ def sweep(
 
     Each run has its own directory, in which it goes on where it stopped. The CSV and the picture
     are made anew from all directories after every run, so that runs may be added a few at a time,
-    and by several processes if no run is in two of them.
+    and by several processes if no run is in two of them. A run whose directory is gone keeps its
+    rows in the CSV, and is done if they have its final accuracy: the CSV alone is enough to go on
+    elsewhere.
 
     Args:
         figure: String, a key of `figures.FIGURES`.
@@ -74,10 +87,10 @@ def sweep(
     for name, run in runs.items():
         check_settings(run.recipe)
         check_same_run(directories[name], run.recipe)
-    diverged = []
+    diverged, earlier = [], read_rows(Path(output_dir) / f"{figure}.csv")
     try:
         for i, (name, run) in enumerate(chosen.items(), start=1):
-            if not summary_of(run, directories[name]):
+            if not is_done(name, run, directories[name], earlier):
                 _say(verbose, f"\n{name}, {i} of {len(chosen)}")
                 diverged += _train(name, run, directories[name], data_dir, verbose)
                 publish(figure, runs, directories, Path(output_dir))
@@ -132,21 +145,55 @@ def summary_of(run: Run, directory: RunDirectory) -> dict[str, Any] | None:
     return summary if all(had[k] == v for k, v in wanted.items() if k not in NOTES) else None
 
 
+def is_done(name: str, run: Run, directory: RunDirectory, earlier: list[dict]) -> bool:
+    """Whether a run has its final accuracy, in its directory or, without one, in the CSV."""
+    if directory.path.exists():
+        return summary_of(run, directory) is not None
+    kept = rows_kept(name, run, earlier)
+    return any(row["measured"] == "final" for row in kept)
+
+
 def publish(
     figure: str, runs: dict[str, Run], directories: dict[str, RunDirectory], path: Path
 ) -> list[dict[str, Any]]:
     """Writes the rows of all runs there are, and their picture, each whole or not at all."""
-    rows = [row for name, run in runs.items() for row in rows_of(name, run, directories[name])]
+    results = path / f"{figure}.csv"
+    earlier, rows = read_rows(results), []
+    for name, run in runs.items():
+        here = directories[name].path.exists()
+        rows += rows_of(name, run, directories[name]) if here else rows_kept(name, run, earlier)
     if rows:
-        write_csv(path / f"{figure}.csv", rows)
-        draw(figure, path / f"{figure}.csv", path / f"{figure}.png")
+        write_csv(results, rows)
+        draw(figure, results, path / f"{figure}.png")
     return rows
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV, none if there is no such file."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def rows_kept(name: str, run: Run, earlier: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """The rows of an earlier CSV that are of this run with these settings."""
+    about = about_run(name, run)
+    own = [row for row in earlier if all(row.get(k) == str(v) for k, v in about.items())]
+    last = [row for row in own if int(row["meta_iteration"]) == run.recipe.meta_iterations]
+    if not last:
+        return []
+    return [about | {k: kind(row[k]) for k, kind in MEASURED.items()} for row in own]
+
+
+def about_run(name: str, run: Run) -> dict[str, Any]:
+    """What every row says of its run."""
+    return {"run": name, **run.columns, **{k: getattr(run.recipe, k) for k in SETTINGS}}
 
 
 def rows_of(name: str, run: Run, directory: RunDirectory) -> list[dict[str, Any]]:
     """The results of a run so far, from its log and its summary."""
-    recipe, summary = run.recipe, summary_of(run, directory)
-    about = {"run": name, **run.columns, **{k: getattr(recipe, k) for k in SETTINGS}}
+    recipe, summary, about = run.recipe, summary_of(run, directory), about_run(name, run)
     curve = [
         about
         | {
@@ -169,8 +216,7 @@ def rows_of(name: str, run: Run, directory: RunDirectory) -> list[dict[str, Any]
 
 def draw(figure: str, results: Path, path: Path) -> None:
     """Draws a figure from its CSV."""
-    with open(results, newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(results)
     with replacing(path) as temporary:
         picture = FIGURES[figure].picture(rows, title_of(rows))
         picture.savefig(temporary, dpi=120, format="png")

@@ -1,4 +1,5 @@
 import csv
+import shutil
 
 import pytest
 from helpers import one_block
@@ -75,6 +76,23 @@ def test_it_draws_and_names_no_path(whole):
     assert (path / "gradient_combinations.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert "/" not in (path / "gradient_combinations.csv").read_text()
     assert {p.name for p in (path / "runs").iterdir()} == {"g1", "g2"}
+
+
+def test_a_csv_alone_is_enough_to_go_on_elsewhere(whole, tmp_path):
+    path, rows = whole
+    shutil.copy(path / "gradient_combinations.csv", tmp_path)
+    found = run(tmp_path, only=("g2", "g3"))
+    assert found[: len(rows)] == rows
+    assert {r["run"] for r in found} == {"g1", "g2", "g3"}
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == ["g3"]
+
+
+def test_rows_of_other_settings_are_not_kept(whole, tmp_path):
+    path, _ = whole
+    shutil.copy(path / "gradient_combinations.csv", tmp_path)
+    found = run(tmp_path, only=("g1",), meta_step_size=0.5)
+    assert {r["run"] for r in found} == {"g1"}
+    assert {r["meta_step_size"] for r in found} == {0.5}
 
 
 def test_nothing_is_trained_twice(whole, monkeypatch):

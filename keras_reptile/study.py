@@ -1,0 +1,103 @@
+"""A study that the paper does not have: what each choice of its Omniglot run is worth."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_reptile.recipes import Recipe
+from keras_reptile.run import Run
+
+# What each curve changes of the recipe.
+CURVES = {
+    "paper": {},
+    "reset": {"inner_state": "reset"},
+    "serial": {"task_order": "serial"},
+    "fomaml": {"method": "fomaml"},
+    "meta_batch_1": {"meta_batch_size": 1},
+    "meta_batch_20": {"meta_batch_size": 20},
+    "bfloat16": {"precision": "mixed_bfloat16"},
+}
+LABELS = {
+    "paper": "as in the paper's run",
+    "reset": "moments reset for each task",
+    "serial": "moments from task to task",
+    "fomaml": "FOMAML",
+    "meta_batch_1": "meta-batch of 1",
+    "meta_batch_20": "meta-batch of 20",
+    "bfloat16": "bfloat16",
+}
+SEEDS = (0, 1, 2)
+
+# Fields of `Recipe` that each run has of its own.
+SET_BY_CURVE = ("seed", *dict.fromkeys(field for c in CURVES.values() for field in c))
+
+
+def runs(recipe: Recipe) -> dict[str, Run]:
+    """The run of each curve and seed, by a name such as `reset_s1`.
+
+    Args:
+        recipe: A `Recipe`, what all runs have in common.
+
+    Returns:
+        Dict of `Run`, with the columns curve, inner_state, task_order, precision and seed.
+
+    Example:
+
+    >>> from keras_reptile import recipes
+    >>> run = runs(recipes.get("study"))["meta_batch_20_s2"]
+    >>> run.recipe.meta_batch_size, run.recipe.seed, run.columns["precision"]
+    (20, 2, 'float32')
+    """
+    found = {}
+    for curve, changes in CURVES.items():
+        for seed in SEEDS:
+            own = dataclasses.replace(recipe, seed=seed, **changes)
+            fields = ("inner_state", "task_order", "precision", "seed")
+            columns = {"curve": curve, **{field: getattr(own, field) for field in fields}}
+            found[f"{curve}_s{seed}"] = Run(own, columns)
+    return found
+
+
+def picture(rows: list[dict[str, Any]], title: str) -> Figure:
+    """Test accuracy against seconds of training, and at the end, for every curve.
+
+    On the left means over the seeds there are; on the right each seed, with its 95 % interval over
+    tasks.
+
+    Args:
+        rows: List of dicts, the rows of results; see `sweep.sweep`.
+        title: String, above the picture.
+    """
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    figure.suptitle(title)
+    over_time, at_end = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    there = [name for name in CURVES if any(row["curve"] == name for row in rows)]
+    for i, name in enumerate(there):
+        own = [row for row in rows if row["curve"] == name]
+        _curve(over_time, [r for r in own if r["measured"] == "curve"], name, f"C{i}")
+        _ends(at_end, [r for r in own if r["measured"] == "final"], i)
+    over_time.set(xlabel="seconds of training", ylabel="test accuracy (%)", xscale="log")
+    over_time.grid(alpha=0.3)
+    over_time.legend(frameon=False)
+    at_end.set_xticks(range(len(there)), [LABELS[n] for n in there], rotation=30, ha="right")
+    at_end.grid(alpha=0.3)
+    return figure
+
+
+def _curve(axes, rows, name, colour) -> None:
+    by_iteration = {}
+    for row in rows:
+        point = float(row["seconds"]), 100 * float(row["accuracy"])
+        by_iteration.setdefault(int(row["meta_iteration"]), []).append(point)
+    if by_iteration:
+        seconds, accuracy = np.array([np.mean(p, axis=0) for p in by_iteration.values()]).T
+        axes.plot(seconds, accuracy, "-", color=colour, marker=".", label=LABELS[name])
+
+
+def _ends(axes, rows, place) -> None:
+    for row in rows:
+        x = place + 0.15 * (int(row["seed"]) - 1)
+        half = 100 * float(row["confidence_95"])
+        axes.errorbar(x, 100 * float(row["accuracy"]), half, fmt=".", color=f"C{place}", capsize=2)

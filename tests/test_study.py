@@ -1,0 +1,61 @@
+import dataclasses
+
+import pytest
+
+from keras_reptile import figures, recipes, study
+
+
+def test_every_choice_is_tried_alone_with_three_seeds():
+    runs = figures.runs_of("study")
+    paper = runs["paper_s0"].recipe
+    assert len(runs) == 7 * 3
+    for name, run in runs.items():
+        curve, seed = name.rsplit("_s", 1)
+        assert run.recipe == dataclasses.replace(paper, seed=int(seed), **study.CURVES[curve])
+        assert run.columns["curve"] == curve
+
+
+def test_all_else_is_the_papers_five_way_run_at_a_budget_of_5000():
+    ours, theirs = (dataclasses.asdict(recipes.get(n)) for n in ("study", "omniglot_5way"))
+    other = {k for k, v in ours.items() if v != theirs[k]} - set(recipes.NOTES)
+    assert other == {
+        "validation_classes",
+        "validation_tasks",
+        "transductive",
+        "meta_iterations",
+        "checkpoint_every",
+        "curve_tasks",
+    }
+    assert (ours["validation_classes"], ours["meta_iterations"]) == (0, 5000)
+
+
+def test_what_a_curve_changes_is_not_for_the_user_to_set():
+    with pytest.raises(ValueError, match="Each curve of study has its own `precision`"):
+        figures.runs_of("study", precision="float64")
+
+
+def row(curve, seed, measured, seconds, accuracy):
+    return {
+        "curve": curve,
+        "seed": seed,
+        "measured": measured,
+        "meta_iteration": seconds,
+        "seconds": seconds,
+        "accuracy": accuracy,
+        "confidence_95": 0.01,
+    }
+
+
+def test_curves_are_means_over_seeds_and_ends_are_each_seeds_own():
+    rows = [
+        row("paper", 0, "curve", 10, 0.5),
+        row("paper", 1, "curve", 10, 0.7),
+        row("paper", 0, "final", 10, 0.8),
+        row("fomaml", 2, "curve", 10, 0.4),
+    ]
+    over_time, at_end = study.picture(rows, "title").axes
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in over_time.get_lines()}
+    assert drawn["as in the paper's run"] == pytest.approx([60])
+    assert drawn["FOMAML"] == pytest.approx([40])
+    assert [t.get_text() for t in at_end.get_xticklabels()] == ["as in the paper's run", "FOMAML"]
+    assert at_end.get_lines()[0].get_ydata().tolist() == pytest.approx([80])
