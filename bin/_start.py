@@ -10,6 +10,27 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+# A small network on two cores takes 2.7 GiB; with 2 GiB TensorFlow aborts, or computes infinities.
+NEEDED = 4 * 2**30
+
+
+def check_address_space() -> None:
+    """Ends the program where TensorFlow would crash or go wrong for lack of room."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < NEEDED:
+        fail(
+            f"the limit on address space (ulimit -v) is {limit / 2**30:.1f} GiB, and TensorFlow "
+            f"needs at least {NEEDED / 2**30:.0f} GiB. Raise it: ulimit -v unlimited."
+        )
+
+
+def fail(message: str) -> None:
+    sys.exit(f"{os.path.basename(sys.argv[0])}: {message}")
+
 
 def start_tensorflow() -> None:
     """Imports TensorFlow and has it look for devices; what it logs is shown only if it fails.
@@ -33,6 +54,6 @@ def start_tensorflow() -> None:
 
 
 if importlib.util.find_spec("tensorflow") is None:
-    name = os.path.basename(sys.argv[0])
-    sys.exit(f"{name}: TensorFlow is not installed for {sys.executable}. See README.md.")
+    fail(f"TensorFlow is not installed for {sys.executable}. See README.md.")
+check_address_space()
 start_tensorflow()

@@ -6,10 +6,12 @@ import time
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_reptile.results import best_row
 from keras_reptile.run_directory import RunDirectory, RunError
+from keras_reptile.whole_file import explained
 
 
 class RunLog(keras.callbacks.Callback):
@@ -24,7 +26,8 @@ class RunLog(keras.callbacks.Callback):
         super().__init__()
         self.directory, self.rows = directory, rows
         self.seconds = float(rows[-1]["seconds"]) if rows else 0.0
-        self.writer = tf.summary.create_file_writer(str(directory.tensorboard))
+        with explained(directory.tensorboard):
+            self.writer = tf.summary.create_file_writer(str(directory.tensorboard))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.started, self.first = time.perf_counter(), self._iteration()
@@ -58,11 +61,11 @@ class RunLog(keras.callbacks.Callback):
         return best_row(self.rows) is self.rows[-1]
 
     def _write_scalars(self, iteration, row) -> None:
-        with self.writer.as_default(step=iteration):
+        with explained(self.directory.tensorboard), self.writer.as_default(step=iteration):
             for name, value in row.items():
                 if name != "meta_iteration":
                     tf.summary.scalar(name, value)
-        self.writer.flush()
+            self.writer.flush()
 
 
 class AccuracyCurve(keras.callbacks.Callback):
@@ -88,20 +91,37 @@ class AccuracyCurve(keras.callbacks.Callback):
 
 
 class Diverged(RunError):
-    """The loss is no longer a number."""
+    """The loss or a weight is no longer a number."""
 
 
 class StopOnDivergence(keras.callbacks.Callback):
-    """Ends a run whose loss is no longer a number, before anything is written."""
+    """Ends a run whose loss or weights are no longer numbers, before anything is written."""
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         for name in ("loss_before", "loss_after"):
             if name in logs and not math.isfinite(float(logs[name])):
-                raise Diverged(
-                    f"Training diverged: {name} is {float(logs[name])} at meta-iteration "
-                    f"{self.model.meta_iteration}. Earlier checkpoints are intact. "
-                    "Lower --inner_learning_rate or --meta_step_size."
-                )
+                raise diverged(self.model, f"{name} is {float(logs[name])}")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        check_finite(self.model)
+
+
+def check_finite(model: Any) -> None:
+    """Raises `Diverged` for weights that no checkpoint should hold.
+
+    A step may spoil them without a loss that shows it before the next one.
+    """
+    for variable in model.variables:
+        value = keras.ops.convert_to_numpy(variable.value)
+        if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+            raise diverged(model, f"{variable.path} is not finite")
+
+
+def diverged(model: Any, what: str) -> Diverged:
+    return Diverged(
+        f"Training diverged: {what} at meta-iteration {model.meta_iteration}. Earlier checkpoints "
+        "are intact. Lower --inner_learning_rate or --meta_step_size."
+    )
 
 
 class Interrupted(Exception):

@@ -5,10 +5,16 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import tensorflow as tf
 from absl import app, flags, logging
 
-from keras_reptile.run_directory import RunError
+from keras_reptile.errors import RunError, advice, reason
 from keras_reptile.threads import one_task_per_core
+
+OUT_OF_MEMORY = (
+    "out of memory ({}). Use a smaller --meta_batch_size, --inner_batch_size, --image_size or "
+    "--task_parallelism=separate, or a machine with more memory. Earlier checkpoints are intact."
+)
 
 
 def run(main: Callable[[], Any]) -> None:
@@ -27,10 +33,19 @@ def run(main: Callable[[], Any]) -> None:
             main()
         except (RunError, ValueError) as error:
             fail(" ".join(str(error).split()), 1)
+        except OSError as error:
+            fail(_of_the_system(error), 1)
+        except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            fail(OUT_OF_MEMORY.format(reason(error)), 1)
         except KeyboardInterrupt:
             fail("stopped.", 130)
 
     app.run(guarded, flags_parser=_parse)
+
+
+def _of_the_system(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{reason(error)}. {advice(error)}; all that was written before is whole."
 
 
 def fail(message: str, status: int) -> None:

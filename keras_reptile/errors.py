@@ -1,5 +1,61 @@
 """Errors that are no bugs; the programs in `bin/` show them as one line."""
 
+import errno
+import os
+import re
+
+import tensorflow as tf
+
 
 class RunError(Exception):
     """A run cannot go on; the message says why and what to do, in one line."""
+
+
+# What helps against what the system says.
+FREE_SPACE = "Free some space, and give the same command again"
+ANOTHER_PLACE = "Make it writable, or choose another place"
+ADVICE = {
+    errno.ENOSPC: FREE_SPACE,
+    errno.EDQUOT: FREE_SPACE,
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f), or choose another place",
+    errno.EMFILE: "Raise the limit on open files (ulimit -n)",
+    errno.EIO: "The disk may be failing: choose another place",
+}
+
+
+def unwritable(path: str | os.PathLike, error: Exception) -> RunError:
+    """What to say of a file or folder that could not be written.
+
+    Example:
+
+    >>> str(unwritable("log.csv", OSError(errno.EACCES, "Permission denied")))[:70]
+    'log.csv cannot be written: Permission denied. Make it writable, or cho'
+    """
+    return RunError(
+        f"{path} cannot be written: {reason(error)}. {advice(error)}; all that was written before "
+        "is whole."
+    )
+
+
+def advice(error: Exception) -> str:
+    """What helps against an error of the system, or of TensorFlow where it writes."""
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return FREE_SPACE
+    return ADVICE.get(getattr(error, "errno", None), ANOTHER_PLACE)
+
+
+def reason(error: BaseException) -> str:
+    """An error's own words, on one line, without the name of TensorFlow's operation.
+
+    Example:
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "a.png"))
+    'No such file or directory'
+    >>> reason(ValueError("a\\nb"))
+    'a'
+    >>> reason(ValueError("{{node x}} a/b; No space left on device [Op:Write] name: "))
+    'a/b; No space left on device'
+    """
+    said = getattr(error, "strerror", None) or str(error)
+    line = (said.strip().splitlines() or [type(error).__name__])[0]
+    return re.sub(r"^\{\{.*?\}\} | \[Op:.*$", "", line)

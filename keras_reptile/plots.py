@@ -5,6 +5,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from keras_reptile.whole_file import replacing
+
 ACCURACY = {
     "accuracy": "training tasks",
     "val_accuracy": "validation tasks",
@@ -42,7 +44,8 @@ def learning_curve(rows: list[dict[str, Any]], title: str, path: Path) -> None:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
-    figure.savefig(path, dpi=120, format="png")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
 
 
 def _lines(axes, rows, series, scale=1) -> None:

@@ -6,45 +6,24 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras
-
-from keras_reptile.errors import RunError
+from keras_reptile.checkpoint import load_checkpoint, save_checkpoint
+from keras_reptile.errors import RunError, reason
+from keras_reptile.locks import only_one
 from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.whole_file import explained, remove_partial, replacing, write_csv, write_text
 
 KEPT = 2
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`, and gives the file its own name once complete."""
-    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes rows with the columns that any of them has, whole or not at all."""
-    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 class RunDirectory:
     """The files of one run under `--output_dir`.
 
     run.json, the settings; checkpoints/, the newest two and the best; log.csv, a row for each
-    checkpoint; tensorboard/; curve.png; of sine waves predictions.png; summary.json.
+    checkpoint; tensorboard/; curve.png; of sine waves predictions.png; summary.json; while the run
+    lives, .lock.
 
     Args:
         path: String or path. It is created when something is first written.
@@ -57,12 +36,20 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
         self.best = self.checkpoints / "best.keras"
 
+    def locked(self) -> contextlib.AbstractContextManager:
+        """Keeps other runs out for as long as this one trains; reading is free.
+
+        Raises:
+            RunError: If another run has the directory, or it cannot be written.
+        """
+        self._create()
+        return only_one(self.path)
+
     # Settings and summary
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         self._create()
-        with replacing(self.path / name) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n")
+        write_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """The content of a file, or `None` if it is not there."""
@@ -81,15 +68,16 @@ class RunDirectory:
     def save(self, model: ReptileModel, best: bool = False) -> None:
         """Writes a checkpoint named after the model's meta-iteration, and removes old ones."""
         self._create()
-        iteration = model.meta_iteration
-        path = self.checkpoints / f"iteration-{iteration:09d}.keras"
+        path = self.checkpoints / f"iteration-{model.meta_iteration:09d}.keras"
         with replacing(path) as temporary:
-            model.save(temporary)
-        if best:
-            with replacing(self.best) as temporary:
-                shutil.copyfile(path, temporary)
-        for old in self.saved()[:-KEPT]:
-            old.unlink()
+            save_checkpoint(model, temporary)
+            # First: a run that is killed in between comes by here again.
+            if best:
+                with replacing(self.best) as copy:
+                    shutil.copyfile(temporary, copy)
+        with explained(self.checkpoints):
+            for old in self.saved()[:-KEPT]:
+                old.unlink()
 
     def saved(self) -> list[Path]:
         """Checkpoints of this run, oldest first."""
@@ -98,25 +86,45 @@ class RunDirectory:
 
     def restore(self) -> ReptileModel | None:
         """The newest checkpoint that can be read; `None` if there are none at all."""
-        for partial in self.checkpoints.glob(".partial-*"):
-            partial.unlink()  # Left by a run that was killed while writing.
-        saved = self.saved()
-        for path in reversed(saved):
+        for path in reversed(saved := self.saved()):
             try:
                 return load_checkpoint(path)
             except RunError as error:
+                if path not in self.saved():
+                    # A run that is training removed it, having written newer ones.
+                    return self.restore()
                 print(f"{error} Trying the one before it.", flush=True)
         if saved:
-            raise RunError(f"None of the checkpoints in {self.checkpoints} can be read.")
+            raise RunError(
+                f"None of the checkpoints in {self.checkpoints} can be read. Bring one back from a "
+                "copy, or remove them to begin anew."
+            )
         return None
+
+    def tidy(self) -> None:
+        """Removes what runs that were killed left half-written."""
+        for folder in (self.path, self.checkpoints):
+            remove_partial(folder)
+        # Keras's own, which it uses where memory is short.
+        for path in self.checkpoints.glob("tmp*"):
+            if path.is_file():
+                path.unlink()
 
     # The log
 
     def rows(self) -> list[dict[str, str]]:
         if not self.log.exists():
             return []
-        with open(self.log, newline="") as file:
-            return list(csv.DictReader(file))
+        try:
+            with open(self.log, newline="") as file:
+                rows = list(csv.DictReader(file))
+            [int(row["meta_iteration"]) for row in rows]
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise RunError(
+                f"{self.log} cannot be read ({type(error).__name__}: {reason(error)}). Every row "
+                "needs a meta_iteration. Mend or remove it: training needs no earlier rows."
+            ) from None
+        return rows
 
     def write_rows(self, rows: list[dict[str, Any]]) -> None:
         self._create()
@@ -129,17 +137,3 @@ class RunDirectory:
             raise RunError(
                 f"--output_dir={self.path} cannot be written: {error.strerror}. Choose another."
             ) from None
-
-
-def load_checkpoint(path: Path) -> ReptileModel:
-    """A model from a checkpoint file, whole, or a `RunError`."""
-    try:
-        model = keras.models.load_model(path, safe_mode=True)
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise RunError(
-            f"Checkpoint {path} cannot be read ({type(error).__name__}: {reason})."
-        ) from None
-    if not isinstance(model, ReptileModel):
-        raise RunError(f"Checkpoint {path} holds a {type(model).__name__}, not a ReptileModel.")
-    return model

@@ -13,8 +13,9 @@ from keras_reptile.callbacks import Diverged
 from keras_reptile.figures import FIGURES, runs_of
 from keras_reptile.recipes import NOTES
 from keras_reptile.run import Run
-from keras_reptile.run_directory import RunDirectory, RunError, replacing, write_csv
+from keras_reptile.run_directory import RunDirectory, RunError
 from keras_reptile.training import check_same_run, check_settings, complete, train
+from keras_reptile.whole_file import remove_partial, replacing, write_csv
 
 # What rows of results say of a run's settings.
 SETTINGS = (
@@ -87,6 +88,7 @@ def sweep(
     for name, run in runs.items():
         check_settings(run.recipe)
         check_same_run(directories[name], run.recipe)
+    remove_partial(Path(output_dir))
     diverged, earlier = [], read_rows(Path(output_dir) / f"{figure}.csv")
     try:
         for i, (name, run) in enumerate(chosen.items(), start=1):

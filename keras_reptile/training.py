@@ -1,5 +1,6 @@
 """A whole training run: from a recipe to checkpoints, curves and a test accuracy."""
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -15,6 +16,7 @@ from keras_reptile.callbacks import (
     RunLog,
     StopOnDivergence,
     StopOnSignal,
+    check_finite,
 )
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.networks import check_positive
@@ -56,7 +58,8 @@ def train(
 
     Raises:
         ValueError: If the recipe's numbers do not fit together or the data cannot be read.
-        RunError: If the directory holds another run or cannot be written, or training diverges.
+        RunError: If the directory holds another run, or one that is training, or cannot be
+            written, or training diverges.
         Interrupted: If the process is told to stop; what was learned is saved.
     """
     check_settings(recipe)
@@ -64,12 +67,20 @@ def train(
     building.set_precision(recipe)
     workers = distribution.Workers(strategy)
     verbose = verbose if workers.is_chief else 0
-    with workers.directory(output_dir) as path, distribution.losses_explained(workers):
+    with (
+        workers.directory(output_dir) as path,
+        distribution.losses_explained(workers),
+        contextlib.ExitStack() as stack,
+    ):
         directory = RunDirectory(path)
         with workers.together():
             check_same_run(directory, recipe)
             pools = building.load_pools(recipe, data_dir)
             _check_pools(recipe, pools)
+            stack.enter_context(directory.locked())
+            # Another run may have begun and ended here meanwhile.
+            check_same_run(directory, recipe)
+            directory.tidy()
             saved = directory.restore()
         workers.check_alike(_shared_facts(recipe, pools))
         model = building.on_strategy(recipe, pools.train.image_shape, saved, strategy, workers)
@@ -196,6 +207,7 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
                     verbose=_fit_verbosity(verbose),
                 )
         except Interrupted:
+            check_finite(model)
             directory.save(model)
             raise
     return run_log

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.whole_file import replacing
 
 COLOURS = ("0.6", "C1", "C0", "C3")
 
@@ -68,4 +69,5 @@ def predictions_picture(
     draw_wave(axes, episode, predictions_after(model, episode, shown_steps(inner_steps)))
     axes.set(title=title, xlabel="x", ylabel="f(x)")
     axes.legend(fontsize="small")
-    figure.savefig(path, dpi=120, format="png")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")

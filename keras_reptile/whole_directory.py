@@ -2,9 +2,13 @@
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from keras_reptile.locks import Taken, held
+from keras_reptile.whole_file import explained, leftovers, partial_name, remove_partial, sync
 
 
 @contextlib.contextmanager
@@ -12,6 +16,9 @@ def whole_directory(
     path: str | os.PathLike, overwrite: bool, marks: Sequence[str]
 ) -> Iterator[Path]:
     """Yields an empty directory beside `path`, and gives it that name once it is complete.
+
+    What earlier calls left that were killed is put in order: half a directory is removed, and one
+    that was just being replaced is back under its name.
 
     Args:
         path: String or path of the directory to be.
@@ -21,17 +28,31 @@ def whole_directory(
 
     Raises:
         ValueError: If `path` exists and may not be replaced, or cannot be written.
+        RunError: If the disk fills up, or fails otherwise, while it is written.
     """
     path = Path(os.path.abspath(path))
+    _put_in_order(path)
     _refuse_existing(path, overwrite, marks)
-    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    temporary = partial_name(path)
+    _create(temporary)
     try:
-        _create(temporary)
-        yield temporary
-        _sync(temporary)
-        _rename(temporary, path)
+        with explained(path), held(temporary, wait=True):
+            yield temporary
+            _sync(temporary)
+            _rename(temporary, path)
+            sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_in_order(path: Path) -> None:
+    name = re.escape(path.name)
+    if not os.path.lexists(path):
+        for earlier in leftovers(path.parent, "replaced", name)[:1]:
+            with contextlib.suppress(OSError, Taken), held(earlier):
+                os.rename(earlier, path)
+    for kind in ("partial", "replaced"):
+        remove_partial(path.parent, kind, name)
 
 
 def _refuse_existing(path: Path, overwrite: bool, marks: Sequence[str]) -> None:
@@ -60,21 +81,21 @@ def _create(directory: Path) -> None:
 
 def _sync(directory: Path) -> None:
     for file in directory.rglob("*"):
-        if file.is_file():
-            with open(file, "rb") as opened:
-                os.fsync(opened.fileno())
+        sync(file)
 
 
 def _rename(temporary: Path, path: Path) -> None:
     """At no moment is there half an export under `path`; for a moment there may be none."""
-    earlier = path.with_name(f".replaced-{os.getpid()}-{path.name}")
-    replaces = path.exists()
-    if replaces:
-        os.rename(path, earlier)
-    try:
+    if not path.exists():
         os.rename(temporary, path)
-    except OSError:
-        if replaces:
+        return
+    earlier = path.with_name(f".replaced-{os.getpid()}-{path.name}")
+    # Locked so that nobody puts it back, or removes it, meanwhile.
+    with held(path, wait=True):
+        os.rename(path, earlier)
+        try:
+            os.rename(temporary, path)
+        except OSError:
             os.rename(earlier, path)
-        raise
-    shutil.rmtree(earlier, ignore_errors=True)
+            raise
+        shutil.rmtree(earlier, ignore_errors=True)

@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 
 # Imported, and not used: a fork that used TensorFlow would share its threads' locks.
+import matplotlib.backends.backend_agg  # noqa: F401
 import tensorflow  # noqa: F401
+
+import keras_reptile.training  # noqa: F401
 
 
 def become(path, arguments, cwd, folder):

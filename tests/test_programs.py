@@ -1,16 +1,15 @@
 """The programs in bin/, as a user starts them."""
 
-import functools
 import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
+import warm
 from made_images import TinyShapes, class_folders
 
 from keras_reptile.run_directory import load_checkpoint
@@ -41,26 +40,7 @@ def start(program, *arguments, cwd):
 
 def run(program, *arguments, cwd):
     """Status, output and errors of a program that ends by itself, started from a warm process."""
-    server = warm()
-    with tempfile.TemporaryDirectory() as folder:
-        job = (str(ROOT / "bin" / program), [str(a) for a in arguments], str(cwd), folder)
-        server.stdin.write(json.dumps(job) + "\n")
-        server.stdin.flush()
-        status = int(server.stdout.readline())
-        out, err = ((Path(folder) / name).read_text() for name in ("out", "err"))
-    return status, out, err
-
-
-@functools.cache
-def warm():
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "tests" / "forked.py")],
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+    return warm.run(f"bin/{program}", *arguments, cwd=cwd)
 
 
 def run_cold(program, *arguments, cwd):

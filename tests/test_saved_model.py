@@ -15,6 +15,7 @@ from helpers import episode, image_pool, scalar_model, small_convnet, small_epis
 import keras_reptile as kr
 from keras_reptile import portable
 from keras_reptile.endpoints import minibatch_order
+from keras_reptile.errors import RunError
 
 STEPS, RATE = 12, 0.02
 SHOTS = (1, 5, 20)
@@ -426,7 +427,9 @@ def test_an_earlier_export_comes_back_if_it_cannot_be_replaced(model, tmp_path, 
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", failing)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(
+        RunError, match=r"learner cannot be written: no space. Make it writable, or"
+    ):
         portable.export_portable(model, path, overwrite=True)
     assert list(tmp_path.iterdir()) == [path]
     assert (path / "model.keras").exists()

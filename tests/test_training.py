@@ -181,6 +181,16 @@ def test_divergence_stops_the_run_and_keeps_earlier_checkpoints(tmp_path, monkey
     assert np.isfinite(final_state(tmp_path)[0]).all()
 
 
+def test_weights_spoilt_by_the_last_step_of_an_epoch_are_not_kept(tmp_path, monkeypatch):
+    def poison(model):
+        model.trainable_variables[0].assign(model.trainable_variables[0] * np.inf)
+
+    stop_at(monkeypatch, 6, poison)
+    with pytest.raises(RunError, match=r"kernel is not finite at meta-iteration 6.*are intact"):
+        run(tmp_path)
+    assert [p.name for p in RunDirectory(tmp_path).saved()] == ["iteration-000000003.keras"]
+
+
 def test_an_unwritable_directory_is_an_error_before_training(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(

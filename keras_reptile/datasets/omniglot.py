@@ -7,6 +7,8 @@ import socket
 import numpy as np
 
 from keras_reptile.class_pool import ClassPool, Pools
+from keras_reptile.datasets.records import unreadable
+from keras_reptile.errors import reason
 
 CLASSES = 1623
 TRAIN_CLASSES = 1200
@@ -106,6 +108,9 @@ def _read(data_dir, split, image_size) -> list[np.ndarray]:
 
     try:
         builder = _prepared(tfds.builder("omniglot", data_dir=data_dir))
+    except Exception as error:
+        raise ValueError(_not_ready(data_dir, error)) from error
+    try:
         dataset = builder.as_dataset(
             split=split,
             decoders={"image": tfds.decode.SkipDecoding()},
@@ -117,7 +122,7 @@ def _read(data_dir, split, image_size) -> list[np.ndarray]:
         if len(columns[0]) != expected:
             raise OSError(f"{len(columns[0])} images instead of {expected}")
     except Exception as error:
-        raise ValueError(_unreadable(data_dir, error)) from error
+        raise ValueError(unreadable(builder, split, error)) from error
     return columns
 
 
@@ -130,12 +135,11 @@ def _prepared(builder):
     return builder
 
 
-def _unreadable(data_dir, error) -> str:
-    cause = (str(error).strip().splitlines() or ["no reason given"])[0]
+def _not_ready(data_dir, error) -> str:
     return (
         f"Omniglot is not ready to be read in data_dir={data_dir!r}, nor can it be downloaded. "
         "Point `data_dir` or TFDS_DATA_DIR to a directory in which TFDS has prepared `omniglot`, "
-        f"or run once with a network. The cause: {type(error).__name__}: {cause[:200]}"
+        f"or run once with a network. The cause: {type(error).__name__}: {reason(error)[:200]}"
     )
 
 

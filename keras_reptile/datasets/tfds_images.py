@@ -13,6 +13,7 @@ from keras_reptile.aligned import empty
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.class_split import split_classes
 from keras_reptile.datasets.image_files import check_image_options, resized
+from keras_reptile.datasets.records import unreadable
 
 # Where TFDS keeps what it knows about its data sets.
 SOURCE = "storage.googleapis.com"
@@ -150,7 +151,7 @@ def read(
         `(images,)`, integers or strings, in the order in which TFDS stores them.
 
     Raises:
-        ValueError: If the stored data is damaged.
+        ValueError: If the stored data is damaged; it names the files.
     """
     examples = builder.info.splits[split].num_examples
     images = empty((examples, image_size, image_size, channels), np.uint8)
@@ -164,10 +165,7 @@ def read(
         if len(labels) != examples:
             raise OSError(f"{len(labels)} images instead of {examples}")
     except Exception as error:
-        raise ValueError(
-            f"{builder.name} cannot be read from {builder.data_path}. Remove that folder to have "
-            f"it prepared anew. The cause: {first_line(error)}"
-        ) from error
+        raise ValueError(unreadable(builder, split, error)) from error
     return images, np.array([x.decode() if isinstance(x, bytes) else x for x in labels])
 
 

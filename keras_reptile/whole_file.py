@@ -1,0 +1,107 @@
+"""Files that are written whole, or not at all."""
+
+import contextlib
+import csv
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from keras_reptile.errors import unwritable
+from keras_reptile.locks import Taken, held
+
+# A full disk, a read-only one, and errors that TensorFlow has no name for.
+OF_THE_DISK = (
+    tf.errors.ResourceExhaustedError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.UnknownError,
+)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary name beside `path`, and gives the file its own name once complete.
+
+    Raises:
+        RunError: If it cannot be written; what was there before is as it was.
+    """
+    temporary = partial_name(path)
+    with explained(path), _removed_in_the_end(temporary):
+        temporary.touch()
+        # Locked so that nobody takes it for something that a killed process left.
+        with held(temporary, wait=True):
+            yield temporary
+            sync(temporary)
+            os.replace(temporary, path)
+        sync(path.parent)
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turns the system's errors about writing into a `RunError` that names the file or folder.
+
+    So too what TensorFlow makes of them, but not that it lacks memory.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error
+    except OF_THE_DISK as error:
+        if error.message.startswith("OOM"):
+            raise
+        raise unwritable(path, error) from error
+
+
+@contextlib.contextmanager
+def _removed_in_the_end(temporary: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def partial_name(path: Path) -> Path:
+    """What a file or folder is called until it is complete."""
+    return path.with_name(f".partial-{os.getpid()}-{path.name}")
+
+
+def remove_partial(folder: Path, kind: str = "partial", name: str = ".*") -> None:
+    """Removes what killed processes left half-written, and nothing that is being written now."""
+    for path in leftovers(folder, kind, name):
+        with contextlib.suppress(OSError, Taken), held(path) as locks:
+            if locks:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def leftovers(folder: Path, kind: str, name: str) -> list[Path]:
+    """Files and folders in a folder that a process named for the time of its work."""
+    pattern = re.compile(rf"\.{kind}-\d+-{name}")
+    return sorted(path for path in folder.glob(f".{kind}-*") if pattern.fullmatch(path.name))
+
+
+def sync(path: Path) -> None:
+    """Has the disk hold what was written to a file, or which files a folder has."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes rows with the columns that any of them has."""
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
