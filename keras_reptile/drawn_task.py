@@ -148,9 +148,10 @@ def load_model(path: str | os.PathLike) -> ReptileModel:
     """
     path = Path(path)
     for file in (path, path / EXPORTED):
-        if file.is_file():
+        # Unlike `Path.is_file`, it is false for names that no file can have.
+        if os.path.isfile(file):
             return load_checkpoint(file)
-    model = RunDirectory(path).restore()
+    model = RunDirectory(path).restore() if os.path.isdir(path) else None
     if model is None:
         raise RunError(f"{path} holds no model. Give an output directory of bin/train.")
     return model

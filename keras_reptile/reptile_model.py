@@ -14,6 +14,7 @@ from keras_reptile import (
     meta_batch,
     saved_model,
 )
+from keras_reptile.checks import check_boolean, check_choice, check_integer
 from keras_reptile.episode_format import (
     episodes_of,
     is_episode,
@@ -22,7 +23,12 @@ from keras_reptile.episode_format import (
     symbolic_batch,
     with_queries,
 )
-from keras_reptile.inner_optimizers import InnerState, from_keras
+from keras_reptile.inner_optimizers import (
+    InnerState,
+    check_weight_decay,
+    from_keras,
+    optimizer_of,
+)
 from keras_reptile.methods import METHODS, check_network
 from keras_reptile.network_function import train_call
 from keras_reptile.report import Report
@@ -81,8 +87,8 @@ class ReptileModel(distribution.DistributedModel):
     Input: what `episode_dataset` yields, see there for keys, shapes, dtypes and ranges.
 
     Raises:
-        ValueError: If an argument is not among those listed, or the network holds layers that MAML
-            cannot derive twice.
+        ValueError: If an argument is not among those listed or out of range, or the network holds
+            layers that MAML cannot derive twice.
 
     Example:
 
@@ -113,25 +119,22 @@ class ReptileModel(distribution.DistributedModel):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        _check_choice("method", method, tuple(METHODS))
+        check_choice("method", method, tuple(METHODS))
         check_network(method, network)
-        _check_choice("inner_state", inner_state, ("carried", "reset"))
-        _check_choice("task_order", task_order, ("parallel", "serial"))
-        _check_choice("task_parallelism", task_parallelism, ("auto", "separate", "vectorized"))
+        check_choice("inner_state", inner_state, ("carried", "reset"))
+        check_choice("task_order", task_order, ("parallel", "serial"))
+        check_choice("task_parallelism", task_parallelism, ("auto", "separate", "vectorized"))
         if (task_order, task_parallelism) == ("serial", "vectorized"):
             raise ValueError(
                 "Tasks in series cannot be one batch. Received: task_order='serial', "
                 "task_parallelism='vectorized'. Use task_order='parallel', or "
                 "task_parallelism='separate'."
             )
-        if not 0 < inner_weight_decay_rate <= 1:
-            raise ValueError(
-                "`inner_weight_decay_rate` multiplies the weights, and must be in (0, 1]. "
-                f"Received: inner_weight_decay_rate={inner_weight_decay_rate}."
-            )
+        check_boolean("transductive", transductive)
+        check_weight_decay(inner_weight_decay_rate)
         if inner_optimizer is None:
             inner_optimizer = keras.optimizers.Adam(1e-3, beta_1=0.0, epsilon=1e-8)
-        optimizer = keras.optimizers.get(inner_optimizer)
+        optimizer = optimizer_of("inner_optimizer", inner_optimizer)
         self.inner_rule = from_keras(optimizer)
         self.inner_optimizer_config = keras.optimizers.serialize(optimizer)
         self.network, self.method = network, method
@@ -227,7 +230,16 @@ class ReptileModel(distribution.DistributedModel):
             jit_compile: Boolean or `"auto"`, whether XLA compiles the inner loops of separate
                 tasks. `"auto"`: on a GPU, not on a CPU. Vectorized tasks, and all on a TPU, are
                 compiled whatever it says. Defaults to `"auto"`.
+
+        Raises:
+            ValueError: If Keras knows no such optimizer, loss or metric, or an argument is out of
+                range.
         """
+        optimizer = optimizer_of("optimizer", optimizer)
+        check_boolean("run_eagerly", run_eagerly)
+        check_integer("steps_per_execution", steps_per_execution, 1)
+        if jit_compile != "auto":
+            check_boolean("jit_compile", jit_compile)
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,
@@ -445,8 +457,3 @@ class ReptileModel(distribution.DistributedModel):
         if self.inner_state == "carried":
             for variable, value in zip(self.inner_variables, [step, *slots], strict=True):
                 variable.assign(value)
-
-
-def _check_choice(name: str, value: str, choices: tuple) -> None:
-    if value not in choices:
-        raise ValueError(f"`{name}` must be one of {choices}. Received: {name}={value!r}.")

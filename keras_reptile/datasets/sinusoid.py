@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.checks import INT64, check_seed
 from keras_reptile.class_pool import Pools
 from keras_reptile.episodes import minibatch_order, tail_of, task_bits, task_stream
 from keras_reptile.task_spec import TaskSpec
@@ -105,6 +106,7 @@ def sinusoid_dataset(
             "`shots` of a wave are some of its `queries` evenly spaced points. Received: "
             f"shots={shots}, queries={queries}. Lower `shots` or raise `queries`."
         )
+    check_seed("seed", seed, -(INT64 // 4), INT64 // 4)
     # Every pair of seed and split has a number of its own.
     stream = len(SPLITS) * seed + SPLITS.index(waves.split)
     return task_stream(
