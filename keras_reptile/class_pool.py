@@ -34,7 +34,12 @@ class ClassPool:
     ('a', 'b')
     """
 
-    def __init__(self, images: np.ndarray, counts: Sequence[int], names: Sequence | None = None):
+    def __init__(
+        self,
+        images: np.ndarray,
+        counts: Sequence[int] | np.ndarray,
+        names: Sequence | None = None,
+    ):
         self.images = _as_images(images)
         self.counts = _as_counts(counts)
         self.names = _as_tuple("names", range(len(self.counts)) if names is None else names)

@@ -227,7 +227,7 @@ def _in_support(spec):
     return np.arange(spec.ways * spec.shots, dtype=np.int32).reshape(spec.ways, spec.shots)
 
 
-def task_bits(seed, first, size, number):
+def task_bits(seed: int, first: tf.Tensor, size: int, number: int) -> tf.Tensor:
     """Random integers `(size, number)` in [0, 2^62): each row from its task's number alone."""
 
     def row(i):
@@ -261,7 +261,7 @@ def distinct(bits: tf.Tensor, population: tf.Tensor) -> tf.Tensor:
 def _few(bits, population):
     """Floyd's k numbers by O(k^2) operations in the graph, each of them small."""
     k = bits.shape[-1]
-    chosen = []
+    chosen: list[tf.Tensor] = []
     for i in range(k):
         top = population - k + i
         pick = bits[..., 0, i] % (top + 1)

@@ -34,7 +34,7 @@ def zeros_like(weights: Sequence) -> tuple:
 
 
 @tf.custom_gradient
-def root(v: tf.Tensor):
+def root(v: tf.Tensor) -> Any:
     """The square root, with the derivative 0 at 0: that of Adam's step by a gradient of 0.
 
     There v is 0 because the gradient is, and the infinite derivative of the root would meet the

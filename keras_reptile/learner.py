@@ -124,7 +124,7 @@ def _check_support(support_x, support_y) -> int:
 
 
 def _check_labels(model, labels) -> None:
-    outputs = model.network.output_shape[-1] if hasattr(model.network, "output_shape") else None
+    outputs = getattr(model.network, "output_shape", [0])[-1] or 0
     if labels.dtype.kind not in "iu":
         raise ValueError(f"Labels must be integers. Received: labels of dtype {labels.dtype}.")
     if labels.min() < 0 or (outputs and labels.max() >= outputs):

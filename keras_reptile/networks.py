@@ -131,13 +131,7 @@ def sine_mlp(
     4353
     """
     _check_seed(seed)
-    if not isinstance(hidden, Sequence) or isinstance(hidden, str):
-        raise ValueError(
-            "`hidden` must be a sequence of integers, one for each hidden layer. "
-            f"Received: hidden={hidden!r}."
-        )
-    for units in hidden:
-        check_positive("hidden", units, INT32)
+    _check_hidden(hidden)
     kernels = glorot_uniform(seed)
     layers = [keras.Input((1,))]
     for units in hidden:
@@ -166,6 +160,16 @@ def _check_images(ways: Any, image_shape: Any, filters: Any, seed: Any) -> None:
         )
     for name, size in zip(("height", "width", "channels"), sizes, strict=True):
         check_positive(f"image_shape's {name}", size, INT32)
+
+
+def _check_hidden(hidden: Any) -> None:
+    if isinstance(hidden, str) or not isinstance(hidden, Sequence):
+        raise ValueError(
+            "`hidden` must be a sequence of integers, one for each hidden layer. "
+            f"Received: hidden={hidden!r}."
+        )
+    for units in hidden:
+        check_positive("hidden", units, INT32)
 
 
 def _check_seed(seed: Any) -> None:

@@ -142,11 +142,11 @@ class ReptileModel(distribution.DistributedModel):
         self.task_parallelism = task_parallelism
         self.inner_weight_decay_rate = inner_weight_decay_rate
         self.transductive = transductive
-        self.inner_variables = []
+        self.inner_variables: list[Any] = []
         self.adaptation_function = tf.function(
             lambda task: learner.adapted(self, task), reduce_retracing=True
         )
-        self._at_once = {}
+        self._at_once: dict[Any, Any] = {}
         if network.built:
             self.build()
 
@@ -195,7 +195,9 @@ class ReptileModel(distribution.DistributedModel):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict | None = None
+    ) -> "ReptileModel":
         network = keras.saving.deserialize_keras_object(
             config["network"], custom_objects=custom_objects
         )
@@ -288,7 +290,7 @@ class ReptileModel(distribution.DistributedModel):
         gradient = METHODS[self.method].gradient(theta, results.adaptation)
         distribution.apply(self.optimizer, gradient, self.trainable_variables)
         logs = self.report.before(results.adaptation.first_loss, episodes["order"].shape[-1])
-        if number_of_queries(episodes):
+        if number_of_queries(episodes) != 0:
             logs |= self.report.after(episodes["query"][1], results.predictions)
         step, slots = self._state_of(results.adaptation.state)
         slots, logs = distribution.mean_over_replicas((slots, logs))
@@ -416,7 +418,8 @@ class ReptileModel(distribution.DistributedModel):
             self._at_once[key] = make()
         return self._at_once[key]
 
-    def adapt_task(self, task, theta, state, adapt=adaptation.adapt):
+    def adapt_task(self, task, theta, state, adapt=adaptation.adapt) -> adaptation.Adaptation:
+        """One task's inner loop, from these weights and this state, by a method's function."""
         support_x, support_y = task["support"]
 
         def loss_fn(weights, minibatch, step):
@@ -433,7 +436,8 @@ class ReptileModel(distribution.DistributedModel):
         outputs, penalty = train_call(self.network, weights, x, draw)
         return losses.batch_loss(self.task_loss, y, tf.cast(outputs, weights[0].dtype)) + penalty
 
-    def starting_state(self, theta):
+    def starting_state(self, theta) -> InnerState:
+        """The inner state that a task starts from: the carried one, or that of no steps."""
         start = self.inner_rule.init(theta)
         if self.inner_state == "reset":
             return start

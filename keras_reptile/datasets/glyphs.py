@@ -84,7 +84,7 @@ def _curve_bases(samples: int) -> np.ndarray:
 def _invent_character(stream: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
     """Returns the kinds `(strokes,)` and the knots `(strokes, 4, 2)` of a new character."""
     kinds = stream.choice(3, stream.randint(2, 5), p=[0.45, 0.4, 0.15])
-    strokes = []
+    strokes: list[np.ndarray] = []
     for kind in kinds:
         stroke = _invent_stroke(stream, kind)
         if strokes and stream.rand() < 0.6:

@@ -4,7 +4,7 @@ Task number i of a seed and split is the same task however many are drawn togeth
 drawing starts, as in `episodes.py`.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -50,7 +50,7 @@ class Waves:
 
 def load() -> Pools:
     """The three splits of sine waves; there is nothing to choose or to download."""
-    return Pools(*map(Waves, SPLITS))
+    return Pools(*(cast(Any, Waves(split)) for split in SPLITS))
 
 
 def sinusoid_dataset(
