@@ -13,7 +13,7 @@ be derived as often as one likes.
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
@@ -34,14 +34,14 @@ def normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization
 
 
 @contextlib.contextmanager
-def batch_statistics(network: keras.Model):
+def batch_statistics(network: keras.Model) -> Iterator[None]:
     """While this is open, the network normalizes by batch statistics, whatever mode it is in."""
     with switched(normalizations(network), "call", _by_batch):
         yield
 
 
 @contextlib.contextmanager
-def switched(layers: list, method: str, replacement: Callable):
+def switched(layers: list, method: str, replacement: Callable) -> Iterator[None]:
     """While this is open, a method of each layer is what `replacement` makes of the layer."""
     with _switching:
         for layer in layers:
@@ -55,7 +55,7 @@ def switched(layers: list, method: str, replacement: Callable):
 
 
 @contextlib.contextmanager
-def unfused():
+def unfused() -> Iterator[None]:
     """While this is open, `batch_statistics` uses operations that `tf.vectorized_map` knows."""
     before = _fusing.set(False)
     try:

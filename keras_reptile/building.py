@@ -7,6 +7,7 @@ from keras_reptile import datasets, distribution, networks
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.sinusoid import Waves, sinusoid_dataset
 from keras_reptile.episodes import episode_dataset
+from keras_reptile.inner_optimizers import check_ranges, check_weight_decay
 from keras_reptile.meta_update import linear_meta_step
 from keras_reptile.recipe_data import data_options
 from keras_reptile.recipes import SINE_NETWORKS, SINUSOID, Recipe
@@ -81,6 +82,29 @@ def inner_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     )
 
 
+def check_steps(recipe: Recipe) -> None:
+    """Raises `ValueError` for sizes of inner or outer steps that no run can have.
+
+    TensorFlow is not asked: its devices may not be chosen yet.
+    """
+    inner = {"learning_rate": recipe.inner_learning_rate}
+    if recipe.inner_optimizer == "sgd":
+        inner["momentum"] = recipe.inner_momentum
+    else:
+        inner["beta_1"], inner["beta_2"] = recipe.inner_beta_1, recipe.inner_beta_2
+        inner["epsilon"] = recipe.inner_epsilon
+    check_ranges(inner)
+    check_weight_decay(recipe.inner_weight_decay_rate)
+    meta_step(recipe)
+
+
+def meta_step(recipe: Recipe) -> keras.optimizers.schedules.LearningRateSchedule:
+    """The meta-step size over the recipe's meta-iterations."""
+    return linear_meta_step(
+        recipe.meta_step_size, recipe.meta_step_size_final, recipe.meta_iterations
+    )
+
+
 def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
     """The recipe's model, compiled, with initial weights drawn from its seed."""
     model = ReptileModel(
@@ -93,9 +117,7 @@ def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
         inner_weight_decay_rate=recipe.inner_weight_decay_rate,
         transductive=recipe.transductive,
     )
-    schedule = linear_meta_step(
-        recipe.meta_step_size, recipe.meta_step_size_final, recipe.meta_iterations
-    )
+    schedule = meta_step(recipe)
     loss = "mean_squared_error" if recipe.dataset == SINUSOID else None
     model.compile(optimizer=keras.optimizers.SGD(schedule), loss=loss)
     return model

@@ -31,7 +31,7 @@ class RunLog(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.started, self.first = time.perf_counter(), self._iteration()
-        self.training_seconds = None
+        self.training_seconds: float | None = None
 
     def on_test_begin(self, logs: Any = None) -> None:
         if self.training_seconds is None:
@@ -82,7 +82,7 @@ class AccuracyCurve(keras.callbacks.Callback):
         super().__init__()
         self.episodes, self.run_log = episodes, run_log
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         # Not `evaluation.evaluate`, which traces its graph anew at every call.
         found = self.model.evaluate(
             self.episodes, verbose=0, return_dict=True, callbacks=[self.run_log]
@@ -97,7 +97,7 @@ class Diverged(RunError):
 class StopOnDivergence(keras.callbacks.Callback):
     """Ends a run whose loss or weights are no longer numbers, before anything is written."""
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         for name in ("loss_before", "loss_after"):
             if name in logs and not math.isfinite(float(logs[name])):
                 raise diverged(self.model, f"{name} is {float(logs[name])}")

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile.aligned import aligned, as_tensor
+from keras_reptile.checks import check_integer, check_seed
 
 
 class ClassPool:
@@ -33,10 +34,15 @@ class ClassPool:
     ('a', 'b')
     """
 
-    def __init__(self, images: np.ndarray, counts: Sequence[int], names: Sequence | None = None):
-        self.images = np.asarray(images)
-        self.counts = np.asarray(counts, np.int64)
-        self.names = tuple(range(len(self.counts)) if names is None else names)
+    def __init__(
+        self,
+        images: np.ndarray,
+        counts: Sequence[int] | np.ndarray,
+        names: Sequence | None = None,
+    ):
+        self.images = _as_images(images)
+        self.counts = _as_counts(counts)
+        self.names = _as_tuple("names", range(len(self.counts)) if names is None else names)
         if self.counts.sum() != len(self.images) or len(self.names) != len(self.counts):
             raise ValueError(
                 "`counts` must add up to the number of images, one count and one name a class. "
@@ -44,7 +50,9 @@ class ClassPool:
                 f"{self.counts.sum()}, {len(self.names)} names."
             )
         if len(self.counts) and self.counts.min() < 1:
-            raise ValueError("Every class needs an image. Received a count of 0 in `counts`.")
+            raise ValueError(
+                f"Every class needs an image. Received a count of {self.counts.min()} in `counts`."
+            )
         self.offsets = np.concatenate([[0], np.cumsum(self.counts)[:-1]]).astype(np.int64)
 
     @classmethod
@@ -57,14 +65,16 @@ class ClassPool:
                 a class the order of the images is kept.
 
         Raises:
-            ValueError: If there are not as many labels as images, or none at all.
+            ValueError: If there are not as many labels as images, or none at all, or they are
+                neither integers nor strings.
         """
-        images, labels = np.asarray(images), np.asarray(labels)
+        images, labels = _as_images(images), _as_array("labels", labels)
         if labels.ndim != 1 or len(labels) != len(images) or not len(labels):
             raise ValueError(
                 "`labels` must be one label for each image. Received: images of shape "
                 f"{images.shape} and labels of shape {labels.shape}."
             )
+        _check_labels(labels)
         names, counts = np.unique(labels, return_counts=True)
         if (labels[1:] < labels[:-1]).any():
             images = images[np.argsort(labels, kind="stable")]
@@ -91,11 +101,21 @@ class ClassPool:
         return as_tensor(self.images)
 
     def class_images(self, position: int) -> np.ndarray:
-        """The images of the class at a position, `(count, ...)`."""
+        """The images of the class at a position, `(count, ...)`.
+
+        Raises:
+            ValueError: If there is no such class.
+        """
+        check_integer("position", position, 0, len(self) - 1)
         return self.images[self.offsets[position] :][: self.counts[position]]
 
     def subset(self, positions: Sequence[int]) -> "ClassPool":
-        """The classes at these positions, in this order."""
+        """The classes at these positions, in this order.
+
+        Raises:
+            ValueError: If there is no class at one of them.
+        """
+        positions = _as_tuple("positions", positions)
         parts = [self.class_images(p) for p in positions]
         images = np.concatenate(parts) if parts else self.images[:0]
         return ClassPool(images, self.counts[list(positions)], [self.names[p] for p in positions])
@@ -106,7 +126,9 @@ class ClassPool:
         Raises:
             ValueError: If there are fewer classes than the sizes add up to.
         """
-        if sum(sizes) > len(self) or min(sizes) < 0:
+        for size in sizes:
+            check_integer("sizes", size, 0)
+        if sum(sizes) > len(self):
             raise ValueError(
                 f"The parts must fit into the pool. Received: sizes={sizes}, "
                 f"with {len(self)} classes."
@@ -115,7 +137,12 @@ class ClassPool:
         return [self.subset(range(a, b)) for a, b in itertools.pairwise(edges)]
 
     def shuffled(self, seed: int) -> "ClassPool":
-        """The same classes in an order drawn from the seed."""
+        """The same classes in an order drawn from the seed.
+
+        Raises:
+            ValueError: If the seed is not in 0 to 2**32 - 1.
+        """
+        check_seed("seed", seed)
         return self.subset(np.random.RandomState(seed).permutation(len(self)).tolist())
 
     def with_rotations(self) -> "ClassPool":
@@ -133,6 +160,52 @@ class ClassPool:
         turned = [np.rot90(self.images, quarter, axes=(1, 2)) for quarter in range(4)]
         names = [(name, 90 * quarter) for quarter in range(4) for name in self.names]
         return ClassPool(np.concatenate(turned), np.tile(self.counts, 4), names)
+
+
+def _as_array(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{name}` must be an array. Received: {type(values).__name__}: {error}"
+        ) from None
+
+
+def _as_tuple(name: str, values: Any) -> tuple:
+    try:
+        return tuple(values)
+    except TypeError:
+        raise ValueError(f"`{name}` must be a sequence. Received: {name}={values!r}.") from None
+
+
+def _as_images(images: Any) -> np.ndarray:
+    array = _as_array("images", images)
+    if not array.ndim or array.dtype.kind in "OSUMm":
+        raise ValueError(
+            "`images` must be an array of numbers, `(images, ...)`. Received: shape "
+            f"{array.shape}, dtype {array.dtype}."
+        )
+    return array
+
+
+def _check_labels(labels: np.ndarray) -> None:
+    # Not numbers such as NaN, which have no place in an order.
+    of_objects = labels.dtype == object and len({type(label) for label in labels}) == 1
+    if labels.dtype.kind not in "biuSU" and not (of_objects and isinstance(labels[0], str | int)):
+        raise ValueError(
+            f"`labels` must be integers or strings. Received: dtype {labels.dtype}. Give, say, "
+            "`labels.astype(int)`."
+        )
+
+
+def _as_counts(counts: Any) -> np.ndarray:
+    array = _as_array("counts", counts)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise ValueError(
+            "`counts` must be integers, one for each class. Received: shape "
+            f"{array.shape}, dtype {array.dtype}."
+        )
+    return array.astype(np.int64)
 
 
 class Pools(NamedTuple):

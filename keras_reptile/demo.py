@@ -9,6 +9,7 @@ import string
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -84,7 +85,7 @@ def launch_options(port: int) -> dict:
     )
 
 
-def build_page(task: DrawnTask):
+def build_page(task: DrawnTask) -> Any:
     """The layout: the characters on the left, the new drawing and the answer on the right."""
     import gradio as gr
 
@@ -120,7 +121,7 @@ def names_of(ways: int) -> list[str]:
     return [str(way + 1) for way in range(ways)]
 
 
-def canvases(name: str, title: str, rows: Sequence[str], most: int, live: bool):
+def canvases(name: str, title: str, rows: Sequence[str], most: int, live: bool) -> Any:
     """A block of canvases to draw on; its value is JSON, each row's drawings as PNG URLs."""
     import gradio as gr
 

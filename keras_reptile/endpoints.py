@@ -72,26 +72,26 @@ class Endpoints:
         # Told each call of `train_logits` from the others, where layers draw random numbers.
         self.calls = tf.Variable(0, trainable=False, name="calls")
 
-    def serve(self, images):
+    def serve(self, images) -> tf.Tensor:
         """Logits at the initialization, batch normalization in inference mode."""
         (images,) = check_images("images", images, least=0)
         return self._as_weights(self.network(images, training=False))
 
-    def adapt(self, support_images, support_labels, steps, learning_rate):
+    def adapt(self, support_images, support_labels, steps, learning_rate) -> dict[str, tf.Tensor]:
         """Dict of the weights after fine-tuning on a support set."""
         x, y = check_examples("support_images", support_images, support_labels, self.classes)
         steps, learning_rate = check_steps(steps, learning_rate)
         weights = self._adapted(x, y, steps, learning_rate)
         return dict(zip(self.names, weights, strict=True))
 
-    def predict_with(self, weights, images):
+    def predict_with(self, weights, images) -> tf.Tensor:
         """Logits with weights from `adapt`, normalized by the statistics of these images."""
         (images,) = check_images("images", images)
         return self._predict(weights, None, images, transductive=True)
 
     def adapt_and_predict_inductive(
         self, support_images, support_labels, query_images, steps, learning_rate
-    ):
+    ) -> tf.Tensor:
         """Logits of each query in a batch with the whole support set, after fine-tuning on it."""
         weights = self.adapt(support_images, support_labels, steps, learning_rate)
         (query_images,) = check_images("query_images", query_images, least=0)
@@ -99,18 +99,18 @@ class Endpoints:
 
     def adapt_and_predict_transductive(
         self, support_images, support_labels, query_images, steps, learning_rate
-    ):
+    ) -> tf.Tensor:
         """Logits of all queries in one batch, after fine-tuning on the support set."""
         weights = self.adapt(support_images, support_labels, steps, learning_rate)
         (query_images,) = check_images("query_images", query_images)
         return self._predict(weights, None, query_images, transductive=True)
 
-    def train_logits(self, images):
+    def train_logits(self, images) -> tf.Tensor:
         """Logits in training mode, normalized by batch statistics; for a gradient tape."""
         (images,) = check_images("images", images)
         return self._as_weights(train_call(self.network, self._theta(), images, self._draw())[0])
 
-    def train_loss(self, images, labels):
+    def train_loss(self, images, labels) -> tf.Tensor:
         """The loss that the inner loop minimizes, of one minibatch; for a gradient tape."""
         x, y = check_examples("images", images, labels, self.classes)
         return self._loss(self._theta(), x, y, self._draw())

@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.checks import INT64, check_boolean, check_integer, check_positive, check_seed
 from keras_reptile.class_pool import ClassPool
 from keras_reptile.episode_format import scaled
-from keras_reptile.networks import check_positive
 from keras_reptile.task_spec import TaskSpec
+
+# Longer loops are loops in the graph too: unrolled, hundreds of ways or tasks would take minutes to
+# trace.
+UNROLLED = 32
 
 
 def episode_dataset(
@@ -75,6 +79,8 @@ def episode_dataset(
     """
     spec = TaskSpec(ways, shots, queries, inner_batch_size, inner_steps, minibatches, tail_shots)
     spec.check_against(pool)
+    check_seed("seed", seed, -INT64, INT64)
+    check_boolean("scale", scale)
     return task_stream(_MetaBatches(pool, spec, seed, scale).draw, meta_batch_size, start, tasks)
 
 
@@ -98,12 +104,15 @@ def task_stream(
     [[6, 7], [8]]
     """
     check_positive("meta_batch_size", meta_batch_size)
-    if start < 0 or (tasks is not None and tasks < 1):
-        raise ValueError(
-            "`start` must not be negative, and `tasks` at least 1 or None. "
-            f"Received: start={start}, tasks={tasks}."
-        )
+    check_integer("start", start, 0)
+    if tasks is not None:
+        check_positive("tasks", tasks)
     first = start * meta_batch_size
+    if first + (tasks or meta_batch_size) > INT64:
+        raise ValueError(
+            "Tasks are numbered in 64 bits, from `start * meta_batch_size` on. Received: "
+            f"start={start}, meta_batch_size={meta_batch_size}, tasks={tasks}. Lower one of them."
+        )
     if tasks is None:
         firsts = tf.data.Dataset.counter(first, meta_batch_size)
         return _mapped(firsts, draw, meta_batch_size)
@@ -218,11 +227,16 @@ def _in_support(spec):
     return np.arange(spec.ways * spec.shots, dtype=np.int32).reshape(spec.ways, spec.shots)
 
 
-def task_bits(seed, first, size, number):
+def task_bits(seed: int, first: tf.Tensor, size: int, number: int) -> tf.Tensor:
     """Random integers `(size, number)` in [0, 2^62): each row from its task's number alone."""
-    seeds = [tf.stack([tf.cast(seed, tf.int64), first + i]) for i in range(size)]
-    rows = [tf.random.stateless_uniform((number,), s, 0, 2**62, tf.int64, "philox") for s in seeds]
-    return tf.stack(rows)
+
+    def row(i):
+        own = tf.stack([tf.constant(seed, tf.int64), first + tf.cast(i, tf.int64)])
+        return tf.random.stateless_uniform((number,), own, 0, 2**62, tf.int64, "philox")
+
+    if size > UNROLLED:
+        return tf.map_fn(row, tf.range(size), fn_output_signature=tf.int64)
+    return tf.stack([row(i) for i in range(size)])
 
 
 def distinct(bits: tf.Tensor, population: tf.Tensor) -> tf.Tensor:
@@ -239,13 +253,36 @@ def distinct(bits: tf.Tensor, population: tf.Tensor) -> tf.Tensor:
         int64 `(..., k)`.
     """
     k = bits.shape[-1]
-    chosen = []
+    chosen = _many(bits, population) if k > UNROLLED else _few(bits, population)
+    # Floyd's subset is uniform but its order is not.
+    return tf.gather(chosen, tf.argsort(bits[..., 1, :]), batch_dims=len(bits.shape) - 2)
+
+
+def _few(bits, population):
+    """Floyd's k numbers by O(k^2) operations in the graph, each of them small."""
+    k = bits.shape[-1]
+    chosen: list[tf.Tensor] = []
     for i in range(k):
         top = population - k + i
         pick = bits[..., 0, i] % (top + 1)
         taken = [tf.equal(pick, c) for c in chosen]
         chosen.append(tf.where(tf.reduce_any(taken, axis=0), top, pick) if taken else pick)
-    # Floyd's subset is uniform but its order is not.
-    return tf.gather(
-        tf.stack(chosen, -1), tf.argsort(bits[..., 1, :]), batch_dims=len(bits.shape) - 2
-    )
+    return tf.stack(chosen, -1)
+
+
+def _many(bits, population):
+    """The same numbers by a loop in the graph."""
+    k = bits.shape[-1]
+    picks = tf.reshape(bits[..., 0, :], (-1, k))
+    tops = tf.reshape(tf.broadcast_to(population, tf.shape(bits)[:-2]), (-1,)) - k
+
+    def step(i, chosen):
+        top = tops + tf.cast(i, tf.int64)
+        pick = picks[:, i] % (top + 1)
+        taken = tf.reduce_any(tf.equal(chosen, pick[:, None]), axis=-1)
+        value = tf.where(taken, top, pick)
+        return i + 1, tf.where(tf.equal(tf.range(k), i), value[:, None], chosen)
+
+    none = tf.fill(tf.shape(picks), tf.constant(-1, tf.int64))
+    _, chosen = tf.while_loop(lambda i, _: i < k, step, (tf.constant(0), none))
+    return tf.reshape(chosen, (*bits.shape[:-2], k))

@@ -41,7 +41,7 @@ def advice(error: Exception) -> str:
     """What helps against an error of the system, or of TensorFlow where it writes."""
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return FREE_SPACE
-    return ADVICE.get(getattr(error, "errno", None), ANOTHER_PLACE)
+    return ADVICE.get(getattr(error, "errno", None) or 0, ANOTHER_PLACE)
 
 
 def reason(error: BaseException) -> str:

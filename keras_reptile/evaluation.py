@@ -8,7 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile import distribution, losses
+from keras_reptile.checks import check_boolean
 from keras_reptile.confidence import confidence_95
+from keras_reptile.learner import check_compiled
 from keras_reptile.reptile_model import ReptileModel
 
 
@@ -62,7 +64,8 @@ def evaluate(
         An `Evaluation`.
 
     Raises:
-        ValueError: If the dataset is endless, or the model's loss has no integer labels.
+        ValueError: If the dataset is endless or no `tf.data.Dataset`, or the model is no compiled
+            `ReptileModel` or its loss has no integer labels.
 
     Example:
 
@@ -75,7 +78,7 @@ def evaluate(
     >>> evaluate(model, tasks, verbose=0).accuracies.shape
     (10,)
     """
-    _check_finite(episodes)
+    _check(model, episodes, transductive)
     if not model.is_classifier:
         raise ValueError(
             "Accuracy needs integer labels and a sparse categorical cross-entropy. "
@@ -108,7 +111,8 @@ def evaluate_loss(
         A `LossEvaluation`.
 
     Raises:
-        ValueError: If the dataset is endless.
+        ValueError: If the dataset is endless or no `tf.data.Dataset`, or the model is no compiled
+            `ReptileModel`.
 
     Example:
 
@@ -117,13 +121,23 @@ def evaluate_loss(
     >>> evaluate_loss(model, keras_reptile.sinusoid_dataset(tasks=10), verbose=0).losses.shape
     (10,)
     """
-    _check_finite(episodes)
+    _check(model, episodes, transductive)
     of_tasks = lambda y, predictions: losses.task_losses(model.task_loss, y, predictions)  # noqa: E731
     values = _figures(model, episodes, transductive, of_tasks, "loss", verbose)
     return LossEvaluation(float(values.mean()), confidence_95(values), values)
 
 
-def _check_finite(episodes) -> None:
+def _check(model, episodes, transductive) -> None:
+    if not isinstance(model, ReptileModel):
+        raise ValueError(f"`model` must be a ReptileModel. Received: {type(model).__name__}.")
+    check_compiled(model)
+    if transductive is not None:
+        check_boolean("transductive", transductive)
+    if not isinstance(episodes, tf.data.Dataset):
+        raise ValueError(
+            f"`episodes` must be a tf.data.Dataset. Received: {type(episodes).__name__}. "
+            "Build it with `episode_dataset(..., tasks=...)`."
+        )
     if int(episodes.cardinality()) < 0:
         raise ValueError(
             "Evaluation needs a fixed number of tasks. Received an endless dataset. "

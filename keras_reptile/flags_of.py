@@ -1,6 +1,7 @@
 """absl flags for the fields of a dataclass."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from absl import flags
@@ -13,13 +14,13 @@ def define_fields(cls: type, only: tuple = (), without: tuple = ()) -> None:
         if field.metadata["choices"]:
             flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
         else:
-            define = {
+            define: dict[Any, Callable] = {
                 bool: flags.DEFINE_bool,
                 int: flags.DEFINE_integer,
                 float: flags.DEFINE_float,
                 str: flags.DEFINE_string,
-            }[field.type]
-            define(field.name, None, text)
+            }
+            define[field.type](field.name, None, text)
 
 
 def given_fields(cls: type, only: tuple = (), without: tuple = ()) -> dict[str, Any]:

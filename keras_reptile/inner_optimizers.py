@@ -6,12 +6,15 @@ optimizer of the same name computes, and is built from one.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from keras_reptile.checks import as_float
 
 LearningRate = float | Callable[[Any], Any]
 
@@ -31,7 +34,7 @@ def zeros_like(weights: Sequence) -> tuple:
 
 
 @tf.custom_gradient
-def root(v: tf.Tensor):
+def root(v: tf.Tensor) -> Any:
     """The square root, with the derivative 0 at 0: that of Adam's step by a gradient of 0.
 
     There v is 0 because the gradient is, and the infinite derivative of the root would meet the
@@ -139,7 +142,7 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerSGD | InnerAdam:
 
     Raises:
         ValueError: For any other optimizer, and for hyper-parameters that the rules do not have
-            (weight decay, clipping, averaging, AMSGrad, ...).
+            (weight decay, clipping, averaging, AMSGrad, ...), or that are out of range.
     """
     if type(optimizer) not in RULES:
         raise ValueError(
@@ -149,7 +152,50 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerSGD | InnerAdam:
     rule, hyper_parameters = RULES[type(optimizer)]
     _refuse_the_unsupported(optimizer, hyper_parameters)
     values = {name: getattr(optimizer, name) for name in hyper_parameters}
-    return rule(_learning_rate(optimizer), **values)
+    rate = _learning_rate(optimizer)
+    check_ranges({"learning_rate": rate, **values})
+    return rule(rate, **values)
+
+
+def optimizer_of(name: str, identifier: Any) -> keras.optimizers.Optimizer:
+    """A Keras optimizer from itself, its name or its config; `name` is the argument's."""
+    if identifier is None or (isinstance(identifier, dict) and "class_name" not in identifier):
+        raise ValueError(
+            f"`{name}` must be a Keras optimizer, its name or its config. "
+            f"Received: {name}={identifier!r}."
+        )
+    return keras.optimizers.get(identifier)
+
+
+def check_weight_decay(rate: Any) -> None:
+    """Raises `ValueError` for a rate that no inner step can multiply the weights by."""
+    if not 0 < as_float(rate) <= 1:
+        raise ValueError(
+            "`inner_weight_decay_rate` multiplies the weights, and must be in (0, 1]. "
+            f"Received: inner_weight_decay_rate={rate!r}."
+        )
+
+
+# Beyond these a step divides by zero, or moments grow without end.
+RANGES = {
+    "learning_rate": ("a number of at least 0", lambda a: 0 <= a < math.inf),
+    "momentum": ("in [0, 1)", lambda mu: 0 <= mu < 1),
+    "beta_1": ("in [0, 1)", lambda b: 0 <= b < 1),
+    "beta_2": ("in [0, 1)", lambda b: 0 <= b < 1),
+    "epsilon": ("a number above 0", lambda e: 0 < e < math.inf),
+}
+
+
+def check_ranges(values: dict[str, Any]) -> None:
+    """Raises `ValueError` for hyper-parameters, by Keras's names, that no inner step can have."""
+    for name, value in values.items():
+        if name not in RANGES or callable(value):
+            continue
+        words, within = RANGES[name]
+        if not within(as_float(value)):
+            raise ValueError(
+                f"The inner optimizer's `{name}` must be {words}. Received: {name}={value}."
+            )
 
 
 def _refuse_the_unsupported(optimizer, hyper_parameters) -> None:

@@ -5,19 +5,19 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile import losses
+from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
 from keras_reptile.episodes import minibatch_order
 from keras_reptile.head import copy_of, with_new_head
 from keras_reptile.network_function import support_statistics
-from keras_reptile.networks import check_positive
 from keras_reptile.task_spec import TaskSpec
 
 
 def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep") -> keras.Model:
     """See `ReptileModel.adapt`."""
-    support_x = tf.nest.map_structure(tf.convert_to_tensor, support_x)
-    support_y = tf.convert_to_tensor(support_y)
-    if steps < 0:
-        raise ValueError(f"`steps` must not be negative. Received: steps={steps}.")
+    check_integer("steps", steps, 0)
+    check_seed("seed", seed, 0, INT32)
+    check_compiled(model)
+    support_x, support_y = _as_tensors(support_x, support_y)
     number = _check_support(support_x, support_y)
     batch = min(number, 10) if inner_batch_size is None else inner_batch_size
     check_positive("inner_batch_size", batch)
@@ -91,9 +91,30 @@ def _optimizer(model, learner, state):
     return optimizer
 
 
+def check_compiled(model) -> None:
+    """Raises `ValueError` for a `ReptileModel` that has no loss yet."""
+    if not model.compiled:
+        raise ValueError(
+            "The model has no loss to adapt by. Received a model that is not compiled. Call "
+            "`model.compile(optimizer=...)` first."
+        )
+
+
+def _as_tensors(support_x, support_y) -> tuple:
+    try:
+        images = tf.nest.map_structure(tf.convert_to_tensor, support_x)
+        return images, tf.convert_to_tensor(support_y)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "The support set must be arrays of images and of labels. Received: "
+            f"{type(support_x).__name__} and {type(support_y).__name__}: {error}"
+        ) from None
+
+
 def _check_support(support_x, support_y) -> int:
-    sizes = {int(t.shape[0]) for t in [*tf.nest.flatten(support_x), support_y]}
-    if len(sizes) != 1 or not min(sizes):
+    tensors = [*tf.nest.flatten(support_x), support_y]
+    sizes = {int(t.shape[0]) if t.shape.rank else -1 for t in tensors}
+    if len(sizes) != 1 or min(sizes) < 1:
         raise ValueError(
             "The support set needs at least one image, and one label for each. Received: "
             f"{[tuple(t.shape) for t in tf.nest.flatten(support_x)]} images and "
@@ -103,7 +124,9 @@ def _check_support(support_x, support_y) -> int:
 
 
 def _check_labels(model, labels) -> None:
-    outputs = model.network.output_shape[-1] if hasattr(model.network, "output_shape") else None
+    outputs = getattr(model.network, "output_shape", [0])[-1] or 0
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"Labels must be integers. Received: labels of dtype {labels.dtype}.")
     if labels.min() < 0 or (outputs and labels.max() >= outputs):
         raise ValueError(
             f"Labels must be in 0 to {outputs - 1}, one for each of the network's outputs. "

@@ -1,17 +1,18 @@
 """Locks on files and folders, which end with the process that holds them, even if it is killed."""
 
 import contextlib
+import importlib
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from keras_reptile.errors import RunError, unwritable
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+fcntl: Any = None
+with contextlib.suppress(ImportError):  # Windows
+    fcntl = importlib.import_module("fcntl")
 
 
 class Taken(Exception):

@@ -27,8 +27,8 @@ def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> TaskRe
     The tasks run along the first axis of what is returned.
     """
     tasks = _numbered(model, episodes)
-    at_once = functools.partial(vectorized.train, model)
-    at_once = _as_one_batch(model, "train", at_once, tasks, theta, state)
+    together = functools.partial(vectorized.train, model)
+    at_once = _as_one_batch(model, "train", together, tasks, theta, state)
     if at_once:
         return TaskResult(*at_once(tasks, theta, state))
     return _one_by_one(_train_separately, model, tasks, theta, state)
@@ -37,8 +37,8 @@ def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> TaskRe
 def judge_tasks(model, episodes: dict, theta: list, state: InnerState, transductive: bool) -> tuple:
     """Adapts to every task from the same state; its first loss and its queries' predictions."""
     tasks = _numbered(model, episodes)
-    at_once = functools.partial(vectorized.judge, model, transductive)
-    at_once = _as_one_batch(model, f"judge {transductive}", at_once, tasks, theta, state)
+    together = functools.partial(vectorized.judge, model, transductive)
+    at_once = _as_one_batch(model, f"judge {transductive}", together, tasks, theta, state)
     if at_once:
         return at_once(tasks, theta, state)
     separately = functools.partial(_judge_separately, transductive)
@@ -46,13 +46,13 @@ def judge_tasks(model, episodes: dict, theta: list, state: InnerState, transduct
 
 
 def _one_by_one(function, model, tasks, theta, state):
-    run = functools.partial(function, model)
-    run = distribution.compiled_where_it_pays(run, model.jit_inner_loops)
+    plain = functools.partial(function, model)
+    run = distribution.compiled_where_it_pays(plain, model.jit_inner_loops)
     return run(tasks, theta, state)
 
 
 def _train_separately(model, tasks, theta, state) -> TaskResult:
-    has_queries = number_of_queries(tasks) > 0
+    has_queries = number_of_queries(tasks) != 0
     method = METHODS[model.method]
 
     def task_fn(task, state):
@@ -94,7 +94,8 @@ def _as_one_batch(model, name, function, *arguments) -> Callable | None:
     if model.task_parallelism == "auto" and not distribution.accelerated():
         return None
     if name == "train" and model.method == "maml":
-        return vectorized.one_at_a_time("XLA does not compile MAML's gradient through the loop.")
+        vectorized.one_at_a_time("XLA does not compile MAML's gradient through the loop.")
+        return None
     if not tf.executing_eagerly():
         return vectorized.compiled(function, *arguments)
     shapes = [(tuple(t.shape), t.dtype) for t in tf.nest.flatten(arguments)]

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from keras_reptile.checks import check_number, check_positive
+
 
 def reptile_gradient(theta: Sequence, solutions: Sequence) -> list:
     """Reptile's meta-gradient: the initialization minus the mean of the tasks' solutions.
@@ -110,7 +112,8 @@ def linear_meta_step(
         learning rate, and it is saved and loaded with the model.
 
     Raises:
-        ValueError: If `meta_iterations` is less than 1, or a meta-step size is negative.
+        ValueError: If `meta_iterations` is less than 1, or a meta-step size is negative or no
+            finite number.
 
     Example:
 
@@ -118,10 +121,9 @@ def linear_meta_step(
     >>> float(schedule(25))
     0.75
     """
-    if meta_iterations < 1:
-        raise ValueError(
-            f"`meta_iterations` must be at least 1. Received: meta_iterations={meta_iterations}."
-        )
+    check_positive("meta_iterations", meta_iterations)
+    check_number("initial", initial)
+    check_number("final", final)
     if initial < 0 or final < 0:
         raise ValueError(
             "Meta-step sizes must not be negative, or the weights move away from the solutions. "

@@ -51,10 +51,15 @@ DERIVED_ONCE = (keras.layers.LayerNormalization, keras.layers.GroupNormalization
 
 
 def check_network(method: str, network: keras.Model) -> None:
-    """Raises `ValueError` if a method derives the network twice, and one of its layers does not.
+    """Raises `ValueError` for what is no network, or has layers that a method cannot derive twice.
 
     Custom layers are not looked into: `tf.nn.moments` and `keras.ops.moments` are to be avoided.
     """
+    if not isinstance(network, keras.Model):
+        raise ValueError(
+            f"`network` must be a keras.Model. Received: {type(network).__name__}. Wrap layers in "
+            "`keras.Sequential`."
+        )
     layers = network._flatten_layers(include_self=False)
     wrong = [layer.name for layer in layers if isinstance(layer, DERIVED_ONCE)]
     if method == "maml" and wrong:

@@ -2,8 +2,13 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
+
+from keras_reptile.checks import INT32, INT64, check_positive, check_seed
+
+SEEDS = INT64 // 1000 - 1
 
 
 def omniglot_convnet(
@@ -26,6 +31,9 @@ def omniglot_convnet(
     Input shape: `(batch, height, width, channels)`, float in [0, 1].
     Output shape: `(batch, ways)`, float, logits.
 
+    Raises:
+        ValueError: If a number is out of range, or `image_shape` is not three of them.
+
     Example:
 
     >>> sum(w.size for w in map(keras.ops.convert_to_numpy, omniglot_convnet(5).trainable_weights))
@@ -33,7 +41,7 @@ def omniglot_convnet(
 
     Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), appendix A.
     """
-    check_positive("ways", ways)
+    _check_images(ways, image_shape, filters, seed)
     kernels = glorot_uniform(seed)
     layers = [keras.Input(tuple(image_shape))]
     for _ in range(4):
@@ -71,6 +79,9 @@ def mini_imagenet_convnet(
     Input shape: `(batch, height, width, channels)`, float in [0, 1].
     Output shape: `(batch, ways)`, float, logits.
 
+    Raises:
+        ValueError: If a number is out of range, or `image_shape` is not three of them.
+
     Example:
 
     >>> network = mini_imagenet_convnet(5)
@@ -79,7 +90,7 @@ def mini_imagenet_convnet(
 
     Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), appendix A.
     """
-    check_positive("ways", ways)
+    _check_images(ways, image_shape, filters, seed)
     kernels = glorot_uniform(seed)
     layers = [keras.Input(tuple(image_shape))]
     for _ in range(4):
@@ -111,11 +122,16 @@ def sine_mlp(
     Input shape: `(batch, 1)`, float.
     Output shape: `(batch, 1)`, float.
 
+    Raises:
+        ValueError: If a number is out of range, or Keras knows no such activation.
+
     Example:
 
     >>> sine_mlp().count_params()
     4353
     """
+    _check_seed(seed)
+    _check_hidden(hidden)
     kernels = glorot_uniform(seed)
     layers = [keras.Input((1,))]
     for units in hidden:
@@ -132,6 +148,31 @@ def glorot_uniform(seed: int | None) -> Iterator[keras.initializers.Initializer]
         yield keras.initializers.GlorotUniform(None if seed is None else seed * 1000 + layer)
 
 
-def check_positive(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}.")
+def _check_images(ways: Any, image_shape: Any, filters: Any, seed: Any) -> None:
+    check_positive("ways", ways, INT32)
+    check_positive("filters", filters, INT32)
+    _check_seed(seed)
+    sizes = image_shape if isinstance(image_shape, Sequence) else ()
+    if len(sizes) != 3 or isinstance(image_shape, str):
+        raise ValueError(
+            "`image_shape` must be three integers, (height, width, channels). "
+            f"Received: image_shape={image_shape!r}."
+        )
+    for name, size in zip(("height", "width", "channels"), sizes, strict=True):
+        check_positive(f"image_shape's {name}", size, INT32)
+
+
+def _check_hidden(hidden: Any) -> None:
+    if isinstance(hidden, str) or not isinstance(hidden, Sequence):
+        raise ValueError(
+            "`hidden` must be a sequence of integers, one for each hidden layer. "
+            f"Received: hidden={hidden!r}."
+        )
+    for units in hidden:
+        check_positive("hidden", units, INT32)
+
+
+def _check_seed(seed: Any) -> None:
+    # Layer i of a network starts from seed * 1000 + i, which Keras holds in 64 bits.
+    if seed is not None:
+        check_seed("seed", seed, -SEEDS, SEEDS)

@@ -3,12 +3,15 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from keras_reptile import portable
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.run_directory import load_checkpoint
+from keras_reptile.run_directory import RunError, load_checkpoint
 
 MODELS = Path(__file__).parent / "pretrained_models"
+# What every exported directory has.
+NEEDED = (portable.MODEL, portable.METADATA)
 
 
 def pretrained_names() -> list[str]:
@@ -49,19 +52,28 @@ def pretrained(name_or_path: str | os.PathLike) -> ReptileModel:
     """
     directory = _directory(name_or_path)
     model = load_checkpoint(directory / portable.MODEL)
-    metadata = json.loads((directory / portable.METADATA).read_text())
+    metadata = _metadata(directory / portable.METADATA)
     # Set past Keras's attribute tracking, which would wrap it in a type of its own.
     object.__setattr__(model, "metadata", metadata)
     return model
 
 
+def _metadata(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}. Export the model again.") from None
+
+
 def _directory(name_or_path) -> Path:
     if str(name_or_path) in pretrained_names():
         return MODELS / str(name_or_path)
-    path = Path(name_or_path)
-    if all((path / name).is_file() for name in (portable.MODEL, portable.METADATA)):
-        return path
+    is_path = isinstance(name_or_path, str | os.PathLike)
+    # Unlike `Path.is_file`, it is false for names that no file can have.
+    files = [os.path.join(name_or_path, name) for name in NEEDED] if is_path else [""]
+    if all(map(os.path.isfile, files)):
+        return Path(name_or_path)
     raise ValueError(
         f"`name_or_path` must be one of {pretrained_names()}, or a directory that `bin/export` "
-        f"wrote, with {portable.MODEL} and {portable.METADATA} in it. Received: {name_or_path}."
+        f"wrote, with {portable.MODEL} and {portable.METADATA} in it. Received: {name_or_path!r}."
     )

@@ -27,7 +27,10 @@ def data_options(recipe: Recipe, data_dir: str | None) -> dict[str, Any]:
     _check(recipe)
     if recipe.dataset == SINUSOID:
         return _check_waves(recipe, data_dir)
-    options = {"validation_classes": recipe.validation_classes, "image_size": recipe.image_size}
+    options: dict[str, Any] = {
+        "validation_classes": recipe.validation_classes,
+        "image_size": recipe.image_size,
+    }
     if recipe.test_classes:
         options["test_classes"] = recipe.test_classes
     if recipe.dataset not in GREY:

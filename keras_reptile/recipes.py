@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from keras_reptile.checks import INT64, check_boolean, check_integer, check_number
 from keras_reptile.datasets.load import check_name
 
 
@@ -365,8 +366,8 @@ def get(name: str | None = None, dataset: str | None = None, **overrides: Any) -
         **overrides: Fields of `Recipe`; those that are `None` stay the recipe's.
 
     Raises:
-        ValueError: If there is no such recipe or data set, a field has none of its choices, or a
-            field is given that the data set has no use for.
+        ValueError: If there is no such recipe, data set or field, a field has none of its choices
+            or a value of another type, or the data set has no use for it.
 
     Example:
 
@@ -375,18 +376,35 @@ def get(name: str | None = None, dataset: str | None = None, **overrides: Any) -
     """
     if name is None:
         dataset = dataset or ("folder" if overrides.get("image_dir") else "glyphs")
-        name = OF_DATASET.get(dataset, "images_5way")
+        name = OF_DATASET.get(str(dataset), "images_5way")
     _check("recipe", name, tuple(RECIPES))
     given = {key: value for key, value in overrides.items() if value is not None}
     if dataset is not None:
         given["dataset"] = dataset
+    unknown = sorted(set(given) - {field.name for field in dataclasses.fields(Recipe)})
+    if unknown:
+        raise ValueError(f"A recipe has no fields {unknown}. See the fields of `Recipe`.")
     recipe = dataclasses.replace(RECIPES[name], **given)
+    check_values(recipe)
     check_name(recipe.dataset)
     check_fields(recipe.dataset, given)
-    for field in dataclasses.fields(Recipe):
-        if field.metadata["choices"]:
-            _check(field.name, getattr(recipe, field.name), field.metadata["choices"])
     return recipe
+
+
+def check_values(recipe: Recipe) -> None:
+    """Raises `ValueError` if a field has none of its choices, or a value of another type."""
+    for field in dataclasses.fields(Recipe):
+        value = getattr(recipe, field.name)
+        if field.metadata["choices"]:
+            _check(field.name, value, field.metadata["choices"])
+        elif field.type is int:
+            check_integer(field.name, value, -INT64, INT64)
+        elif field.type is float:
+            check_number(field.name, value)
+        elif field.type is bool:
+            check_boolean(field.name, value)
+        elif not isinstance(value, str):
+            raise ValueError(f"`{field.name}` must be a string. Received: {value!r}.")
 
 
 def unit(recipe: Recipe) -> str:
@@ -417,5 +435,5 @@ def check_fields(dataset: str, given: Iterable[str]) -> None:
 
 
 def _check(name, value, choices) -> None:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"`{name}` must be one of {sorted(choices)}. Received: {value!r}.")

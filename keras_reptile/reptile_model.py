@@ -14,6 +14,7 @@ from keras_reptile import (
     meta_batch,
     saved_model,
 )
+from keras_reptile.checks import check_boolean, check_choice, check_integer
 from keras_reptile.episode_format import (
     episodes_of,
     is_episode,
@@ -22,7 +23,12 @@ from keras_reptile.episode_format import (
     symbolic_batch,
     with_queries,
 )
-from keras_reptile.inner_optimizers import InnerState, from_keras
+from keras_reptile.inner_optimizers import (
+    InnerState,
+    check_weight_decay,
+    from_keras,
+    optimizer_of,
+)
 from keras_reptile.methods import METHODS, check_network
 from keras_reptile.network_function import train_call
 from keras_reptile.report import Report
@@ -81,8 +87,8 @@ class ReptileModel(distribution.DistributedModel):
     Input: what `episode_dataset` yields, see there for keys, shapes, dtypes and ranges.
 
     Raises:
-        ValueError: If an argument is not among those listed, or the network holds layers that MAML
-            cannot derive twice.
+        ValueError: If an argument is not among those listed or out of range, or the network holds
+            layers that MAML cannot derive twice.
 
     Example:
 
@@ -113,25 +119,22 @@ class ReptileModel(distribution.DistributedModel):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        _check_choice("method", method, tuple(METHODS))
+        check_choice("method", method, tuple(METHODS))
         check_network(method, network)
-        _check_choice("inner_state", inner_state, ("carried", "reset"))
-        _check_choice("task_order", task_order, ("parallel", "serial"))
-        _check_choice("task_parallelism", task_parallelism, ("auto", "separate", "vectorized"))
+        check_choice("inner_state", inner_state, ("carried", "reset"))
+        check_choice("task_order", task_order, ("parallel", "serial"))
+        check_choice("task_parallelism", task_parallelism, ("auto", "separate", "vectorized"))
         if (task_order, task_parallelism) == ("serial", "vectorized"):
             raise ValueError(
                 "Tasks in series cannot be one batch. Received: task_order='serial', "
                 "task_parallelism='vectorized'. Use task_order='parallel', or "
                 "task_parallelism='separate'."
             )
-        if not 0 < inner_weight_decay_rate <= 1:
-            raise ValueError(
-                "`inner_weight_decay_rate` multiplies the weights, and must be in (0, 1]. "
-                f"Received: inner_weight_decay_rate={inner_weight_decay_rate}."
-            )
+        check_boolean("transductive", transductive)
+        check_weight_decay(inner_weight_decay_rate)
         if inner_optimizer is None:
             inner_optimizer = keras.optimizers.Adam(1e-3, beta_1=0.0, epsilon=1e-8)
-        optimizer = keras.optimizers.get(inner_optimizer)
+        optimizer = optimizer_of("inner_optimizer", inner_optimizer)
         self.inner_rule = from_keras(optimizer)
         self.inner_optimizer_config = keras.optimizers.serialize(optimizer)
         self.network, self.method = network, method
@@ -139,11 +142,11 @@ class ReptileModel(distribution.DistributedModel):
         self.task_parallelism = task_parallelism
         self.inner_weight_decay_rate = inner_weight_decay_rate
         self.transductive = transductive
-        self.inner_variables = []
+        self.inner_variables: list[Any] = []
         self.adaptation_function = tf.function(
             lambda task: learner.adapted(self, task), reduce_retracing=True
         )
-        self._at_once = {}
+        self._at_once: dict[Any, Any] = {}
         if network.built:
             self.build()
 
@@ -192,7 +195,9 @@ class ReptileModel(distribution.DistributedModel):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict | None = None
+    ) -> "ReptileModel":
         network = keras.saving.deserialize_keras_object(
             config["network"], custom_objects=custom_objects
         )
@@ -227,7 +232,16 @@ class ReptileModel(distribution.DistributedModel):
             jit_compile: Boolean or `"auto"`, whether XLA compiles the inner loops of separate
                 tasks. `"auto"`: on a GPU, not on a CPU. Vectorized tasks, and all on a TPU, are
                 compiled whatever it says. Defaults to `"auto"`.
+
+        Raises:
+            ValueError: If Keras knows no such optimizer, loss or metric, or an argument is out of
+                range.
         """
+        optimizer = optimizer_of("optimizer", optimizer)
+        check_boolean("run_eagerly", run_eagerly)
+        check_integer("steps_per_execution", steps_per_execution, 1)
+        if jit_compile != "auto":
+            check_boolean("jit_compile", jit_compile)
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,
@@ -276,7 +290,7 @@ class ReptileModel(distribution.DistributedModel):
         gradient = METHODS[self.method].gradient(theta, results.adaptation)
         distribution.apply(self.optimizer, gradient, self.trainable_variables)
         logs = self.report.before(results.adaptation.first_loss, episodes["order"].shape[-1])
-        if number_of_queries(episodes):
+        if number_of_queries(episodes) != 0:
             logs |= self.report.after(episodes["query"][1], results.predictions)
         step, slots = self._state_of(results.adaptation.state)
         slots, logs = distribution.mean_over_replicas((slots, logs))
@@ -404,7 +418,8 @@ class ReptileModel(distribution.DistributedModel):
             self._at_once[key] = make()
         return self._at_once[key]
 
-    def adapt_task(self, task, theta, state, adapt=adaptation.adapt):
+    def adapt_task(self, task, theta, state, adapt=adaptation.adapt) -> adaptation.Adaptation:
+        """One task's inner loop, from these weights and this state, by a method's function."""
         support_x, support_y = task["support"]
 
         def loss_fn(weights, minibatch, step):
@@ -421,7 +436,8 @@ class ReptileModel(distribution.DistributedModel):
         outputs, penalty = train_call(self.network, weights, x, draw)
         return losses.batch_loss(self.task_loss, y, tf.cast(outputs, weights[0].dtype)) + penalty
 
-    def starting_state(self, theta):
+    def starting_state(self, theta) -> InnerState:
+        """The inner state that a task starts from: the carried one, or that of no steps."""
         start = self.inner_rule.init(theta)
         if self.inner_state == "reset":
             return start
@@ -445,8 +461,3 @@ class ReptileModel(distribution.DistributedModel):
         if self.inner_state == "carried":
             for variable, value in zip(self.inner_variables, [step, *slots], strict=True):
                 variable.assign(value)
-
-
-def _check_choice(name: str, value: str, choices: tuple) -> None:
-    if value not in choices:
-        raise ValueError(f"`{name}` must be one of {choices}. Received: {name}={value!r}.")

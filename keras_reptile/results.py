@@ -14,7 +14,7 @@ def measure(
     recipe: Recipe, model: ReptileModel, episodes: tf.data.Dataset, verbose: int = 0
 ) -> dict[str, Any]:
     """Accuracy over tasks where they have one, else their loss, with its 95 % interval."""
-    how = {"transductive": recipe.transductive, "verbose": verbose}
+    how: dict[str, Any] = {"transductive": recipe.transductive, "verbose": verbose}
     if not model.is_classifier:
         loss = evaluate_loss(model, episodes, **how)
         return {

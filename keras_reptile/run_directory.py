@@ -54,7 +54,8 @@ class RunDirectory:
     def read_json(self, name: str) -> dict[str, Any] | None:
         """The content of a file, or `None` if it is not there."""
         path = self.path / name
-        if not path.exists():
+        # Unlike `Path.exists`, it is false for names that no file can have.
+        if not os.path.exists(path):
             return None
         try:
             return json.loads(path.read_text())

@@ -16,8 +16,8 @@ class SavedLearner(tf.Module):
     """What `tf.saved_model.load` gives back: the endpoints, and the variables that they read."""
 
     # Plain attributes: those of `tf.Module` are computed, and not there once loaded.
-    trainable_variables = None
-    non_trainable_variables = None
+    trainable_variables: Any = None
+    non_trainable_variables: Any = None
 
 
 def export(

@@ -10,7 +10,7 @@ from keras_reptile.recipes import Recipe
 from keras_reptile.run import Run
 
 # What each curve changes of the recipe.
-CURVES = {
+CURVES: dict[str, dict[str, Any]] = {
     "paper": {},
     "reset": {"inner_state": "reset"},
     "serial": {"task_order": "serial"},
@@ -87,7 +87,7 @@ def picture(rows: list[dict[str, Any]], title: str) -> Figure:
 
 
 def _curve(axes, rows, name, colour) -> None:
-    by_iteration = {}
+    by_iteration: dict[int, list] = {}
     for row in rows:
         point = float(row["seconds"]), 100 * float(row["accuracy"])
         by_iteration.setdefault(int(row["meta_iteration"]), []).append(point)

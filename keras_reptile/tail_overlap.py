@@ -62,7 +62,7 @@ def points(curve: str) -> dict[tuple, str]:
     found += [(STEPS, b, 1.0, "b") for b in INNER_BATCH_SIZES]
     if curve in CURVES_OVERLAPPING:
         found += [(STEPS_OVERLAPPING, BATCH, f, "c") for f in FACTORS]
-    panels = {}
+    panels: dict[tuple, str] = {}
     for *point, panel in found:
         panels[tuple(point)] = panels.get(tuple(point), "") + panel
     return panels

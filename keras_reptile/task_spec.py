@@ -2,8 +2,11 @@
 
 import dataclasses
 
+from keras_reptile.checks import INT32, check_integer, check_positive
 from keras_reptile.class_pool import ClassPool
-from keras_reptile.networks import check_positive
+
+# Images are numbered in 32 bits.
+POSITIONS = INT32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +27,9 @@ class TaskSpec:
             others. `None` for a shared tail: the last minibatch is like the rest.
 
     Raises:
-        ValueError: If a number is out of range, `minibatches` is unknown, a minibatch drawn with
-            replacement would be larger than what it is drawn from, or the tail leaves no image or
-            no step before it.
+        ValueError: If a number is no integer or out of range, `minibatches` is unknown, a minibatch
+            drawn with replacement would be larger than what it is drawn from, or the tail leaves no
+            image or no step before it.
     """
 
     ways: int
@@ -40,8 +43,7 @@ class TaskSpec:
     def __post_init__(self):
         for name in ("ways", "shots", "inner_batch_size", "inner_steps"):
             check_positive(name, getattr(self, name))
-        if self.queries < 0:
-            raise ValueError(f"`queries` must not be negative. Received: queries={self.queries}.")
+        check_integer("queries", self.queries, 0)
         if self.minibatches not in ("cycling", "replacement"):
             raise ValueError(
                 "`minibatches` must be 'cycling' or 'replacement'. "
@@ -55,10 +57,22 @@ class TaskSpec:
                 f"shots={self.shots}{self._and_tail()}. "
                 "Lower `inner_batch_size` or use minibatches='cycling'."
             )
+        self._check_order()
+
+    def _check_order(self):
+        images = self.ways * (self.shots + self.queries)
+        if max(images, self.passes * self.drawn_size) > POSITIONS:
+            raise ValueError(
+                f"A task and its minibatches must not hold more than {POSITIONS:,} images each. "
+                f"Received: inner_steps={self.inner_steps}, "
+                f"inner_batch_size={self.inner_batch_size}, ways={self.ways}, shots={self.shots}, "
+                f"queries={self.queries}. Lower one of them."
+            )
 
     def _check_tail(self):
         if self.tail_shots is None:
             return
+        check_integer("tail_shots", self.tail_shots, -POSITIONS)
         if not 0 < self.tail_shots < self.shots:
             raise ValueError(
                 "`tail_shots` is a part of `shots`, at least 1 and less than them. Received: "
@@ -103,6 +117,11 @@ class TaskSpec:
 
     def check_against(self, pool: ClassPool) -> None:
         """Raises `ValueError` if a pool cannot give such tasks."""
+        if not isinstance(pool, ClassPool):
+            raise ValueError(
+                f"`pool` must be a ClassPool. Received: {type(pool).__name__}. Make one with "
+                "`ClassPool.from_arrays(images, labels)`."
+            )
         if self.ways > len(pool):
             raise ValueError(
                 "`ways` must not exceed the number of classes in the pool. Received: "

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_reptile import building, distribution
-from keras_reptile.networks import check_positive
+from keras_reptile.checks import check_positive
 from keras_reptile.recipes import Recipe, check_fields
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.results import measure

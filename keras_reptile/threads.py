@@ -4,6 +4,7 @@ import os
 
 import tensorflow as tf
 
+from keras_reptile.checks import INT32, check_integer
 from keras_reptile.memory import keep_freed_memory
 
 
@@ -30,6 +31,7 @@ def one_task_per_core(cores: int | None = None) -> int:
 
     Raises:
         RuntimeError: If TensorFlow has already started.
+        ValueError: If `cores` is not at least 1.
 
     Example:
 
@@ -39,6 +41,8 @@ def one_task_per_core(cores: int | None = None) -> int:
     kr.one_task_per_core()
     ```
     """
+    if cores is not None:
+        check_integer("cores", cores, 1, INT32)
     cores = cores or usable_cores()
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)

@@ -18,9 +18,10 @@ from keras_reptile.callbacks import (
     StopOnSignal,
     check_finite,
 )
+from keras_reptile.checks import check_positive, check_seed
 from keras_reptile.class_pool import ClassPool, Pools
-from keras_reptile.networks import check_positive
-from keras_reptile.recipes import NOTES, SINUSOID, Recipe
+from keras_reptile.networks import SEEDS
+from keras_reptile.recipes import NOTES, SINUSOID, Recipe, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.results import best_validation, measure
 from keras_reptile.run_directory import RunDirectory, RunError
@@ -103,6 +104,8 @@ def _shared_facts(recipe, pools) -> dict[str, Any]:
 
 def check_settings(recipe: Recipe) -> None:
     """Raises `ValueError` for numbers that no run can have."""
+    check_values(recipe)
+    check_seed("seed", recipe.seed, -SEEDS, SEEDS)
     for name in ("queries", "meta_batch_size", "meta_iterations", "checkpoint_every"):
         check_positive(name, getattr(recipe, name))
     for name in ("validation_tasks", "test_tasks", "curve_tasks", "validation_classes"):
@@ -111,6 +114,7 @@ def check_settings(recipe: Recipe) -> None:
     for name in ("inner_learning_rate", "inner_epsilon"):
         if not getattr(recipe, name) > 0:
             raise ValueError(f"`{name}` must be positive. Received: {getattr(recipe, name)}.")
+    building.check_steps(recipe)
 
 
 def check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> None:

@@ -127,13 +127,15 @@ def compiled(function: Callable, *arguments) -> Callable | None:
     """A function of tensors compiled by XLA; `None`, with a warning, if it has no batched form."""
     specs = tf.nest.map_structure(_spec, arguments)
     if not all(spec.shape.is_fully_defined() for spec in tf.nest.flatten(specs)):
-        return one_at_a_time("The number of tasks in a meta-batch is not known beforehand.")
+        one_at_a_time("The number of tasks in a meta-batch is not known beforehand.")
+        return None
     try:
         # Traced before XLA comes in: there, `tf.vectorized_map` wraps what it makes in calls of
         # functions, and XLA compiles anew for every value that goes into one.
         traced = tf.function(function, autograph=False).get_concrete_function(*specs)
     except (ValueError, NotImplementedError) as error:
-        return one_at_a_time(str(error).strip().splitlines()[0])
+        one_at_a_time(str(error).strip().splitlines()[0])
+        return None
     return tf.function(lambda *tensors: traced(*tensors), autograph=False, jit_compile=True)
 
 

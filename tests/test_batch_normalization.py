@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from helpers import small_convnet
 
-from keras_reptile.batch_normalization import batch_statistics, fused_normalization
+from keras_reptile.batch_normalization import batch_statistics, fused_normalization, normalization
 from keras_reptile.network_function import predict_call, support_statistics, train_call
 
 DRAW = tf.constant([0, 0, 0])
@@ -24,6 +24,20 @@ def test_the_fused_operation_is_the_equation(shape):
     np.testing.assert_allclose(found, normalized(x, gamma, beta, 1e-3), atol=2e-5)
     plain = fused_normalization(tf.constant(x), None, None, 1e-3)
     np.testing.assert_allclose(plain, normalized(x, 1, 0, 1e-3), atol=2e-5)
+
+
+@pytest.mark.parametrize("axis", [-1, 1, 2])
+def test_the_plain_operations_are_the_equation(axis):
+    rs = np.random.RandomState(0)
+    # Of a variance near epsilon, and a mean far from zero.
+    x = 3 + 0.03 * rs.randn(4, 5, 6)
+    gamma, beta = rs.randn(2, x.shape[axis])
+    found = normalization(tf.constant(x), gamma, beta, 1e-3, axis)
+    last = normalized(np.moveaxis(x, axis, -1), gamma, beta, 1e-3)
+    np.testing.assert_allclose(found, np.moveaxis(last, -1, axis), atol=1e-12)
+    plain = normalization(tf.constant(x), None, None, 1e-3, axis)
+    last = normalized(np.moveaxis(x, axis, -1), 1, 0, 1e-3)
+    np.testing.assert_allclose(plain, np.moveaxis(last, -1, axis), atol=1e-12)
 
 
 def test_training_and_prediction_both_use_the_batchs_own_statistics():

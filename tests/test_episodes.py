@@ -229,7 +229,7 @@ def test_all_of_a_population_can_be_drawn():
             "at least 2 inner steps.*tail_shots=1, inner_steps=1. Raise `inner_steps` or leave",
         ),
         (dict(start=-1), "`start` must not be negative.*Received: start=-1"),
-        (dict(tasks=0), "`tasks` at least 1 or None. Received: start=0, tasks=0"),
+        (dict(tasks=0), "`tasks` must be at least 1. Received: tasks=0"),
     ],
 )
 def test_impossible_tasks_are_refused_before_anything_is_drawn(arguments, text):

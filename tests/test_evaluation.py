@@ -6,6 +6,7 @@ from helpers import scalar_episode, scalar_model, small_convnet, small_episodes,
 
 import keras_reptile as kr
 from keras_reptile.confidence import ConfidenceInterval, confidence_95
+from keras_reptile.losses import task_accuracy
 from keras_reptile.prediction import predict
 
 RS = np.random.RandomState(0)
@@ -52,6 +53,14 @@ def test_the_interval_is_that_of_the_textbook():
         metric.update_state(part)
     assert float(metric.result()) == pytest.approx(confidence_95(values), abs=1e-6)
     assert np.isnan(confidence_95([0.5]))
+
+
+def test_accuracy_asks_for_each_querys_best_class():
+    # By class, the first query's 5 and 4 would be the best; by query, the classes 0, 2 and 1.
+    logits = tf.constant([[[5.0, 4.0, 1.0], [1.0, 0.0, 3.0], [0.0, 2.0, 1.0]]])
+    for labels, expected in (([0, 2, 1], 1.0), ([0, 1, 2], 1 / 3), ([1, 0, 0], 0.0)):
+        found = task_accuracy(tf.constant([labels]), logits)
+        np.testing.assert_allclose(found, [expected], rtol=1e-6)
 
 
 def test_evaluate_gives_each_tasks_accuracy_whatever_the_batching():

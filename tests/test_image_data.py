@@ -66,7 +66,7 @@ def test_more_shots_in_evaluation_move_no_class_to_another_part():
     assert set(many.test.names) < set(few.test.names)
 
 
-@pytest.mark.parametrize("options", [dict(test_classes=6), dict(validation_classes=-1)])
+@pytest.mark.parametrize("options", [dict(test_classes=6), dict(validation_classes=1)])
 def test_a_split_that_leaves_no_classes_is_refused(options):
     with pytest.raises(ValueError, match=r"leave classes to train on. Received: 6 classes, val"):
         split_classes(pool_of([2] * 6), **options)

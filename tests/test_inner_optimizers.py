@@ -75,3 +75,12 @@ def test_with_beta_1_zero_the_first_moment_is_not_stored():
 def test_what_the_rules_do_not_have_is_refused(optimizer, text):
     with pytest.raises(ValueError, match=text):
         from_keras(optimizer())
+
+
+def test_adams_epsilon_stands_outside_the_root():
+    # Gradient 2, beta 2 = 0.5: v = 0.5 * 4 = 2, so the step is 0.1 sqrt(0.5) * 2 / (sqrt(2) + 1).
+    rule = InnerAdam(0.1, beta_1=0.0, beta_2=0.5, epsilon=1.0)
+    weights = (tf.constant([0.0], tf.float64),)
+    weights, _ = rule.update(weights, [tf.constant([2.0], tf.float64)], rule.init(weights))
+    expected = -0.1 * np.sqrt(0.5) * 2 / (np.sqrt(2) + 1)
+    assert float(weights[0][0]) == pytest.approx(expected, abs=1e-12)

@@ -62,7 +62,7 @@ def test_nearest_neighbour_keeps_the_middle_sample():
     [
         (dict(split="mine"), r"`split` must be 'authors' or 'background'. Received: split='mine'"),
         (dict(validation_classes=1200), r"must leave classes.*Received: validation_classes=1200"),
-        (dict(validation_classes=-1), r"must leave classes.*Received: validation_classes=-1"),
+        (dict(validation_classes=-1), r"must not be negative. Received: validation_classes=-1"),
         (dict(image_size=0), r"`image_size` must be at least 1. Received: image_size=0"),
     ],
 )

@@ -126,7 +126,7 @@ def test_points_are_of_keras_float_type(float64):
         (dict(shots=51), r"Received: shots=51, queries=50. Lower `shots` or raise `queries`"),
         (dict(inner_steps=0), r"`inner_steps` must be at least 1"),
         (dict(meta_batch_size=0), r"`meta_batch_size` must be at least 1"),
-        (dict(tasks=0), r"`tasks` at least 1 or None. Received: start=0, tasks=0"),
+        (dict(tasks=0), r"`tasks` must be at least 1. Received: tasks=0"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(arguments, text):

@@ -2,6 +2,7 @@
 
 from absl import logging
 
+from keras_reptile.checks import check_integer, check_seed
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.image_files import listed
 
@@ -31,7 +32,7 @@ def split_classes(
         `Pools`. Classes that were left out are named in a warning.
 
     Raises:
-        ValueError: If no class would be left to train on.
+        ValueError: If a number is out of range, or no class would be left to train on.
 
     Example:
 
@@ -39,11 +40,15 @@ def split_classes(
     >>> [len(part) for part in split_classes(pool, validation_classes=3)]
     [12, 3, 5]
     """
+    check_seed("split_seed", split_seed)
+    check_integer("validation_classes", validation_classes, 0)
+    if test_classes is not None:
+        check_integer("test_classes", test_classes, 0)
     test = max(5, len(pool) // 5) if test_classes is None else test_classes
     training = len(pool) - validation_classes - test
-    if training < 1 or validation_classes < 0 or test < 0:
+    if training < 1:
         raise ValueError(
-            "`validation_classes` and `test_classes` must not be negative, and leave classes to "
+            "`validation_classes` and `test_classes` must leave classes to "
             f"train on. Received: {len(pool)} classes, validation_classes={validation_classes}, "
             f"test_classes={test}."
         )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_reptile.checks import check_integer, check_seed
 from keras_reptile.class_pool import ClassPool, Pools
 
 _OVERSAMPLING = 3
@@ -46,9 +47,7 @@ def draw_glyphs(
     >>> labels.tolist()
     [0, 0, 1, 1, 2, 2]
     """
-    _check_at_least("classes", classes, 1)
-    _check_at_least("writers", writers, 1)
-    _check_at_least("image_size", image_size, 8)
+    check_drawing(classes, writers, image_size, seed)
     bases = _curve_bases(samples=3 * image_size)
     styles = _stream(seed, 0).randn(writers, 5)
     images = np.empty((classes, writers, image_size, image_size, 1), "uint8")
@@ -60,9 +59,12 @@ def draw_glyphs(
     return images.reshape(-1, image_size, image_size, 1), labels
 
 
-def _check_at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value}.")
+def check_drawing(classes: int, writers: int, image_size: int, seed: int) -> None:
+    """Raises `ValueError` for numbers that cannot be drawn."""
+    check_integer("classes", classes, 1)
+    check_integer("writers", writers, 1)
+    check_integer("image_size", image_size, 8)
+    check_seed("seed", seed)
 
 
 def _stream(*key: int) -> np.random.RandomState:
@@ -82,7 +84,7 @@ def _curve_bases(samples: int) -> np.ndarray:
 def _invent_character(stream: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
     """Returns the kinds `(strokes,)` and the knots `(strokes, 4, 2)` of a new character."""
     kinds = stream.choice(3, stream.randint(2, 5), p=[0.45, 0.4, 0.15])
-    strokes = []
+    strokes: list[np.ndarray] = []
     for kind in kinds:
         stroke = _invent_stroke(stream, kind)
         if strokes and stream.rand() < 0.6:
@@ -164,8 +166,14 @@ def load(
     Raises:
         ValueError: If an argument is out of range, or no class is left to train on.
     """
+    for name, number in (
+        ("validation_classes", validation_classes),
+        ("test_classes", test_classes),
+    ):
+        check_integer(name, number, 0)
+    check_integer("classes", classes, 1)
     training = classes - validation_classes - test_classes
-    if training < 1 or validation_classes < 0 or test_classes < 0:
+    if training < 1:
         raise ValueError(
             "`validation_classes` and `test_classes` must leave classes to train on. Received: "
             f"classes={classes}, validation_classes={validation_classes}, "

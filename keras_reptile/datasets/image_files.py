@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile.aligned import empty
+from keras_reptile.checks import check_positive
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 # How many bad files or classes a message names.
@@ -17,8 +18,7 @@ NAMED = 10
 
 def check_image_options(image_size: int, channels: int) -> None:
     """Raises `ValueError` for a size or a number of channels that no image can have here."""
-    if image_size < 1:
-        raise ValueError(f"`image_size` must be at least 1. Received: image_size={image_size}.")
+    check_positive("image_size", image_size)
     if channels not in (1, 3):
         raise ValueError(
             f"`channels` must be 1 (grey) or 3 (colour). Received: channels={channels}."

@@ -41,7 +41,8 @@ def load(name: str, **options: Any) -> Pools:
 
 def check_name(name: str) -> None:
     """Raises `ValueError` for a data set that there is not; TFDS's names are not looked up."""
-    if name not in NAMES and (not name.startswith(TFDS) or name == TFDS):
+    is_tfds = isinstance(name, str) and name.startswith(TFDS) and name != TFDS
+    if not is_tfds and name not in NAMES:
         raise ValueError(
             f"`dataset` must be one of {sorted(NAMES)}, or 'tfds:NAME' for an image set of "
             f"TensorFlow Datasets. Received: {name!r}."

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
 
+from keras_reptile.checks import check_integer
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets import mini_imagenet_layouts, tfds_images
 from keras_reptile.datasets.image_files import check_image_options, read_image
@@ -75,7 +76,8 @@ def load(
     """
     check_image_options(image_size, channels)
     tfds_images.check_data_dir(data_dir)
-    if not 0 <= validation_classes <= mini_imagenet_layouts.CLASSES["validation"]:
+    check_integer("validation_classes", validation_classes, 0)
+    if validation_classes > mini_imagenet_layouts.CLASSES["validation"]:
         raise ValueError(
             "miniImageNet has 16 validation classes, apart from the training classes. "
             f"Received: validation_classes={validation_classes}."

@@ -6,6 +6,7 @@ import socket
 
 import numpy as np
 
+from keras_reptile.checks import check_integer, check_positive
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.records import unreadable
 from keras_reptile.errors import reason
@@ -50,13 +51,13 @@ def load(
     """
     if split not in ("authors", "background"):
         raise ValueError(f"`split` must be 'authors' or 'background'. Received: split={split!r}.")
-    if not 0 <= validation_classes < 900:
+    check_integer("validation_classes", validation_classes, 0)
+    if validation_classes >= 900:
         raise ValueError(
             "`validation_classes` must leave classes to train on, and be in 0 to 899. "
             f"Received: validation_classes={validation_classes}."
         )
-    if image_size < 1:
-        raise ValueError(f"`image_size` must be at least 1. Received: image_size={image_size}.")
+    check_positive("image_size", image_size)
     if data_dir is not None and not os.path.isdir(data_dir):
         raise ValueError(
             f"data_dir={data_dir!r} is not a directory. Give TFDS's data directory, which holds "

@@ -4,12 +4,13 @@ Task number i of a seed and split is the same task however many are drawn togeth
 drawing starts, as in `episodes.py`.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.checks import INT64, check_seed
 from keras_reptile.class_pool import Pools
 from keras_reptile.episodes import minibatch_order, tail_of, task_bits, task_stream
 from keras_reptile.task_spec import TaskSpec
@@ -49,7 +50,7 @@ class Waves:
 
 def load() -> Pools:
     """The three splits of sine waves; there is nothing to choose or to download."""
-    return Pools(*map(Waves, SPLITS))
+    return Pools(*(cast(Any, Waves(split)) for split in SPLITS))
 
 
 def sinusoid_dataset(
@@ -105,6 +106,7 @@ def sinusoid_dataset(
             "`shots` of a wave are some of its `queries` evenly spaced points. Received: "
             f"shots={shots}, queries={queries}. Lower `shots` or raise `queries`."
         )
+    check_seed("seed", seed, -(INT64 // 4), INT64 // 4)
     # Every pair of seed and split has a number of its own.
     stream = len(SPLITS) * seed + SPLITS.index(waves.split)
     return task_stream(

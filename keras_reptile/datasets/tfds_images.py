@@ -155,7 +155,7 @@ def read(
     """
     examples = builder.info.splits[split].num_examples
     images = empty((examples, image_size, image_size, channels), np.uint8)
-    labels = []
+    labels: list[Any] = []
     try:
         for some_images, some_labels in _batches(
             builder, split, image_size, channels, image, label

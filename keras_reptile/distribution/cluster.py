@@ -14,7 +14,8 @@ class Cluster(NamedTuple):
     """addresses: tuple of "host:port", the chief's first; index: this process's place in it."""
 
     addresses: tuple
-    index: int
+    # A tuple's own method of this name is not missed.
+    index: int  # type: ignore[assignment]
 
 
 def from_environment() -> Cluster | None:

@@ -21,6 +21,10 @@ class DistributedModel(keras.Model):
     mean over replicas, which is right for shares of equal size only.
     """
 
+    # Keras's own.
+    train_function: Any
+    test_function: Any
+
     @property
     def has_strategy(self) -> bool:
         """Whether the model was made inside a strategy's scope."""

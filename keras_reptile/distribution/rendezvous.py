@@ -40,7 +40,7 @@ def _listen(address: str) -> socket.socket:
     except OSError as error:
         raise ValueError(
             f"This worker cannot listen at {address}, its address in TF_CONFIG: "
-            f"{os.strerror(error.errno)}. Does another worker run with the same `index`?"
+            f"{os.strerror(error.errno or 0)}. Does another worker run with the same `index`?"
         ) from None
     server.settimeout(0.1)
     return server

@@ -77,7 +77,7 @@ def values_by_task(model: Any, function: Callable, dataset: tf.data.Dataset) -> 
     on_all = lambda data: first_replica(strategy, strategy.run(on_replica, (data,)))  # noqa: E731
     run = tf.function(on_all, autograph=False)
     shares = iter(distributed(dataset, strategy, fill=True))
-    for _ in range(elements_of(dataset)):
+    for _ in range(elements_of(dataset) or 0):
         values, real = run(next(shares)).numpy().T
         yield values[np.flatnonzero(real)]
 

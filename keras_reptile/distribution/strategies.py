@@ -1,6 +1,7 @@
 """From flags to a `tf.distribute` strategy."""
 
 import contextlib
+import math
 import os
 import re
 import signal
@@ -42,14 +43,20 @@ def create(
         A strategy, or `None` for `"none"`.
 
     Raises:
-        ValueError: If the arguments contradict each other, there are no such devices, TF_CONFIG
-            does not fit together, a TPU cannot be reached, or replicas cannot share a meta-batch.
+        ValueError: If the arguments are out of range or contradict each other, there are no such
+            devices, TF_CONFIG does not fit together, a TPU cannot be reached, or replicas cannot
+            share a meta-batch.
 
     Example:
 
     >>> create("none") is None
     True
     """
+    if not 0 < connect_timeout < math.inf:
+        raise ValueError(
+            "`connect_timeout` must be a number of seconds above 0. "
+            f"Received: connect_timeout={connect_timeout}."
+        )
     named = parse_devices(devices)
     hosts = cluster.from_environment()
     gpus = len(tf.config.list_physical_devices("GPU"))

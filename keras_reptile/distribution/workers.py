@@ -37,7 +37,7 @@ class Workers:
     def __init__(self, strategy: tf.distribute.Strategy | None):
         several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
         hosts = cluster.from_environment() if several else None
-        self.strategy = strategy
+        self.strategy: Any = strategy
         self.number, self.index = (len(hosts.addresses), hosts.index) if hosts else (1, 0)
 
     @property

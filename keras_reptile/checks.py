@@ -1,0 +1,87 @@
+"""Checks of arguments, before any work starts: each raises `ValueError` and says what to give."""
+
+import math
+import operator
+from collections.abc import Collection
+from typing import Any
+
+# Task numbers and seeds reach TensorFlow as int64, NumPy's generators as uint32.
+INT64 = 2**63 - 1
+UINT32 = 2**32 - 1
+# Sizes of tensors are counted so.
+INT32 = 2**31 - 1
+
+
+def check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """Raises `ValueError` unless a value is an integer in a range; booleans are none.
+
+    Example:
+
+    >>> check_integer("seed", 2.5, 0)
+    Traceback (most recent call last):
+    ValueError: `seed` must be an integer of at least 0. Received: seed=2.5.
+    """
+    number = _integer(value)
+    if number is None:
+        raise ValueError(
+            f"`{name}` must be an integer {_of(least, most)}. {_received(name, value)}"
+        )
+    if number < least:
+        bound = "not be negative" if least == 0 else f"be at least {least}"
+        raise ValueError(f"`{name}` must {bound}. {_received(name, value)}")
+    if most is not None and number > most:
+        raise ValueError(f"`{name}` must be at most {most}. {_received(name, value)}")
+
+
+def check_positive(name: str, value: Any, most: int | None = None) -> None:
+    """Raises `ValueError` unless a value is an integer of at least 1."""
+    check_integer(name, value, 1, most)
+
+
+def check_seed(name: str, value: Any, least: int = 0, most: int = UINT32) -> None:
+    """Raises `ValueError` for what a generator of random numbers cannot start from."""
+    check_integer(name, value, least, most)
+
+
+def check_number(name: str, value: Any) -> None:
+    """Raises `ValueError` unless a value is a finite real number."""
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise ValueError(f"`{name}` must be a number. {_received(name, value)}")
+    if not math.isfinite(as_float(value)):
+        raise ValueError(f"`{name}` must be a finite number. {_received(name, value)}")
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
+    """Raises `ValueError` unless a value is one of some strings."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"`{name}` must be one of {choices}. {_received(name, value)}")
+
+
+def check_boolean(name: str, value: Any) -> None:
+    """Raises `ValueError` unless a value is `True` or `False`, NumPy's among them."""
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise ValueError(f"`{name}` must be True or False. {_received(name, value)}")
+
+
+def as_float(value: Any) -> float:
+    """A number as a float; not a number for what is none, text among it."""
+    try:
+        return math.nan if isinstance(value, str | bytes) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _integer(value: Any) -> int | None:
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def _of(least: int, most: int | None) -> str:
+    return f"of at least {least}" if most is None else f"in {least} to {most}"
+
+
+def _received(name: str, value: Any) -> str:
+    text = repr(value)
+    return f"Received: {name}={text if len(text) <= 200 else text[:200] + '...'}."

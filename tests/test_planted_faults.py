@@ -1,0 +1,298 @@
+"""Faults in the equations, one at a time, and a fast test that notices each.
+
+A fault that no test noticed would be a test that is missing.
+"""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from planted import NOT_PLANTABLE
+
+ROOT = Path(__file__).resolve().parents[1]
+# By module: what is wrong, the text, what is there instead, and the test that notices.
+FAULTS = {
+    "meta_update": [
+        (
+            "Reptile's sign",
+            "return [t - tf.reduce_mean(w, axis=0)",
+            "return [tf.reduce_mean(w, axis=0) - t",
+            "test_meta_update.py::test_reptile_gradient_is_the_distance_to_the_mean_of_each_weight",
+        ),
+        (
+            "a sum of solutions",
+            "[t - tf.reduce_mean(w, axis=0)",
+            "[t - tf.reduce_sum(w, axis=0)",
+            "test_meta_update.py::test_reptile_gradient_is_the_distance_to_the_mean_of_each_weight",
+        ),
+        (
+            "FOMAML's sign",
+            "tf.reduce_mean(b - w, axis=0)",
+            "tf.reduce_mean(w - b, axis=0)",
+            "test_meta_update.py::test_fomaml_gradient_is_the_mean_of_the_last_steps_backwards",
+        ),
+        (
+            "a sum of MAML's gradients",
+            "[tf.reduce_mean(g, axis=0)",
+            "[tf.reduce_sum(g, axis=0)",
+            "test_meta_update.py::test_maml_gradient_is_the_mean_over_tasks",
+        ),
+        (
+            "a meta-step size by a parabola",
+            "power=1.0",
+            "power=2.0",
+            "test_meta_update.py::test_the_meta_step_is_linear_and_then_constant",
+        ),
+    ],
+    "methods": [
+        (
+            "FOMAML from the initialization",
+            "fomaml_gradient(tasks.before_last,",
+            "fomaml_gradient(theta,",
+            "test_meta_update.py::test_the_methods_by_hand[parallel-fomaml-2-0.16]",
+        ),
+    ],
+    "adaptation": [
+        (
+            "the same minibatch at every step",
+            "state, order[k], k, rate)",
+            "state, order[0], k, rate)",
+            "test_adaptation.py::test_the_path_by_hand",
+        ),
+        (
+            "the last loss as the first",
+            "tf.where(k == 0, loss, first_loss)",
+            "loss",
+            "test_adaptation.py::test_the_path_by_hand",
+        ),
+        (
+            "no weight decay",
+            "tuple(rate * w for w in weights)",
+            "tuple(weights)",
+            "test_adaptation.py::test_weight_decay_multiplies_the_weights_before_each_step",
+        ),
+        (
+            "weight decay that is not derived",
+            "[rate * g for g in gradients]",
+            "list(gradients)",
+            "test_adaptation.py::test_what_the_methods_keep_by_hand",
+        ),
+        (
+            "the last minibatch for the tail",
+            "_after(reached, loss_fn, optimizer, tail, steps",
+            "_after(reached, loss_fn, optimizer, order[-1], steps",
+            "test_adaptation.py::test_the_tail_is_one_more_step_on_a_minibatch_of_its_own_size",
+        ),
+        (
+            "the weights after the last step",
+            "before_last=before.weights",
+            "before_last=after.weights",
+            "test_adaptation.py::test_what_the_methods_keep_by_hand",
+        ),
+        (
+            "MAML without the inner loop's derivative",
+            "tape.gradient(before.weights, theta, output_gradients=last_gradient)",
+            "last_gradient",
+            "test_adaptation.py::test_what_the_methods_keep_by_hand",
+        ),
+    ],
+    "inner_optimizers": [
+        (
+            "updates counted from 0",
+            "t = tf.cast(step + 1, dtype)",
+            "t = tf.cast(step, dtype)",
+            "test_inner_optimizers.py::test_adam_by_hand",
+        ),
+        (
+            "a correction without its root",
+            "correction = tf.sqrt(1 - tf.pow",
+            "correction = tf.abs(1 - tf.pow",
+            "test_inner_optimizers.py::test_adam_by_hand",
+        ),
+        (
+            "epsilon within the root",
+            "(root(v) + self.epsilon)",
+            "root(v + self.epsilon)",
+            "test_inner_optimizers.py::test_adams_epsilon_stands_outside_the_root",
+        ),
+        (
+            "the first moment uncorrected",
+            "correction /= 1 -",
+            "correction /= 1 - 0 *",
+            "test_inner_optimizers.py::test_a_rule_takes_the_steps_of_the_keras_optimizer[adam]",
+        ),
+        (
+            "betas mixed up",
+            "(1 - self.beta_1) * g",
+            "(1 - self.beta_2) * g",
+            "test_inner_optimizers.py::test_a_rule_takes_the_steps_of_the_keras_optimizer[adam]",
+        ),
+        (
+            "the gradient for its square",
+            "tf.square(g)",
+            "tf.abs(g)",
+            "test_inner_optimizers.py::test_adam_by_hand",
+        ),
+        (
+            "momentum for Nesterov's",
+            "        if self.nesterov:",
+            "        if False:",
+            "test_inner_optimizers.py::test_a_rule_takes_the_steps_of_the_keras_optimizer[nesterov]",
+        ),
+        (
+            "the root's derivative twice as large",
+            "divide_no_nan(upstream, 2 * r)",
+            "divide_no_nan(upstream, r)",
+            "test_maml.py::test_the_gradient_is_that_of_finite_differences[adam-None]",
+        ),
+    ],
+    "reptile_model": [
+        (
+            "moments that are not carried",
+            "        self._carry_on(step, slots)",
+            "        pass",
+            "test_adaptation.py::test_the_moments_are_carried_by_the_stated_rule[parallel]",
+        ),
+        (
+            "the first task's moments",
+            "[tf.reduce_mean(s, axis=0) for s in slots]",
+            "[s[0] for s in slots]",
+            "test_adaptation.py::test_the_moments_are_carried_by_the_stated_rule[parallel]",
+        ),
+        (
+            "the first task's moments in series",
+            "[s[-1] for s in slots]",
+            "[s[0] for s in slots]",
+            "test_adaptation.py::test_the_moments_are_carried_by_the_stated_rule[serial]",
+        ),
+    ],
+    "losses": [
+        (
+            "the mean for the sum",
+            'tf.reduce_sum(values) if loss.reduction == "sum"',
+            'tf.reduce_mean(values) if loss.reduction == "sum"',
+            "test_maml.py::test_a_summed_loss_is_derived_as_a_sum",
+        ),
+        (
+            "the best query for a class, not the best class for a query",
+            "tf.argmax(y_pred, axis=-1,",
+            "tf.argmax(y_pred, axis=1,",
+            "test_evaluation.py::test_accuracy_asks_for_each_querys_best_class",
+        ),
+    ],
+    "confidence": [
+        (
+            "the biased variance",
+            "ddof=1",
+            "ddof=0",
+            "test_evaluation.py::test_the_interval_is_that_of_the_textbook",
+        ),
+        (
+            "a one-sided interval",
+            "Z_95 = 1.959964",
+            "Z_95 = 1.644854",
+            "test_evaluation.py::test_the_interval_is_that_of_the_textbook",
+        ),
+        (
+            "the metric's biased variance",
+            "/ (n - 1)",
+            "/ n",
+            "test_evaluation.py::test_the_interval_is_that_of_the_textbook",
+        ),
+    ],
+    "batch_normalization": [
+        (
+            "another epsilon in the fused operation",
+            "epsilon=epsilon,",
+            "epsilon=2 * epsilon,",
+            "test_batch_normalization.py::test_the_fused_operation_is_the_equation",
+        ),
+        (
+            "another epsilon in the equation",
+            "keepdims=True) + epsilon)",
+            "keepdims=True) + 2 * epsilon)",
+            "test_batch_normalization.py::test_the_plain_operations_are_the_equation",
+        ),
+        (
+            "values that are not centred",
+            "    centred -= tf.reduce_mean(centred, others, keepdims=True)\n",
+            "",
+            "test_batch_normalization.py::test_the_plain_operations_are_the_equation",
+        ),
+    ],
+    "patch_convolution": [
+        (
+            "the larger margin before",
+            "return total // 2, total - total // 2",
+            "return total - total // 2, total // 2",
+            "test_patch_convolution.py::test_margins_are_tensorflows",
+        ),
+        (
+            "steps without dilation",
+            "slice(o * d, o * d + end, stride)",
+            "slice(o, o + end, stride)",
+            "test_patch_convolution.py::test_values_and_gradients_are_those_of_keras",
+        ),
+    ],
+    "episodes": [
+        (
+            "a tail that the minibatches see",
+            "[:, spec.drawn_shots :].ravel()",
+            "[:, : spec.tail_shots].ravel()",
+            "test_episodes.py::test_the_tail_is_kept_apart_from_the_minibatches_before_it[cycling]",
+        ),
+        (
+            "queries out of the support set",
+            "images[..., spec.shots :]",
+            "images[..., : spec.queries]",
+            "test_episodes.py::test_a_task_has_distinct_classes_distinct_images_and_no_query_in_its_support",
+        ),
+    ],
+    "loss_scaling": [
+        (
+            "gradients left scaled",
+            "tuple(g / self.scale for g in gradients)",
+            "tuple(gradients)",
+            "test_loss_scaling.py::test_scaling_by_itself_changes_no_number[reptile]",
+        ),
+    ],
+}
+EACH = [(module, *fault) for module, faults in FAULTS.items() for fault in faults]
+
+
+@functools.cache
+def planter():
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "tests" / "planted.py")],
+        text=True,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
+def status_of(module, text, replacement, test):
+    """The exit status of pytest on one test, with this replacement in a module's source."""
+    process = planter()
+    process.stdin.write(json.dumps([module, text, replacement, [f"tests/{test}"]]) + "\n")
+    process.stdin.flush()
+    return int(process.stdout.readline())
+
+
+def test_without_a_fault_the_same_tests_pass():
+    module, _, text, _, test = EACH[0]
+    assert status_of(module, text, text, test) == pytest.ExitCode.OK
+    assert status_of(module, "no such text", "", test) == NOT_PLANTABLE
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "text", "replacement", "test"), EACH, ids=[e[1] for e in EACH]
+)
+def test_a_planted_fault_is_noticed(module, name, text, replacement, test):
+    assert status_of(module, text, replacement, test) == pytest.ExitCode.TESTS_FAILED
