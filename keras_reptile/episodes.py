@@ -133,7 +133,9 @@ def _finite(draw, meta_batch_size, first, tasks):
 
 def _mapped(firsts, draw, size):
     # Draws are stateless, so order and parallelism change nothing but speed.
-    dataset = firsts.map(lambda first: draw(first, size), num_parallel_calls=2, deterministic=True)
+    # There is nothing in it for AutoGraph to convert, and looking takes a second.
+    drawn = tf.autograph.experimental.do_not_convert(lambda first: draw(first, size))
+    dataset = firsts.map(drawn, num_parallel_calls=2, deterministic=True)
     # There is nothing to optimize or tune, and to try, tf.data copies the whole pool.
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
