@@ -8,6 +8,7 @@ as the module is imported; nothing is written.
 import importlib.abc
 import importlib.util
 import json
+import linecache
 import os
 import signal
 import sys
@@ -54,7 +55,10 @@ class Planted(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
     def _changed(self, source):
         if source.count(self.text) != 1:
             os._exit(NOT_PLANTABLE)
-        return source.replace(self.text, self.replacement)
+        changed = source.replace(self.text, self.replacement)
+        # AutoGraph compiles functions anew, from the lines that it finds here.
+        linecache.cache[self.path] = (len(changed), None, changed.splitlines(True), self.path)
+        return changed
 
 
 def become(module, text, replacement, tests):
