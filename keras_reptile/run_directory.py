@@ -83,7 +83,11 @@ class RunDirectory:
     def saved(self) -> list[Path]:
         """Checkpoints of this run, oldest first."""
         name = re.compile(r"iteration-\d{9}\.keras")
-        return sorted(p for p in self.checkpoints.glob("*.keras") if name.fullmatch(p.name))
+        return sorted(p for p in self._checkpoint_files("*.keras") if name.fullmatch(p.name))
+
+    def _checkpoint_files(self, pattern: str) -> list[Path]:
+        # Of a name that no directory can have, `Path.glob` would raise.
+        return list(self.checkpoints.glob(pattern)) if os.path.isdir(self.checkpoints) else []
 
     def restore(self) -> ReptileModel | None:
         """The newest checkpoint that can be read; `None` if there are none at all."""
@@ -114,7 +118,7 @@ class RunDirectory:
     # The log
 
     def rows(self) -> list[dict[str, str]]:
-        if not self.log.exists():
+        if not os.path.exists(self.log):
             return []
         try:
             with open(self.log, newline="") as file:

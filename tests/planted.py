@@ -2,16 +2,17 @@
 
 Reads a line of JSON for each fault: [module, text, replacement, tests], and answers with the exit
 status of pytest, or `NOT_PLANTABLE`. The text stands in the module's source, once, and is replaced
-as the module is imported; nothing is written.
+in a copy as the module is imported.
 """
 
 import importlib.abc
+import importlib.machinery
 import importlib.util
 import json
-import linecache
 import os
 import signal
 import sys
+import tempfile
 
 import pytest
 
@@ -25,49 +26,38 @@ UNUSED = ("cacheprovider", "xdist", "hypothesispytest", "unraisableexception")
 QUICKLY = ["-x", "--override-ini=addopts=", "--assert=plain", *(f"-pno:{name}" for name in UNUSED)]
 
 
-class Planted(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
-    """Finds and loads one module, with other text in its source."""
+class Planted(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader):
+    """Finds and loads one module from a file with other text in it.
 
-    def __init__(self, module, text, replacement):
-        self.module, self.text, self.replacement = module, text, replacement
+    A file, as AutoGraph compiles functions anew from the lines that it finds there.
+    """
+
+    def __init__(self, module, text, replacement, folder):
+        self.text, self.replacement = text, replacement
+        super().__init__(module, os.path.join(folder, f"{module}.py"))
 
     def find_spec(self, name, path, target=None):
-        if name != self.module:
+        if name != self.name:
             return None
-        self.path = os.path.join(path[0], name.rpartition(".")[2] + ".py")
-        return importlib.util.spec_from_file_location(name, self.path, loader=self)
-
-    def get_filename(self, name):
-        return self.path
-
-    def get_data(self, path):
-        with open(path, "rb") as file:
+        with open(os.path.join(path[0], name.rpartition(".")[2] + ".py")) as file:
             source = file.read()
-        # The compiled file that Python keeps of the plain source is not to be used.
-        return source if path != self.path else self._changed(source.decode()).encode()
-
-    def path_stats(self, path):
-        raise OSError
-
-    def set_data(self, path, data):
-        pass
-
-    def _changed(self, source):
         if source.count(self.text) != 1:
             os._exit(NOT_PLANTABLE)
-        changed = source.replace(self.text, self.replacement)
-        # AutoGraph compiles functions anew, from the lines that it finds here.
-        linecache.cache[self.path] = (len(changed), None, changed.splitlines(True), self.path)
-        return changed
+        with open(self.path, "w") as file:
+            file.write(source.replace(self.text, self.replacement))
+        return importlib.util.spec_from_file_location(name, self.path, loader=self)
+
+    def set_data(self, *arguments, **options):
+        """Keeps no compiled file: the next fault may be as long, and in the same second."""
 
 
-def become(module, text, replacement, tests):
+def become(module, text, replacement, tests, folder):
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nowhere, number)
     # Of a fault that waits without end.
     signal.alarm(LONGEST)
-    sys.meta_path.insert(0, Planted(f"keras_reptile.{module}", text, replacement))
+    sys.meta_path.insert(0, Planted(f"keras_reptile.{module}", text, replacement, folder))
     status = pytest.main([*QUICKLY, *tests])
     os._exit(status)
 
@@ -78,10 +68,15 @@ def forget():
         del sys.modules[name]
 
 
-if __name__ == "__main__":
-    forget()
+def serve(folder):
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            become(*json.loads(line))
+            become(*json.loads(line), folder)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    forget()
+    with tempfile.TemporaryDirectory() as folder:
+        serve(folder)

@@ -253,7 +253,9 @@ def test_a_number_too_large_for_a_float_is_refused():
 
 
 def test_a_path_that_no_file_can_have_holds_no_run():
-    assert RunDirectory("x" * 300).read_json("run.json") is None
+    directory = RunDirectory("x" * 300)
+    assert directory.read_json("run.json") is None
+    assert (directory.restore(), directory.rows()) == (None, [])
 
 
 def test_metadata_that_cannot_be_read_is_named(tmp_path):
