@@ -314,7 +314,7 @@ MILLISECONDS = {
     "gradient_combinations": 42,
     "tail_overlap": 42,
     "images_5way": 91,
-    "study": 69,
+    "study": 79,
 }
 
 

@@ -4,10 +4,12 @@ import sys
 
 import pytest
 
+from keras_reptile import memory
+
 PROGRAM = """
-import resource, sys, threading
+import resource, runpy, sys, threading
 import numpy as np
-from keras_reptile.memory import keep_freed_memory
+keep_freed_memory = runpy.run_path(sys.argv[2])["keep_freed_memory"]
 
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
@@ -29,7 +31,10 @@ print(faults_of(allocate_and_free))
 
 def faults(how):
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROGRAM, how, memory.__file__],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return int(done.stdout)
 

@@ -12,8 +12,6 @@ import pytest
 import warm
 from made_images import TinyShapes, class_folders
 
-from keras_reptile.run_directory import load_checkpoint
-
 ROOT = Path(__file__).resolve().parents[1]
 # A run of seconds, on real glyphs.
 SHORT = [
@@ -164,27 +162,6 @@ def wait_for_a_checkpoint(process, directory):
         time.sleep(0.1)
 
 
-def last_weights(directory):
-    path = sorted((directory / "checkpoints").glob("iteration-*.keras"))[-1]
-    return [v.numpy() for v in load_checkpoint(path).variables]
-
-
-def test_a_killed_run_started_again_ends_bit_for_bit_like_an_undisturbed_one(tmp_path):
-    arguments = ("--meta_iterations=60", "--checkpoint_every=10", *SHORT[2:])
-    status, _, err = run("train", *arguments, "--output_dir=whole", cwd=tmp_path)
-    assert status == 0, err
-    process = start("train", *arguments, "--output_dir=killed", cwd=tmp_path)
-    wait_for_a_checkpoint(process, tmp_path / "killed")
-    process.kill()
-    process.communicate()
-    assert not (tmp_path / "killed" / "summary.json").exists()
-    status, out, err = run("train", *arguments, "--output_dir=killed", cwd=tmp_path)
-    assert status == 0, err
-    assert "Going on from meta-iteration " in out
-    pairs = zip(last_weights(tmp_path / "whole"), last_weights(tmp_path / "killed"), strict=True)
-    assert all((a == b).all() for a, b in pairs)
-
-
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     arguments = ("--meta_iterations=100000", "--checkpoint_every=10", *SHORT[2:])
     process = start("train", *arguments, cwd=tmp_path)
@@ -255,7 +232,7 @@ def test_the_runs_of_a_figure_can_be_listed(tmp_path):
     assert status == 0
     assert out.splitlines()[0] == (
         "fomaml_shared_k8_b25_e0.25: fomaml, 8 steps of 25 images, cycling, tail_shots=0, "
-        "meta_step_size=0.25"
+        "meta_step_size=0.25; curve=fomaml_shared, panels=ac"
     )
     assert len(out.splitlines()) == 3
     assert list(tmp_path.iterdir()) == []
@@ -314,7 +291,12 @@ MISUSES = {
     ),
     "no checkpoint named": ("evaluate", [], 1, "--checkpoint is missing"),
     "no run": ("evaluate", ["--checkpoint=nowhere"], 1, "nowhere holds no run"),
-    "no figure": ("sweep", [], 1, "--figure is missing: one of gradient_combinations, tail_ove"),
+    "no figure": (
+        "sweep",
+        [],
+        1,
+        "--figure is missing: one of gradient_combinations, study, tail_",
+    ),
     "an unknown figure": ("sweep", ["--figure=fig3"], 2, "--figure=fig3"),
     "what each curve has of its own": (
         "sweep",
