@@ -4,7 +4,13 @@ from keras_reptile import datasets, networks
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.sinusoid import sinusoid_dataset
 from keras_reptile.episodes import episode_dataset
-from keras_reptile.evaluation import Evaluation, LossEvaluation, evaluate, evaluate_loss
+from keras_reptile.evaluation import (
+    Evaluation,
+    LossEvaluation,
+    evaluate,
+    evaluate_both,
+    evaluate_loss,
+)
 from keras_reptile.meta_update import linear_meta_step
 from keras_reptile.pretrained import pretrained, pretrained_names
 from keras_reptile.reptile_model import ReptileModel
@@ -23,6 +29,7 @@ __all__ = [
     "datasets",
     "episode_dataset",
     "evaluate",
+    "evaluate_both",
     "evaluate_loss",
     "linear_meta_step",
     "networks",

@@ -44,6 +44,17 @@ def advice(error: Exception) -> str:
     return ADVICE.get(getattr(error, "errno", None) or 0, ANOTHER_PLACE)
 
 
+def cause(error: BaseException) -> str:
+    """An error's kind and its own words, on one line.
+
+    Example:
+
+    >>> cause(ValueError("a\\nb"))
+    'ValueError: a'
+    """
+    return f"{type(error).__name__}: {reason(error)[:200]}"
+
+
 def reason(error: BaseException) -> str:
     """An error's own words, on one line, without the name of TensorFlow's operation.
 

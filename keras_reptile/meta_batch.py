@@ -1,7 +1,7 @@
 """The tasks of a meta-batch: adapted and judged, side by side or one after another."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -34,14 +34,19 @@ def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> TaskRe
     return _one_by_one(_train_separately, model, tasks, theta, state)
 
 
-def judge_tasks(model, episodes: dict, theta: list, state: InnerState, transductive: bool) -> tuple:
-    """Adapts to every task from the same state; its first loss and its queries' predictions."""
+def judge_tasks(
+    model, episodes: dict, theta: list, state: InnerState, modes: Sequence[bool]
+) -> tuple:
+    """Adapts to every task from the same state; its first loss and its queries' predictions.
+
+    There are as many predictions as modes, each transductive or not.
+    """
     tasks = _numbered(model, episodes)
-    together = functools.partial(vectorized.judge, model, transductive)
-    at_once = _as_one_batch(model, f"judge {transductive}", together, tasks, theta, state)
+    together = functools.partial(vectorized.judge, model, modes)
+    at_once = _as_one_batch(model, f"judge {modes}", together, tasks, theta, state)
     if at_once:
         return at_once(tasks, theta, state)
-    separately = functools.partial(_judge_separately, transductive)
+    separately = functools.partial(_judge_separately, modes)
     return _one_by_one(separately, model, tasks, theta, state)
 
 
@@ -73,18 +78,18 @@ def _train_separately(model, tasks, theta, state) -> TaskResult:
     return run(task_fn, tasks, state, outputs)
 
 
-def _judge_separately(transductive, model, tasks, theta, state) -> tuple:
+def _judge_separately(modes, model, tasks, theta, state) -> tuple:
     def task_fn(task, state):
         task = scaled_task(task)
         adapted = model.adapt_task(task, theta, state)
-        predictions = prediction.predict(
-            model.network, adapted.weights, task["support"][0], task["query"][0], transductive
+        images = task["support"][0], task["query"][0]
+        return adapted.first_loss, tuple(
+            prediction.predict(model.network, adapted.weights, *images, mode) for mode in modes
         )
-        return adapted.first_loss, predictions
 
     dtype = theta[0].dtype
-    outputs = tf.TensorSpec((), dtype), _predictions_spec(model, tasks, dtype)
-    return side_by_side(task_fn, tasks, state, outputs)
+    predictions = tuple(_predictions_spec(model, tasks, dtype) for _ in modes)
+    return side_by_side(task_fn, tasks, state, (tf.TensorSpec((), dtype), predictions))
 
 
 def _as_one_batch(model, name, function, *arguments) -> Callable | None:

@@ -332,9 +332,8 @@ class ReptileModel(distribution.DistributedModel):
             `(meta_batch_size, ways * queries, outputs)`, both in the dtype of the weights.
         """
         transductive = self.transductive if transductive is None else transductive
-        theta = self._theta(episodes)
-        state = self.starting_state(theta)
-        return meta_batch.judge_tasks(self, episodes, theta, state, transductive)
+        first_loss, (predictions,) = self.judge(episodes, (transductive,))
+        return first_loss, predictions
 
     def adapt(
         self,
@@ -411,6 +410,12 @@ class ReptileModel(distribution.DistributedModel):
         if not self.built:
             self.build(keras.tree.map_structure(lambda t: tuple(t.shape), episodes))
         return [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
+
+    def judge(self, episodes: dict, modes: tuple[bool, ...]) -> tuple:
+        """`adapt_and_predict` with as many predictions, from one adaptation, as modes."""
+        theta = self._theta(episodes)
+        state = self.starting_state(theta)
+        return meta_batch.judge_tasks(self, episodes, theta, state, modes)
 
     def at_once(self, key, make) -> Any:
         """A function that was made for a key before, or now: eagerly, nothing else keeps it."""

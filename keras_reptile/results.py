@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile.evaluation import evaluate, evaluate_loss
+from keras_reptile.evaluation import BOTH, Evaluation, evaluate, evaluate_both, evaluate_loss
 from keras_reptile.recipes import Recipe
 from keras_reptile.reptile_model import ReptileModel
 
@@ -24,14 +24,25 @@ def measure(
             "shots": recipe.shots,
             "inner_steps": recipe.eval_inner_steps,
         }
-    evaluation = evaluate(model, episodes, **how)
+    return _of_accuracy(recipe, evaluate(model, episodes, **how), recipe.transductive)
+
+
+def measure_both(
+    recipe: Recipe, model: ReptileModel, episodes: tf.data.Dataset, verbose: int = 0
+) -> list[dict[str, Any]]:
+    """Inductive and transductive accuracy over the same tasks."""
+    found = evaluate_both(model, episodes, verbose=verbose)
+    return [_of_accuracy(recipe, *each) for each in zip(found, BOTH.values(), strict=True)]
+
+
+def _of_accuracy(recipe: Recipe, found: Evaluation, transductive: bool) -> dict[str, Any]:
     return {
-        "accuracy": evaluation.accuracy,
-        "confidence_95": evaluation.confidence_95,
-        "tasks": len(evaluation.accuracies),
+        "accuracy": found.accuracy,
+        "confidence_95": found.confidence_95,
+        "tasks": len(found.accuracies),
         "ways": recipe.ways,
         "shots": recipe.shots,
-        "transductive": recipe.transductive,
+        "transductive": transductive,
     }
 
 

@@ -1,7 +1,6 @@
 """What a run keeps on disk, and how none of it is ever half-written."""
 
 import contextlib
-import csv
 import json
 import os
 import re
@@ -10,10 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from keras_reptile.checkpoint import load_checkpoint, save_checkpoint
-from keras_reptile.errors import RunError, reason
+from keras_reptile.errors import RunError
 from keras_reptile.locks import only_one
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.whole_file import explained, remove_partial, replacing, write_csv, write_text
+from keras_reptile.whole_file import (
+    explained,
+    read_csv,
+    remove_partial,
+    replacing,
+    write_csv,
+    write_text,
+)
 
 KEPT = 2
 
@@ -118,18 +124,8 @@ class RunDirectory:
     # The log
 
     def rows(self) -> list[dict[str, str]]:
-        if not os.path.exists(self.log):
-            return []
-        try:
-            with open(self.log, newline="") as file:
-                rows = list(csv.DictReader(file))
-            [int(row["meta_iteration"]) for row in rows]
-        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            raise RunError(
-                f"{self.log} cannot be read ({type(error).__name__}: {reason(error)}). Every row "
-                "needs a meta_iteration. Mend or remove it: training needs no earlier rows."
-            ) from None
-        return rows
+        advice = "Mend or remove it: training needs no earlier rows."
+        return read_csv(self.log, {"meta_iteration": int}, advice)
 
     def write_rows(self, rows: list[dict[str, Any]]) -> None:
         self._create()

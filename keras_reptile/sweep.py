@@ -1,6 +1,5 @@
 """Sweeps: all runs of a figure, one after another, with their results in one CSV."""
 
-import csv
 import dataclasses
 import fnmatch
 import os
@@ -15,7 +14,7 @@ from keras_reptile.recipes import NOTES
 from keras_reptile.run import Run
 from keras_reptile.run_directory import RunDirectory, RunError
 from keras_reptile.training import check_same_run, check_settings, complete, train
-from keras_reptile.whole_file import remove_partial, replacing, write_csv
+from keras_reptile.whole_file import read_csv, remove_partial, replacing, write_csv
 
 # What rows of results say of a run's settings.
 SETTINGS = (
@@ -171,11 +170,8 @@ def publish(
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV, none if there is no such file."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+    """The rows of a figure's CSV, none if there is no such file."""
+    return read_csv(path, MEASURED, "Mend or remove it: runs with a directory need none.")
 
 
 def rows_kept(name: str, run: Run, earlier: list[dict[str, str]]) -> list[dict[str, Any]]:

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from keras_reptile import building, distribution
 from keras_reptile.checks import check_positive
-from keras_reptile.recipes import Recipe, check_fields
+from keras_reptile.recipes import SINUSOID, Recipe, check_fields
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.results import measure
+from keras_reptile.results import measure, measure_both
 from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
 from keras_reptile.training import LOCAL, bar_verbosity, check_outputs
 
@@ -23,11 +23,12 @@ def test(
     split: str = "test",
     tasks: int = 1000,
     seed: int = 0,
+    both: bool = False,
     data_dir: str | None = None,
     verbose: int = 1,
     strategy: tf.distribute.Strategy | None = None,
     **overrides: Any,
-) -> dict[str, Any]:
+) -> list[dict[str, Any]]:
     """Accuracy of a run's initialization over tasks of unseen classes, or its loss on fresh sines.
 
     Args:
@@ -37,6 +38,7 @@ def test(
         split: String, `"test"`, `"validation"` or `"train"`. Defaults to `"test"`.
         tasks: Integer. Defaults to `1000`.
         seed: Integer, decides the tasks. Defaults to `0`.
+        both: Boolean, measure inductively and transductively. Defaults to `False`, as the run.
         data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own choice.
         verbose: Integer, 1 shows a progress bar. Defaults to `1`.
         strategy: As in `train`: in a cluster the chief alone reads `output_dir`. Defaults to
@@ -44,8 +46,9 @@ def test(
         **overrides: Fields of `Recipe` that replace the run's, such as `shots`.
 
     Returns:
-        Dict of accuracy and confidence_95 in [0, 1], tasks, ways, shots, transductive; of sine
-        waves loss, the mean squared error, and confidence_95, tasks, shots, inner_steps.
+        List of one dict, of accuracy and confidence_95 in [0, 1], tasks, ways, shots, transductive;
+        of sine waves loss, the mean squared error, and confidence_95, tasks, shots, inner_steps.
+        With `both` a list of two dicts, inductive and transductive.
 
     Raises:
         RunError: If there is no run, or its checkpoint cannot be read or is of another network.
@@ -62,6 +65,8 @@ def test(
         settings = json.loads(workers.exchange(json.dumps(settings))[0])
         recipe = Recipe(**settings)
         check_fields(recipe.dataset, overrides)
+        if both:
+            check_both(recipe, overrides)
         recipe = dataclasses.replace(recipe, **overrides)
         building.set_precision(recipe)
         with workers.together():
@@ -74,7 +79,23 @@ def test(
         workers.check_alike({k: v for k, v in alike.items() if k not in LOCAL})
         shape = pools.train.image_shape
         model = building.on_strategy(recipe, shape, saved, strategy, workers)
-        return measure(recipe, model, episodes, verbose)
+        if both:
+            return measure_both(recipe, model, episodes, verbose)
+        return [measure(recipe, model, episodes, verbose)]
+
+
+def check_both(recipe: Recipe, overrides: dict[str, Any]) -> None:
+    """Refuses what does not go with measuring inductively and transductively."""
+    if "transductive" in overrides:
+        raise ValueError(
+            "`both` measures inductively and transductively. Received with it: "
+            f"transductive={overrides['transductive']}. Give one of the two."
+        )
+    if recipe.dataset == SINUSOID:
+        raise ValueError(
+            "`both` measures accuracy inductively and transductively. Received a run on sine "
+            "waves, whose loss is the same in both. Leave it away."
+        )
 
 
 def _settings(directory: RunDirectory) -> dict[str, Any]:

@@ -8,7 +8,7 @@ element anyway. Saved files are those of the plain layers, which are switched on
 
 import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -43,11 +43,11 @@ def train(model, tasks: dict, theta: list, state: InnerState) -> tuple:
     return adapted, _predict(model, adapted.weights, tasks, transductive=True)
 
 
-def judge(model, transductive: bool, tasks: dict, theta: list, state: InnerState) -> tuple:
-    """Adapts to all tasks at once: their first losses and their queries' predictions."""
+def judge(model, modes: Sequence[bool], tasks: dict, theta: list, state: InnerState) -> tuple:
+    """Adapts to all tasks at once: their first losses and their queries' predictions by mode."""
     tasks = scaled_task(tasks)
     adapted = _adapt(model, tasks, theta, state, METHODS["reptile"].adapt)
-    return adapted.first_loss, _predict(model, adapted.weights, tasks, transductive)
+    return adapted.first_loss, tuple(_predict(model, adapted.weights, tasks, m) for m in modes)
 
 
 def _adapt(model, tasks, theta, state, adapt):

@@ -5,13 +5,13 @@ import csv
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile.errors import unwritable
+from keras_reptile.errors import RunError, cause, unwritable
 from keras_reptile.locks import Taken, held
 
 # A full disk, a read-only one, and errors that TensorFlow has no name for.
@@ -96,6 +96,33 @@ def sync(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text)
+
+
+def read_csv(path: Path, kinds: Mapping[str, Callable], advice: str) -> list[dict[str, str]]:
+    """The rows of a CSV as they were written, none if there is no such file.
+
+    Args:
+        path: Path.
+        kinds: Dict of functions, columns that every row must have and what reads each.
+        advice: String, what to do about a file that cannot be read.
+
+    Raises:
+        RunError: If it cannot be read, or a row lacks one of these columns.
+    """
+    if not os.path.exists(path):
+        return []
+    try:
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            for column, kind in kinds.items():
+                kind(row[column])
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        needed = ", a ".join(kinds)
+        raise RunError(
+            f"{path} cannot be read ({cause(error)}). Every row needs a {needed}. {advice}"
+        ) from None
+    return rows
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:

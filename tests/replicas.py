@@ -123,7 +123,8 @@ def run_case(name, strategy) -> dict:
         again = model.evaluate(validation, verbose=0, return_dict=True)
         found |= {f"evaluate {key}": np.array(value) for key, value in again.items()}
         found["predictions"] = model.predict(validation, verbose=0)
-        found["trained accuracies"] = kr.evaluate(model, validation, verbose=0).accuracies
+        trained = kr.evaluate_both(model, validation, verbose=0)
+        found["trained accuracies"] = np.stack([each.accuracies for each in trained], axis=1)
     for i, variable in enumerate([*model.variables, *model.optimizer.variables]):
         found[f"variable {i}"] = by_replica(strategy, variable)
     return {f"{name}: {key}": value for key, value in found.items()}

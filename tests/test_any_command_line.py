@@ -1,27 +1,19 @@
 """Any command line of any program ends: with the work at hand, or with one line that says why not.
 
-More than a thousand of them, of flags that fit and flags that do not, in forks of a process that
-has imported everything; see `warm_program`. A few dozen more as processes of their own.
+Hundreds of them, of flags that fit and flags that do not, in forks of a process that has imported
+everything; see `warm_program`. A few more as whole programs.
 """
 
 import dataclasses
-import functools
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+import warm
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from test_programs import run
 from warm_program import furnished
 
 from keras_reptile.recipes import NOTES, Recipe
-
-TESTS = Path(__file__).resolve().parent
-QUIET = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "TFDS_DATA_DIR": "empty"}
 
 NUMBERS = ["0", "1", "-1", "2", "3", "5", "7", "20", "1000", "2147483648", "9223372036854775808"]
 WRONG = ["", " ", "five", "2.5", "1e3", "nan", "-", "0x", "None", "--", "é", "1,2"]
@@ -73,6 +65,7 @@ OWN = {
         "split": st.sampled_from(["test", "validation", "train", "none"]),
         "tasks": whole,
         "seed": whole,
+        "both": boolean,
         "data_dir": text,
     },
     "export": {
@@ -116,23 +109,8 @@ def command_line(program):
     return st.tuples(usual, st.lists(flag_of(program), max_size=5)).map(lambda t: t[0] + t[1])
 
 
-@functools.cache
-def warm():
-    return subprocess.Popen(
-        [sys.executable, str(TESTS / "warm_program.py")],
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **QUIET},
-    )
-
-
 def outcome(program, arguments):
-    server = warm()
-    server.stdin.write(json.dumps([program, arguments]) + "\n")
-    server.stdin.flush()
-    return json.loads(server.stdout.readline())
+    return warm.ask("warm_program.py", program, arguments, TFDS_DATA_DIR="empty")
 
 
 def judge(program, status, err):

@@ -92,7 +92,7 @@ def test_figures_and_accuracies_are_those_of_a_single_device(arrangement, result
 
 def test_seven_tasks_four_at_a_time_are_seven_tasks_on_two_and_three_replicas(results):
     for file in ("one", "mirrored", "two.0", "three.2"):
-        assert results[file]["reptile, carried: trained accuracies"].shape == (7,)
+        assert results[file]["reptile, carried: trained accuracies"].shape == (7, 2)
 
 
 def test_a_step_has_two_collectives_and_none_in_the_inner_loop(results):

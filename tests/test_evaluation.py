@@ -89,9 +89,25 @@ def test_evaluate_agrees_with_keras_evaluate_in_both_modes():
         np.testing.assert_array_equal(told.accuracies, result.accuracies)
 
 
+def test_both_at_once_are_the_same_figures_as_one_after_the_other():
+    model = small_model(transductive=True)
+    model.fit(small_episodes(), steps_per_epoch=5, verbose=0)
+    tests = small_episodes(meta_batch_size=3, tasks=7, seed=4)
+    found = kr.evaluate_both(model, tests, verbose=0)
+    singly = [kr.evaluate(model, tests, transductive=mode, verbose=0) for mode in (False, True)]
+    for both, single in zip(found, singly, strict=True):
+        np.testing.assert_array_equal(both.accuracies, single.accuracies)
+        assert (both.accuracy, both.confidence_95) == (single.accuracy, single.confidence_95)
+    assert (found[0].accuracies != found[1].accuracies).any()
+
+
 def test_the_progress_bar_tells_the_accuracy(capsys):
     kr.evaluate(small_model(), small_episodes(tasks=4), verbose=1)
     assert "accuracy: 0." in capsys.readouterr().out
+    kr.evaluate_both(small_model(), small_episodes(tasks=4), verbose=1)
+    out = capsys.readouterr().out
+    assert "inductive: 0." in out
+    assert "transductive: 0." in out
 
 
 def numpy_losses(model, episode):
@@ -169,3 +185,5 @@ def test_what_cannot_be_evaluated_is_refused():
     regression = scalar_model(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0))
     with pytest.raises(ValueError, match=r"Accuracy needs integer labels.*Use `model.evaluate`"):
         kr.evaluate(regression, small_episodes(tasks=2))
+    with pytest.raises(ValueError, match=r"Accuracy needs integer labels.*Use `model.evaluate`"):
+        kr.evaluate_both(regression, small_episodes(tasks=2))

@@ -3,17 +3,10 @@
 A fault that no test noticed would be a test that is missing.
 """
 
-import functools
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+import warm
 from planted import NOT_PLANTABLE
 
-ROOT = Path(__file__).resolve().parents[1]
 # By module: what is wrong, the text, what is there instead, and the test that notices.
 FAULTS = {
     "meta_update": [
@@ -264,25 +257,9 @@ FAULTS = {
 EACH = [(module, *fault) for module, faults in FAULTS.items() for fault in faults]
 
 
-@functools.cache
-def planter():
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "tests" / "planted.py")],
-        text=True,
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-
-
 def status_of(module, text, replacement, test):
     """The exit status of pytest on one test, with this replacement in a module's source."""
-    process = planter()
-    process.stdin.write(json.dumps([module, text, replacement, [f"tests/{test}"]]) + "\n")
-    process.stdin.flush()
-    return int(process.stdout.readline())
+    return warm.ask("planted.py", module, text, replacement, [f"tests/{test}"])
 
 
 def test_without_a_fault_the_same_tests_pass():

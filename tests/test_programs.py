@@ -90,6 +90,22 @@ def test_evaluation_ends_with_a_line_of_json(finished):
     assert result["transductive"] is True
 
 
+def test_both_ways_of_predicting_end_with_a_line_each(finished):
+    cwd, _ = finished
+    status, out, err = run("evaluate", "--checkpoint=runs/glyphs", "--both", "--tasks=5", cwd=cwd)
+    assert status == 0, err
+    first, second = (json.loads(line) for line in out.strip().splitlines()[-2:])
+    assert (first["transductive"], second["transductive"]) == (False, True)
+    assert first["tasks"] == second["tasks"] == 5
+    arguments = ("--checkpoint=runs/glyphs", "--both", "--transductive")
+    status, _, err = run("evaluate", *arguments, cwd=cwd)
+    assert status == 1
+    assert err == (
+        "evaluate: `both` measures inductively and transductively. Received with it: "
+        "transductive=True. Give one of the two.\n"
+    )
+
+
 def test_help_and_recipes_can_be_read(tmp_path):
     status, out, _ = run("train", "--help", cwd=tmp_path)
     assert "bin/train --dataset=omniglot --data_dir=DIR" in out

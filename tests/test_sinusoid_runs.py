@@ -88,11 +88,15 @@ def test_a_stopped_run_goes_on_bit_for_bit(finished, tmp_path, monkeypatch):
 
 def test_measuring_a_run_again_gives_its_summary(finished):
     path, summary = finished
-    assert measure(path, tasks=8, verbose=0) == summary["result"]
-    other = measure(path, tasks=4, shots=5, eval_inner_steps=2, split="validation", verbose=0)
+    assert measure(path, tasks=8, verbose=0) == [summary["result"]]
+    (other,) = measure(path, tasks=4, shots=5, eval_inner_steps=2, split="validation", verbose=0)
     assert (other["tasks"], other["shots"], other["inner_steps"]) == (4, 5, 2)
     with pytest.raises(ValueError, match=r"no use for `image_dir`. Received: dataset='sinusoid'"):
         measure(path, image_dir="x", verbose=0)
+    with pytest.raises(
+        ValueError, match=r"`both` measures accuracy .* run on sine waves.* Leave it"
+    ):
+        measure(path, both=True, verbose=0)
 
 
 @pytest.mark.parametrize("name", ["sinusoid_fomaml", "sinusoid_maml", "sinusoid_joint"])

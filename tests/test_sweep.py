@@ -87,6 +87,16 @@ def test_a_csv_alone_is_enough_to_go_on_elsewhere(whole, tmp_path):
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["g3"]
 
 
+@pytest.mark.parametrize(
+    "content", [b"run\ng1\n", b"measured,meta_iteration\nfinal,four\n", b"\xff"]
+)
+def test_a_csv_that_cannot_be_read_is_an_error_before_training(content, tmp_path):
+    (tmp_path / "gradient_combinations.csv").write_bytes(content)
+    with pytest.raises(RunError, match=r"gradient_combinations.csv cannot be read \(.*Mend or rem"):
+        run(tmp_path, only=("g1",))
+    assert not (tmp_path / "runs").exists()
+
+
 def test_rows_of_other_settings_are_not_kept(whole, tmp_path):
     path, _ = whole
     shutil.copy(path / "gradient_combinations.csv", tmp_path)

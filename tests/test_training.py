@@ -247,8 +247,8 @@ def test_every_setting_trains(changes, tmp_path):
 
 def test_measuring_a_run_again_on_its_test_tasks_gives_its_summary(tmp_path):
     summary = run(tmp_path)
-    assert measure(tmp_path, tasks=6, verbose=0) == summary["result"]
-    other = measure(tmp_path, tasks=4, shots=3, transductive=True, which="best", verbose=0)
+    assert measure(tmp_path, tasks=6, verbose=0) == [summary["result"]]
+    (other,) = measure(tmp_path, tasks=4, shots=3, transductive=True, which="best", verbose=0)
     assert (other["tasks"], other["shots"], other["transductive"]) == (4, 3, True)
 
 
@@ -258,7 +258,7 @@ def test_the_curve_is_the_accuracy_on_the_first_test_tasks_and_changes_nothing(t
     assert_same_end(tmp_path / "plain", tmp_path / "curve")
     rows = list(csv.DictReader((tmp_path / "curve" / "log.csv").open()))
     assert [row["meta_iteration"] for row in rows if row["test_accuracy"]] == ["3", "6", "7"]
-    last = measure(tmp_path / "curve", tasks=5, verbose=0)
+    (last,) = measure(tmp_path / "curve", tasks=5, verbose=0)
     assert float(rows[-1]["test_accuracy"]) == pytest.approx(last["accuracy"], abs=1e-6)
     assert float(rows[-1]["test_confidence_95"]) == pytest.approx(last["confidence_95"], abs=1e-6)
 

@@ -9,29 +9,35 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+QUIET = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def run(path, *arguments, cwd):
     """Status, output and errors of a Python program that ends by itself or is killed."""
     with tempfile.TemporaryDirectory() as folder:
-        server = _server()
         job = (str(ROOT / path), [str(a) for a in arguments], str(cwd), folder)
-        server.stdin.write(json.dumps(job) + "\n")
-        server.stdin.flush()
-        status = int(server.stdout.readline())
+        status = ask("forked.py", *job)
         out, err = ((Path(folder) / name).read_text() for name in ("out", "err"))
     return status, out, err
 
 
+def ask(program, *job, **environment):
+    """What a program of tests/ answers to a line of JSON; it is started once, and then warm."""
+    process = _server(program, tuple(environment.items()))
+    process.stdin.write(json.dumps(job) + "\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
 @functools.cache
-def _server():
+def _server(program, environment):
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    quiet = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "tests" / "forked.py")],
+        [sys.executable, str(ROOT / "tests" / program)],
         text=True,
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, **quiet, "PYTHONPATH": path},
+        env={**os.environ, **QUIET, **dict(environment), "PYTHONPATH": path},
     )

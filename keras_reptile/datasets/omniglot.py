@@ -9,7 +9,7 @@ import numpy as np
 from keras_reptile.checks import check_integer, check_positive
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.records import unreadable
-from keras_reptile.errors import reason
+from keras_reptile.errors import cause
 
 CLASSES = 1623
 TRAIN_CLASSES = 1200
@@ -140,7 +140,7 @@ def _not_ready(data_dir, error) -> str:
     return (
         f"Omniglot is not ready to be read in data_dir={data_dir!r}, nor can it be downloaded. "
         "Point `data_dir` or TFDS_DATA_DIR to a directory in which TFDS has prepared `omniglot`, "
-        f"or run once with a network. The cause: {type(error).__name__}: {reason(error)[:200]}"
+        f"or run once with a network. The cause: {cause(error)}"
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile.errors import reason
+from keras_reptile.errors import cause
 
 
 def unreadable(builder: Any, split: str, error: BaseException) -> str:
@@ -14,7 +14,7 @@ def unreadable(builder: Any, split: str, error: BaseException) -> str:
     files = f" Damaged or missing: {damaged}." if damaged else ""
     return (
         f"{builder.name} cannot be read from {builder.data_path}.{files} Remove that folder to "
-        f"have it prepared anew. The cause: {type(error).__name__}: {reason(error)[:200]}"
+        f"have it prepared anew. The cause: {cause(error)}"
     )
 
 

@@ -14,6 +14,7 @@ from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.class_split import split_classes
 from keras_reptile.datasets.image_files import check_image_options, resized
 from keras_reptile.datasets.records import unreadable
+from keras_reptile.errors import cause
 
 # Where TFDS keeps what it knows about its data sets.
 SOURCE = "storage.googleapis.com"
@@ -85,7 +86,7 @@ def _builder(name, data_dir):
             f"Its catalogue: {CATALOGUE}"
         ) from None
     except (ValueError, AssertionError, OSError) as error:
-        raise ValueError(f"TFDS cannot open {name!r}: {first_line(error)}") from error
+        raise ValueError(f"TFDS cannot open {name!r}: {cause(error)}") from error
 
 
 def _keys(builder) -> tuple[str, str]:
@@ -119,7 +120,7 @@ def _prepare(builder) -> None:
         raise ValueError(
             f"TFDS has not prepared {builder.name!r} in {builder.data_dir}, and cannot now. Point "
             "`data_dir` or TFDS_DATA_DIR to where it has, or run once with a network. The cause: "
-            f"{first_line(error)}"
+            f"{cause(error)}"
         ) from error
 
 
@@ -186,8 +187,3 @@ def _batches(builder, split, image_size, channels, image, label):
 def _colour(pixels):
     # Grey becomes three equal channels; of four, the transparency is dropped.
     return tf.image.grayscale_to_rgb(pixels) if pixels.shape[-1] == 1 else pixels[..., :3]
-
-
-def first_line(error: BaseException) -> str:
-    cause = (str(error).strip().splitlines() or ["no reason given"])[0]
-    return f"{type(error).__name__}: {cause[:200]}"

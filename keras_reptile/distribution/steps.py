@@ -58,11 +58,12 @@ def values_by_task(model: Any, function: Callable, dataset: tf.data.Dataset) -> 
 
     Args:
         model: A built `DistributedModel`.
-        function: Function of a meta-batch, or a share of one, to a float tensor `(tasks,)`.
+        function: Function of a meta-batch, or a share of one, to a float tensor
+            `(tasks, values)`.
         dataset: Finite dataset of meta-batches.
 
     Yields:
-        Array `(meta_batch_size,)`, the values of a meta-batch's tasks in their order.
+        Array `(meta_batch_size, values)`, those of a meta-batch's tasks in their order.
     """
     if not model.has_strategy:
         run = tf.function(function, reduce_retracing=True, autograph=False)
@@ -72,14 +73,15 @@ def values_by_task(model: Any, function: Callable, dataset: tf.data.Dataset) -> 
 
     def on_replica(share):
         values = function(share)
-        return gathered(tf.stack([values, tf.cast(share[REAL], values.dtype)], axis=1))
+        real = tf.cast(share[REAL], values.dtype)[:, None]
+        return gathered(tf.concat([values, real], axis=1))
 
     on_all = lambda data: first_replica(strategy, strategy.run(on_replica, (data,)))  # noqa: E731
     run = tf.function(on_all, autograph=False)
     shares = iter(distributed(dataset, strategy, fill=True))
     for _ in range(elements_of(dataset) or 0):
-        values, real = run(next(shares)).numpy().T
-        yield values[np.flatnonzero(real)]
+        found = run(next(shares)).numpy()
+        yield found[np.flatnonzero(found[:, -1]), :-1]
 
 
 def compiled_where_it_pays(function: Callable, jit_compile: bool | str) -> Callable:
