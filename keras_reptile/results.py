@@ -1,13 +1,18 @@
 """What a measurement found, in the words of log.csv, summary.json and `bin/evaluate`."""
 
+import dataclasses
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
+from keras_reptile import provenance
 from keras_reptile.evaluation import BOTH, Evaluation, evaluate, evaluate_both, evaluate_loss
 from keras_reptile.recipes import Recipe
 from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.whole_file import write_text
 
 
 def measure(
@@ -44,6 +49,19 @@ def _of_accuracy(recipe: Recipe, found: Evaluation, transductive: bool) -> dict[
         "shots": recipe.shots,
         "transductive": transductive,
     }
+
+
+def write_record(
+    path: Path,
+    results: list[dict[str, Any]],
+    recipe: Recipe,
+    model: ReptileModel,
+    how: dict[str, Any],
+) -> None:
+    """Writes what was measured, of which model, with which settings, versions and machine."""
+    found = {"results": results, "meta_iteration": model.meta_iteration, **how}
+    content = {**found, "settings": dataclasses.asdict(recipe), **provenance.facts()}
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 # The columns of log.csv that rank checkpoints, the first of them that a run has, and which way.

@@ -1,8 +1,12 @@
 """Measuring a finished run on other tasks than those of its summary."""
 
 import dataclasses
+import errno
 import json
 import os
+import tempfile
+import time
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -11,9 +15,10 @@ from keras_reptile import building, distribution
 from keras_reptile.checks import check_positive
 from keras_reptile.recipes import SINUSOID, Recipe, check_fields
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.results import measure, measure_both
+from keras_reptile.results import measure, measure_both, write_record
 from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
 from keras_reptile.training import LOCAL, bar_verbosity, check_outputs
+from keras_reptile.whole_file import explained
 
 
 def test(
@@ -24,6 +29,7 @@ def test(
     tasks: int = 1000,
     seed: int = 0,
     both: bool = False,
+    record: str | os.PathLike | None = None,
     data_dir: str | None = None,
     verbose: int = 1,
     strategy: tf.distribute.Strategy | None = None,
@@ -39,6 +45,8 @@ def test(
         tasks: Integer. Defaults to `1000`.
         seed: Integer, decides the tasks. Defaults to `0`.
         both: Boolean, measure inductively and transductively. Defaults to `False`, as the run.
+        record: String or path of a JSON file to write: the results, and how they were found.
+            Defaults to `None`, none.
         data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own choice.
         verbose: Integer, 1 shows a progress bar. Defaults to `1`.
         strategy: As in `train`: in a cluster the chief alone reads `output_dir`. Defaults to
@@ -51,7 +59,8 @@ def test(
         With `both` a list of two dicts, inductive and transductive.
 
     Raises:
-        RunError: If there is no run, or its checkpoint cannot be read or is of another network.
+        RunError: If there is no run, its checkpoint cannot be read or is of another network, or
+            the record cannot be written.
         ValueError: If the numbers do not fit together or the data cannot be read.
     """
     check_positive("tasks", tasks)
@@ -62,6 +71,7 @@ def test(
         with workers.together():
             if workers.is_chief:
                 settings = _settings(directory)
+                check_writable(record)
         settings = json.loads(workers.exchange(json.dumps(settings))[0])
         recipe = Recipe(**settings)
         check_fields(recipe.dataset, overrides)
@@ -79,9 +89,26 @@ def test(
         workers.check_alike({k: v for k, v in alike.items() if k not in LOCAL})
         shape = pools.train.image_shape
         model = building.on_strategy(recipe, shape, saved, strategy, workers)
+        started = time.perf_counter()
         if both:
-            return measure_both(recipe, model, episodes, verbose)
-        return [measure(recipe, model, episodes, verbose)]
+            results = measure_both(recipe, model, episodes, verbose)
+        else:
+            results = [measure(recipe, model, episodes, verbose)]
+        if record and workers.is_chief:
+            how = {"split": split, "seed": seed, "seconds": time.perf_counter() - started}
+            write_record(Path(record), results, recipe, model, how)
+        return results
+
+
+def check_writable(record: str | os.PathLike | None) -> None:
+    """Raises `RunError` for a file whose folder cannot be written, which it makes if need be."""
+    if record:
+        path = Path(record)
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+            tempfile.TemporaryFile(dir=path.parent).close()
 
 
 def check_both(recipe: Recipe, overrides: dict[str, Any]) -> None:

@@ -66,6 +66,7 @@ OWN = {
         "tasks": whole,
         "seed": whole,
         "both": boolean,
+        "record": st.sampled_from(["found.json", "run", "nowhere/found.json", ""]),
         "data_dir": text,
     },
     "export": {

@@ -92,9 +92,14 @@ def test_evaluation_ends_with_a_line_of_json(finished):
 
 def test_both_ways_of_predicting_end_with_a_line_each(finished):
     cwd, _ = finished
-    status, out, err = run("evaluate", "--checkpoint=runs/glyphs", "--both", "--tasks=5", cwd=cwd)
+    arguments = ("--checkpoint=runs/glyphs", "--both", "--tasks=5", "--record=found/both.json")
+    status, out, err = run("evaluate", *arguments, cwd=cwd)
     assert status == 0, err
     first, second = (json.loads(line) for line in out.strip().splitlines()[-2:])
+    record = json.loads((cwd / "found" / "both.json").read_text())
+    assert record["results"] == [first, second]
+    assert record["meta_iteration"] == record["settings"]["meta_iterations"]
+    assert {"versions", "machine", "command", "seconds"} <= set(record)
     assert (first["transductive"], second["transductive"]) == (False, True)
     assert first["tasks"] == second["tasks"] == 5
     arguments = ("--checkpoint=runs/glyphs", "--both", "--transductive")
@@ -104,6 +109,13 @@ def test_both_ways_of_predicting_end_with_a_line_each(finished):
         "evaluate: `both` measures inductively and transductively. Received with it: "
         "transductive=True. Give one of the two.\n"
     )
+
+
+def test_a_record_that_cannot_be_written_is_refused_before_the_work(finished):
+    cwd, _ = finished
+    status, out, err = run("evaluate", "--checkpoint=runs/glyphs", "--record=runs", cwd=cwd)
+    assert (status, out) == (1, "")
+    assert err.startswith("evaluate: runs cannot be written: Is a directory.")
 
 
 def test_help_and_recipes_can_be_read(tmp_path):
