@@ -6,6 +6,7 @@ python benchmarks/episodes.py --image_shape=84,84,3 --classes=64 --images_per_cl
   --shots=15 --inner_steps=8                        miniImageNet's, as in the paper's runs
 """
 
+import json
 import os
 import resource
 import sys
@@ -19,6 +20,7 @@ import numpy as np
 from absl import app, flags
 
 import keras_reptile as kr
+from keras_reptile import provenance
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("classes", ["50", "4800", "50000"], "Pool sizes, in classes.")
@@ -30,6 +32,7 @@ flags.DEFINE_bool(
     "scale", False, "Scale the images to float32, which `bin/train` leaves to the model."
 )
 flags.DEFINE_integer("meta_batches", 2000, "Meta-batches to draw.")
+flags.DEFINE_string("json", None, "File to write the figures to.")
 
 
 def made_up_pool(classes: int) -> kr.ClassPool:
@@ -64,15 +67,23 @@ def memory_peak() -> float:
 
 def main(argv):
     del argv
-    print(f"cores: {kr.one_task_per_core()}")
+    cores = kr.one_task_per_core()
+    print(f"cores: {cores}")
+    found = []
     for classes in map(int, FLAGS.classes):
         before = memory_peak()
         pool = made_up_pool(classes)
         rate = episodes_per_second(pool)
+        higher = memory_peak() - before
         print(
             f"{len(pool.images):>9,} images of {pool.images.nbytes / 1e6:,.0f} MB: "
-            f"{rate:>7,.0f} episodes a second, memory peak {memory_peak() - before:,.0f} MB higher"
+            f"{rate:>7,.0f} episodes a second, memory peak {higher:,.0f} MB higher"
         )
+        each = {"images": len(pool.images), "episodes_per_second": rate, "memory_mb_more": higher}
+        found.append(each)
+    if FLAGS.json:
+        with open(FLAGS.json, "w") as file:
+            json.dump({"pools": found, "cores": cores, **provenance.facts()}, file, indent=2)
 
 
 if __name__ == "__main__":
