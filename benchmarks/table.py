@@ -25,8 +25,6 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from absl import app, flags
 
-from keras_reptile import provenance
-
 HERE = Path(__file__).resolve().parent
 RECIPES = "omniglot_5way,omniglot_20way,mini_imagenet_5way_1shot,mini_imagenet_5way_5shot"
 
@@ -145,6 +143,8 @@ def main(argv):
         for line in show(figures[name]):
             print("| {} | {} |".format(*line), flush=True)
     if FLAGS.json:
+        from keras_reptile import provenance
+
         Path(FLAGS.json).write_text(json.dumps({**figures, **provenance.facts()}, indent=2) + "\n")
 
 
