@@ -12,6 +12,7 @@ be derived as often as one likes.
 
 import contextlib
 import contextvars
+import functools
 import threading
 from collections.abc import Callable, Iterator
 
@@ -121,13 +122,32 @@ def normalization(x: tf.Tensor, gamma, beta, epsilon: float, axis: int = -1) -> 
         Tensor of the shape and dtype of `x`.
     """
     precise = tf.float64 if x.dtype == tf.float64 else tf.float32
-    others = [i for i in range(x.shape.rank) if i != axis % x.shape.rank]
-    aligned = [-1 if i not in others else 1 for i in range(x.shape.rank)]
-    centred = tf.cast(x, precise)
-    centred -= tf.reduce_mean(centred, others, keepdims=True)
-    y = centred * tf.math.rsqrt(tf.reduce_mean(tf.square(centred), others, keepdims=True) + epsilon)
+    last = tf.experimental.numpy.moveaxis(x, axis, -1)
+    # With two axes only, XLA computes it much faster on a CPU.
+    y = standardized(tf.reshape(tf.cast(last, precise), (-1, last.shape[-1])), epsilon)
     if gamma is not None:
-        y *= tf.reshape(tf.cast(gamma, precise), aligned)
+        y *= tf.cast(gamma, precise)
     if beta is not None:
-        y += tf.reshape(tf.cast(beta, precise), aligned)
-    return tf.cast(y, x.dtype)
+        y += tf.cast(beta, precise)
+    y = tf.cast(tf.reshape(y, tf.shape(last)), x.dtype)
+    return tf.experimental.numpy.moveaxis(y, -1, axis)
+
+
+def standardized(x: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """Deviations from the mean in units of the standard deviation, both over the first axis.
+
+        z = r (x - mean(x)),   r = 1 / sqrt(var(x) + epsilon)
+        dx = r (dz - mean(dz) - z mean(z dz))
+
+    The gradient is written out: derived step by step, it would pass over the batch twice as often.
+    """
+    mean = functools.partial(tf.reduce_mean, axis=0, keepdims=True)
+
+    @tf.custom_gradient
+    def function(x):
+        centred = x - mean(x)
+        r = tf.math.rsqrt(mean(tf.square(centred)) + epsilon)
+        z = r * centred
+        return z, lambda dz: r * (dz - mean(dz) - z * mean(z * dz))
+
+    return function(x)

@@ -136,6 +136,7 @@ def on_strategy(
     saved: ReptileModel | None,
     strategy: tf.distribute.Strategy | None,
     workers: distribution.Workers,
+    jit_compile: bool | str = "auto",
 ) -> ReptileModel:
     """The recipe's model where a strategy wants it, as the chief's checkpoint left it if any.
 
@@ -145,14 +146,17 @@ def on_strategy(
         saved: The model that this worker restored, `None` if it has none.
         strategy: A strategy, or `None`.
         workers: The `Workers` of the run.
+        jit_compile: As in `ReptileModel.compile`. Defaults to `"auto"`.
     """
     if strategy is None:
         model = build_model(recipe, image_shape) if saved is None else saved
         model.task_parallelism = recipe.task_parallelism
-        return model
-    with strategy.scope():
-        model = build_model(recipe, image_shape)
-        model.optimizer.build(model.trainable_variables)
-    state = distribution.state_of(model if saved is None else saved)
-    distribution.set_state(model, workers.from_chief(state))
+    else:
+        with strategy.scope():
+            model = build_model(recipe, image_shape)
+            model.optimizer.build(model.trainable_variables)
+        state = distribution.state_of(model if saved is None else saved)
+        distribution.set_state(model, workers.from_chief(state))
+    # Of this process, not of the model that is saved.
+    model.jit_inner_loops = jit_compile
     return model

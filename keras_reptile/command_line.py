@@ -17,8 +17,10 @@ OUT_OF_MEMORY = (
 )
 
 
-def run(main: Callable[[], Any]) -> None:
+def run(main: Callable[[], Any], compiles: Callable[[], bool] = lambda: False) -> None:
     """Parses the flags, sets the threads and calls `main`; errors of use end in one line.
+
+    `compiles` tells from the flags whether XLA is to compile the inner loops.
 
     Exit status: 0 done, 1 the work could not be done, 2 the command line is wrong, 130 stopped by
     the user.
@@ -28,8 +30,8 @@ def run(main: Callable[[], Any]) -> None:
         if len(argv) > 1:
             fail(f"there are no arguments without dashes. Received: {' '.join(argv[1:])}", 2)
         logging.set_verbosity(logging.WARNING)
-        one_task_per_core()
         try:
+            one_task_per_core(jit_compile=compiles())
             main()
         except (RunError, ValueError) as error:
             fail(" ".join(str(error).split()), 1)

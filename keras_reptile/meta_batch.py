@@ -9,9 +9,12 @@ import tensorflow as tf
 
 from keras_reptile import distribution, prediction, vectorized
 from keras_reptile.adaptation import Adaptation
+from keras_reptile.batch_normalization import unfused
 from keras_reptile.episode_format import number_of_queries, scaled_task
 from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.methods import METHODS
+from keras_reptile.network_function import holding
+from keras_reptile.patch_convolution import patch_convolutions
 
 
 class TaskResult(NamedTuple):
@@ -56,6 +59,24 @@ def _one_by_one(function, model, tasks, theta, state):
     return run(tasks, theta, state)
 
 
+def _compiled(task_fn, model):
+    """One task as XLA compiles it for a core, if the model is told to and is on a CPU.
+
+    There XLA would run all tasks on one core, and has no fast convolution.
+    """
+    told = model.jit_inner_loops is True and not tf.executing_eagerly()
+    if not told or distribution.accelerated():
+        return task_fn
+
+    held = [tf.convert_to_tensor(v) for v in model.network.non_trainable_variables]
+
+    def by_patches(task, state):
+        with holding(held), unfused(), patch_convolutions(model.network):
+            return task_fn(task, state)
+
+    return tf.function(by_patches, autograph=False, jit_compile=True)
+
+
 def _train_separately(model, tasks, theta, state) -> TaskResult:
     has_queries = number_of_queries(tasks) != 0
     method = METHODS[model.method]
@@ -75,7 +96,7 @@ def _train_separately(model, tasks, theta, state) -> TaskResult:
     )
     serial = model.task_order == "serial" and model.inner_state == "carried"
     run = one_after_another if serial else side_by_side
-    return run(task_fn, tasks, state, outputs)
+    return run(_compiled(task_fn, model), tasks, state, outputs)
 
 
 def _judge_separately(modes, model, tasks, theta, state) -> tuple:
@@ -89,7 +110,8 @@ def _judge_separately(modes, model, tasks, theta, state) -> tuple:
 
     dtype = theta[0].dtype
     predictions = tuple(_predictions_spec(model, tasks, dtype) for _ in modes)
-    return side_by_side(task_fn, tasks, state, (tf.TensorSpec((), dtype), predictions))
+    outputs = tf.TensorSpec((), dtype), predictions
+    return side_by_side(_compiled(task_fn, model), tasks, state, outputs)
 
 
 def _as_one_batch(model, name, function, *arguments) -> Callable | None:

@@ -4,7 +4,9 @@ Batch normalization uses the statistics of the batch at hand, in training and in
 paper does; the moving averages that a call would update are dropped.
 """
 
-from collections.abc import Sequence
+import contextlib
+import contextvars
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -26,7 +28,8 @@ def train_call(network: keras.Model, weights: Sequence, x: Any, draw: Any) -> tu
     Returns:
         Tuple `(outputs, penalty)`; `penalty` is the sum of the regularization losses, or 0.
     """
-    state = [_folded(v, draw) if _is_seed(v) else v for v in network.non_trainable_variables]
+    held = zip(network.non_trainable_variables, _held(network), strict=True)
+    state = [_folded(value, draw) if _is_seed(v) else value for v, value in held]
     with batch_statistics(network):
         outputs, _, losses = network.stateless_call(
             list(weights), state, x, training=True, return_losses=True
@@ -38,10 +41,30 @@ def predict_call(network: keras.Model, weights: Sequence, x: Any) -> tf.Tensor:
     """Outputs of the network in inference mode, except that batch normalization uses `x`'s own
     statistics."""
     with batch_statistics(network):
-        outputs, _ = network.stateless_call(
-            list(weights), list(network.non_trainable_variables), x, training=False
-        )
+        outputs, _ = network.stateless_call(list(weights), _held(network), x, training=False)
     return outputs
+
+
+_given: contextvars.ContextVar = contextvars.ContextVar("given", default=None)
+
+
+def _held(network):
+    """The non-trainable variables, or what was given for them."""
+    return list(network.non_trainable_variables) if _given.get() is None else _given.get()
+
+
+@contextlib.contextmanager
+def holding(values: Sequence) -> Iterator[None]:
+    """While this is open, the network's non-trainable variables have these values.
+
+    A function that XLA compiles locks every variable that it reads, and waits for all others that
+    read it; not so with tensors from outside.
+    """
+    before = _given.set(list(values))
+    try:
+        yield
+    finally:
+        _given.reset(before)
 
 
 def support_statistics(network: keras.Model, weights: Sequence, x: Any) -> list:

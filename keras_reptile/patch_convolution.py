@@ -3,14 +3,40 @@
     y[p, f] = sum over (o, c) of x[p * strides + o * dilation, c] * kernel[o, c, f]
 
 For each task its own kernel, TensorFlow's convolutions run one task at a time. A product of
-matrices runs for all tasks in one batched product, and so do its two gradients.
+matrices runs for all tasks in one batched product, and so do its two gradients. And XLA, whose own
+convolutions are slow on a CPU, multiplies matrices there as fast as any.
 """
 
+import contextlib
+import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow as tf
+
+from keras_reptile.batch_normalization import switched
+
+CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+
+
+def patch_convolutions(network: keras.Model) -> contextlib.AbstractContextManager:
+    """While this is open, the network's convolutions are products of patches and kernels."""
+    layers = [layer for layer in network._flatten_layers(include_self=False) if by_patches(layer)]
+    return switched(layers, "convolution_op", _convolution_of)
+
+
+def by_patches(layer: keras.layers.Layer) -> bool:
+    """Whether this is a convolution that `convolution` computes."""
+    kind = type(layer) in CONVOLUTIONS
+    return kind and layer.groups == 1 and layer.data_format == "channels_last"
+
+
+def _convolution_of(layer) -> Callable:
+    return lambda x, kernel: convolution(
+        x, kernel, layer.strides, layer.padding, layer.dilation_rate
+    )
 
 
 def convolution(
@@ -36,10 +62,29 @@ def convolution(
     ((2, 3, 3, 4), 27.0)
     """
     *sizes, channels, filters = kernel.shape
-    columns = patches(x, sizes, strides, padding, dilation)
-    outer, width = columns.shape[1:-1], math.prod(sizes) * channels
-    y = tf.reshape(columns, (-1, width)) @ tf.reshape(kernel, (width, filters))
-    return tf.reshape(y, (-1, *outer, filters))
+    geometry = (sizes, strides, padding, dilation)
+    width = math.prod(sizes) * channels
+
+    @tf.custom_gradient
+    def product(x, kernel):
+        columns = patches(x, *geometry)
+        p, w = tf.reshape(columns, (-1, width)), tf.reshape(kernel, (width, filters))
+
+        def gradient(upstream):
+            dy = tf.reshape(upstream, (-1, filters))
+            dp = tf.reshape(tf.matmul(dy, w, transpose_b=True), (-1, *columns.shape[1:]))
+            return folded(dp, x.shape, *geometry), tf.reshape(kernel_gradient(p, dy), kernel.shape)
+
+        return tf.reshape(p @ w, (-1, *columns.shape[1:-1], filters)), gradient
+
+    return product(x, kernel)
+
+
+def kernel_gradient(p: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
+    """p^T dy, as the transpose of dy^T p where that has the longer rows, and so is faster."""
+    if p.shape[-1] > dy.shape[-1]:
+        return tf.transpose(tf.matmul(dy, p, transpose_a=True))
+    return tf.matmul(p, dy, transpose_a=True)
 
 
 def patches(
@@ -62,6 +107,55 @@ def patches(
         within = [slice(o * d, o * d + end, stride) for o, end, stride, d in steps]
         columns.append(padded[(slice(None), *within)])
     return tf.concat(columns, axis=-1)
+
+
+def folded(
+    columns: tf.Tensor,
+    shape: Sequence,
+    sizes: Sequence,
+    strides: Sequence,
+    padding: str,
+    dilation: Sequence,
+) -> tf.Tensor:
+    """The sum, at each place of `x`, of what lies there in its patches: the adjoint of `patches`.
+
+    Args:
+        columns: Tensor `(batch, *outputs, product of sizes * channels)`.
+        shape: The shape of `x`, `(batch, *spatial, channels)`.
+        sizes, strides, padding, dilation: As in `patches`.
+
+    Returns:
+        Tensor `(batch, *spatial, channels)`.
+    """
+    outer = columns.shape[1:-1]
+    parts = tf.reshape(columns, (-1, *outer, *sizes, shape[-1]))
+    geometry = zip(shape[1:-1], sizes, strides, dilation, strict=True)
+    for axis, (n, size, stride, step) in enumerate(geometry, start=1):
+        before, _ = margin(n, size, stride, step, padding)
+        # The axes of offsets follow those of outputs, and this one's is the first that is left.
+        parts = _spread(tf.unstack(parts, axis=1 + len(outer)), axis, stride, step, before, n)
+    return parts
+
+
+def _spread(parts, axis, stride, step, before, n):
+    """Adds element o of part k to element o * stride + k * step - before, of n along this axis."""
+    shifts = [divmod(k * step, stride) for k in range(len(parts))]
+    furthest = max(shift for shift, _ in shifts)
+    at = functools.partial(_padded, axis=axis)
+    phases: list[list] = [[] for _ in range(stride)]
+    for part, (shift, phase) in zip(parts, shifts, strict=True):
+        phases[phase].append(at(part, before=shift, after=furthest - shift))
+    empty = tf.zeros_like(phases[0][0])
+    woven = tf.stack([tf.add_n(each) if each else empty for each in phases], axis + 1)
+    length = stride * (parts[0].shape[axis] + furthest)
+    whole = tf.reshape(woven, (-1, *woven.shape[1:axis], length, *woven.shape[axis + 2 :]))
+    whole = at(whole, before=0, after=max(0, before + n - length))
+    return whole[(slice(None),) * axis + (slice(before, before + n),)]
+
+
+def _padded(t, axis, before, after):
+    widths = [(before, after) if i == axis else (0, 0) for i in range(t.shape.rank)]
+    return tf.pad(t, widths) if before or after else t
 
 
 def margin(n: int, size: int, stride: int, dilation: int, padding: str) -> tuple[int, int]:

@@ -101,6 +101,12 @@ class Recipe:
         "device.",
         ("auto", "separate", "vectorized"),
     )
+    jit_compile: str = _field(
+        "auto",
+        "Whether XLA compiles the inner loops. auto: on a GPU, and on a CPU if it is faster there "
+        "and the run is long enough.",
+        ("auto", "true", "false"),
+    )
     meta_batch_size: int = _field(5, "Tasks in a meta-iteration.")
     meta_step_size: float = _field(1.0, "Meta-step size at the start.")
     meta_step_size_final: float = _field(0.0, "Meta-step size at the end; linear in between.")

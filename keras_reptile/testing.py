@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile import building, distribution
+from keras_reptile import building, compilation, distribution
 from keras_reptile.checks import check_positive
 from keras_reptile.recipes import SINUSOID, Recipe, check_fields
 from keras_reptile.reptile_model import ReptileModel
@@ -88,7 +88,8 @@ def test(
         alike = {**overrides, "split": split, "tasks": tasks, "seed": seed}
         workers.check_alike({k: v for k, v in alike.items() if k not in LOCAL})
         shape = pools.train.image_shape
-        model = building.on_strategy(recipe, shape, saved, strategy, workers)
+        jit_compile = compilation.of_evaluation(recipe, tasks)
+        model = building.on_strategy(recipe, shape, saved, strategy, workers, jit_compile)
         started = time.perf_counter()
         if both:
             results = measure_both(recipe, model, episodes, verbose)

@@ -15,7 +15,11 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def one_task_per_core(cores: int | None = None) -> int:
+# XLA's matrix products of one task would wait for threads that compute another.
+XLA_FLAGS = "--xla_cpu_multi_thread_eigen=false"
+
+
+def one_task_per_core(cores: int | None = None, *, jit_compile: bool = False) -> int:
     """Has TensorFlow run every operation on one thread, and as many operations as there are cores.
 
     The operations of a small network on a few images are too short to divide among cores; the
@@ -25,6 +29,8 @@ def one_task_per_core(cores: int | None = None) -> int:
 
     Args:
         cores: Integer. Defaults to `None`, those that this process may use.
+        jit_compile: Boolean, whether XLA is to compile the inner loops, with `jit_compile=True` in
+            `compile`: then tasks are what has one thread. Defaults to `False`.
 
     Returns:
         The number of cores.
@@ -45,12 +51,14 @@ def one_task_per_core(cores: int | None = None) -> int:
         check_integer("cores", cores, 1, INT32)
     cores = cores or usable_cores()
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_intra_op_parallelism_threads(cores if jit_compile else 1)
         tf.config.threading.set_inter_op_parallelism_threads(cores)
     except RuntimeError as error:
         raise RuntimeError(
             "`one_task_per_core` must be called before TensorFlow does anything, at the top of "
             "the program. Received the call after TensorFlow had started its threads."
         ) from error
+    if jit_compile and XLA_FLAGS not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {XLA_FLAGS}".strip()
     keep_freed_memory()
     return cores

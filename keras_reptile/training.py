@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile import building, distribution, plots, provenance, wave_plot
+from keras_reptile import building, compilation, distribution, plots, provenance, wave_plot
 from keras_reptile.callbacks import (
     AccuracyCurve,
     Interrupted,
@@ -27,7 +27,7 @@ from keras_reptile.results import best_validation, measure
 from keras_reptile.run_directory import RunDirectory, RunError
 
 # What may differ between the parts of one run: it does not touch training.
-FREE = ("test_tasks", "manual_dir", "task_parallelism", *NOTES)
+FREE = ("test_tasks", "manual_dir", "task_parallelism", "jit_compile", *NOTES)
 # What may differ between the workers of one run.
 LOCAL = ("image_dir", "manual_dir", *NOTES)
 
@@ -84,7 +84,9 @@ def train(
             directory.tidy()
             saved = directory.restore()
         workers.check_alike(_shared_facts(recipe, pools))
-        model = building.on_strategy(recipe, pools.train.image_shape, saved, strategy, workers)
+        jit_compile = compilation.of_training(recipe)
+        shape = pools.train.image_shape
+        model = building.on_strategy(recipe, shape, saved, strategy, workers, jit_compile)
         settings = {"settings": dataclasses.asdict(recipe), **provenance.facts()}
         with workers.together():
             directory.write_json("run.json", settings)
@@ -188,6 +190,8 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
     run_log = RunLog(directory, rows)
     if done:
         _say(verbose, f"Going on from meta-iteration {done:,} in {directory.path}.")
+    if model.jit_inner_loops is True:
+        _say(verbose, "XLA compiles the inner loops (--jit_compile=false: not).")
     validation = None
     if _validates(recipe, pools):
         validation = building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)
@@ -269,6 +273,7 @@ def _test(recipe, pools, model, verbose) -> dict[str, Any] | None:
     )
     _say(verbose, f"Testing on {recipe.test_tasks:,} {unseen}.")
     episodes = building.evaluation_episodes(recipe, pools.test, recipe.test_tasks)
+    model.jit_inner_loops = compilation.of_evaluation(recipe, recipe.test_tasks)
     return measure(recipe, model, episodes, bar_verbosity(verbose))
 
 

@@ -6,21 +6,18 @@ convolutions are products of patches; gradients follow from it, and optimizers w
 element anyway. Saved files are those of the plain layers, which are switched only while they run.
 """
 
-import contextlib
 import warnings
 from collections.abc import Callable, Sequence
 
-import keras
 import tensorflow as tf
 
-from keras_reptile import loss_scaling, patch_convolution, prediction
+from keras_reptile import loss_scaling, prediction
 from keras_reptile.adaptation import rows
-from keras_reptile.batch_normalization import switched, unfused
+from keras_reptile.batch_normalization import unfused
 from keras_reptile.episode_format import scaled_task
 from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.methods import METHODS
-
-CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+from keras_reptile.patch_convolution import patch_convolutions
 
 
 def train(model, tasks: dict, theta: list, state: InnerState) -> tuple:
@@ -103,24 +100,6 @@ def _predict(model, weights, tasks, transductive):
 def _for_each_task(network, function, arguments):
     with unfused(), patch_convolutions(network):
         return tf.vectorized_map(function, arguments, fallback_to_while_loop=False)
-
-
-def patch_convolutions(network: keras.Model) -> contextlib.AbstractContextManager:
-    """While this is open, the network's convolutions are products of patches and kernels."""
-
-    def by_patches(layer):
-        return lambda x, kernel: patch_convolution.convolution(
-            x, kernel, layer.strides, layer.padding, layer.dilation_rate
-        )
-
-    layers = [
-        layer
-        for layer in network._flatten_layers(include_self=False)
-        if type(layer) in CONVOLUTIONS
-        and layer.groups == 1
-        and layer.data_format == "channels_last"
-    ]
-    return switched(layers, "convolution_op", by_patches)
 
 
 def compiled(function: Callable, *arguments) -> Callable | None:

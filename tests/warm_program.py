@@ -76,7 +76,7 @@ def unreachable(name):
 def stand_ins(saved):
     """What is replaced: reading images, tracing graphs, reaching TPUs, and all real work."""
     return [
-        mock.patch.object(command_line, "one_task_per_core", lambda: None),
+        mock.patch.object(command_line, "one_task_per_core", lambda **_: None),
         mock.patch.object(glyphs, "draw_glyphs", glyph_images),
         mock.patch.object(omniglot, "_read", omniglot_images),
         mock.patch("keras_reptile.datasets.folder.read_images", folder_images),

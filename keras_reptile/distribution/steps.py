@@ -85,14 +85,12 @@ def values_by_task(model: Any, function: Callable, dataset: tf.data.Dataset) -> 
 
 
 def compiled_where_it_pays(function: Callable, jit_compile: bool | str) -> Callable:
-    """The function, compiled by XLA if told so, or if "auto" and this replica is on a GPU.
+    """The function, compiled by XLA, unless told not to, if this replica is on a GPU.
 
     Only the part of a step that has no collective operation can be compiled by itself under
-    `MirroredStrategy`. On a CPU, XLA runs a convolution in a loop many times slower.
+    `MirroredStrategy`.
     """
-    if jit_compile == "auto":
-        jit_compile = on_gpu()
-    if not jit_compile or tf.executing_eagerly():
+    if not jit_compile or not on_gpu() or tf.executing_eagerly():
         return function
     return tf.function(function, jit_compile=True, autograph=False)
 
