@@ -28,7 +28,7 @@ from absl import app, flags
 from matplotlib.figure import Figure
 
 import keras_reptile as kr
-from keras_reptile import building, provenance, recipes
+from keras_reptile import building, compilation, provenance, recipes
 
 SIZES = {
     "meta-batch": (1, 2, 4, 8, 16, 32, 64),
@@ -56,6 +56,7 @@ def step_seconds(images: int = 4_000, **fields) -> float:
     """Median time of a meta-step with its input, as `fit` would take them."""
     recipe = recipes.get("omniglot_5way", **fields)
     model = building.build_model(recipe, (28, 28, 1))
+    model.jit_inner_loops = compilation.of_training(recipe)
     elements = iter(building.training_episodes(recipe, pool(images)))
     step = tf.function(model.train_step)
     step(next(elements))
@@ -144,7 +145,7 @@ def draw(figures: dict) -> Figure:
 
 def main(argv):
     del argv
-    kr.one_task_per_core()
+    kr.one_task_per_core(jit_compile=True)
     figures = measure()
     if FLAGS.json:
         with open(FLAGS.json, "w") as file:

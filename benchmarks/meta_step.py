@@ -18,6 +18,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import json
+import subprocess
+import tempfile
 
 import keras
 import numpy as np
@@ -26,7 +28,7 @@ from absl import app, flags
 from timing import StepTimes, seconds_of
 
 import keras_reptile as kr
-from keras_reptile import building, provenance, recipes
+from keras_reptile import building, compilation, provenance, recipes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("recipes", ["omniglot_5way"], "Recipes whose meta-steps to time, or 'all'.")
@@ -37,6 +39,9 @@ flags.DEFINE_enum(
     "auto",
     ("auto", "separate", "vectorized"),
     "How tasks run beside each other; the first step of vectorized tasks holds XLA's compilation.",
+)
+flags.DEFINE_enum(
+    "jit_compile", "auto", ("auto", "true", "false"), "Whether XLA compiles the inner loops."
 )
 flags.DEFINE_string("json", None, "File to write the figures to.")
 
@@ -81,10 +86,18 @@ def operations_of_a_step(recipe, network) -> int:
     return 3 * operations_of(network) * images
 
 
-def measure(name: str, cores: int) -> dict:
-    recipe = recipes.get(name, task_parallelism=FLAGS.task_parallelism)
+def chosen_recipe(name: str):
+    chosen = {key: FLAGS[key].value for key in ("task_parallelism", "jit_compile")}
+    return recipes.get(name, **chosen)
+
+
+def measure(name: str) -> dict:
+    recipe = chosen_recipe(name)
+    jit_compile = compilation.of_training(recipe)
+    cores = kr.one_task_per_core(jit_compile=jit_compile is True)
     pool = training_pool(recipe)
     model = building.build_model(recipe, pool.image_shape)
+    model.jit_inner_loops = jit_compile
     episodes = building.training_episodes(recipe, pool)
     element = next(iter(episodes))
     bare_step = tf.function(model.train_step)
@@ -103,6 +116,8 @@ def measure(name: str, cores: int) -> dict:
     return {
         "recipe": name,
         "task_parallelism": recipe.task_parallelism,
+        "jit_compile": jit_compile,
+        "cores": cores,
         "first_step_seconds": first_step,
         "meta_step_ms": 1e3 * float(np.median(bare)),
         "meta_step_ms_fastest": 1e3 * min(bare),
@@ -115,19 +130,29 @@ def measure(name: str, cores: int) -> dict:
     }
 
 
+def in_process(name: str) -> dict:
+    """Threads are set once in a process, and not alike for every recipe."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "figures.json")
+        same = [arg for arg in sys.argv[1:] if not arg.startswith(("--recipes", "--json"))]
+        command = [sys.executable, __file__, *same, f"--recipes={name}", f"--json={path}"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        with open(path) as file:
+            return json.load(file)["recipes"][0]
+
+
 def main(argv):
     del argv
-    cores = kr.one_task_per_core()
     names = list(recipes.RECIPES) if FLAGS.recipes == ["all"] else FLAGS.recipes
     figures = []
     for name in names:
-        figures.append(measure(name, cores))
+        figures.append(measure(name) if len(names) == 1 else in_process(name))
         for key, value in figures[-1].items():
             print(f"{key:>34}  {value:.4g}" if isinstance(value, float) else f"{key:>34}  {value}")
         print(flush=True)
     if FLAGS.json:
         with open(FLAGS.json, "w") as file:
-            json.dump({"cores": cores, "recipes": figures, **provenance.facts()}, file, indent=2)
+            json.dump({"recipes": figures, **provenance.facts()}, file, indent=2)
 
 
 if __name__ == "__main__":

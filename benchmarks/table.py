@@ -54,9 +54,10 @@ def show_meta_step(found: dict) -> list[tuple[str, str]]:
     for each in found["recipes"]:
         gflop, rate = each["operations_per_meta_step"] / 1e9, each["matrix_product_gflops"]
         share = each["fraction_of_matrix_product_rate"]
+        by_xla = ", compiled by XLA" if each["jit_compile"] is True else ""
         step, fit = each["meta_step_ms"], each["meta_step_in_fit_ms"]
         lines += [
-            (f"{each['recipe']}: meta-step", f"{step:.1f} ms"),
+            (f"{each['recipe']}: meta-step{by_xla}", f"{step:.1f} ms"),
             ("in `fit`", f"{fit:.1f} ms"),
             ("arithmetic", f"{gflop:.2f} GFLOP: {share:.0%} of {rate:.0f} GFLOP/s"),
         ]

@@ -1,6 +1,7 @@
 """The tasks of a meta-batch: adapted and judged, side by side or one after another."""
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -59,13 +60,16 @@ def _one_by_one(function, model, tasks, theta, state):
     return run(tasks, theta, state)
 
 
-def _compiled(task_fn, model):
+def _compiled(task_fn, model, method="reptile"):
     """One task as XLA compiles it for a core, if the model is told to and is on a CPU.
 
     There XLA would run all tasks on one core, and has no fast convolution.
     """
     told = model.jit_inner_loops is True and not tf.executing_eagerly()
     if not told or distribution.accelerated():
+        return task_fn
+    if method == "maml":
+        warnings.warn(f"Training is not compiled: {vectorized.MAML}", stacklevel=2)
         return task_fn
 
     held = [tf.convert_to_tensor(v) for v in model.network.non_trainable_variables]
@@ -96,7 +100,7 @@ def _train_separately(model, tasks, theta, state) -> TaskResult:
     )
     serial = model.task_order == "serial" and model.inner_state == "carried"
     run = one_after_another if serial else side_by_side
-    return run(_compiled(task_fn, model), tasks, state, outputs)
+    return run(_compiled(task_fn, model, model.method), tasks, state, outputs)
 
 
 def _judge_separately(modes, model, tasks, theta, state) -> tuple:
@@ -121,7 +125,7 @@ def _as_one_batch(model, name, function, *arguments) -> Callable | None:
     if model.task_parallelism == "auto" and not distribution.accelerated():
         return None
     if name == "train" and model.method == "maml":
-        vectorized.one_at_a_time("XLA does not compile MAML's gradient through the loop.")
+        vectorized.one_at_a_time(vectorized.MAML)
         return None
     if not tf.executing_eagerly():
         return vectorized.compiled(function, *arguments)

@@ -230,8 +230,11 @@ class ReptileModel(distribution.DistributedModel):
                 if the loss is a cross-entropy.
             run_eagerly, steps_per_execution: As in `keras.Model.compile`.
             jit_compile: Boolean or `"auto"`, whether XLA compiles the inner loops of separate
-                tasks. `"auto"`: on a GPU, not on a CPU. Vectorized tasks, and all on a TPU, are
-                compiled whatever it says. Defaults to `"auto"`.
+                tasks: on a GPU those of all tasks at once, on a CPU each task by itself, with
+                convolutions as products of patches. `"auto"`: on a GPU, not on a CPU, where it
+                takes some ten seconds, and pays for long runs without pooling; see
+                `one_task_per_core`. Vectorized tasks, and all on a TPU, are compiled whatever it
+                says. Defaults to `"auto"`.
 
         Raises:
             ValueError: If Keras knows no such optimizer, loss or metric, or an argument is out of

@@ -19,6 +19,8 @@ from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.methods import METHODS
 from keras_reptile.patch_convolution import patch_convolutions
 
+MAML = "XLA does not compile MAML's gradient through the loop."
+
 
 def train(model, tasks: dict, theta: list, state: InnerState) -> tuple:
     """Adapts to all training tasks at once, and predicts their queries.

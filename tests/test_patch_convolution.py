@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_reptile.patch_convolution import convolution, margin
+from keras_reptile.patch_convolution import convolution, folded, margin, patches
 
 CASES = {
     "same, stride 2, even": ((2, 8, 8, 3), (3, 3), (2, 2), "same", (1, 1)),
@@ -36,6 +36,38 @@ def test_values_and_gradients_are_those_of_keras(case):
     np.testing.assert_allclose(found, wanted, atol=1e-12)
     for a, b in zip(*(tape.gradient(s, [x, kernel]) for s in sums), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_folding_is_the_adjoint_of_taking_patches(case):
+    # <patches(x), c> = <x, folded(c)> for any x and c.
+    shape, sizes, strides, padding, dilation = case
+    rs = np.random.RandomState(1)
+    x = tf.constant(rs.randn(*shape))
+    taken = patches(x, sizes, strides, padding, dilation)
+    c = tf.constant(rs.randn(*taken.shape))
+    back = folded(c, x.shape, sizes, strides, padding, dilation)
+    assert back.shape == x.shape
+    np.testing.assert_allclose(tf.reduce_sum(taken * c), tf.reduce_sum(x * back), rtol=1e-12)
+
+
+def test_the_second_derivative_is_right_too():
+    rs = np.random.RandomState(2)
+    x, kernel = tf.constant(rs.randn(2, 5, 5, 2)), tf.constant(rs.randn(3, 3, 2, 3))
+    own = lambda x, k: convolution(x, k, (2, 2), "same", (1, 1))  # noqa: E731
+    plain = lambda x, k: tf.nn.conv2d(x, k, 2, "SAME")  # noqa: E731
+    found = []
+    for function in (own, plain):
+        with tf.GradientTape() as outer:
+            outer.watch([x, kernel])
+            with tf.GradientTape() as inner:
+                inner.watch([x, kernel])
+                loss = tf.reduce_sum(tf.sin(function(x, kernel)))
+            gradients = inner.gradient(loss, [x, kernel])
+            norm = sum(tf.reduce_sum(g**2) for g in gradients)
+        found.append(outer.gradient(norm, [x, kernel]))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-10)
 
 
 def test_margins_are_tensorflows():

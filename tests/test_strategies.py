@@ -204,9 +204,9 @@ def test_a_cpu_in_use_cannot_be_divided(monkeypatch):
 
 @pytest.mark.parametrize(
     ("jit_compile", "on_gpu", "compiled"),
-    [("auto", False, False), ("auto", True, True), (False, True, False), (True, False, True)],
+    [("auto", False, False), ("auto", True, True), (False, True, False), (True, False, False)],
 )
-def test_inner_loops_are_compiled_on_gpus_unless_told_otherwise(
+def test_all_inner_loops_are_compiled_at_once_on_gpus_unless_told_otherwise(
     jit_compile, on_gpu, compiled, monkeypatch
 ):
     monkeypatch.setattr(steps, "on_gpu", lambda: on_gpu)

@@ -28,5 +28,24 @@ assert tf.config.threading.get_inter_op_parallelism_threads() == 3
     assert done.returncode == 0, done.stderr
 
 
+def test_with_xla_tasks_get_one_thread_each():
+    program = """
+import os
+os.environ["XLA_FLAGS"] = "--xla_cpu_enable_fast_math=false"
+import tensorflow as tf
+import keras_reptile as kr
+assert kr.one_task_per_core(3, jit_compile=True) == 3
+tf.zeros(1)
+assert tf.config.threading.get_intra_op_parallelism_threads() == 3
+assert tf.config.threading.get_inter_op_parallelism_threads() == 3
+first, second = os.environ["XLA_FLAGS"].split()
+assert first == "--xla_cpu_enable_fast_math=false"
+assert second == "--xla_cpu_multi_thread_eigen=false"
+assert float(tf.function(lambda x: x + 1, jit_compile=True)(1.0)) == 2
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_it_counts_the_cores_that_the_process_may_use():
     assert kr.threads.usable_cores() >= 1

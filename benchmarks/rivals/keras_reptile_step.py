@@ -16,14 +16,14 @@ VARIANTS = ("keras_reptile",)
 
 
 def prepare(problem, variant, cores):
-    kr.one_task_per_core(cores)
+    kr.one_task_per_core(cores, jit_compile=True)  # As bin/train does for a run of this length.
     tasks, steps, batch = problem.labels.shape
     network = kr.networks.omniglot_convnet(int(problem.weights[-1].shape[0]))
     for variable, value in zip(network.trainable_variables, problem.weights, strict=True):
         variable.assign(value)
     adam = keras.optimizers.Adam(p.LEARNING_RATE, 0.0, p.BETA_2, p.EPSILON)
     model = kr.ReptileModel(network, inner_optimizer=adam)
-    model.compile(keras.optimizers.SGD(p.META_STEP_SIZE))
+    model.compile(keras.optimizers.SGD(p.META_STEP_SIZE), jit_compile=True)
     flat = lambda a: tf.constant(a.reshape(tasks, steps * batch, *a.shape[3:]))  # noqa: E731
     order = np.arange(steps * batch, dtype=np.int32).reshape(1, steps, batch)
     episodes = {

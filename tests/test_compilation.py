@@ -1,0 +1,132 @@
+"""XLA on a CPU: compiled tasks with the numbers of TensorFlow's own operations."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import differences, small_convnet, small_episodes, small_model
+
+import keras_reptile as kr
+from keras_reptile import compilation, meta_batch
+from keras_reptile.recipes import Recipe
+
+LONG = 10**9
+
+
+def dropout():
+    return [keras.layers.Dropout(0.3, seed=1)]
+
+
+def frozen():
+    network = small_convnet()
+    network.layers[1].trainable = False
+    return network
+
+
+CASES = {
+    "reptile, carried": {},
+    "reptile, reset": {"inner_state": "reset"},
+    "one after another": {"task_order": "serial"},
+    "fomaml": {"method": "fomaml"},
+    "frozen normalization": {"network": frozen},
+}
+
+
+def pair(network=small_convnet, **arguments):
+    """The same model twice, without and with XLA."""
+    models = []
+    for jit_compile in (False, True):
+        models.append(small_model(network(), **arguments))
+        optimizer = keras.optimizers.SGD(0.5)
+        models[-1].compile(optimizer, jit_compile=jit_compile)
+    return models
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_compiled_task_has_the_numbers_of_any_other(name, float64):
+    models = pair(**CASES[name])
+    for model in models:
+        model.fit(small_episodes(inner_steps=2), steps_per_epoch=5, verbose=0)
+    assert differences(*models) < 1e-9
+    plain, compiled = (kr.evaluate_both(m, small_episodes(tasks=4), verbose=0) for m in models)
+    for a, b in zip(plain, compiled, strict=True):
+        np.testing.assert_array_equal(a.accuracies, b.accuracies)
+
+
+def test_compiled_dropout_is_the_same_in_every_run(float64):
+    # XLA's random numbers are others than TensorFlow's.
+    _, first = pair(lambda: small_convnet(extra=dropout()))
+    _, again = pair(lambda: small_convnet(extra=dropout()))
+    _, without = pair()
+    for model in (first, again, without):
+        model.fit(small_episodes(inner_steps=2), steps_per_epoch=2, verbose=0)
+    for a, b in zip(first.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.allclose(first.get_weights()[0], without.get_weights()[0])
+
+
+def test_mamls_training_is_not_compiled_and_says_so(float64):
+    inner = keras.optimizers.SGD(0.05, momentum=0.5)
+    models = pair(method="maml", inner_optimizer=inner)
+    models[0].fit(small_episodes(inner_steps=2), steps_per_epoch=2, verbose=0)
+    with pytest.warns(UserWarning, match="not compiled: XLA does not compile MAML's gradient"):
+        models[1].fit(small_episodes(inner_steps=2), steps_per_epoch=2, verbose=0)
+    assert differences(*models) == 0
+
+
+def test_a_compiled_task_reads_no_variable(monkeypatch):
+    # A program of XLA locks the variables that it reads, and tasks would wait for each other.
+    made, make = [], tf.function
+
+    def remembered(*arguments, **options):
+        made.append(make(*arguments, **options))
+        return made[-1]
+
+    _, model = pair(lambda: small_convnet(extra=dropout()))
+    episodes = next(iter(small_episodes()))
+    model.build()
+    monkeypatch.setattr(meta_batch.tf, "function", remembered)
+    make(model.train_step, autograph=False).get_concrete_function(episodes)
+    (compiled,) = made
+    (concrete,) = compiled._list_all_concrete_functions()
+    assert concrete.function_def.attr["_XlaMustCompile"].b
+    assert all(t.dtype != tf.resource for t in concrete.captured_inputs)
+
+
+def test_eagerly_nothing_is_compiled():
+    def task_fn(task, state):
+        return task
+
+    assert meta_batch._compiled(task_fn, pair()[1]) is task_fn
+
+
+@pytest.mark.parametrize(
+    ("fields", "images", "expected"),
+    [
+        ({}, LONG, True),
+        ({}, 250_000_000 // 28**2 + 1, True),
+        ({}, 250_000_000 // 28**2, "auto"),
+        ({"image_size": 56}, 250_000_000 // 56**2 + 1, True),
+        ({"precision": "mixed_bfloat16"}, LONG, "auto"),
+        ({"method": "maml"}, LONG, "auto"),
+        ({"network": "mini_imagenet_convnet"}, LONG, "auto"),
+        ({"jit_compile": "true"}, 1, True),
+        ({"jit_compile": "false"}, LONG, False),
+    ],
+)
+def test_long_runs_of_a_network_that_gains_are_compiled(fields, images, expected):
+    assert compilation.chosen(Recipe(**fields), images) == expected
+
+
+def test_a_gpu_is_left_to_decide_for_itself(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert compilation.chosen(Recipe(), LONG) == "auto"
+
+
+def test_what_counts_is_all_images_of_a_run():
+    # 5 tasks of 5 steps of 10 images in a meta-iteration; 50 steps of 5 in a test task.
+    least = 250_000_000 // 28**2 + 1
+    assert compilation.of_training(Recipe(meta_iterations=-(-least // 250))) is True
+    assert compilation.of_training(Recipe(meta_iterations=least // 250)) == "auto"
+    assert compilation.of_evaluation(Recipe(), -(-least // 250)) is True
+    assert compilation.of_evaluation(Recipe(), least // 250) == "auto"
