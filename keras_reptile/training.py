@@ -9,7 +9,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile import building, compilation, distribution, plots, provenance, wave_plot
+from keras_reptile import (
+    building,
+    compilation,
+    distribution,
+    placement,
+    plots,
+    provenance,
+    wave_plot,
+)
 from keras_reptile.callbacks import (
     AccuracyCurve,
     Interrupted,
@@ -190,8 +198,7 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
     run_log = RunLog(directory, rows)
     if done:
         _say(verbose, f"Going on from meta-iteration {done:,} in {directory.path}.")
-    if model.jit_inner_loops is True:
-        _say(verbose, "XLA compiles the inner loops (--jit_compile=false: not).")
+    _say(verbose, placement.in_words(model))
     validation = None
     if _validates(recipe, pools):
         validation = building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)

@@ -90,17 +90,6 @@ def test_evaluation_ends_with_a_line_of_json(finished):
     assert result["transductive"] is True
 
 
-def test_a_run_compiled_by_xla_says_so_and_learns_the_same(tmp_path):
-    results = []
-    for jit_compile in ("true", "false"):
-        flags = [f"--jit_compile={jit_compile}", f"--output_dir={jit_compile}"]
-        status, out, err = run("train", *SHORT, *flags, cwd=tmp_path)
-        assert status == 0, err
-        assert ("XLA compiles the inner loops" in out) == (jit_compile == "true")
-        results.append(json.loads((tmp_path / jit_compile / "summary.json").read_text())["result"])
-    assert results[0] == results[1]
-
-
 def test_both_ways_of_predicting_end_with_a_line_each(finished):
     cwd, _ = finished
     arguments = ("--checkpoint=runs/glyphs", "--both", "--tasks=5", "--record=found/both.json")

@@ -13,7 +13,12 @@ from keras_reptile.distribution.replicas import (
     replicas,
 )
 from keras_reptile.distribution.shares import REAL, check_divides
-from keras_reptile.distribution.steps import accelerated, compiled_where_it_pays, values_by_task
+from keras_reptile.distribution.steps import (
+    accelerated,
+    compiled_where_it_pays,
+    device_kinds,
+    values_by_task,
+)
 from keras_reptile.distribution.strategies import create
 from keras_reptile.distribution.workers import Workers, losses_explained, set_state, state_of
 
@@ -27,6 +32,7 @@ __all__ = [
     "check_divides",
     "compiled_where_it_pays",
     "create",
+    "device_kinds",
     "losses_explained",
     "mean_over_replicas",
     "replica_index",
