@@ -4,7 +4,12 @@ import pytest
 import tensorflow as tf
 from helpers import small_convnet
 
-from keras_reptile.batch_normalization import batch_statistics, fused_normalization, normalization
+from keras_reptile.batch_normalization import (
+    batch_statistics,
+    fused_normalization,
+    normalization,
+    standardized,
+)
 from keras_reptile.network_function import predict_call, support_statistics, train_call
 
 DRAW = tf.constant([0, 0, 0])
@@ -38,6 +43,28 @@ def test_the_plain_operations_are_the_equation(axis):
     plain = normalization(tf.constant(x), None, None, 1e-3, axis)
     last = normalized(np.moveaxis(x, axis, -1), 1, 0, 1e-3)
     np.testing.assert_allclose(plain, np.moveaxis(last, -1, axis), atol=1e-12)
+
+
+def test_the_written_out_gradient_is_the_derived_one():
+    rs = np.random.RandomState(1)
+    x, weights = tf.constant(rs.randn(7, 3)), tf.constant(rs.randn(7, 3))
+
+    def derived(x):
+        centred = x - tf.reduce_mean(x, 0)
+        return centred / tf.sqrt(tf.reduce_mean(centred**2, 0) + 0.1)
+
+    found = []
+    for function in (derived, lambda x: standardized(x, 0.1)):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                loss = tf.reduce_sum(weights * tf.sin(function(x)))
+            first = inner.gradient(loss, x)
+            norm = tf.reduce_sum(weights * first**2)
+        found.append((first, outer.gradient(norm, x)))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-10)
 
 
 def test_training_and_prediction_both_use_the_batchs_own_statistics():

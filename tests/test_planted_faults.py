@@ -206,15 +206,27 @@ FAULTS = {
         ),
         (
             "another epsilon in the equation",
-            "keepdims=True) + epsilon)",
-            "keepdims=True) + 2 * epsilon)",
+            "mean(tf.square(centred)) + epsilon",
+            "mean(tf.square(centred)) + 2 * epsilon",
             "test_batch_normalization.py::test_the_plain_operations_are_the_equation",
         ),
         (
             "values that are not centred",
-            "    centred -= tf.reduce_mean(centred, others, keepdims=True)\n",
-            "",
+            "z = r * centred",
+            "z = r * x",
             "test_batch_normalization.py::test_the_plain_operations_are_the_equation",
+        ),
+        (
+            "a gradient along the mean",
+            "(dz - mean(dz) - z",
+            "(dz - z",
+            "test_batch_normalization.py::test_the_written_out_gradient_is_the_derived_one",
+        ),
+        (
+            "a gradient along the scale",
+            " - z * mean(z * dz))",
+            ")",
+            "test_batch_normalization.py::test_the_written_out_gradient_is_the_derived_one",
         ),
     ],
     "patch_convolution": [
@@ -229,6 +241,18 @@ FAULTS = {
             "slice(o * d, o * d + end, stride)",
             "slice(o, o + end, stride)",
             "test_patch_convolution.py::test_values_and_gradients_are_those_of_keras",
+        ),
+        (
+            "a kernel's gradient not turned back",
+            "return tf.transpose(tf.matmul(dy, p, transpose_a=True))",
+            "return tf.matmul(dy, p, transpose_a=True)",
+            "test_patch_convolution.py::test_values_and_gradients_are_those_of_keras",
+        ),
+        (
+            "patches folded back a place off",
+            "slice(before, before + n)",
+            "slice(0, n)",
+            "test_patch_convolution.py::test_folding_is_the_adjoint_of_taking_patches",
         ),
     ],
     "episodes": [
