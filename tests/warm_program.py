@@ -87,6 +87,7 @@ def stand_ins(saved):
         mock.patch.object(sweep, "_train", stop),
         mock.patch.object(saved_model, "write_saved_model", stop),
         mock.patch("keras_reptile.testing.measure", stop),
+        mock.patch("keras_reptile.testing.measure_both", stop),
         mock.patch("keras_reptile.testing.load_checkpoint", lambda path: saved),
         mock.patch("keras_reptile.run_directory.load_checkpoint", lambda path: saved),
         mock.patch("keras_reptile.drawn_task.load_checkpoint", lambda path: saved),
