@@ -124,7 +124,7 @@ def judge(program, status, err):
     assert len(lines[0]) > len(program) + 20
 
 
-CASES = {"train": 250, "sweep": 100, "evaluate": 120, "export": 80, "demo": 80}
+CASES = {"train": 140, "sweep": 60, "evaluate": 70, "export": 40, "demo": 40}
 
 
 def plan(examples):

@@ -13,6 +13,8 @@ import warm
 from made_images import TinyShapes, class_folders
 
 ROOT = Path(__file__).resolve().parents[1]
+# Compiling would take longer than what there is to see.
+ENDLESS = ["--meta_iterations=100000", "--checkpoint_every=10", "--jit_compile=false"]
 # A run of seconds, on real glyphs.
 SHORT = [
     "--meta_iterations=4",
@@ -191,7 +193,7 @@ def wait_for_a_checkpoint(process, directory):
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
-    arguments = ("--meta_iterations=100000", "--checkpoint_every=10", *SHORT[2:])
+    arguments = (*ENDLESS, *SHORT[2:])
     process = start("train", *arguments, cwd=tmp_path)
     wait_for_a_checkpoint(process, tmp_path / "runs" / "glyphs")
     process.send_signal(signal.SIGINT)
@@ -228,7 +230,7 @@ def test_a_sweep_ends_with_accuracies_and_where_things_are(tmp_path):
 
 
 def test_a_killed_sweep_goes_on_and_ctrl_c_says_how(tmp_path):
-    arguments = (*SWEEP, "--meta_iterations=100000", "--checkpoint_every=10")
+    arguments = (*SWEEP, *ENDLESS)
     process = start("sweep", *arguments, cwd=tmp_path)
     g1 = tmp_path / "runs" / "gradient_combinations" / "runs" / "g1"
     wait_for_a_checkpoint(process, g1)
