@@ -8,7 +8,7 @@
 The meta-step of each recipe on images, and the share of the machine's matrix-product rate that it
 reaches; evaluation; the input pipeline; from the shell's prompt to the first step and back; the
 same meta-step in other libraries. At the settings that `bin/train` uses, each part in processes of
-its own, one after another. Run it on a quiet machine: it takes a quarter of an hour of two cores.
+its own, one after another. Run it on a quiet machine.
 """
 
 import json

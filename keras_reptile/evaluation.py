@@ -80,8 +80,7 @@ def evaluate(
     >>> evaluate(model, tasks, verbose=0).accuracies.shape
     (10,)
     """
-    _check(model, episodes, transductive)
-    mode = model.transductive if transductive is None else transductive
+    mode = _check(model, episodes, transductive)
     return _accuracies(model, episodes, {"accuracy": mode}, verbose)[0]
 
 
@@ -150,14 +149,14 @@ def evaluate_loss(
     >>> evaluate_loss(model, keras_reptile.sinusoid_dataset(tasks=10), verbose=0).losses.shape
     (10,)
     """
-    _check(model, episodes, transductive)
-    mode = model.transductive if transductive is None else transductive
+    mode = _check(model, episodes, transductive)
     of_tasks = lambda y, predictions: losses.task_losses(model.task_loss, y, predictions)  # noqa: E731
     (values,) = _figures(model, episodes, {"loss": mode}, of_tasks, verbose)
     return LossEvaluation(float(values.mean()), confidence_95(values), values)
 
 
-def _check(model, episodes, transductive) -> None:
+def _check(model, episodes, transductive) -> bool:
+    """Whether to predict transductively, once all is as it should be."""
     if not isinstance(model, ReptileModel):
         raise ValueError(f"`model` must be a ReptileModel. Received: {type(model).__name__}.")
     check_compiled(model)
@@ -173,6 +172,7 @@ def _check(model, episodes, transductive) -> None:
             "Evaluation needs a fixed number of tasks. Received an endless dataset. "
             "Build it with `episode_dataset(..., tasks=...)`."
         )
+    return model.transductive if transductive is None else transductive
 
 
 def _accuracies(model, episodes, modes: dict[str, bool], verbose: int) -> list[Evaluation]:

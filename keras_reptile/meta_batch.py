@@ -118,11 +118,16 @@ def _judge_separately(modes, model, tasks, theta, state) -> tuple:
     return side_by_side(_compiled(task_fn, model), tasks, state, outputs)
 
 
+def wants_one_batch(model) -> bool:
+    """Whether the model is told to compute all tasks at once, or that suits the device."""
+    if model.task_order == "serial" or model.task_parallelism == "separate":
+        return False
+    return model.task_parallelism == "vectorized" or distribution.accelerated()
+
+
 def _as_one_batch(model, name, function, *arguments) -> Callable | None:
     """The function of all tasks at once, if the model is told to use it and can."""
-    if model.task_order == "serial" or model.task_parallelism == "separate":
-        return None
-    if model.task_parallelism == "auto" and not distribution.accelerated():
+    if not wants_one_batch(model):
         return None
     if name == "train" and model.method == "maml":
         vectorized.one_at_a_time(vectorized.MAML)

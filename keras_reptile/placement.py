@@ -2,7 +2,7 @@
 
 import contextlib
 
-from keras_reptile import distribution
+from keras_reptile import distribution, meta_batch
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.threads import usable_cores
 
@@ -20,14 +20,12 @@ def in_words(model: ReptileModel) -> str:
     """
     strategy = model.distribute_strategy if model.has_strategy else None
     with strategy.scope() if strategy else contextlib.nullcontext():
-        kinds, together = distribution.device_kinds(), distribution.accelerated()
-    together = model.task_parallelism == "vectorized" or (
-        model.task_parallelism == "auto" and together
-    )
+        kinds = distribution.device_kinds()
+        together = meta_batch.wants_one_batch(model) and model.method != "maml"
     order = "one after another" if model.task_order == "serial" else "side by side"
-    if together and model.task_order == "parallel":
+    if together:
         order = "as one batch"
-    compiled = "" if order == "as one batch" or _compiled(model, kinds) else "not "
+    compiled = "" if together or _compiled(model, kinds) else "not "
     return (
         f"Tasks run {order} on {_devices(strategy, kinds)} (--task_parallelism), "
         f"{compiled}compiled by XLA (--jit_compile)."

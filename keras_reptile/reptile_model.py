@@ -232,9 +232,9 @@ class ReptileModel(distribution.DistributedModel):
             jit_compile: Boolean or `"auto"`, whether XLA compiles the inner loops of separate
                 tasks: on a GPU those of all tasks at once, on a CPU each task by itself, with
                 convolutions as products of patches. `"auto"`: on a GPU, not on a CPU, where it
-                takes some ten seconds, and pays for long runs without pooling; see
-                `one_task_per_core`. Vectorized tasks, and all on a TPU, are compiled whatever it
-                says. Defaults to `"auto"`.
+                takes some ten seconds, which long runs gain back; see `one_task_per_core`.
+                Vectorized tasks, and all on a TPU, are compiled whatever it says. Defaults to
+                `"auto"`.
 
         Raises:
             ValueError: If Keras knows no such optimizer, loss or metric, or an argument is out of
