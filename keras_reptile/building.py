@@ -118,9 +118,16 @@ def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
         transductive=recipe.transductive,
     )
     schedule = meta_step(recipe)
-    loss = "mean_squared_error" if recipe.dataset == SINUSOID else None
-    model.compile(optimizer=keras.optimizers.SGD(schedule), loss=loss)
+    model.compile(optimizer=keras.optimizers.SGD(schedule), loss=task_loss(recipe))
     return model
+
+
+def task_loss(recipe: Recipe) -> keras.losses.Loss:
+    """What the inner loop minimizes: the squared error of sine waves, else the cross-entropy."""
+    reduction = "sum" if recipe.loss_reduction == "sum" else "sum_over_batch_size"
+    if recipe.dataset == SINUSOID:
+        return keras.losses.MeanSquaredError(reduction=reduction)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
 
 
 def build_network(recipe: Recipe, image_shape: tuple) -> keras.Model:

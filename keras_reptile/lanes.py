@@ -65,8 +65,8 @@ def in_lanes(
     """Runs every task from the same weights and inner state, cut and placed as planned.
 
     Args:
-        piece_fn: Function `(task, state, weights, (first, last))` to a tuple of an `Adaptation`, that
-            of these inner steps, and of anything else.
+        piece_fn: Function `(task, state, weights, (first, last))` to a tuple of the `Adaptation` of
+            these inner steps and of anything else.
         plan: What `lanes` returns.
         tasks: Structure of tensors, each with the tasks along its first axis.
         theta: List of tensors, the weights that all start from.

@@ -65,6 +65,12 @@ class Recipe:
         "Inner minibatches: passes over the support set, or drawn anew from all of it each time.",
         ("cycling", "replacement"),
     )
+    loss_reduction: str = _field(
+        "sum",
+        "A minibatch's loss: the sum over its images, as in the authors' program, or the mean. "
+        "With carried moments, sums make shorter steps on smaller minibatches, means do not.",
+        ("mean", "sum"),
+    )
     method: str = _field(
         "reptile",
         "Meta-update: Reptile, first-order MAML (the last inner step), or MAML with second "
@@ -181,6 +187,7 @@ SINE = Recipe(
     shots=10,
     train_shots=50,
     queries=50,
+    loss_reduction="mean",
     inner_optimizer="sgd",
     inner_learning_rate=0.02,
     meta_batch_size=1,
@@ -208,6 +215,7 @@ GRADIENT_COMBINATIONS = Recipe(
     train_queries=False,
     inner_batch_size=25,
     inner_steps=4,
+    loss_reduction="mean",
     inner_optimizer="sgd",
     inner_learning_rate=0.075,
     meta_batch_size=1,

@@ -224,8 +224,10 @@ class ReptileModel(distribution.DistributedModel):
             optimizer: Keras optimizer that moves the initialization. `SGD(epsilon)` is Reptile
                 with meta-step size epsilon; see `linear_meta_step` for the paper's schedule.
             loss: Keras loss or function of the tasks, minimized by the inner loop. Its reduction
-                "sum" adds over a minibatch, all others average. Defaults to `None`, the
-                cross-entropy of integer labels and logits.
+                "sum" adds over a minibatch, as the authors' program and the recipes do, all others
+                average; for moments that are carried on into minibatches of another size it makes
+                a difference. Defaults to `None`, the mean cross-entropy of integer labels and
+                logits.
             metrics: List of Keras metrics of the query predictions. Defaults to `None`: accuracy
                 if the loss is a cross-entropy.
             run_eagerly, steps_per_execution: As in `keras.Model.compile`.
@@ -426,7 +428,9 @@ class ReptileModel(distribution.DistributedModel):
             self._at_once[key] = make()
         return self._at_once[key]
 
-    def adapt_task(self, task, theta, state, adapt=adaptation.adapt) -> adaptation.Adaptation:
+    def adapt_task(
+        self, task, theta, state, adapt=adaptation.adapt, bounds=()
+    ) -> adaptation.Adaptation:
         """One task's inner loop, from these weights and this state, by a method's function."""
         support_x, support_y = task["support"]
 
@@ -437,7 +441,8 @@ class ReptileModel(distribution.DistributedModel):
 
         adapt = loss_scaling.where_needed(adapt, self.network)
         minibatches, rate = (task["order"], task.get("tail")), self.inner_weight_decay_rate
-        return adapt(loss_fn, self.inner_rule, theta, state, *minibatches, rate)
+        only = (bounds,) if bounds else ()
+        return adapt(loss_fn, self.inner_rule, theta, state, *minibatches, rate, *only)
 
     def minibatch_loss(self, weights, x, y, draw) -> tf.Tensor:
         """The scalar that an inner step descends, in the dtype of the weights."""

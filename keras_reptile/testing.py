@@ -17,7 +17,7 @@ from keras_reptile.recipes import SINUSOID, Recipe, check_fields
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.results import measure, measure_both, write_record
 from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
-from keras_reptile.training import LOCAL, bar_verbosity, check_outputs
+from keras_reptile.training import LOCAL, bar_verbosity, check_outputs, complete
 from keras_reptile.whole_file import explained
 
 
@@ -130,7 +130,7 @@ def _settings(directory: RunDirectory) -> dict[str, Any]:
     run = directory.read_json("run.json")
     if run is None:
         raise RunError(f"{directory.path} holds no run: there is no run.json in it.")
-    return run["settings"]
+    return complete(run["settings"])
 
 
 def load_chosen(directory: RunDirectory, which: str) -> ReptileModel:

@@ -136,8 +136,11 @@ def check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> N
 
 
 def complete(settings: dict[str, Any]) -> dict[str, Any]:
-    """A run's settings; one of an earlier version had the defaults of fields that came since."""
-    return dataclasses.asdict(Recipe()) | settings
+    """A run's settings; one of an earlier version had the defaults of fields that came since.
+
+    But not this one's: losses were means before they were sums.
+    """
+    return dataclasses.asdict(Recipe()) | {"loss_reduction": "mean"} | settings
 
 
 def check_same_run(directory: RunDirectory, recipe: Recipe) -> None:

@@ -16,7 +16,7 @@ NOT_COMPILED = [case for case in CASES if "XLA" not in case]
 CASES_OF = {
     "mirrored": list(CASES),
     "two workers": NOT_COMPILED,
-    "three workers": [case for case in NOT_COMPILED if "float32" not in case],
+    "three workers": ["reptile, carried", "maml, carried, dropout"],
 }
 TOLERANCE = {"float32, a convolution, one meta-step": 1e-6}
 

@@ -22,8 +22,9 @@ def trained(method, steps=3, tail_shots=None, run_eagerly=False, **arguments):
     return model
 
 
-@pytest.mark.parametrize("tail_shots", [None, 2])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "tail_shots"), [("reptile", None), ("fomaml", 2), ("maml", None), ("maml", 2)]
+)
 def test_eager_and_graph_train_alike(method, tail_shots, float64):
     graph, eager = (trained(method, 3, tail_shots, run_eagerly=e) for e in (False, True))
     assert differences(graph, eager) < 1e-8
@@ -41,9 +42,8 @@ def test_every_method_learns_to_learn(method):
     assert history["loss_after"][-1] < history["loss_after"][0]
 
 
-@pytest.mark.parametrize("tail_shots", [None, 2])
-def test_all_methods_report_and_carry_the_same_after_one_meta_iteration(tail_shots, float64):
-    element = next(iter(small_episodes(tail_shots=tail_shots)))
+def test_all_methods_report_and_carry_the_same_after_one_meta_iteration(float64):
+    element = next(iter(small_episodes(tail_shots=2)))
     logs, carried = [], []
     for method in METHODS:
         model = method_model(method)

@@ -91,7 +91,7 @@ def test_missing_data_that_cannot_be_downloaded(tmp_path, monkeypatch):
         kr.datasets.load("omniglot", data_dir=str(tmp_path))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+@pytest.mark.parametrize("damage", ["truncated", "missing"])
 def test_damaged_data_is_noticed(damage, data_dir, tmp_path):
     import shutil
     from pathlib import Path
@@ -101,12 +101,9 @@ def test_damaged_data_is_noticed(damage, data_dir, tmp_path):
     for path in (Path(data_dir) / "omniglot" / "3.0.0").iterdir():
         shutil.copyfile(path, copy / path.name)
     record = copy / "omniglot-test.tfrecord-00000-of-00001"
-    content = bytearray(record.read_bytes())
     if damage == "truncated":
+        content = record.read_bytes()
         record.write_bytes(content[: len(content) // 2])
-    elif damage == "flipped":
-        content[len(content) // 2] ^= 0xFF
-        record.write_bytes(content)
     else:
         record.unlink()
     text = (

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_reptile as kr
-from keras_reptile import building, recipes
+from keras_reptile import building, losses, recipes
+from keras_reptile.inner_optimizers import InnerAdam, InnerState
 from keras_reptile.recipe_data import data_options
 
 
@@ -135,3 +137,43 @@ def test_pools_of_any_dtype_become_tensors(dtype):
     np.testing.assert_array_equal(
         pool.tensor.numpy(), pool.images.astype(pool.tensor.numpy().dtype)
     )
+
+
+@pytest.mark.parametrize(("reduction", "reduce"), [("sum", np.sum), ("mean", np.mean)])
+def test_a_minibatchs_loss_is_the_sum_or_the_mean_over_its_images(reduction, reduce):
+    logits = np.random.RandomState(0).randn(5, 3).astype(np.float32)
+    labels = np.array([0, 2, 1, 1, 0])
+    by_hand = np.log(np.exp(logits).sum(1)) - logits[range(5), labels]
+    loss = building.task_loss(recipes.get("glyphs", loss_reduction=reduction))
+    found = losses.batch_loss(loss, labels, tf.constant(logits))
+    np.testing.assert_allclose(found, reduce(by_hand), rtol=1e-6)
+    waves = building.task_loss(recipes.get("sinusoid", loss_reduction=reduction))
+    found = losses.batch_loss(waves, np.zeros((5, 1), np.float32), tf.constant(logits[:, :1]))
+    np.testing.assert_allclose(found, reduce(logits[:, 0] ** 2), rtol=1e-6)
+
+
+def test_the_papers_recipes_sum_as_the_authors_program_does():
+    summed = {name for name, r in recipes.RECIPES.items() if r.loss_reduction == "sum"}
+    assert summed >= {"omniglot_5way", "omniglot_20way", "mini_imagenet_5way_1shot", "glyphs"}
+
+
+@pytest.mark.parametrize(("reduction", "step"), [("sum", 0.5), ("mean", 1.0)])
+def test_carried_moments_make_steps_on_half_as_many_images_half_as_long_if_losses_are_sums(
+    reduction, step
+):
+    # Adam divides by the moments that minibatches of 10 left, and they change little in a task.
+    recipe = recipes.get("glyphs", loss_reduction=reduction)
+    loss, rule = building.task_loss(recipe), InnerAdam(1.0, beta_1=0.0, beta_2=1 - 1e-9)
+    labels = np.zeros(10, np.int64)
+
+    def gradient(images):
+        w = tf.Variable([1.0, 0.0], dtype=tf.float64)
+        with tf.GradientTape() as tape:
+            value = losses.batch_loss(loss, labels[:images], tf.tile(w[None], (images, 1)))
+        return [tape.gradient(value, w)]
+
+    state = rule.init([tf.zeros(2, tf.float64)])
+    many = InnerState(tf.constant(10**9, state.step.dtype), ([tf.square(g) for g in gradient(10)],))
+    before = [tf.zeros(2, tf.float64)]
+    moved = [rule.update(before, gradient(n), many)[0][0] for n in (10, 5)]
+    np.testing.assert_allclose(moved[1] / moved[0], [step, step], rtol=1e-6)

@@ -148,9 +148,10 @@ def test_no_steps_are_no_adaptation(model, learner):
 
 
 MODELS = {
-    "Adam, reset": dict(inner_state="reset"),
+    "Adam, reset, weight decay": dict(
+        inner_state="reset", inner_weight_decay_rate=0.9, transductive=True
+    ),
     "SGD with momentum": dict(inner_optimizer=keras.optimizers.SGD(0.1, momentum=0.9)),
-    "weight decay": dict(inner_weight_decay_rate=0.9, transductive=True),
     "dropout": dict(network=small_convnet(extra=[keras.layers.Dropout(0.5, seed=1)])),
 }
 

@@ -12,8 +12,7 @@ from keras_reptile import vectorized
 
 CASES = {
     "reptile": {},
-    "reptile, moments reset": {"inner_state": "reset"},
-    "fomaml, weight decay": {"method": "fomaml", "inner_weight_decay_rate": 0.99},
+    "reptile, reset, weight decay": {"inner_state": "reset", "inner_weight_decay_rate": 0.99},
     "fomaml, separate tail": {"method": "fomaml"},
     "sgd with momentum": {"inner_optimizer": keras.optimizers.SGD(0.05, 0.9)},
 }
