@@ -35,7 +35,6 @@ def adapt(
     order: tf.Tensor,
     tail: tf.Tensor | None = None,
     rate: float = 1.0,
-    bounds: tuple | None = None,
 ) -> Adaptation:
     """Runs the inner loop on one task: W_k = U_k(theta).
 
@@ -55,9 +54,6 @@ def adapt(
         tail: Integer tensor `(images,)`, one more minibatch after those of `order`, of any size.
             Defaults to `None`, none.
         rate: Float, multiplies the weights before every step. Defaults to `1.0`, no decay.
-        bounds: Pair of scalar integer tensors: only these steps of `order`, from the first up to
-            but without the second, and no tail. `first_loss` is 0 if step 0 is not among them.
-            Defaults to `None`, all.
 
     Returns:
         An `Adaptation`.
@@ -68,10 +64,9 @@ def adapt(
         return k + 1, weights, state, tf.where(k == 0, loss, first_loss)
 
     steps = rows(order)
-    first, last = bounds or (tf.constant(0), steps)
-    start = (first, tuple(theta), state, _no_loss(order, theta[0].dtype))
+    start = (tf.constant(0), tuple(theta), state, _no_loss(order, theta[0].dtype))
     # XLA differentiates a loop only if it is told the number of turns.
-    _, *reached = tf.while_loop(lambda k, *_: k < last, step, start, maximum_iterations=steps)
+    _, *reached = tf.while_loop(lambda k, *_: k < steps, step, start, maximum_iterations=steps)
     reached = Adaptation(*reached)
     return reached if tail is None else _after(reached, loss_fn, optimizer, tail, steps, rate)[0]
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_reptile import distribution, lanes, prediction, threads, vectorized
+from keras_reptile import distribution, prediction, vectorized
 from keras_reptile.adaptation import Adaptation
 from keras_reptile.batch_normalization import unfused
 from keras_reptile.episode_format import number_of_queries, scaled_task
@@ -74,9 +74,9 @@ def _compiled(task_fn, model, method="reptile"):
 
     held = [tf.convert_to_tensor(v) for v in model.network.non_trainable_variables]
 
-    def by_patches(*arguments):
+    def by_patches(task, state):
         with holding(held), unfused(), patch_convolutions(model.network):
-            return task_fn(*arguments)
+            return task_fn(task, state)
 
     return tf.function(by_patches, autograph=False, jit_compile=True)
 
@@ -85,9 +85,9 @@ def _train_separately(model, tasks, theta, state) -> TaskResult:
     has_queries = number_of_queries(tasks) != 0
     method = METHODS[model.method]
 
-    def task_fn(task, state, weights=theta, bounds=()):
+    def task_fn(task, state):
         task = scaled_task(task)
-        adapted = model.adapt_task(task, weights, state, method.adapt, bounds)
+        adapted = model.adapt_task(task, theta, state, method.adapt)
         predictions = ()
         if has_queries:
             query_x = task["query"][0]
@@ -98,27 +98,9 @@ def _train_separately(model, tasks, theta, state) -> TaskResult:
         _adaptation_spec(theta, state, method.keeps),
         _predictions_spec(model, tasks, theta[0].dtype) if has_queries else (),
     )
-    compiled = _compiled(task_fn, model, model.method)
-    if model.task_order == "serial" and model.inner_state == "carried":
-        return one_after_another(compiled, tasks, state, outputs)
-    plan = _plan(model, tasks) if compiled is not task_fn else None
-    if plan:
-        return lanes.in_lanes(compiled, plan, tasks, theta, state)
-    return side_by_side(compiled, tasks, state, outputs)
-
-
-def _plan(model, tasks) -> list | None:
-    """How to cut compiled tasks for equal work, if they cannot be shared out whole.
-
-    TensorFlow's own operations share any number of tasks evenly; a program of XLA is one operation.
-    """
-    number, steps, _ = tasks["order"].shape
-    cores = threads.tasks_at_once()
-    if model.method != "reptile" or "tail" in tasks or distribution.replicas() > 1:
-        return None
-    if number is None or steps is None or number < cores or number % cores == 0:
-        return None
-    return lanes.lanes(number, steps, cores)
+    serial = model.task_order == "serial" and model.inner_state == "carried"
+    run = one_after_another if serial else side_by_side
+    return run(_compiled(task_fn, model, model.method), tasks, state, outputs)
 
 
 def _judge_separately(modes, model, tasks, theta, state) -> tuple:

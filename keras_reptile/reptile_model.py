@@ -428,9 +428,7 @@ class ReptileModel(distribution.DistributedModel):
             self._at_once[key] = make()
         return self._at_once[key]
 
-    def adapt_task(
-        self, task, theta, state, adapt=adaptation.adapt, bounds=()
-    ) -> adaptation.Adaptation:
+    def adapt_task(self, task, theta, state, adapt=adaptation.adapt) -> adaptation.Adaptation:
         """One task's inner loop, from these weights and this state, by a method's function."""
         support_x, support_y = task["support"]
 
@@ -441,8 +439,7 @@ class ReptileModel(distribution.DistributedModel):
 
         adapt = loss_scaling.where_needed(adapt, self.network)
         minibatches, rate = (task["order"], task.get("tail")), self.inner_weight_decay_rate
-        only = (bounds,) if bounds else ()
-        return adapt(loss_fn, self.inner_rule, theta, state, *minibatches, rate, *only)
+        return adapt(loss_fn, self.inner_rule, theta, state, *minibatches, rate)
 
     def minibatch_loss(self, weights, x, y, draw) -> tf.Tensor:
         """The scalar that an inner step descends, in the dtype of the weights."""

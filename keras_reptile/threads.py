@@ -15,11 +15,6 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def tasks_at_once() -> int:
-    """The operations that TensorFlow runs side by side on the CPU."""
-    return tf.config.threading.get_inter_op_parallelism_threads() or usable_cores()
-
-
 # XLA's matrix products of one task would wait for threads that compute another.
 XLA_FLAGS = "--xla_cpu_multi_thread_eigen=false"
 

@@ -45,17 +45,6 @@ def test_the_tail_is_one_more_step_on_a_minibatch_of_its_own_size():
     assert (float(alone.weights[0]), float(alone.first_loss)) == (2.5, 25.0)
 
 
-def test_bounds_leave_out_all_other_steps():
-    order = tf.constant([[8], [2], [4]], tf.int32)
-    rule = InnerSGD(0.25)
-    start = (tf.constant(0.0, tf.float64),)
-    begun = adapt(quadratic, rule, start, rule.init(start), order, bounds=(0, 2))
-    assert (float(begun.weights[0]), float(begun.first_loss)) == (3.0, 64.0)
-    ended = adapt(quadratic, rule, begun.weights, begun.state, order, bounds=(2, 3))
-    assert (float(ended.weights[0]), float(ended.first_loss)) == (3.5, 0.0)
-    assert int(ended.state.step) == 3
-
-
 FUNCTIONS = {"adapt": adapt, "last": adapt_keeping_last, "derived": adapt_and_differentiate}
 
 
