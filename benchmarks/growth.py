@@ -127,11 +127,14 @@ def measure() -> dict:
 
 
 def draw(figures: dict) -> Figure:
-    figure = Figure(figsize=(12, 7), layout="constrained")
-    for axes, (name, points) in zip(figure.subplots(2, 3).flat, figures.items(), strict=False):
+    columns = min(3, len(figures))
+    rows = -(-len(figures) // columns)
+    figure = Figure(figsize=(4 * columns, 3.5 * rows), layout="constrained")
+    plots = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, (name, points) in zip(plots, figures.items(), strict=False):
         x, y = zip(*points, strict=True)
         axes.plot(x, y, "o-")
-        axes.set(xlabel={"adapt": "calls of adapt"}.get(name, name), ylim=(0, None))
+        axes.set(xlabel={"adapt": "calls of adapt"}.get(name, name), ylim=(0, 1.1 * max(y)))
         axes.set_ylabel("memory (MB)" if name in MEMORY else "meta-step (ms)")
         if name == "images":
             axes.set_xscale("log")

@@ -230,8 +230,10 @@ GRADIENT_COMBINATIONS = Recipe(
 )
 
 RECIPES = {
+    # So short a run gains by the longer steps that means make in evaluation: 89.36 for 86.44.
     "glyphs": Recipe(
         dataset="glyphs",
+        loss_reduction="mean",
         meta_iterations=1500,
         checkpoint_every=250,
         test_tasks=500,
@@ -306,6 +308,7 @@ RECIPES = {
     "images_5way": Recipe(
         dataset="folder",
         validation_classes=0,
+        loss_reduction="mean",
         meta_iterations=2000,
         checkpoint_every=500,
         source="this project: the paper's 5-way Omniglot run, shortened, for anyone's images",
