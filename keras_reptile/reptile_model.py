@@ -224,10 +224,10 @@ class ReptileModel(distribution.DistributedModel):
             optimizer: Keras optimizer that moves the initialization. `SGD(epsilon)` is Reptile
                 with meta-step size epsilon; see `linear_meta_step` for the paper's schedule.
             loss: Keras loss or function of the tasks, minimized by the inner loop. Its reduction
-                "sum" adds over a minibatch, as the authors' program and the recipes do, all others
-                average; for moments that are carried on into minibatches of another size it makes
-                a difference. Defaults to `None`, the mean cross-entropy of integer labels and
-                logits.
+                "sum" adds over a minibatch, as the authors' program and the paper's recipes do, all
+                others average; for moments that are carried on into minibatches of another size it
+                makes a difference. Defaults to `None`, the mean cross-entropy of integer labels
+                and logits.
             metrics: List of Keras metrics of the query predictions. Defaults to `None`: accuracy
                 if the loss is a cross-entropy.
             run_eagerly, steps_per_execution: As in `keras.Model.compile`.

@@ -170,6 +170,11 @@ def test_another_runs_directory_is_left_alone(tmp_path):
     assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
 
 
+def test_the_losses_of_earlier_versions_were_means():
+    assert training.complete({})["loss_reduction"] == "mean"
+    assert training.complete({"loss_reduction": "sum"})["loss_reduction"] == "sum"
+
+
 def test_a_run_of_an_earlier_version_goes_on_with_the_defaults_of_newer_settings(tmp_path):
     run(tmp_path)
     path = tmp_path / "run.json"
