@@ -13,8 +13,11 @@ import os
 import sys
 import time
 
+GIVEN = dict(os.environ)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# As the programs in bin/ do.
+large = any("mini_imagenet" in argument for argument in sys.argv[1:])
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", str(int(large)))
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import json
@@ -117,6 +120,7 @@ def measure(name: str) -> dict:
         "recipe": name,
         "task_parallelism": recipe.task_parallelism,
         "jit_compile": jit_compile,
+        "onednn": os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1",
         "cores": cores,
         "first_step_seconds": first_step,
         "meta_step_ms": 1e3 * float(np.median(bare)),
@@ -131,12 +135,12 @@ def measure(name: str) -> dict:
 
 
 def in_process(name: str) -> dict:
-    """Threads are set once in a process, and not alike for every recipe."""
+    """Threads and kernels are set once in a process, and not alike for every recipe."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "figures.json")
         same = [arg for arg in sys.argv[1:] if not arg.startswith(("--recipes", "--json"))]
         command = [sys.executable, __file__, *same, f"--recipes={name}", f"--json={path}"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=GIVEN)
         with open(path) as file:
             return json.load(file)["recipes"][0]
 

@@ -13,6 +13,7 @@ from keras_reptile.adaptation import Adaptation
 from keras_reptile.batch_normalization import unfused
 from keras_reptile.episode_format import number_of_queries, scaled_task
 from keras_reptile.inner_optimizers import InnerState
+from keras_reptile.max_pooling import fast_poolings
 from keras_reptile.methods import METHODS
 from keras_reptile.network_function import holding
 from keras_reptile.patch_convolution import patch_convolutions
@@ -60,17 +61,20 @@ def _one_by_one(function, model, tasks, theta, state):
     return run(tasks, theta, state)
 
 
-def _compiled(task_fn, model, method="reptile"):
-    """One task as XLA compiles it for a core, if the model is told to and is on a CPU.
+def _fastest(task_fn, model, method="reptile"):
+    """One task as its device computes it fastest; on a CPU compiled by XLA if the model is told to.
 
     There XLA would run all tasks on one core, and has no fast convolution.
     """
     told = model.jit_inner_loops is True and not tf.executing_eagerly()
-    if not told or distribution.accelerated():
+    if distribution.accelerated():
         return task_fn
     if method == "maml":
-        warnings.warn(f"Training is not compiled: {vectorized.MAML}", stacklevel=2)
+        if told:
+            warnings.warn(f"Training is not compiled: {vectorized.MAML}", stacklevel=2)
         return task_fn
+    if not told:
+        return _with_fast_poolings(task_fn, model)
 
     held = [tf.convert_to_tensor(v) for v in model.network.non_trainable_variables]
 
@@ -79,6 +83,14 @@ def _compiled(task_fn, model, method="reptile"):
             return task_fn(task, state)
 
     return tf.function(by_patches, autograph=False, jit_compile=True)
+
+
+def _with_fast_poolings(task_fn, model):
+    def run(task, state):
+        with fast_poolings(model.network):
+            return task_fn(task, state)
+
+    return run
 
 
 def _train_separately(model, tasks, theta, state) -> TaskResult:
@@ -100,7 +112,7 @@ def _train_separately(model, tasks, theta, state) -> TaskResult:
     )
     serial = model.task_order == "serial" and model.inner_state == "carried"
     run = one_after_another if serial else side_by_side
-    return run(_compiled(task_fn, model, model.method), tasks, state, outputs)
+    return run(_fastest(task_fn, model, model.method), tasks, state, outputs)
 
 
 def _judge_separately(modes, model, tasks, theta, state) -> tuple:
@@ -115,7 +127,7 @@ def _judge_separately(modes, model, tasks, theta, state) -> tuple:
     dtype = theta[0].dtype
     predictions = tuple(_predictions_spec(model, tasks, dtype) for _ in modes)
     outputs = tf.TensorSpec((), dtype), predictions
-    return side_by_side(_compiled(task_fn, model), tasks, state, outputs)
+    return side_by_side(_fastest(task_fn, model), tasks, state, outputs)
 
 
 def wants_one_batch(model) -> bool:

@@ -1,5 +1,8 @@
+import importlib.util
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -49,3 +52,24 @@ assert float(tf.function(lambda x: x + 1, jit_compile=True)(1.0)) == 2
 
 def test_it_counts_the_cores_that_the_process_may_use():
     assert kr.threads.usable_cores() >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["--recipe=mini_imagenet_5way_1shot", "--seed=1"], "1"),
+        (["--checkpoint=runs/mini_imagenet_5way_5shot"], "1"),
+        (["--dataset=omniglot"], "0"),
+        ([], "0"),
+    ],
+)
+def test_programs_compute_large_images_by_onednn(arguments, wanted, monkeypatch):
+    path = Path(__file__).parents[1] / "bin" / "_start.py"
+    spec = importlib.util.spec_from_file_location("_start", path)
+    for given, found in ((None, wanted), ("0", "0"), ("1", "1")):
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+        if given:
+            monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given)
+        monkeypatch.setattr(sys, "argv", ["train", *arguments])
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == found
