@@ -73,9 +73,10 @@ def _fastest(task_fn, model, method="reptile"):
         if told:
             warnings.warn(f"Training is not compiled: {vectorized.MAML}", stacklevel=2)
         return task_fn
-    if not told:
-        return _with_fast_poolings(task_fn, model)
+    return _compiled(task_fn, model) if told else _with_fast_poolings(task_fn, model)
 
+
+def _compiled(task_fn, model):
     held = [tf.convert_to_tensor(v) for v in model.network.non_trainable_variables]
 
     def by_patches(task, state):

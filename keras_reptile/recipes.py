@@ -319,19 +319,19 @@ RECIPES = {
 # What a meta-iteration of a recipe takes in `fit`: benchmarks/meta_step.py on two cores of an AMD
 # EPYC without AVX-512, docs/results/meta_steps.json.
 MILLISECONDS = {
-    "glyphs": 74,
-    "omniglot_5way": 69,
-    "omniglot_20way": 287,
-    "mini_imagenet_5way_1shot": 2246,
-    "mini_imagenet_5way_5shot": 3008,
-    "sinusoid": 5.0,
-    "sinusoid_fomaml": 5.2,
-    "sinusoid_maml": 4.5,
-    "sinusoid_joint": 2.6,
-    "gradient_combinations": 42,
-    "tail_overlap": 42,
-    "images_5way": 91,
-    "study": 79,
+    "glyphs": 68,
+    "omniglot_5way": 54,
+    "omniglot_20way": 212,
+    "mini_imagenet_5way_1shot": 1078,
+    "mini_imagenet_5way_5shot": 1048,
+    "sinusoid": 2.9,
+    "sinusoid_fomaml": 3.2,
+    "sinusoid_maml": 3.4,
+    "sinusoid_joint": 2.5,
+    "gradient_combinations": 30,
+    "tail_overlap": 28,
+    "images_5way": 55,
+    "study": 56,
 }
 
 
