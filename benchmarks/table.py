@@ -19,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+GIVEN = dict(os.environ)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -30,24 +31,26 @@ HERE = Path(__file__).resolve().parent
 RECIPES = "omniglot_5way,omniglot_20way,mini_imagenet_5way_1shot"
 
 
-def from_json(program: str, *arguments: str) -> dict:
+def from_json(program: str, *arguments: str, env: dict | None = None) -> dict:
     """What one of the benchmarks here writes as JSON."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figures.json"
         command = [sys.executable, str(HERE / program), *arguments, f"--json={path}"]
-        finish(command)
+        finish(command, env)
         return json.loads(path.read_text())
 
 
-def finish(command: list[str]) -> None:
+def finish(command: list[str], env: dict | None = None) -> None:
     """Runs a program to its end, and ends with its errors if it fails."""
-    ended = subprocess.run(command, capture_output=True, text=True)
+    ended = subprocess.run(command, capture_output=True, text=True, env=env)
     if ended.returncode:
         sys.exit(f"table.py: {' '.join(command)} failed:\n{ended.stderr[-2000:]}")
 
 
 def meta_step() -> dict:
-    return from_json("meta_step.py", f"--recipes={RECIPES}", f"--steps={FLAGS.steps}")
+    # It chooses TensorFlow's kernels by the recipe.
+    arguments = f"--recipes={RECIPES}", f"--steps={FLAGS.steps}"
+    return from_json("meta_step.py", *arguments, env=GIVEN)
 
 
 def show_meta_step(found: dict) -> list[tuple[str, str]]:
