@@ -127,7 +127,7 @@ def measure() -> dict:
 
 
 def draw(figures: dict) -> Figure:
-    columns = min(3, len(figures))
+    columns = 2 if len(figures) in (2, 4) else min(3, len(figures))
     rows = -(-len(figures) // columns)
     figure = Figure(figsize=(4 * columns, 3.5 * rows), layout="constrained")
     plots = figure.subplots(rows, columns, squeeze=False).flat
