@@ -28,6 +28,8 @@ MODULES = {
     "keras_reptile": "keras_reptile_step",
     "jax_vmap": "jax_step",
     "jax_scan": "jax_step",
+    "jax_patches_vmap": "jax_step",
+    "jax_patches_scan": "jax_step",
     "pytorch_loop": "pytorch",
     "pytorch_vmap": "pytorch",
     "keras_eager": "keras_loop",
