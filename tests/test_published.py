@@ -31,6 +31,18 @@ def test_accuracies_are_those_of_the_file(name, page):
         assert (result["tasks"], result["transductive"]) == (10_000, "trans" in label)
 
 
+@pytest.mark.parametrize("name", ["omniglot_5way_5000_sum", "omniglot_5way_5000_batches_of_5"])
+def test_accuracies_of_short_runs_are_those_of_their_files(name):
+    found = record(name)
+    (row,) = [
+        r for r in (ROOT / "docs/omniglot.md").read_text().splitlines() if f"{name}.json" in r
+    ]
+    assert " | ".join(map(in_percent, found["results"])) in row
+    assert found["meta_iteration"] == 5000
+    assert found["settings"]["inner_batch_size"] * found["settings"]["inner_steps"] == 50
+    assert {result["tasks"] for result in found["results"]} == {1000}
+
+
 @pytest.mark.parametrize("name", RECORDS)
 def test_they_are_of_the_whole_run_at_the_papers_settings(name):
     found, run = record(name), json.loads((RESULTS / "omniglot_5way.json").read_text())
