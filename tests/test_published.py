@@ -43,6 +43,21 @@ def test_accuracies_of_short_runs_are_those_of_their_files(name):
     assert {result["tasks"] for result in found["results"]} == {1000}
 
 
+def test_the_20_way_run_is_marked_as_a_short_one_and_has_the_accuracies_of_its_files():
+    files = [record(f"omniglot_20way_10000_{shots}") for shots in ("1_shot", "5_shots")]
+    inductive, transductive = zip(
+        *(map(in_percent, file["results"]) for file in files), strict=True
+    )
+    page = (ROOT / "docs/omniglot.md").read_text()
+    assert f"| 10,000 meta-iterations | {' | '.join(inductive)} |" in page
+    assert f"| 10,000, transductive | {' | '.join(transductive)} |" in page
+    for file, shots in zip(files, (1, 5), strict=True):
+        settings = file["settings"]
+        assert (settings["ways"], settings["shots"], file["meta_iteration"]) == (20, shots, 10_000)
+        assert settings["meta_iterations"] == 10_000
+        assert {result["tasks"] for result in file["results"]} == {1000}
+
+
 @pytest.mark.parametrize("name", RECORDS)
 def test_they_are_of_the_whole_run_at_the_papers_settings(name):
     found, run = record(name), json.loads((RESULTS / "omniglot_5way.json").read_text())
