@@ -31,26 +31,25 @@ HERE = Path(__file__).resolve().parent
 RECIPES = "omniglot_5way,omniglot_20way,mini_imagenet_5way_1shot"
 
 
-def from_json(program: str, *arguments: str, env: dict | None = None) -> dict:
+def from_json(program: str, *arguments: str) -> dict:
     """What one of the benchmarks here writes as JSON."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figures.json"
         command = [sys.executable, str(HERE / program), *arguments, f"--json={path}"]
-        finish(command, env)
+        finish(command)
         return json.loads(path.read_text())
 
 
-def finish(command: list[str], env: dict | None = None) -> None:
-    """Runs a program to its end, and ends with its errors if it fails."""
-    ended = subprocess.run(command, capture_output=True, text=True, env=env)
+def finish(command: list[str]) -> None:
+    """Runs a program to its end as if by itself, and ends with its errors if it fails."""
+    # Each chooses TensorFlow's settings, which must not be this program's.
+    ended = subprocess.run(command, capture_output=True, text=True, env=GIVEN)
     if ended.returncode:
         sys.exit(f"table.py: {' '.join(command)} failed:\n{ended.stderr[-2000:]}")
 
 
 def meta_step() -> dict:
-    # It chooses TensorFlow's kernels by the recipe.
-    arguments = f"--recipes={RECIPES}", f"--steps={FLAGS.steps}"
-    return from_json("meta_step.py", *arguments, env=GIVEN)
+    return from_json("meta_step.py", f"--recipes={RECIPES}", f"--steps={FLAGS.steps}")
 
 
 def show_meta_step(found: dict) -> list[tuple[str, str]]:

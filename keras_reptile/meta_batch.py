@@ -62,13 +62,10 @@ def _one_by_one(function, model, tasks, theta, state):
 
 
 def _fastest(task_fn, model, method="reptile"):
-    """One task as its device computes it fastest; on a CPU compiled by XLA if the model is told to.
-
-    There XLA would run all tasks on one core, and has no fast convolution.
-    """
-    told = model.jit_inner_loops is True and not tf.executing_eagerly()
+    """One task as its device computes it fastest; on a CPU compiled if the model is told to."""
     if distribution.accelerated():
         return task_fn
+    told = model.jit_inner_loops is True and not tf.executing_eagerly()
     if method == "maml":
         if told:
             warnings.warn(f"Training is not compiled: {vectorized.MAML}", stacklevel=2)
@@ -77,6 +74,10 @@ def _fastest(task_fn, model, method="reptile"):
 
 
 def _compiled(task_fn, model):
+    """One task as XLA compiles it for a core of a CPU.
+
+    There XLA would run all tasks on one core, and has no fast convolution.
+    """
     held = [tf.convert_to_tensor(v) for v in model.network.non_trainable_variables]
 
     def by_patches(task, state):

@@ -64,6 +64,7 @@ def test_it_counts_the_cores_that_the_process_may_use():
     ],
 )
 def test_programs_compute_large_images_by_onednn(arguments, wanted, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
     path = Path(__file__).parents[1] / "bin" / "_start.py"
     spec = importlib.util.spec_from_file_location("_start", path)
     for given, found in ((None, wanted), ("0", "0"), ("1", "1")):
