@@ -18,6 +18,7 @@ CURVES: dict[str, dict[str, Any]] = {
     "meta_batch_1": {"meta_batch_size": 1},
     "meta_batch_20": {"meta_batch_size": 20},
     "bfloat16": {"precision": "mixed_bfloat16"},
+    "rate_5e-3": {"inner_learning_rate": 5e-3},
 }
 LABELS = {
     "paper": "as in the paper's run",
@@ -27,6 +28,7 @@ LABELS = {
     "meta_batch_1": "meta-batch of 1",
     "meta_batch_20": "meta-batch of 20",
     "bfloat16": "bfloat16",
+    "rate_5e-3": "inner rate of 5e-3",
 }
 SEEDS = (0, 1, 2)
 
@@ -41,7 +43,8 @@ def runs(recipe: Recipe) -> dict[str, Run]:
         recipe: A `Recipe`, what all runs have in common.
 
     Returns:
-        Dict of `Run`, with the columns curve, inner_state, task_order, precision and seed.
+        Dict of `Run`, with the columns curve, inner_state, inner_learning_rate, task_order,
+        precision and seed.
 
     Example:
 
@@ -54,7 +57,7 @@ def runs(recipe: Recipe) -> dict[str, Run]:
     for curve, changes in CURVES.items():
         for seed in SEEDS:
             own = dataclasses.replace(recipe, seed=seed, **changes)
-            fields = ("inner_state", "task_order", "precision", "seed")
+            fields = ("inner_state", "inner_learning_rate", "task_order", "precision", "seed")
             columns = {"curve": curve, **{field: getattr(own, field) for field in fields}}
             found[f"{curve}_s{seed}"] = Run(own, columns)
     return found

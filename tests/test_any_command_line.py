@@ -78,6 +78,12 @@ OWN = {
         "overwrite": boolean,
     },
     "demo": {"model": text, "port": whole, "ways": whole, "steps": whole},
+    "compare": {
+        "runs": st.sampled_from(["run", "run,file", "run/run.json", "missing", "run,run", ",", ""]),
+        "names": st.sampled_from(["a", "a,b", "a,a", ""]),
+        "reference": real,
+        "output": st.sampled_from(["found.png", "run", "nowhere/found.png", ""]),
+    },
 }
 FLAGS = {
     "train": FIELDS | WHERE,
@@ -85,6 +91,7 @@ FLAGS = {
     "evaluate": {k: v for k, v in FIELDS.items() if "eval" in k or k in ("ways", "shots")} | WHERE,
     "export": {},
     "demo": {},
+    "compare": {},
 }
 # With these most command lines get past their first check.
 USUAL = {
@@ -93,6 +100,7 @@ USUAL = {
     "evaluate": [["--checkpoint=run"], []],
     "export": [["--checkpoint=run", "--output=out"]] * 3 + [["--output=out"], []],
     "demo": [["--model=run"]] * 4 + [[]],
+    "compare": [["--runs=run"], []],
 }
 
 
@@ -124,7 +132,7 @@ def judge(program, status, err):
     assert len(lines[0]) > len(program) + 20
 
 
-CASES = {"train": 140, "sweep": 60, "evaluate": 70, "export": 40, "demo": 40}
+CASES = {"train": 140, "sweep": 60, "evaluate": 70, "export": 40, "demo": 40, "compare": 20}
 
 
 def plan(examples):

@@ -321,6 +321,14 @@ MISUSES = {
     ),
     "no checkpoint named": ("evaluate", [], 1, "--checkpoint is missing"),
     "no run": ("evaluate", ["--checkpoint=nowhere"], 1, "nowhere holds no run"),
+    "no runs": ("compare", [], 1, "--runs is missing: output directories of bin/train"),
+    "two runs of one name": (
+        "compare",
+        ["--runs=a,a"],
+        1,
+        "Received: 2 --runs, and the names a, a. Use --names, with one for each run.",
+    ),
+    "no log": ("compare", ["--runs=nowhere"], 1, "There are no accuracies in nowhere."),
     "no figure": (
         "sweep",
         [],

@@ -8,7 +8,7 @@ from keras_reptile import figures, recipes, study
 def test_every_choice_is_tried_alone_with_three_seeds():
     runs = figures.runs_of("study")
     paper = runs["paper_s0"].recipe
-    assert len(runs) == 7 * 3
+    assert len(runs) == 8 * 3
     for name, run in runs.items():
         curve, seed = name.rsplit("_s", 1)
         assert run.recipe == dataclasses.replace(paper, seed=int(seed), **study.CURVES[curve])

@@ -107,6 +107,8 @@ def furnished(folder):
         (checkpoints / f"{name}.keras").write_bytes(b"")
     settings = dataclasses.asdict(recipes.get("glyphs"))
     (folder / "run" / "run.json").write_text(json.dumps({"settings": settings}))
+    log = "meta_iteration,accuracy,meta_iterations_per_second\n4,0.5,10\n"
+    (folder / "run" / "log.csv").write_text(log)
     images = class_folders(
         folder.with_name(folder.name + ".images"), dict.fromkeys("abcdefghijkl", 12)
     )

@@ -1,0 +1,115 @@
+"""Several runs in one picture, by what they took: accuracy against seconds of training."""
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_reptile.errors import RunError
+from keras_reptile.plots import ACCURACY
+from keras_reptile.run_directory import RunDirectory
+from keras_reptile.whole_file import read_csv
+
+
+def _rate(text: str) -> float:
+    if not 0 < float(text) < math.inf:
+        raise ValueError(f"a rate of {text}")
+    return float(text)
+
+
+# What every row of a log must have to be compared.
+COLUMNS: dict[str, Callable] = {"meta_iteration": int, "meta_iterations_per_second": _rate}
+
+
+def training_seconds(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Seconds that the meta-iterations up to each row took, without validation, tests, checkpoints.
+
+        seconds_r = sum_{j <= r} (i_j - i_{j-1}) / rate_j
+
+    Args:
+        rows: Sequence of mappings, of log.csv: the meta-iteration i_j, and the rate of those since
+            the row before, in meta-iterations a second.
+
+    Returns:
+        float64 array `(rows,)`, in seconds.
+
+    Example:
+
+    >>> rows = [{"meta_iteration": n, "meta_iterations_per_second": 20 // n} for n in (1, 2)]
+    >>> training_seconds(rows).tolist()
+    [0.05, 0.15000000000000002]
+    """
+    iterations = np.array([int(row["meta_iteration"]) for row in rows])
+    rates = np.array([float(row["meta_iterations_per_second"]) for row in rows])
+    return np.cumsum(np.diff(iterations, prepend=0) / rates)
+
+
+def read_log(path: str) -> list[dict[str, str]]:
+    """The rows of a run's log, by its directory or by a CSV file that was kept of it.
+
+    Raises:
+        RunError: If there is none, it cannot be read, or it has no accuracies.
+    """
+    log = RunDirectory(path).log if os.path.isdir(path) else Path(path)
+    rows = read_csv(log, COLUMNS, "Name an output directory of bin/train, or its log.csv.")
+    if not any(row.get(name) for row in rows for name in ACCURACY):
+        raise RunError(
+            f"There are no accuracies in {log}. Name an output directory of bin/train in which at "
+            "least one checkpoint was written, or its log.csv."
+        )
+    return rows
+
+
+def comparison(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]], reference: float | None = None
+) -> Figure:
+    """Accuracy of several runs against their seconds of training.
+
+    Args:
+        runs: Mapping of names to rows of log.csv.
+        reference: Float, an accuracy in percent to draw a line at, in the last axes. Defaults to
+            `None`, no line.
+
+    Returns:
+        A matplotlib figure, with axes for each kind of task that any run was measured on:
+        training, validation, test.
+    """
+    there = [n for n in ACCURACY if any(row.get(n) for rows in runs.values() for row in rows)]
+    figure = Figure(figsize=(1 + 5 * len(there), 4.4), layout="constrained")
+    for axes, measured in zip(figure.subplots(1, len(there), squeeze=False)[0], there, strict=True):
+        for i, (name, rows) in enumerate(runs.items()):
+            _line(axes, rows, measured, color=f"C{i}", label=name)
+        if reference is not None and measured == there[-1]:
+            axes.axhline(reference, color="0.4", linestyle="--", linewidth=1)
+        axes.set(xlabel="seconds of training", ylabel=f"accuracy on {ACCURACY[measured]} (%)")
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def _line(axes, rows, measured, **look) -> None:
+    points = [
+        (x, 100 * float(row[measured]))
+        for x, row in zip(training_seconds(rows), rows, strict=True)
+        if row.get(measured)
+    ]
+    if points:
+        axes.plot(*zip(*points, strict=True), **look)
+
+
+def in_words(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """A line about a run: how far it got, in how long, and its last accuracies.
+
+    Example:
+
+    >>> in_words("a", [dict(meta_iteration=1000, meta_iterations_per_second=20, accuracy=0.9)])
+    'a: 1,000 meta-iterations in 50 s, training tasks 90.00 %'
+    """
+    last = {n: row[n] for row in rows for n in ACCURACY if row.get(n)}
+    accuracies = ", ".join(f"{ACCURACY[n]} {100 * float(v):.2f} %" for n, v in last.items())
+    iterations, seconds = int(rows[-1]["meta_iteration"]), training_seconds(rows)[-1]
+    return f"{name}: {iterations:,} meta-iterations in {seconds:,.0f} s, {accuracies}"

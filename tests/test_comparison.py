@@ -1,0 +1,58 @@
+import pytest
+
+from keras_reptile import comparison
+from keras_reptile.run_directory import RunError
+from keras_reptile.whole_file import write_csv
+
+
+def row(iteration, rate, **measured):
+    return {"meta_iteration": iteration, "meta_iterations_per_second": rate, **measured}
+
+
+def test_seconds_are_those_of_the_meta_iterations_alone():
+    rows = [row(100, 10.0, seconds=99.0), row(300, 40.0, seconds=999.0)]
+    assert comparison.training_seconds(rows).tolist() == [10.0, 15.0]
+
+
+def test_a_picture_has_axes_for_each_kind_of_tasks_and_a_line_for_each_run():
+    runs = {
+        "slow": [row(10, 1.0, accuracy=0.5), row(20, 1.0, accuracy=0.6)],
+        "fast": [row(10, 5.0, accuracy="0.7", test_accuracy=""), row(20, 5.0, test_accuracy="0.8")],
+    }
+    training, tests = comparison.comparison(runs, reference=90.0).axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in training.get_lines()}
+    assert drawn["slow"] == [[10, 50], [20, 60]]
+    assert drawn["fast"] == [[2, 70]]
+    fast, reference = tests.get_lines()
+    assert fast.get_xydata().tolist() == [[4, 80]]
+    assert len(training.get_lines()) == 2
+    assert list(reference.get_ydata()) == [90, 90]
+    assert tests.get_ylabel() == "accuracy on test tasks (%)"
+
+
+def test_a_run_is_read_from_its_directory_or_from_a_copy_of_its_log(tmp_path):
+    write_csv(tmp_path / "log.csv", [row(10, 1.0, accuracy=0.5)])
+    read = comparison.read_log(str(tmp_path))
+    assert read == comparison.read_log(str(tmp_path / "log.csv"))
+    assert comparison.in_words("a", read) == (
+        "a: 10 meta-iterations in 10 s, training tasks 50.00 %"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ([row(10, 1.0, loss_after=0.5)], "There are no accuracies in .*log.csv. Name an output"),
+        ([row(10, 0.0, accuracy=0.5)], r"log.csv cannot be read \(ValueError: a rate of 0.0\)"),
+        ([{"meta_iteration": 10, "accuracy": 0.5}], "needs a meta_iteration, a meta_iterations_p"),
+    ],
+)
+def test_a_log_that_says_too_little_is_refused(rows, text, tmp_path):
+    write_csv(tmp_path / "log.csv", rows)
+    with pytest.raises(RunError, match=text):
+        comparison.read_log(str(tmp_path))
+
+
+def test_no_run_is_refused(tmp_path):
+    with pytest.raises(RunError, match=r"There are no accuracies in .*nothing"):
+        comparison.read_log(str(tmp_path / "nothing"))
