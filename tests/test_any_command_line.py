@@ -132,7 +132,7 @@ def judge(program, status, err):
     assert len(lines[0]) > len(program) + 20
 
 
-CASES = {"train": 140, "sweep": 60, "evaluate": 70, "export": 40, "demo": 40, "compare": 20}
+CASES = {"train": 140, "sweep": 60, "evaluate": 70, "export": 30, "demo": 30, "compare": 20}
 
 
 def plan(examples):
