@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_reptile.errors import RunError
-from keras_reptile.plots import ACCURACY
+from keras_reptile.plots import ACCURACY, has
 from keras_reptile.run_directory import RunDirectory
 from keras_reptile.whole_file import read_csv
 
@@ -56,7 +56,7 @@ def read_log(path: str) -> list[dict[str, str]]:
     """
     log = RunDirectory(path).log if os.path.isdir(path) else Path(path)
     rows = read_csv(log, COLUMNS, "Name an output directory of bin/train, or its log.csv.")
-    if not any(row.get(name) for row in rows for name in ACCURACY):
+    if not any(has(row, name) for row in rows for name in ACCURACY):
         raise RunError(
             f"There are no accuracies in {log}. Name an output directory of bin/train in which at "
             "least one checkpoint was written, or its log.csv."
@@ -78,7 +78,7 @@ def comparison(
         A matplotlib figure, with axes for each kind of task that any run was measured on:
         training, validation, test.
     """
-    there = [n for n in ACCURACY if any(row.get(n) for rows in runs.values() for row in rows)]
+    there = [n for n in ACCURACY if any(has(row, n) for rows in runs.values() for row in rows)]
     figure = Figure(figsize=(1 + 5 * len(there), 4.4), layout="constrained")
     for axes, measured in zip(figure.subplots(1, len(there), squeeze=False)[0], there, strict=True):
         for i, (name, rows) in enumerate(runs.items()):
@@ -95,7 +95,7 @@ def _line(axes, rows, measured, **look) -> None:
     points = [
         (x, 100 * float(row[measured]))
         for x, row in zip(training_seconds(rows), rows, strict=True)
-        if row.get(measured)
+        if has(row, measured)
     ]
     if points:
         axes.plot(*zip(*points, strict=True), **look)
@@ -109,7 +109,7 @@ def in_words(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     >>> in_words("a", [dict(meta_iteration=1000, meta_iterations_per_second=20, accuracy=0.9)])
     'a: 1,000 meta-iterations in 50 s, training tasks 90.00 %'
     """
-    last = {n: row[n] for row in rows for n in ACCURACY if row.get(n)}
+    last = {n: row[n] for row in rows for n in ACCURACY if has(row, n)}
     accuracies = ", ".join(f"{ACCURACY[n]} {100 * float(v):.2f} %" for n, v in last.items())
     iterations, seconds = int(rows[-1]["meta_iteration"]), training_seconds(rows)[-1]
     return f"{name}: {iterations:,} meta-iterations in {seconds:,.0f} s, {accuracies}"

@@ -1,5 +1,6 @@
 """Learning curves as pictures."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,19 @@ def _lines(axes, rows, series, scale=1) -> None:
 
 
 def _points(rows, name):
-    present = [row for row in rows if row.get(name) not in (None, "")]
+    present = [row for row in rows if has(row, name)]
     return [int(r["meta_iteration"]) for r in present], [float(r[name]) for r in present]
+
+
+def has(row: Mapping[str, Any], name: str) -> bool:
+    """Whether a row of log.csv has a value in a column; 0 is one.
+
+    Example:
+
+    >>> has({"accuracy": 0.0}, "accuracy"), has({"accuracy": ""}, "accuracy")
+    (True, False)
+    """
+    return row.get(name) not in (None, "")
 
 
 def _band(axes, rows, name, scale=1) -> None:

@@ -16,12 +16,12 @@ def test_seconds_are_those_of_the_meta_iterations_alone():
 
 def test_a_picture_has_axes_for_each_kind_of_tasks_and_a_line_for_each_run():
     runs = {
-        "slow": [row(10, 1.0, accuracy=0.5), row(20, 1.0, accuracy=0.6)],
+        "slow": [row(10, 1.0, accuracy=0.0), row(20, 1.0, accuracy=0.6)],
         "fast": [row(10, 5.0, accuracy="0.7", test_accuracy=""), row(20, 5.0, test_accuracy="0.8")],
     }
     training, tests = comparison.comparison(runs, reference=90.0).axes
     drawn = {line.get_label(): line.get_xydata().tolist() for line in training.get_lines()}
-    assert drawn["slow"] == [[10, 50], [20, 60]]
+    assert drawn["slow"] == [[10, 0], [20, 60]]
     assert drawn["fast"] == [[2, 70]]
     fast, reference = tests.get_lines()
     assert fast.get_xydata().tolist() == [[4, 80]]

@@ -1,10 +1,13 @@
 """Every accuracy in the tables of our full runs is that of its file."""
 
+import csv
 import json
 import re
 from pathlib import Path
 
 import pytest
+
+from keras_reptile import figures
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -56,6 +59,20 @@ def test_the_20_way_run_is_marked_as_a_short_one_and_has_the_accuracies_of_its_f
         assert (settings["ways"], settings["shots"], file["meta_iteration"]) == (20, shots, 10_000)
         assert settings["meta_iterations"] == 10_000
         assert {result["tasks"] for result in file["results"]} == {1000}
+
+
+def test_the_study_has_the_accuracies_of_its_files():
+    page = (ROOT / "docs/study.md").read_text()
+    with open(RESULTS / "study.csv", newline="") as file:
+        final = [row for row in csv.DictReader(file) if row["measured"] == "final"]
+    assert f"{len(final)} of the {len(figures.runs_of('study'))} runs" in page
+    results = page.split("## What there is of it")[1].splitlines()
+    for row in final:
+        found = {name: float(row[name]) for name in ("accuracy", "confidence_95")}
+        line = next(text for text in results if text.startswith(f"| `{row['curve']}` |"))
+        assert line.split(" | ")[1 + int(row["seed"])] == in_percent(found)
+    inductive, transductive = map(in_percent, record("omniglot_5way_40000_rate_5e-3")["results"])
+    assert f"{transductive} transductive and {inductive} inductive" in page
 
 
 @pytest.mark.parametrize("name", RECORDS)
