@@ -105,6 +105,12 @@ def meta_step(recipe: Recipe) -> keras.optimizers.schedules.LearningRateSchedule
     )
 
 
+def meta_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
+    """The optimizer of the outer loop, whose learning rate is the meta-step size."""
+    kind = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}[recipe.meta_optimizer]
+    return kind(meta_step(recipe))
+
+
 def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
     """The recipe's model, compiled, with initial weights drawn from its seed."""
     model = ReptileModel(
@@ -117,8 +123,7 @@ def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
         inner_weight_decay_rate=recipe.inner_weight_decay_rate,
         transductive=recipe.transductive,
     )
-    schedule = meta_step(recipe)
-    model.compile(optimizer=keras.optimizers.SGD(schedule), loss=task_loss(recipe))
+    model.compile(optimizer=meta_optimizer(recipe), loss=task_loss(recipe))
     return model
 
 

@@ -114,6 +114,12 @@ class Recipe:
         ("auto", "true", "false"),
     )
     meta_batch_size: int = _field(5, "Tasks in a meta-iteration.")
+    meta_optimizer: str = _field(
+        "sgd",
+        "What makes a step of the meta-gradient: SGD, which moves the weights by the meta-step "
+        "size, or Adam, whose learning rate it is.",
+        ("adam", "sgd"),
+    )
     meta_step_size: float = _field(1.0, "Meta-step size at the start.")
     meta_step_size_final: float = _field(0.0, "Meta-step size at the end; linear in between.")
     meta_iterations: int = _field(100_000, "Meta-iterations, that is, outer steps.")

@@ -105,6 +105,36 @@ def test_ctrl_c_saves_and_the_same_call_goes_on_bit_for_bit(tmp_path, monkeypatc
     assert_same_end(tmp_path / "whole", tmp_path / "stopped")
 
 
+def test_the_outer_optimizers_moments_go_on_bit_for_bit_too(tmp_path, monkeypatch):
+    adam = dict(meta_optimizer="adam", meta_step_size=1e-3, validation_tasks=0, test_tasks=0)
+    run(tmp_path / "whole", **adam)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 4, lambda model: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(Interrupted):
+            run(tmp_path / "stopped", **adam)
+    run(tmp_path / "stopped", **adam)
+    assert_same_end(tmp_path / "whole", tmp_path / "stopped")
+    optimizer = load_checkpoint(RunDirectory(tmp_path / "stopped").saved()[-1]).optimizer
+    assert isinstance(optimizer, keras.optimizers.Adam)
+    assert all(np.any(moment) for moment in optimizer.variables[2:])
+
+
+def test_adam_as_outer_optimizer_makes_its_first_step_by_the_displacement():
+    # m = (1 - 0.9) g and v = (1 - 0.999) g^2, both without their bias: size * g / (|g| + epsilon'),
+    # where Keras adds its epsilon of 1e-7 before the bias of v is taken off.
+    def moved(**outer):
+        model = building.build_model(recipe(**outer), (28, 28, 1))
+        before = [weight.numpy() for weight in model.trainable_variables]
+        pool = building.load_pools(recipe(), None).train
+        model.fit(building.training_episodes(recipe(), pool), steps_per_epoch=1, verbose=0)
+        after = [weight.numpy() for weight in model.trainable_variables]
+        return [a - b for a, b in zip(after, before, strict=True)]
+
+    steps = moved(meta_optimizer="adam", meta_step_size=0.01)
+    for step, g in zip(steps, moved(meta_step_size=1.0), strict=True):
+        np.testing.assert_allclose(step, 0.01 * g / (abs(g) + 1e-7 / 0.001**0.5), atol=1e-5)
+
+
 def test_a_crash_goes_on_from_the_last_checkpoint_bit_for_bit(tmp_path, monkeypatch):
     def crash(model):
         raise MemoryError
