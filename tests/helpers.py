@@ -8,6 +8,15 @@ import keras_reptile as kr
 from keras_reptile.callbacks import StopOnDivergence
 from keras_reptile.run_directory import RunDirectory, load_checkpoint
 
+# Flags of `bin/train` for a run of seconds.
+SMALL_RUN = (
+    "--checkpoint_every=2",
+    "--meta_batch_size=2",
+    "--inner_steps=2",
+    "--eval_inner_steps=2",
+    "--validation_tasks=2",
+)
+
 
 def episode(x, y, order, query_x=None, query_y=None):
     """An episode from arrays with the tasks along the first axis."""

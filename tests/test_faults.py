@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import warm
-from helpers import assert_same_end, small_model
+from helpers import SMALL_RUN, assert_same_end, small_model
 from made_images import TinyShapes
 
 from keras_reptile import run_directory, seal
@@ -25,11 +25,7 @@ TRAIN = [
     "--dataset=sinusoid",
     "--output_dir=run",
     "--meta_iterations=6",
-    "--checkpoint_every=2",
-    "--meta_batch_size=2",
-    "--inner_steps=2",
-    "--eval_inner_steps=2",
-    "--validation_tasks=2",
+    *SMALL_RUN,
     "--test_tasks=3",
 ]
 FREE_SPACE = "No space left on device. Free some space, and give the same command again"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import warm
-from helpers import assert_same_end, final_state
+from helpers import SMALL_RUN, assert_same_end, final_state
 
 import keras_reptile as kr
 from keras_reptile.run_directory import RunDirectory, load_checkpoint
@@ -23,11 +23,7 @@ TRAIN = [
     "--dataset=sinusoid",
     "--output_dir=run",
     "--meta_iterations=30",
-    "--checkpoint_every=2",
-    "--meta_batch_size=2",
-    "--inner_steps=2",
-    "--eval_inner_steps=2",
-    "--validation_tasks=2",
+    *SMALL_RUN,
     "--test_tasks=45",
 ]
 # Where each start is killed, how far it gets first, and what it is in the middle of.

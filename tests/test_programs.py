@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import warm
+from helpers import SMALL_RUN
 from made_images import TinyShapes, class_folders
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,11 +19,7 @@ ENDLESS = ["--meta_iterations=100000", "--checkpoint_every=10", "--jit_compile=f
 # A run of seconds, on real glyphs.
 SHORT = [
     "--meta_iterations=4",
-    "--checkpoint_every=2",
-    "--meta_batch_size=2",
-    "--inner_steps=2",
-    "--eval_inner_steps=2",
-    "--validation_tasks=2",
+    *SMALL_RUN,
     "--test_tasks=3",
 ]
 
