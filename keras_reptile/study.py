@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from keras_reptile.recipes import Recipe
 from keras_reptile.run import Run
@@ -83,7 +84,11 @@ def picture(rows: list[dict[str, Any]], title: str) -> Figure:
         _ends(at_end, [r for r in own if r["measured"] == "final"], i)
     over_time.set(xlabel="seconds of training", ylabel="test accuracy (%)", xscale="log")
     over_time.grid(alpha=0.3)
-    over_time.legend(frameon=False)
+    over_time.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    over_time.xaxis.set_major_formatter(ScalarFormatter())
+    over_time.xaxis.set_minor_formatter(NullFormatter())
+    # Below: there is no corner that no curve comes through.
+    over_time.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
     at_end.set_xticks(range(len(there)), [LABELS[n] for n in there], rotation=30, ha="right")
     at_end.grid(alpha=0.3)
     return figure

@@ -6,6 +6,24 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Files of few tests that take minutes: begun last, one of them would be waited for by itself.
+SLOW = (
+    "test_workers",
+    "test_distribution",
+    "test_killed",
+    "test_hosts",
+    "test_any_command_line",
+    "test_planted_faults",
+    "test_threads_at_once",
+    "test_programs",
+    "test_faults",
+)
+
+
+def pytest_collection_modifyitems(items):
+    order = {name: place for place, name in enumerate(SLOW)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(SLOW)))
+
 
 @pytest.fixture
 def shared():

@@ -1,13 +1,14 @@
 """Every accuracy in the tables of our full runs is that of its file."""
 
 import csv
+import dataclasses
 import json
 import re
 from pathlib import Path
 
 import pytest
 
-from keras_reptile import figures
+from keras_reptile import figures, recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -73,6 +74,30 @@ def test_the_study_has_the_accuracies_of_its_files():
         assert line.split(" | ")[1 + int(row["seed"])] == in_percent(found)
     inductive, transductive = map(in_percent, record("omniglot_5way_40000_rate_5e-3")["results"])
     assert f"{transductive} transductive and {inductive} inductive" in page
+
+
+def test_the_fast_run_is_its_recipe_and_has_the_accuracies_and_seconds_of_its_files():
+    page = (ROOT / "docs/omniglot.md").read_text()
+    found, recipe = record("omniglot_5way_fast_1_shot"), recipes.get("omniglot_5way_fast")
+    inductive, transductive = map(in_percent, found["results"])
+    assert f"| `omniglot_5way_fast` | {inductive} | {transductive} |" in page
+    assert transductive in recipe.expected
+    for run in (found, record("omniglot_5way_fast")):
+        differ = {k for k, v in dataclasses.asdict(recipe).items() if run["settings"][k] != v}
+        assert differ <= {
+            *recipes.NOTES,
+            "curve_tasks",
+            "test_tasks",
+            "validation_classes",
+            "validation_tasks",
+        }
+    costs = {row["recipe"]: row for row in record("meta_steps")["recipes"]}
+    fast, full = (
+        costs[name]["meta_step_in_fit_ms"] / 1000 * recipes.get(name).meta_iterations
+        for name in ("omniglot_5way_fast", "omniglot_5way")
+    )
+    assert f"{fast:,.0f} s for all" in page and f"{full:,.0f} s" in page
+    assert f"{100 * fast / full:.0f} %" in page
 
 
 @pytest.mark.parametrize("name", RECORDS)
