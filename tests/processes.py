@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def environment(**variables):
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    quiet = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    quiet = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONFAULTHANDLER": "1"}
     inherited = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
     return {**inherited, **quiet, "PYTHONPATH": path, **variables}
 

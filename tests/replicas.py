@@ -140,7 +140,8 @@ def collectives() -> dict:
     shares = distribution.shares.distributed(episodes(), strategy)
     model.build_variables(episodes().element_spec)
     step = tf.function(lambda data: strategy.run(model.train_step, (data,)))
-    graph = step.get_concrete_function(next(iter(shares))).graph.as_graph_def()
+    # Traced by the shapes: an iterator that is dropped while it reads ahead can end the process.
+    graph = step.get_concrete_function(shares.element_spec).graph.as_graph_def()
     inside = [n for f in graph.library.function for n in f.node_def]
     is_collective = lambda node: node.op.startswith("Collective")  # noqa: E731
     return {
