@@ -266,7 +266,7 @@ episodes = kr.episode_dataset(pool(), 2, 1, tasks=2)
     transductive=st.one_of(st.none(), boolean),
 )
 def test_evaluations(measure, make, episodes, transductive):
-    measured = make() if make in (model, network) else make
+    measured = make() if any(make is maker for maker in (model, network)) else make
     return works_or_says_why(
         lambda: measure(measured, episodes, transductive=transductive, verbose=0)
     )
