@@ -46,6 +46,7 @@ flags.DEFINE_enum(
 flags.DEFINE_enum(
     "jit_compile", "auto", ("auto", "true", "false"), "Whether XLA compiles the inner loops."
 )
+flags.DEFINE_string("precision", None, "What the network computes in, instead of the recipe's.")
 flags.DEFINE_string("json", None, "File to write the figures to.")
 
 
@@ -90,12 +91,13 @@ def operations_of_a_step(recipe, network) -> int:
 
 
 def chosen_recipe(name: str):
-    chosen = {key: FLAGS[key].value for key in ("task_parallelism", "jit_compile")}
+    chosen = {key: FLAGS[key].value for key in ("task_parallelism", "jit_compile", "precision")}
     return recipes.get(name, **chosen)
 
 
 def measure(name: str) -> dict:
     recipe = chosen_recipe(name)
+    building.set_precision(recipe)
     jit_compile = compilation.of_training(recipe)
     cores = kr.one_task_per_core(jit_compile=jit_compile is True)
     pool = training_pool(recipe)
@@ -120,6 +122,7 @@ def measure(name: str) -> dict:
         "recipe": name,
         "task_parallelism": recipe.task_parallelism,
         "jit_compile": jit_compile,
+        "precision": recipe.precision,
         "onednn": os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1",
         "cores": cores,
         "first_step_seconds": first_step,

@@ -48,6 +48,28 @@ def test_a_compiled_task_has_the_numbers_of_any_other(name, float64):
     assert differences(*models) < 1e-9
 
 
+def change(model):
+    """What some training changes in the trained weights, in one vector."""
+    before = [w.numpy() for w in model.trainable_variables]
+    model.fit(small_episodes(inner_steps=2), steps_per_epoch=3, verbose=0)
+    after = [w.numpy() for w in model.trainable_variables]
+    return np.concatenate([(a - b).ravel() for a, b in zip(after, before, strict=True)])
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_compiled_task_in_half_precision_goes_where_float32_does(precision):
+    # With SGD: Adam's first steps are a sign of the gradient, which may be that of rounding.
+    inner = keras.optimizers.SGD
+    exact = change(pair(inner_optimizer=inner(0.1))[0])
+    keras.config.set_dtype_policy(precision)
+    try:
+        plain, compiled = (change(model) for model in pair(inner_optimizer=inner(0.1)))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for found in (plain, compiled):
+        assert 0 < np.linalg.norm(found - exact) < 0.03 * np.linalg.norm(exact)
+
+
 def test_compiled_evaluation_has_the_accuracies_of_any_other():
     plain, compiled = (kr.evaluate_both(m, small_episodes(tasks=4), verbose=0) for m in pair())
     for a, b in zip(plain, compiled, strict=True):
@@ -110,7 +132,9 @@ def test_eagerly_nothing_is_compiled():
         ({}, 250_000_000 // 28**2 + 1, True),
         ({}, 250_000_000 // 28**2, "auto"),
         ({"image_size": 56}, 250_000_000 // 56**2 + 1, True),
-        ({"precision": "mixed_bfloat16"}, LONG, "auto"),
+        ({"precision": "mixed_bfloat16"}, LONG, True),
+        ({"precision": "mixed_float16"}, LONG, True),
+        ({"precision": "float64"}, LONG, "auto"),
         ({"method": "maml"}, LONG, "auto"),
         ({"network": "mini_imagenet_convnet"}, LONG, "auto"),
         ({"jit_compile": "true"}, 1, True),
