@@ -32,6 +32,44 @@ def confidence_95(values: Any) -> float:
     return float(Z_95 * values.std(ddof=1) / np.sqrt(len(values)))
 
 
+def confidence_95_over_classes(values: Any, classes: Any) -> float:
+    """Half the width of the 95 % interval that another choice of the test classes would span.
+
+    The mean over all tasks of `ways` among n classes is a U-statistic (Hoeffding 1948), whose
+    deviation over choices of the classes is, to leading order,
+
+        ways * (n - 1) / (n - ways) * sqrt(zeta_1 / n),
+        zeta_1 = Var_c E[accuracy | class c is in the task]
+
+    where the middle factor is the jackknife's, for the few classes there are. `confidence_95`
+    narrows with the number of tasks; this does not, as the classes stay the same. From the variance
+    between classes that of a mean over few tasks is taken off.
+
+    Args:
+        values: Array `(tasks,)`, one figure a task.
+        classes: Integer array `(tasks, ways)`, the classes of each task, any numbers.
+
+    Returns:
+        Float; not a number if there are no more classes than ways, or one has but one task.
+
+    Example:
+
+    >>> confidence_95_over_classes([0.5] * 6, [[0, 1], [1, 2], [0, 2]] * 2)  # all alike
+    0.0
+
+    Reference: [Hoeffding, 1948](https://doi.org/10.1214/aoms/1177730196).
+    """
+    values, classes = np.asarray(values, np.float64), np.asarray(classes)
+    of_class = [values[(classes == c).any(axis=1)] for c in np.unique(classes)]
+    n, ways = len(of_class), classes.shape[1]
+    if n <= ways or min(map(len, of_class)) < 2:
+        return float("nan")
+    between = np.var([own.mean() for own in of_class], ddof=1)
+    noise = np.mean([own.var(ddof=1) / len(own) for own in of_class])
+    zeta_1 = max(between - noise, 0.0)
+    return float(Z_95 * ways * (n - 1) / (n - ways) * np.sqrt(zeta_1 / n))
+
+
 @keras.saving.register_keras_serializable(package="keras_reptile")
 class ConfidenceInterval(keras.metrics.Metric):
     """`confidence_95` of the values seen since the last reset, as a Keras metric."""

@@ -5,7 +5,11 @@ import tensorflow as tf
 from helpers import scalar_episode, scalar_model, small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
-from keras_reptile.confidence import ConfidenceInterval, confidence_95
+from keras_reptile.confidence import (
+    ConfidenceInterval,
+    confidence_95,
+    confidence_95_over_classes,
+)
 from keras_reptile.losses import task_accuracy
 from keras_reptile.prediction import predict
 
@@ -53,6 +57,26 @@ def test_the_interval_is_that_of_the_textbook():
         metric.update_state(part)
     assert float(metric.result()) == pytest.approx(confidence_95(values), abs=1e-6)
     assert np.isnan(confidence_95([0.5]))
+
+
+def tasks_among(rs, easiness, tasks=2000, ways=5):
+    """Tasks among these classes, their accuracy the mean of their classes' and noise."""
+    classes = np.stack([rs.permutation(len(easiness))[:ways] for _ in range(tasks)])
+    return easiness[classes].mean(axis=1) + 0.1 * rs.randn(tasks), classes
+
+
+def test_the_interval_over_classes_is_the_spread_of_other_choices_of_classes():
+    # A mean over all tasks of n classes is the mean easiness: its deviation is 0.06 / sqrt(n).
+    rs = np.random.RandomState(0)
+    found = [confidence_95_over_classes(*tasks_among(rs, 0.06 * rs.randn(50))) for _ in range(20)]
+    assert np.mean(found) == pytest.approx(1.959964 * 0.06 / np.sqrt(50), rel=0.1)
+
+
+def test_the_interval_over_classes_takes_off_what_is_the_tasks_noise():
+    values, classes = tasks_among(np.random.RandomState(0), np.full(50, 0.9))
+    # Left in, it would be as wide as the interval over tasks, for any number of classes.
+    assert confidence_95_over_classes(values, classes) < 0.5 * confidence_95(values)
+    assert np.isnan(confidence_95_over_classes([0.5, 0.6], [[0, 1], [1, 2]]))
 
 
 def test_accuracy_asks_for_each_querys_best_class():
