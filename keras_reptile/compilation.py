@@ -8,9 +8,8 @@ from keras_reptile.recipes import Recipe
 # a fifth, in the halves by factors. The paper's other network, whose images are large and filters
 # few, was no faster.
 FASTER = ("omniglot_convnet",)
-FASTER_IN = ("float32", "mixed_bfloat16", "mixed_float16")
 # Pixels that go through the inner loops until the seconds of compilation are gained back.
-WORTH = 250_000_000
+WORTH = {"float32": 250_000_000, "mixed_bfloat16": 25_000_000, "mixed_float16": 25_000_000}
 
 
 def of_training(recipe: Recipe) -> bool | str:
@@ -36,7 +35,7 @@ def chosen(recipe: Recipe, images: int) -> bool | str:
     """
     if recipe.jit_compile != "auto":
         return recipe.jit_compile == "true"
-    measured = recipe.network in FASTER and recipe.precision in FASTER_IN
+    measured = recipe.network in FASTER and recipe.precision in WORTH
     fast = measured and recipe.method != "maml"
-    long = images * recipe.image_size**2 >= WORTH
+    long = measured and images * recipe.image_size**2 >= WORTH[recipe.precision]
     return True if fast and long and not tf.config.list_physical_devices("GPU") else "auto"
