@@ -81,7 +81,7 @@ def _compiled(task_fn, model):
     held = [tf.convert_to_tensor(v) for v in model.network.non_trainable_variables]
 
     def by_patches(task, state):
-        with holding(held), unfused(), patch_convolutions(model.network):
+        with holding(held), unfused(), patch_convolutions(model.network, by_xla=True):
             return task_fn(task, state)
 
     return tf.function(by_patches, autograph=False, jit_compile=True)

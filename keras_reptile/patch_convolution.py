@@ -21,10 +21,15 @@ from keras_reptile.batch_normalization import switched
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
 
-def patch_convolutions(network: keras.Model) -> contextlib.AbstractContextManager:
-    """While this is open, the network's convolutions are products of patches and kernels."""
+def patch_convolutions(
+    network: keras.Model, *, by_xla: bool = False
+) -> contextlib.AbstractContextManager:
+    """While this is open, the network's convolutions are products of patches and kernels.
+
+    `by_xla` says that XLA compiles what is traced meanwhile; see `kernel_gradient`.
+    """
     layers = [layer for layer in network._flatten_layers(include_self=False) if by_patches(layer)]
-    return switched(layers, "convolution_op", _convolution_of)
+    return switched(layers, "convolution_op", functools.partial(_convolution_of, by_xla=by_xla))
 
 
 def by_patches(layer: keras.layers.Layer) -> bool:
@@ -33,14 +38,20 @@ def by_patches(layer: keras.layers.Layer) -> bool:
     return kind and layer.groups == 1 and layer.data_format == "channels_last"
 
 
-def _convolution_of(layer) -> Callable:
+def _convolution_of(layer, by_xla) -> Callable:
     return lambda x, kernel: convolution(
-        x, kernel, layer.strides, layer.padding, layer.dilation_rate
+        x, kernel, layer.strides, layer.padding, layer.dilation_rate, by_xla=by_xla
     )
 
 
 def convolution(
-    x: tf.Tensor, kernel: tf.Tensor, strides: Sequence, padding: str, dilation: Sequence
+    x: tf.Tensor,
+    kernel: tf.Tensor,
+    strides: Sequence,
+    padding: str,
+    dilation: Sequence,
+    *,
+    by_xla: bool = False,
 ) -> tf.Tensor:
     """What `keras.ops.conv` computes, channels last, in any number of spatial dimensions.
 
@@ -50,6 +61,7 @@ def convolution(
         strides: Sequence of integers, one for each spatial dimension.
         padding: String, `"same"`, `"valid"` or, in one dimension, `"causal"`.
         dilation: Sequence of integers, one for each spatial dimension.
+        by_xla: Boolean, whether XLA compiles it; see `kernel_gradient`. Defaults to `False`.
 
     Returns:
         Tensor `(batch, *outputs, filters)` of the dtype of `x`.
@@ -73,18 +85,34 @@ def convolution(
         def gradient(upstream):
             dy = tf.reshape(upstream, (-1, filters))
             dp = tf.reshape(tf.matmul(dy, w, transpose_b=True), (-1, *columns.shape[1:]))
-            return folded(dp, x.shape, *geometry), tf.reshape(kernel_gradient(p, dy), kernel.shape)
+            dw = kernel_gradient(p, dy, by_xla)
+            return folded(dp, x.shape, *geometry), tf.reshape(dw, kernel.shape)
 
         return tf.reshape(p @ w, (-1, *columns.shape[1:-1], filters)), gradient
 
     return product(x, kernel)
 
 
-def kernel_gradient(p: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
-    """p^T dy, as the transpose of dy^T p where that has the longer rows, and so is faster."""
-    if p.shape[-1] > dy.shape[-1]:
-        return tf.transpose(tf.matmul(dy, p, transpose_a=True))
-    return tf.matmul(p, dy, transpose_a=True)
+def kernel_gradient(p: tf.Tensor, dy: tf.Tensor, by_xla: bool) -> tf.Tensor:
+    """p^T dy, as the transpose of dy^T p where that has the longer rows, and so is faster.
+
+    XLA would join transposes and product into one again, which reads its numbers across memory and
+    on a CPU takes twice the time: barriers keep them apart.
+    """
+    turned, longer = (dy, p) if p.shape[-1] > dy.shape[-1] else (p, dy)
+    if by_xla:
+        product = _apart(_apart(tf.transpose(turned)) @ longer)
+    else:
+        product = tf.matmul(turned, longer, transpose_a=True)
+    return product if turned is p else tf.transpose(product)
+
+
+def _apart(t):
+    """The same tensor, which XLA computes before it looks at what is done with it."""
+    # Imported here: only compiled functions need it.
+    from tensorflow.compiler.tf2xla.python import xla
+
+    return xla.optimization_barrier(t)[0]
 
 
 def patches(

@@ -38,6 +38,29 @@ def test_values_and_gradients_are_those_of_keras(case):
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 
+@pytest.mark.parametrize("channels", [2, 1])
+def test_xla_multiplies_the_kernels_gradient_by_rows(channels):
+    # 18 weights of each of 10 filters, whose rows are the longer ones, or 9, whose are not.
+    rs = np.random.RandomState(0)
+    x, kernel = tf.constant(rs.randn(2, 8, 8, channels)), tf.constant(rs.randn(3, 3, channels, 10))
+
+    def gradient(by_xla):
+        def of(x, kernel):
+            with tf.GradientTape() as tape:
+                tape.watch(kernel)
+                y = convolution(x, kernel, (2, 2), "same", (1, 1), by_xla=by_xla)
+                loss = tf.reduce_sum(tf.sin(y))
+            return tape.gradient(loss, kernel)
+
+        return tf.function(of, jit_compile=True, autograph=False)
+
+    across = "lhs_contracting_dims={0}"
+    for by_xla in (True, False):
+        text = gradient(by_xla).experimental_get_compiler_ir(x, kernel)(stage="optimized_hlo")
+        assert " dot(" in text and (across in text) == (not by_xla)
+    np.testing.assert_allclose(*(gradient(b)(x, kernel) for b in (True, False)), atol=1e-12)
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_folding_is_the_adjoint_of_taking_patches(case):
     # <patches(x), c> = <x, folded(c)> for any x and c.
