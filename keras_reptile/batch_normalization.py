@@ -123,31 +123,38 @@ def normalization(x: tf.Tensor, gamma, beta, epsilon: float, axis: int = -1) -> 
     """
     precise = tf.float64 if x.dtype == tf.float64 else tf.float32
     last = tf.experimental.numpy.moveaxis(x, axis, -1)
+    channels = last.shape[-1]
+    gamma = tf.ones((channels,), precise) if gamma is None else tf.cast(gamma, precise)
+    beta = tf.zeros((channels,), precise) if beta is None else tf.cast(beta, precise)
     # With two axes only, XLA computes it much faster on a CPU.
-    y = standardized(tf.reshape(tf.cast(last, precise), (-1, last.shape[-1])), epsilon)
-    if gamma is not None:
-        y *= tf.cast(gamma, precise)
-    if beta is not None:
-        y += tf.cast(beta, precise)
+    y = standardized(tf.reshape(tf.cast(last, precise), (-1, channels)), gamma, beta, epsilon)
     y = tf.cast(tf.reshape(y, tf.shape(last)), x.dtype)
     return tf.experimental.numpy.moveaxis(y, -1, axis)
 
 
-def standardized(x: tf.Tensor, epsilon: float) -> tf.Tensor:
+def standardized(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tf.Tensor:
     """Deviations from the mean in units of the standard deviation, both over the first axis.
 
-        z = r (x - mean(x)),   r = 1 / sqrt(var(x) + epsilon)
-        dx = r (dz - mean(dz) - z mean(z dz))
+        y = gamma z + beta,   z = r (x - mean(x)),   r = 1 / sqrt(var(x) + epsilon)
+        dbeta = n mean(dy),   dgamma = n mean(z dy)
+        dx = gamma r (dy - mean(dy) - z mean(z dy))
 
-    The gradient is written out: derived step by step, it would pass over the batch twice as often.
+    The gradients are written out: derived step by step, they would pass over the batch's n rows
+    several times as often, each for means of its own.
     """
-    mean = functools.partial(tf.reduce_mean, axis=0, keepdims=True)
+    mean = functools.partial(tf.reduce_mean, axis=0)
 
     @tf.custom_gradient
-    def function(x):
+    def function(x, gamma, beta):
         centred = x - mean(x)
         r = tf.math.rsqrt(mean(tf.square(centred)) + epsilon)
         z = r * centred
-        return z, lambda dz: r * (dz - mean(dz) - z * mean(z * dz))
 
-    return function(x)
+        def gradient(dy):
+            n = tf.cast(tf.shape(x)[0], x.dtype)
+            of_dy, of_z_dy = mean(dy), mean(z * dy)
+            return gamma * r * (dy - of_dy - z * of_z_dy), n * of_z_dy, n * of_dy
+
+        return gamma * z + beta, gradient
+
+    return function(x, gamma, beta)

@@ -45,24 +45,25 @@ def test_the_plain_operations_are_the_equation(axis):
     np.testing.assert_allclose(plain, np.moveaxis(last, -1, axis), atol=1e-12)
 
 
-def test_the_written_out_gradient_is_the_derived_one():
+def test_the_written_out_gradients_are_the_derived_ones():
     rs = np.random.RandomState(1)
     x, weights = tf.constant(rs.randn(7, 3)), tf.constant(rs.randn(7, 3))
+    inputs = [x, *(tf.constant(rs.randn(3)) for _ in ("gamma", "beta"))]
 
-    def derived(x):
+    def derived(x, gamma, beta):
         centred = x - tf.reduce_mean(x, 0)
-        return centred / tf.sqrt(tf.reduce_mean(centred**2, 0) + 0.1)
+        return gamma * centred / tf.sqrt(tf.reduce_mean(centred**2, 0) + 0.1) + beta
 
     found = []
-    for function in (derived, lambda x: standardized(x, 0.1)):
+    for function in (derived, lambda *inputs: standardized(*inputs, 0.1)):
         with tf.GradientTape() as outer:
-            outer.watch(x)
+            outer.watch(inputs)
             with tf.GradientTape() as inner:
-                inner.watch(x)
-                loss = tf.reduce_sum(weights * tf.sin(function(x)))
-            first = inner.gradient(loss, x)
-            norm = tf.reduce_sum(weights * first**2)
-        found.append((first, outer.gradient(norm, x)))
+                inner.watch(inputs)
+                loss = tf.reduce_sum(weights * tf.sin(function(*inputs)))
+            first = inner.gradient(loss, inputs)
+            norm = sum(tf.reduce_sum(tf.cos(g) * g**2) for g in first)
+        found.append([*first, *outer.gradient(norm, inputs)])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-10)
 

@@ -196,6 +196,19 @@ FAULTS = {
             "/ n",
             "test_evaluation.py::test_the_interval_is_that_of_the_textbook",
         ),
+        (
+            "noise taken for differences between classes",
+            "between - noise",
+            "between",
+            "test_evaluation.py::test_the_interval_over_classes_takes_off_what_is_the_tasks_noise",
+        ),
+        (
+            "an interval over classes without the jackknife's factor",
+            " * (n - 1) / (n - ways)",
+            "",
+            "test_evaluation.py::"
+            "test_the_interval_over_classes_is_the_spread_of_other_choices_of_classes",
+        ),
     ],
     "batch_normalization": [
         (
@@ -218,15 +231,21 @@ FAULTS = {
         ),
         (
             "a gradient along the mean",
-            "r * (dz - mean(dz)",
-            "r * (dz",
-            "test_batch_normalization.py::test_the_written_out_gradient_is_the_derived_one",
+            "(dy - of_dy - z",
+            "(dy - z",
+            "test_batch_normalization.py::test_the_written_out_gradients_are_the_derived_ones",
         ),
         (
             "a gradient along the scale",
-            " - z * mean(z * dz))",
+            " - z * of_z_dy)",
             ")",
-            "test_batch_normalization.py::test_the_written_out_gradient_is_the_derived_one",
+            "test_batch_normalization.py::test_the_written_out_gradients_are_the_derived_ones",
+        ),
+        (
+            "a gradient of the scale that is a mean",
+            "n * of_z_dy, n * of_dy",
+            "of_z_dy, n * of_dy",
+            "test_batch_normalization.py::test_the_written_out_gradients_are_the_derived_ones",
         ),
     ],
     "patch_convolution": [
