@@ -344,22 +344,22 @@ RECIPES = {
 }
 
 # What a meta-iteration of a recipe takes in `fit`: benchmarks/meta_step.py on two cores of an AMD
-# EPYC without AVX-512, docs/results/meta_steps.json.
+# EPYC (Zen 5), docs/results/meta_steps.json.
 MILLISECONDS = {
-    "glyphs": 81,
-    "omniglot_5way": 65,
-    "omniglot_5way_fast": 84,
-    "omniglot_20way": 210,
-    "mini_imagenet_5way_1shot": 1080,
-    "mini_imagenet_5way_5shot": 976,
-    "sinusoid": 2.1,
-    "sinusoid_fomaml": 2.7,
-    "sinusoid_maml": 2.5,
-    "sinusoid_joint": 1.9,
-    "gradient_combinations": 37,
-    "tail_overlap": 30,
-    "images_5way": 64,
-    "study": 62,
+    "glyphs": 20,
+    "omniglot_5way": 21,
+    "omniglot_5way_fast": 26,
+    "omniglot_20way": 66,
+    "mini_imagenet_5way_1shot": 347,
+    "mini_imagenet_5way_5shot": 342,
+    "sinusoid": 0.8,
+    "sinusoid_fomaml": 0.9,
+    "sinusoid_maml": 1.1,
+    "sinusoid_joint": 0.7,
+    "gradient_combinations": 10,
+    "tail_overlap": 8.4,
+    "images_5way": 19,
+    "study": 20,
 }
 
 
@@ -372,8 +372,10 @@ def cost(name: str) -> str:
     True
     """
     seconds = MILLISECONDS[name] * RECIPES[name].meta_iterations / 1000
-    whole = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.0f} hours"
-    return f"{MILLISECONDS[name]} ms a meta-iteration, {whole} in all on two CPU cores (AMD EPYC)"
+    units = {"hours": 3600, "minutes": 60, "seconds": 1}
+    unit = next((unit for unit, length in units.items() if seconds >= 1.5 * length), "seconds")
+    whole = f"{seconds / units[unit]:.0f} {unit} in all on two CPU cores (AMD EPYC, Zen 5)"
+    return f"{MILLISECONDS[name]} ms a meta-iteration, {whole}"
 
 
 # What `bin/train --dataset=X` runs where no recipe is named; for tfds:NAME, what folders do.
