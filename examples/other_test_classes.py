@@ -72,7 +72,8 @@ def main(argv):
     kr.one_task_per_core(jit_compile=True)
     test = kr.datasets.load("omniglot", data_dir=FLAGS.data_dir).test
     model = kr.pretrained(FLAGS.model)
-    model.compile("sgd", jit_compile=True)
+    # With the loss it was trained by: the inner optimizer's moments go with it.
+    model.compile("sgd", loss=model.task_loss, jit_compile=True)
     classes, both = classes_of_tasks(test), kr.evaluate_both(model, tasks_of(test), verbose=2)
     results = {
         name: figures(found, classes)
