@@ -180,8 +180,8 @@ FAULTS = {
     "confidence": [
         (
             "the biased variance",
-            "ddof=1",
-            "ddof=0",
+            "values.std(ddof=1)",
+            "values.std(ddof=0)",
             "test_evaluation.py::test_the_interval_is_that_of_the_textbook",
         ),
         (
@@ -204,8 +204,8 @@ FAULTS = {
         ),
         (
             "an interval over classes without the jackknife's factor",
-            " * (n - 1) / (n - ways)",
-            "",
+            "(n - 1) / (n - ways) * np.sqrt",
+            "np.sqrt",
             "test_evaluation.py::"
             "test_the_interval_over_classes_is_the_spread_of_other_choices_of_classes",
         ),
@@ -263,8 +263,8 @@ FAULTS = {
         ),
         (
             "a kernel's gradient not turned back",
-            "return tf.transpose(tf.matmul(dy, p, transpose_a=True))",
-            "return tf.matmul(dy, p, transpose_a=True)",
+            "return product if turned is p else tf.transpose(product)",
+            "return product",
             "test_patch_convolution.py::test_values_and_gradients_are_those_of_keras",
         ),
         (

@@ -35,6 +35,29 @@ def test_accuracies_are_those_of_the_file(name, page):
         assert (result["tasks"], result["transductive"]) == (10_000, "trans" in label)
 
 
+def test_the_serial_run_has_the_accuracies_of_its_files_and_was_whole():
+    page = (ROOT / "docs/omniglot.md").read_text()
+    files = [record(f"omniglot_5way_serial_{shots}") for shots in ("1_shot", "5_shots")]
+    inductive, transductive = zip(
+        *(map(in_percent, file["results"]) for file in files), strict=True
+    )
+    label = "| with `--task_order=serial`"
+    assert f"{label} | {' | '.join(inductive)} |" in page
+    assert f"{label}, transductive | {' | '.join(transductive)} |" in page
+    for file in files:
+        assert file["meta_iteration"] == 100_000 and file["settings"]["task_order"] == "serial"
+        assert {result["tasks"] for result in file["results"]} == {10_000}
+
+
+def test_the_interval_over_classes_is_that_of_its_file():
+    page, found = (ROOT / "docs/omniglot.md").read_text(), record("other_test_classes")
+    half = {
+        mode: f"± {100 * found[mode]['confidence_95_over_classes']:.2f}"
+        for mode in ("inductive", "transductive")
+    }
+    assert f"{half['inductive']}, transductively {half['transductive']} ([file]" in page
+
+
 @pytest.mark.parametrize("name", ["omniglot_5way_5000_sum", "omniglot_5way_5000_batches_of_5"])
 def test_accuracies_of_short_runs_are_those_of_their_files(name):
     found = record(name)
