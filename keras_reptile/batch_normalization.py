@@ -95,10 +95,11 @@ def fused_normalization(x: tf.Tensor, gamma, beta, epsilon: float) -> tf.Tensor:
     """
     channels = x.shape[-1]
     flat = x if x.shape.rank == 4 else tf.reshape(x, (-1, 1, 1, channels))
+    scale, offset = _scale_and_offset(gamma, beta, channels, tf.float32)
     y, *_ = tf.raw_ops.FusedBatchNormV3(
         x=flat,
-        scale=tf.ones((channels,)) if gamma is None else tf.cast(gamma, tf.float32),
-        offset=tf.zeros((channels,)) if beta is None else tf.cast(beta, tf.float32),
+        scale=scale,
+        offset=offset,
         mean=tf.zeros((0,)),
         variance=tf.zeros((0,)),
         epsilon=epsilon,
@@ -124,12 +125,19 @@ def normalization(x: tf.Tensor, gamma, beta, epsilon: float, axis: int = -1) -> 
     precise = tf.float64 if x.dtype == tf.float64 else tf.float32
     last = tf.experimental.numpy.moveaxis(x, axis, -1)
     channels = last.shape[-1]
-    gamma = tf.ones((channels,), precise) if gamma is None else tf.cast(gamma, precise)
-    beta = tf.zeros((channels,), precise) if beta is None else tf.cast(beta, precise)
+    gamma, beta = _scale_and_offset(gamma, beta, channels, precise)
     # With two axes only, XLA computes it much faster on a CPU.
     y = standardized(tf.reshape(tf.cast(last, precise), (-1, channels)), gamma, beta, epsilon)
     y = tf.cast(tf.reshape(y, tf.shape(last)), x.dtype)
     return tf.experimental.numpy.moveaxis(y, -1, axis)
+
+
+def _scale_and_offset(gamma, beta, channels, dtype):
+    """Of a layer without one of them 1 or 0."""
+    return (
+        tf.ones((channels,), dtype) if gamma is None else tf.cast(gamma, dtype),
+        tf.zeros((channels,), dtype) if beta is None else tf.cast(beta, dtype),
+    )
 
 
 def standardized(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tf.Tensor:

@@ -23,6 +23,31 @@ def in_percent(result):
     return f"{100 * result['accuracy']:.2f} ± {100 * result['confidence_95']:.2f}"
 
 
+def cells(run):
+    """A run's files of 1 and 5 shots, and what they say inductively and transductively."""
+    files = [record(f"{run}_{shots}") for shots in ("1_shot", "5_shots")]
+    return files, *zip(*(map(in_percent, file["results"]) for file in files), strict=True)
+
+
+def milliseconds(found):
+    return f"{found:.1f} ms" if found < 100 else f"{found:,.0f} ms"
+
+
+def test_the_speeds_are_those_of_the_file():
+    page, found = (ROOT / "docs/results.md").read_text(), record("speed")
+    for step in found["meta_step"]["recipes"]:
+        (row,) = [r for r in page.splitlines() if f"`{step['recipe']}`" in r and "GFLOP |" in r]
+        assert milliseconds(step["meta_step_ms"]) in row
+        assert milliseconds(step["meta_step_in_fit_ms"]) in row
+        share, rate = step["fraction_of_matrix_product_rate"], step["matrix_product_gflops"]
+        assert f"{share:.0%} of {rate:.0f}".replace("%", " %") in row
+    for row in found["compare"]["rows"]:
+        times = (milliseconds(row[key]) for key in ("meta_step_ms", "meta_step_ms_fastest"))
+        assert f"| {' | '.join(times)} | {row['first_step_seconds']:.1f} s |" in page
+    for each in found["evaluation"]["ms_per_task"].values():
+        assert f"| {milliseconds(each)} |" in page
+
+
 @pytest.mark.parametrize("name", RECORDS)
 @pytest.mark.parametrize("page", ["README.md", "docs/omniglot.md"])
 def test_accuracies_are_those_of_the_file(name, page):
@@ -37,10 +62,7 @@ def test_accuracies_are_those_of_the_file(name, page):
 
 def test_the_serial_run_has_the_accuracies_of_its_files_and_was_whole():
     page = (ROOT / "docs/omniglot.md").read_text()
-    files = [record(f"omniglot_5way_serial_{shots}") for shots in ("1_shot", "5_shots")]
-    inductive, transductive = zip(
-        *(map(in_percent, file["results"]) for file in files), strict=True
-    )
+    files, inductive, transductive = cells("omniglot_5way_serial")
     label = "| with `--task_order=serial`"
     assert f"{label} | {' | '.join(inductive)} |" in page
     assert f"{label}, transductive | {' | '.join(transductive)} |" in page
@@ -71,10 +93,7 @@ def test_accuracies_of_short_runs_are_those_of_their_files(name):
 
 
 def test_the_20_way_run_is_marked_as_a_short_one_and_has_the_accuracies_of_its_files():
-    files = [record(f"omniglot_20way_10000_{shots}") for shots in ("1_shot", "5_shots")]
-    inductive, transductive = zip(
-        *(map(in_percent, file["results"]) for file in files), strict=True
-    )
+    files, inductive, transductive = cells("omniglot_20way_10000")
     page = (ROOT / "docs/omniglot.md").read_text()
     assert f"| 10,000 meta-iterations | {' | '.join(inductive)} |" in page
     assert f"| 10,000, transductive | {' | '.join(transductive)} |" in page
