@@ -56,7 +56,7 @@ def _check_waves(recipe, data_dir) -> dict[str, Any]:
 
 def _options_of_its_own(recipe: Recipe) -> dict[str, Any]:
     if recipe.dataset == "omniglot":
-        return {"split": recipe.dataset_split}
+        return {"split": recipe.dataset_split, "split_seed": recipe.split_seed}
     if recipe.dataset == "mini_imagenet":
         return {"manual_dir": recipe.manual_dir or None}
     if recipe.dataset == "glyphs":

@@ -40,7 +40,11 @@ class Recipe:
         "Classes to test on; 0 for the data set's own, and of tfds:NAME and folders a fifth, at "
         "least 5.",
     )
-    split_seed: int = _field(0, "Decides which classes of tfds:NAME and folders test.")
+    split_seed: int = _field(
+        0,
+        "Decides which classes of omniglot, tfds:NAME and folders test; of omniglot's background "
+        "split, which validate.",
+    )
     image_dir: str = _field("", "A folder that holds a folder of PNG or JPEG files for each class.")
     manual_dir: str = _field("", "Where miniImageNet lies, until TFDS has prepared it.")
     image_size: int = _field(28, "Height and width of the images, to which others are resized.")

@@ -6,7 +6,7 @@ import socket
 
 import numpy as np
 
-from keras_reptile.checks import check_integer, check_positive
+from keras_reptile.checks import check_integer, check_positive, check_seed
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.records import unreadable
 from keras_reptile.errors import cause
@@ -23,6 +23,7 @@ def load(
     validation_classes: int = 50,
     image_size: int = 28,
     rotations: bool = True,
+    split_seed: int = 0,
 ) -> Pools:
     """1,623 handwritten characters of 50 alphabets, 20 images of each.
 
@@ -32,14 +33,17 @@ def load(
     Args:
         data_dir: String, TFDS's data directory, which holds `omniglot/`. Defaults to `None`:
             `TFDS_DATA_DIR`, or TFDS's own default; data that is not there is downloaded.
-        split: String. `"authors"`: all classes sorted by alphabet and character and shuffled with
-            seed 0; the first 1,200 train, the other 423 test. `"background"`: the data set's 30
-            background alphabets (964 classes) train, its 20 evaluation alphabets (659) test.
-            Defaults to `"authors"`.
+        split: String. `"authors"`: all classes sorted by alphabet and character and shuffled; the
+            first 1,200 train, the other 423 test. `"background"`: the data set's 30 background
+            alphabets (964 classes) train, its 20 evaluation alphabets (659) test. Defaults to
+            `"authors"`.
         validation_classes: Integer, training classes kept out for validation, the last of them in
             the authors' order. The authors have none. Defaults to `50`.
         image_size: Integer, height and width. Defaults to `28`.
         rotations: Boolean, whether training classes are rotated. Defaults to `True`.
+        split_seed: Integer, shuffles the classes: in the authors' split it decides which of them
+            test, as `--seed` of their program does, in the other which of them validate. Defaults
+            to `0`, as theirs.
 
     Returns:
         `Pools` of uint8 images `(image_size, image_size, 1)`.
@@ -58,26 +62,28 @@ def load(
             f"Received: validation_classes={validation_classes}."
         )
     check_positive("image_size", image_size)
+    check_seed("split_seed", split_seed)
     if data_dir is not None and not os.path.isdir(data_dir):
         raise ValueError(
             f"data_dir={data_dir!r} is not a directory. Give TFDS's data directory, which holds "
             "`omniglot/`, or make an empty one to download into."
         )
-    training, test = _training_and_test(data_dir, split, image_size)
+    training, test = _training_and_test(data_dir, split, image_size, split_seed)
     train, validation = training.split(len(training) - validation_classes, validation_classes)
     return Pools(train.with_rotations() if rotations else train, validation, test)
 
 
-def _training_and_test(data_dir, split, image_size) -> list[ClassPool]:
+def _training_and_test(data_dir, split, image_size, split_seed) -> list[ClassPool]:
     if split == "authors":
         pool = _pool(data_dir, "train+test", image_size)
-        return pool.subset(authors_order(len(pool))).split(TRAIN_CLASSES, CLASSES - TRAIN_CLASSES)
-    background = _pool(data_dir, "train", image_size).shuffled(seed=0)
+        ordered = pool.subset(authors_order(len(pool), split_seed))
+        return ordered.split(TRAIN_CLASSES, CLASSES - TRAIN_CLASSES)
+    background = _pool(data_dir, "train", image_size).shuffled(split_seed)
     return [background, _pool(data_dir, "test", image_size)]
 
 
-def authors_order(classes: int = CLASSES) -> list[int]:
-    """The authors' order of the sorted classes: Python's own shuffle from seed 0.
+def authors_order(classes: int = CLASSES, seed: int = 0) -> list[int]:
+    """The authors' order of the sorted classes: Python's own shuffle, by default from seed 0.
 
     Example:
 
@@ -85,7 +91,7 @@ def authors_order(classes: int = CLASSES) -> list[int]:
     [820, 1436, 946, 1161, 886]
     """
     order = list(range(classes))
-    random.Random(0).shuffle(order)
+    random.Random(seed).shuffle(order)
     return order
 
 
