@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_reptile import distribution, prediction, vectorized
 from keras_reptile.adaptation import Adaptation
 from keras_reptile.batch_normalization import unfused
+from keras_reptile.biases import separate_biases
 from keras_reptile.episode_format import number_of_queries, scaled_task
 from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.max_pooling import fast_poolings
@@ -70,7 +71,7 @@ def _fastest(task_fn, model, method="reptile"):
         if told:
             warnings.warn(f"Training is not compiled: {vectorized.MAML}", stacklevel=2)
         return task_fn
-    return _compiled(task_fn, model) if told else _with_fast_poolings(task_fn, model)
+    return _compiled(task_fn, model) if told else _with_fast_gradients(task_fn, model)
 
 
 def _compiled(task_fn, model):
@@ -87,9 +88,9 @@ def _compiled(task_fn, model):
     return tf.function(by_patches, autograph=False, jit_compile=True)
 
 
-def _with_fast_poolings(task_fn, model):
+def _with_fast_gradients(task_fn, model):
     def run(task, state):
-        with fast_poolings(model.network):
+        with fast_poolings(model.network), separate_biases(model.network):
             return task_fn(task, state)
 
     return run

@@ -288,6 +288,14 @@ FAULTS = {
             "test_max_pooling.py::test_values_and_gradients_are_those_of_keras",
         ),
     ],
+    "biases": [
+        (
+            "a mean for the sum",
+            "tf.reduce_sum(",
+            "tf.reduce_mean(",
+            "test_biases.py::test_the_gradient_is_the_sum_over_the_batch_and_all_places",
+        ),
+    ],
     "episodes": [
         (
             "a tail that the minibatches see",
