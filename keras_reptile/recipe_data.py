@@ -2,11 +2,19 @@
 
 from typing import Any
 
+from keras_reptile.datasets.load import TFDS
 from keras_reptile.recipes import SINE_NETWORKS, SINUSOID, Recipe
 
 # The data sets whose images are grey, and those whose test classes are fixed.
 GREY = ("glyphs", "omniglot")
 FIXED_TEST = ("mini_imagenet", "omniglot")
+# The fields that only some data sets have a use for.
+OWNERS = {
+    "dataset_split": ("omniglot",),
+    "image_dir": ("folder",),
+    "manual_dir": ("mini_imagenet",),
+    "split_seed": ("folder", "omniglot", f"{TFDS}NAME"),
+}
 
 
 def data_options(recipe: Recipe, data_dir: str | None) -> dict[str, Any]:
@@ -86,9 +94,10 @@ def _check(recipe: Recipe) -> None:
             "`test_classes` must not be negative, and 0 for mini_imagenet and omniglot, whose test "
             f"classes are fixed. Received: test_classes={recipe.test_classes}, dataset={name!r}."
         )
-    for field, owner in (("image_dir", "folder"), ("manual_dir", "mini_imagenet")):
-        if getattr(recipe, field) and name != owner:
+    kind = f"{TFDS}NAME" if name.startswith(TFDS) else name
+    for field, owners in OWNERS.items():
+        if kind not in owners and getattr(recipe, field) != getattr(Recipe, field):
             raise ValueError(
-                f"`{field}` is for dataset={owner!r} only. Received: dataset={name!r}, "
-                f"{field}={getattr(recipe, field)!r}."
+                f"`{field}` is for dataset={' or '.join(map(repr, owners))} only. "
+                f"Received: dataset={name!r}, {field}={getattr(recipe, field)!r}."
             )

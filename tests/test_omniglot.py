@@ -1,3 +1,5 @@
+import random
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,35 @@ def test_the_order_of_classes_is_the_authors():
     order = omniglot.authors_order()
     assert order[:10] == [820, 1436, 946, 1161, 886, 204, 1206, 662, 1225, 1037]
     assert sorted(order) == list(range(1623))
+
+
+def test_another_seed_shuffles_as_pythons_random_does():
+    expected = list(range(1623))
+    random.seed(1)
+    random.shuffle(expected)
+    assert omniglot.authors_order(seed=1) == expected != omniglot.authors_order()
+
+
+def test_the_split_seed_decides_which_classes_test(data_dir):
+    names = {
+        seed: kr.datasets.load(
+            "omniglot", data_dir=data_dir, rotations=False, validation_classes=0, split_seed=seed
+        ).test.names
+        for seed in (0, 1)
+    }
+    # 423 of 1,623 twice: 110 in common are to be expected, by 8 more or less.
+    assert len(names[1]) == 423 and 80 < len({*names[0]} & {*names[1]}) < 140
+
+
+def test_the_split_seed_decides_which_background_classes_validate(data_dir):
+    pools = [
+        kr.datasets.load(
+            "omniglot", data_dir=data_dir, split="background", rotations=False, split_seed=seed
+        )
+        for seed in (0, 1)
+    ]
+    assert len({*pools[0].validation.names} & {*pools[1].validation.names}) < 25
+    assert pools[0].test.names == pools[1].test.names
 
 
 def test_the_authors_split_with_rotated_training_classes(data_dir):
@@ -63,6 +94,7 @@ def test_nearest_neighbour_keeps_the_middle_sample():
         (dict(split="mine"), r"`split` must be 'authors' or 'background'. Received: split='mine'"),
         (dict(validation_classes=1200), r"must leave classes.*Received: validation_classes=1200"),
         (dict(validation_classes=-1), r"must not be negative. Received: validation_classes=-1"),
+        (dict(split_seed=-1), r"`split_seed` must not be negative. Received: split_seed=-1"),
         (dict(image_size=0), r"`image_size` must be at least 1. Received: image_size=0"),
     ],
 )

@@ -82,7 +82,9 @@ def test_what_a_data_set_is_told():
         "data_dir": "d",
         "manual_dir": "m",
     }
-    assert data_options(recipes.get("omniglot_5way"), None)["split"] == "authors"
+    omniglot = data_options(recipes.get("omniglot_5way", split_seed=2), None)
+    assert (omniglot["split"], omniglot["split_seed"]) == ("authors", 2)
+    assert data_options(recipes.get(dataset="tfds:cifar100", split_seed=2), None)["split_seed"] == 2
     folder = recipes.get(image_dir="x", test_classes=7, split_seed=3, shots=2, queries=4)
     assert data_options(folder, "unused") == {
         "validation_classes": 0,
@@ -108,6 +110,16 @@ def test_what_a_data_set_is_told():
         ("images_5way", dict(test_classes=-1), r"must not be negative, .*test_classes=-1"),
         ("glyphs", dict(image_dir="x"), r"`image_dir` is for dataset='folder' only.*image_dir='x'"),
         ("glyphs", dict(manual_dir="x"), r"`manual_dir` is for dataset='mini_imagenet' only"),
+        (
+            "glyphs",
+            dict(split_seed=1),
+            r"`split_seed` is for dataset='folder' or 'omniglot' or 'tfds:NAME' only.*split_seed=1",
+        ),
+        (
+            "images_5way",
+            dict(dataset_split="background"),
+            r"`dataset_split` is for dataset='omniglot' only. Received: dataset='folder'",
+        ),
     ],
 )
 def test_what_a_data_set_has_no_choice_of_is_refused(name, changes, text):
