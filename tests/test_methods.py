@@ -52,7 +52,8 @@ def test_all_methods_report_and_carry_the_same_after_one_meta_iteration(float64)
     for other, state in zip(logs[1:], carried[1:], strict=True):
         assert other == pytest.approx(logs[0], rel=1e-9)
         for a, b in zip(state, carried[0], strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-9)
+            # A bias ahead of a normalization has no gradient but for rounding.
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-14)
     # All k steps count, the last on the tail too.
     assert int(carried[0][0]) == 3
 
