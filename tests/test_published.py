@@ -60,14 +60,22 @@ def test_accuracies_are_those_of_the_file(name, page):
         assert (result["tasks"], result["transductive"]) == (10_000, "trans" in label)
 
 
-def test_the_serial_run_has_the_accuracies_of_its_files_and_was_whole():
+@pytest.mark.parametrize(
+    ("run", "flags", "settings"),
+    [
+        ("serial", "--task_order=serial", dict(seed=0, split_seed=0, task_order="serial")),
+        ("split_1", "--seed=1 --split_seed=1", dict(seed=1, split_seed=1, task_order="parallel")),
+    ],
+)
+def test_the_other_full_runs_have_the_accuracies_of_their_files(run, flags, settings):
     page = (ROOT / "docs/omniglot.md").read_text()
-    files, inductive, transductive = cells("omniglot_5way_serial")
-    label = "| with `--task_order=serial`"
-    assert f"{label} | {' | '.join(inductive)} |" in page
-    assert f"{label}, transductive | {' | '.join(transductive)} |" in page
+    files, inductive, transductive = cells(f"omniglot_5way_{run}")
+    assert f"| with `{flags}` | {' | '.join(inductive)} |" in page
+    assert f"| with `{flags}`, transductive | {' | '.join(transductive)} |" in page
     for file in files:
-        assert file["meta_iteration"] == 100_000 and file["settings"]["task_order"] == "serial"
+        # What was recorded before there was a flag had its default.
+        assert {**dict(split_seed=0), **file["settings"]}.items() >= settings.items()
+        assert file["meta_iteration"] == 100_000
         assert {result["tasks"] for result in file["results"]} == {10_000}
 
 
