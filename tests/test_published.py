@@ -64,6 +64,7 @@ def test_accuracies_are_those_of_the_file(name, page):
     ("run", "flags", "settings"),
     [
         ("serial", "--task_order=serial", dict(seed=0, split_seed=0, task_order="serial")),
+        ("seed_1", "--seed=1", dict(seed=1, split_seed=0, task_order="parallel")),
         ("split_1", "--seed=1 --split_seed=1", dict(seed=1, split_seed=1, task_order="parallel")),
     ],
 )
