@@ -58,17 +58,41 @@ def adapt(
     Returns:
         An `Adaptation`.
     """
+    start = Adaptation(tuple(theta), state, _no_loss(order, theta[0].dtype))
+    reached = steps_between(loss_fn, optimizer, start, order, 0, rows(order), rate)
+    if tail is None:
+        return reached
+    return _after(reached, loss_fn, optimizer, tail, rows(order), rate)[0]
+
+
+def steps_between(
+    loss_fn: Callable,
+    optimizer: Any,
+    reached: Adaptation,
+    order: tf.Tensor,
+    first: Any,
+    last: Any,
+    rate: float = 1.0,
+) -> Adaptation:
+    """The part of `adapt`'s loop from step number `first` to before number `last`.
+
+    Args:
+        loss_fn, optimizer, order, rate: See `adapt`.
+        reached: `Adaptation`, what the steps before led to.
+        first, last: Integers, or integer scalar tensors.
+
+    Returns:
+        An `Adaptation`.
+    """
 
     def step(k, weights, state, first_loss):
         loss, _, weights, state = inner_step(loss_fn, optimizer, weights, state, order[k], k, rate)
         return k + 1, weights, state, tf.where(k == 0, loss, first_loss)
 
-    steps = rows(order)
-    start = (tf.constant(0), tuple(theta), state, _no_loss(order, theta[0].dtype))
-    # XLA differentiates a loop only if it is told the number of turns.
-    _, *reached = tf.while_loop(lambda k, *_: k < steps, step, start, maximum_iterations=steps)
-    reached = Adaptation(*reached)
-    return reached if tail is None else _after(reached, loss_fn, optimizer, tail, steps, rate)[0]
+    start = tf.convert_to_tensor(first), reached.weights, reached.state, reached.first_loss
+    # XLA differentiates a loop only if it is told how many turns there are at most.
+    _, *reached = tf.while_loop(lambda k, *_: k < last, step, start, maximum_iterations=rows(order))
+    return Adaptation(*reached)
 
 
 def adapt_keeping_last(

@@ -8,16 +8,13 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_reptile import distribution, prediction, vectorized
+from keras_reptile import compiled_tasks, distribution, prediction, vectorized
 from keras_reptile.adaptation import Adaptation
-from keras_reptile.batch_normalization import unfused
 from keras_reptile.biases import separate_biases
 from keras_reptile.episode_format import number_of_queries, scaled_task
 from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.max_pooling import fast_poolings
 from keras_reptile.methods import METHODS
-from keras_reptile.network_function import holding
-from keras_reptile.patch_convolution import patch_convolutions
 
 
 class TaskResult(NamedTuple):
@@ -62,30 +59,24 @@ def _one_by_one(function, model, tasks, theta, state):
     return run(tasks, theta, state)
 
 
-def _fastest(task_fn, model, method="reptile"):
-    """One task as its device computes it fastest; on a CPU compiled if the model is told to."""
+def _fastest(task_fn, model, by_xla):
+    """One task as its device computes it fastest."""
     if distribution.accelerated():
         return task_fn
+    if by_xla:
+        return compiled_tasks.compiled(model, task_fn)
+    return _with_fast_gradients(task_fn, model)
+
+
+def _by_xla(model, method="reptile") -> bool:
+    """Whether XLA is to compile the inner loops for a CPU; a warning where it cannot."""
     told = model.jit_inner_loops is True and not tf.executing_eagerly()
+    if not told or distribution.accelerated():
+        return False
     if method == "maml":
-        if told:
-            warnings.warn(f"Training is not compiled: {vectorized.MAML}", stacklevel=2)
-        return task_fn
-    return _compiled(task_fn, model) if told else _with_fast_gradients(task_fn, model)
-
-
-def _compiled(task_fn, model):
-    """One task as XLA compiles it for a core of a CPU.
-
-    There XLA would run all tasks on one core, and has no fast convolution.
-    """
-    held = [tf.convert_to_tensor(v) for v in model.network.non_trainable_variables]
-
-    def by_patches(task, state):
-        with holding(held), unfused(), patch_convolutions(model.network, by_xla=True):
-            return task_fn(task, state)
-
-    return tf.function(by_patches, autograph=False, jit_compile=True)
+        warnings.warn(f"Training is not compiled: {vectorized.MAML}", stacklevel=2)
+        return False
+    return True
 
 
 def _with_fast_gradients(task_fn, model):
@@ -97,6 +88,9 @@ def _with_fast_gradients(task_fn, model):
 
 
 def _train_separately(model, tasks, theta, state) -> TaskResult:
+    by_xla = _by_xla(model, model.method)
+    if by_xla and compiled_tasks.fits(tasks):
+        return TaskResult(*compiled_tasks.train(model, tasks, theta, state))
     has_queries = number_of_queries(tasks) != 0
     method = METHODS[model.method]
 
@@ -115,10 +109,14 @@ def _train_separately(model, tasks, theta, state) -> TaskResult:
     )
     serial = model.task_order == "serial" and model.inner_state == "carried"
     run = one_after_another if serial else side_by_side
-    return run(_fastest(task_fn, model, model.method), tasks, state, outputs)
+    return run(_fastest(task_fn, model, by_xla), tasks, state, outputs)
 
 
 def _judge_separately(modes, model, tasks, theta, state) -> tuple:
+    by_xla = _by_xla(model)
+    if by_xla and compiled_tasks.fits(tasks):
+        return compiled_tasks.judge(model, modes, tasks, theta, state)
+
     def task_fn(task, state):
         task = scaled_task(task)
         adapted = model.adapt_task(task, theta, state)
@@ -130,7 +128,7 @@ def _judge_separately(modes, model, tasks, theta, state) -> tuple:
     dtype = theta[0].dtype
     predictions = tuple(_predictions_spec(model, tasks, dtype) for _ in modes)
     outputs = tf.TensorSpec((), dtype), predictions
-    return side_by_side(_fastest(task_fn, model), tasks, state, outputs)
+    return side_by_side(_fastest(task_fn, model, by_xla), tasks, state, outputs)
 
 
 def wants_one_batch(model) -> bool:

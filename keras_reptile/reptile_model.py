@@ -1,5 +1,6 @@
 """`ReptileModel`: a `keras.Model` whose training step is a meta-iteration."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -430,16 +431,19 @@ class ReptileModel(distribution.DistributedModel):
 
     def adapt_task(self, task, theta, state, adapt=adaptation.adapt) -> adaptation.Adaptation:
         """One task's inner loop, from these weights and this state, by a method's function."""
-        support_x, support_y = task["support"]
+        adapt = loss_scaling.where_needed(adapt, self.network)
+        minibatches, rate = (task["order"], task.get("tail")), self.inner_weight_decay_rate
+        return adapt(self.loss_of(task), self.inner_rule, theta, state, *minibatches, rate)
+
+    def loss_of(self, task) -> Callable:
+        """The loss of one task's minibatches, for the inner loop."""
 
         def loss_fn(weights, minibatch, step):
             draw = tf.stack([*task["number"], step])
-            x, y = tf.nest.map_structure(lambda t: tf.gather(t, minibatch), (support_x, support_y))
+            x, y = tf.nest.map_structure(lambda t: tf.gather(t, minibatch), task["support"])
             return self.minibatch_loss(weights, x, y, draw)
 
-        adapt = loss_scaling.where_needed(adapt, self.network)
-        minibatches, rate = (task["order"], task.get("tail")), self.inner_weight_decay_rate
-        return adapt(loss_fn, self.inner_rule, theta, state, *minibatches, rate)
+        return loss_fn
 
     def minibatch_loss(self, weights, x, y, draw) -> tf.Tensor:
         """The scalar that an inner step descends, in the dtype of the weights."""

@@ -4,7 +4,7 @@ import os
 
 import tensorflow as tf
 
-from keras_reptile.checks import INT32, check_integer
+from keras_reptile.checks import INT32, check_boolean, check_integer
 from keras_reptile.memory import keep_freed_memory
 
 
@@ -15,15 +15,24 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def cores_for_tasks() -> int:
+    """The operations that TensorFlow runs at once, each a task on a core of its own."""
+    return tf.config.threading.get_inter_op_parallelism_threads() or usable_cores()
+
+
 XLA_FLAGS = {
     # Matrix products of one task would wait for threads that compute another.
     "--xla_cpu_multi_thread_eigen": "false",
+    # And so would its element-wise operations, which this divides among threads.
+    "--xla_disable_hlo_passes": "cpu-parallel-task-assigner",
     # As wide as the registers are: with AVX-512 else only half of one is used.
     "--xla_cpu_prefer_vector_width": "512",
 }
 
 
-def one_task_per_core(cores: int | None = None, *, jit_compile: bool = False) -> int:
+def one_task_per_core(
+    cores: int | None = None, *, jit_compile: bool = False, lend: bool = False
+) -> int:
     """Has TensorFlow run every operation on one thread, and as many operations as there are cores.
 
     The operations of a small network on a few images are too short to divide among cores; the
@@ -34,7 +43,12 @@ def one_task_per_core(cores: int | None = None, *, jit_compile: bool = False) ->
     Args:
         cores: Integer. Defaults to `None`, those that this process may use.
         jit_compile: Boolean, whether XLA is to compile the inner loops, with `jit_compile=True` in
-            `compile`: then tasks are what has one thread. Defaults to `False`.
+            `compile`: then it is told to use one thread for a task, and all of a register's width.
+            Defaults to `False`.
+        lend: Boolean, whether XLA may hand pieces of a task to another core's thread. It does
+            where more than eight are ready at once, and then for all tasks to the same one: a
+            network with kernels larger than 3 x 3 or with parallel branches needs `True`, the
+            paper's are faster without. Defaults to `False`.
 
     Returns:
         The number of cores.
@@ -51,11 +65,12 @@ def one_task_per_core(cores: int | None = None, *, jit_compile: bool = False) ->
     kr.one_task_per_core()
     ```
     """
+    check_boolean("lend", lend)
     if cores is not None:
         check_integer("cores", cores, 1, INT32)
     cores = cores or usable_cores()
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(cores if jit_compile else 1)
+        tf.config.threading.set_intra_op_parallelism_threads(cores if lend else 1)
         tf.config.threading.set_inter_op_parallelism_threads(cores)
     except RuntimeError as error:
         raise RuntimeError(
@@ -73,8 +88,8 @@ def with_defaults(given: str) -> str:
 
     Example:
 
-    >>> with_defaults("--xla_cpu_prefer_vector_width=256")
-    '--xla_cpu_prefer_vector_width=256 --xla_cpu_multi_thread_eigen=false'
+    >>> with_defaults("--xla_cpu_prefer_vector_width=256").split()[:2]
+    ['--xla_cpu_prefer_vector_width=256', '--xla_cpu_multi_thread_eigen=false']
     """
     ours = [f"{name}={value}" for name, value in XLA_FLAGS.items() if name not in given]
     return " ".join([*given.split(), *ours])

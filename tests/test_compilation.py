@@ -7,7 +7,7 @@ import tensorflow as tf
 from helpers import differences, small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
-from keras_reptile import compilation, meta_batch
+from keras_reptile import compilation, compiled_tasks, meta_batch
 from keras_reptile.recipes import Recipe
 
 LONG = 10**9
@@ -27,6 +27,7 @@ CASES = {
     "reptile, carried": {},
     "fomaml, reset": {"method": "fomaml", "inner_state": "reset"},
     "in series, frozen normalization": {"task_order": "serial", "network": frozen},
+    "fomaml in series": {"method": "fomaml", "task_order": "serial"},
 }
 
 
@@ -46,6 +47,31 @@ def test_a_compiled_task_has_the_numbers_of_any_other(name, float64):
     for model in models:
         model.fit(small_episodes(inner_steps=2), steps_per_epoch=5, verbose=0)
     assert differences(*models) < 1e-9
+
+
+@pytest.mark.parametrize("method", ["reptile", "fomaml"])
+def test_the_number_of_cores_changes_nothing(method, monkeypatch):
+    # On two cores one of three tasks is cut in two.
+    weights = []
+    for cores in (1, 2, 5):
+        monkeypatch.setattr(compiled_tasks, "cores_for_tasks", lambda cores=cores: cores)
+        _, model = pair(lambda: small_convnet(extra=dropout()), method=method)
+        model.fit(small_episodes(inner_steps=3, meta_batch_size=3), steps_per_epoch=2, verbose=0)
+        weights.append(model.get_weights())
+    for others in weights[1:]:
+        for a, b in zip(weights[0], others, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_many_tasks_have_the_numbers_of_few(name, float64, monkeypatch):
+    models = [pair(**CASES[name])[1] for _ in range(2)]
+    for model, most in zip(models, (2, 1), strict=True):
+        monkeypatch.setattr(compiled_tasks, "MOST", most)
+        model.fit(small_episodes(inner_steps=2), steps_per_epoch=5, verbose=0)
+        judged = model.predict(small_episodes(tasks=4), verbose=0)
+    assert differences(*models) < 1e-9
+    np.testing.assert_allclose(models[0].predict(small_episodes(tasks=4), verbose=0), judged)
 
 
 def change(model):
@@ -110,19 +136,16 @@ def test_a_compiled_task_reads_no_variable(monkeypatch):
     model.build()
     monkeypatch.setattr(meta_batch.tf, "function", remembered)
     make(model.train_step, autograph=False).get_concrete_function(episodes)
-    (compiled,) = made
-    (concrete,) = compiled._list_all_concrete_functions()
-    assert concrete.function_def.attr["_XlaMustCompile"].b
-    assert all(t.dtype != tf.resource for t in concrete.captured_inputs)
+    steps_and_queries = made
+    assert len(steps_and_queries) == 2
+    for compiled in steps_and_queries:
+        (concrete,) = compiled._list_all_concrete_functions()
+        assert concrete.function_def.attr["_XlaMustCompile"].b
+        assert all(t.dtype != tf.resource for t in concrete.captured_inputs)
 
 
 def test_eagerly_nothing_is_compiled():
-    def task_fn(task, state):
-        return task
-
-    found = meta_batch._fastest(task_fn, pair()[1])
-    assert not isinstance(found, tf.types.experimental.PolymorphicFunction)
-    assert found(1, 2) == 1
+    assert not meta_batch._by_xla(pair()[1])
 
 
 @pytest.mark.parametrize(

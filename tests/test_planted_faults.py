@@ -76,8 +76,8 @@ FAULTS = {
         ),
         (
             "the last minibatch for the tail",
-            "_after(reached, loss_fn, optimizer, tail, steps",
-            "_after(reached, loss_fn, optimizer, order[-1], steps",
+            "_after(reached, loss_fn, optimizer, tail, rows",
+            "_after(reached, loss_fn, optimizer, order[-1], rows",
             "test_adaptation.py::test_the_tail_is_one_more_step_on_a_minibatch_of_its_own_size",
         ),
         (
@@ -308,6 +308,22 @@ FAULTS = {
             "images[..., spec.shots :]",
             "images[..., : spec.queries]",
             "test_episodes.py::test_a_task_has_distinct_classes_distinct_images_and_no_query_in_its_support",
+        ),
+    ],
+    "lanes": [
+        (
+            "the first steps of a task twice",
+            "steps - here if done == 0 else 0",
+            "0",
+            "test_lanes.py::test_every_step_is_in_one_piece_and_no_core_has_more_than_its_share",
+        ),
+    ],
+    "packing": [
+        (
+            "weights in another order",
+            "zip(places, tf.split",
+            "zip(reversed(places), tf.split",
+            "test_packing.py::test_unpacking_gives_the_weights_back",
         ),
     ],
     "loss_scaling": [

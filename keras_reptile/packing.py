@@ -1,0 +1,51 @@
+"""All weights in one vector, and apart again.
+
+Optimizers work element by element, so that an update of the vector is that of the weights. XLA
+makes one piece of work of it, where an update of each weight by itself is dozens of small ones.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Layout(NamedTuple):
+    """Where weights of these shapes and dtypes lie in vectors, one for each dtype.
+
+    Example:
+
+    >>> layout = Layout.of([tf.zeros((2, 2)), tf.ones((1,))])
+    >>> [vector.numpy().tolist() for vector in layout.pack([tf.zeros((2, 2)), tf.ones((1,))])]
+    [[0.0, 0.0, 0.0, 0.0, 1.0]]
+    """
+
+    shapes: tuple
+    dtypes: tuple
+
+    @classmethod
+    def of(cls, weights: Sequence) -> "Layout":
+        return cls(tuple(w.shape for w in weights), tuple(w.dtype for w in weights))
+
+    def pack(self, weights: Sequence) -> tuple:
+        """Tensors of these shapes as vectors."""
+        return tuple(
+            tf.concat([tf.reshape(weights[i], (-1,)) for i in places], axis=0)
+            for places in self._places().values()
+        )
+
+    def unpack(self, vectors: Sequence) -> tuple:
+        """The tensors of these shapes in vectors, with the vectors' leading axes."""
+        weights = [None] * len(self.shapes)
+        for vector, places in zip(vectors, self._places().values(), strict=True):
+            sizes = [self.shapes[i].num_elements() for i in places]
+            for i, part in zip(places, tf.split(vector, sizes, axis=-1), strict=True):
+                weights[i] = tf.reshape(part, (*vector.shape[:-1], *self.shapes[i]))
+        return tuple(weights)
+
+    def _places(self) -> dict:
+        """The weights of each dtype, in their order."""
+        return {
+            kind: [i for i, dtype in enumerate(self.dtypes) if dtype == kind]
+            for kind in dict.fromkeys(self.dtypes)
+        }
