@@ -86,7 +86,8 @@ def convolution(
             dy = tf.reshape(upstream, (-1, filters))
             dp = tf.reshape(tf.matmul(dy, w, transpose_b=True), (-1, *columns.shape[1:]))
             dw = kernel_gradient(p, dy, by_xla)
-            return folded(dp, x.shape, *geometry), tf.reshape(dw, kernel.shape)
+            dx = folded(dp, x.shape, *geometry, by_xla=by_xla)
+            return dx, tf.reshape(dw, kernel.shape)
 
         return tf.reshape(p @ w, (-1, *columns.shape[1:-1], filters)), gradient
 
@@ -143,6 +144,8 @@ def folded(
     strides: Sequence,
     padding: str,
     dilation: Sequence,
+    *,
+    by_xla: bool = False,
 ) -> tf.Tensor:
     """The sum, at each place of `x`, of what lies there in its patches: the adjoint of `patches`.
 
@@ -150,6 +153,7 @@ def folded(
         columns: Tensor `(batch, *outputs, product of sizes * channels)`.
         shape: The shape of `x`, `(batch, *spatial, channels)`.
         sizes, strides, padding, dilation: As in `patches`.
+        by_xla: Boolean, whether XLA compiles it; see `_spread`. Defaults to `False`.
 
     Returns:
         Tensor `(batch, *spatial, channels)`.
@@ -160,12 +164,17 @@ def folded(
     for axis, (n, size, stride, step) in enumerate(geometry, start=1):
         before, _ = margin(n, size, stride, step, padding)
         # The axes of offsets follow those of outputs, and this one's is the first that is left.
-        parts = _spread(tf.unstack(parts, axis=1 + len(outer)), axis, stride, step, before, n)
+        parts = tf.unstack(parts, axis=1 + len(outer))
+        parts = _spread(parts, axis, stride, step, before, n, by_xla)
     return parts
 
 
-def _spread(parts, axis, stride, step, before, n):
-    """Adds element o of part k to element o * stride + k * step - before, of n along this axis."""
+def _spread(parts, axis, stride, step, before, n, by_xla):
+    """Adds element o of part k to element o * stride + k * step - before, of n along this axis.
+
+    XLA would weave and add in one, and choose anew for each element which sum it is of. Apart, the
+    sums are whole vectors, and weaving copies whole runs.
+    """
     shifts = [divmod(k * step, stride) for k in range(len(parts))]
     furthest = max(shift for shift, _ in shifts)
     at = functools.partial(_padded, axis=axis)
@@ -173,7 +182,8 @@ def _spread(parts, axis, stride, step, before, n):
     for part, (shift, phase) in zip(parts, shifts, strict=True):
         phases[phase].append(at(part, before=shift, after=furthest - shift))
     empty = tf.zeros_like(phases[0][0])
-    woven = tf.stack([tf.add_n(each) if each else empty for each in phases], axis + 1)
+    sums = [tf.add_n(each) if each else empty for each in phases]
+    woven = tf.stack([_apart(each) for each in sums] if by_xla else sums, axis + 1)
     length = stride * (parts[0].shape[axis] + furthest)
     whole = tf.reshape(woven, (-1, *woven.shape[1:axis], length, *woven.shape[axis + 2 :]))
     whole = at(whole, before=0, after=max(0, before + n - length))
