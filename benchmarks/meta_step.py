@@ -99,7 +99,8 @@ def measure(name: str) -> dict:
     recipe = chosen_recipe(name)
     building.set_precision(recipe)
     jit_compile = compilation.of_training(recipe)
-    cores = kr.one_task_per_core(jit_compile=jit_compile is True)
+    threads = compilation.threads(jit_compile, compilation.tasks_at_once(recipe))
+    cores = kr.one_task_per_core(**threads)
     pool = training_pool(recipe)
     model = building.build_model(recipe, pool.image_shape)
     model.jit_inner_loops = jit_compile

@@ -73,6 +73,7 @@ def steps_between(
     first: Any,
     last: Any,
     rate: float = 1.0,
+    base: Any = 0,
 ) -> Adaptation:
     """The part of `adapt`'s loop from step number `first` to before number `last`.
 
@@ -80,18 +81,22 @@ def steps_between(
         loss_fn, optimizer, order, rate: See `adapt`.
         reached: `Adaptation`, what the steps before led to.
         first, last: Integers, or integer scalar tensors.
+        base: Integer, or integer scalar tensor, the step that the first row of `order` is for.
+            Defaults to `0`.
 
     Returns:
         An `Adaptation`.
     """
 
     def step(k, weights, state, first_loss):
-        loss, _, weights, state = inner_step(loss_fn, optimizer, weights, state, order[k], k, rate)
+        minibatch = order[k - base]
+        loss, _, weights, state = inner_step(loss_fn, optimizer, weights, state, minibatch, k, rate)
         return k + 1, weights, state, tf.where(k == 0, loss, first_loss)
 
     start = tf.convert_to_tensor(first), reached.weights, reached.state, reached.first_loss
-    # XLA differentiates a loop only if it is told how many turns there are at most.
-    _, *reached = tf.while_loop(lambda k, *_: k < last, step, start, maximum_iterations=rows(order))
+    # XLA differentiates a loop only if it is told the number of turns.
+    turns = last - first if isinstance(first, int) else None
+    _, *reached = tf.while_loop(lambda k, *_: k < last, step, start, maximum_iterations=turns)
     return Adaptation(*reached)
 
 

@@ -17,10 +17,10 @@ OUT_OF_MEMORY = (
 )
 
 
-def run(main: Callable[[], Any], compiles: Callable[[], bool] = lambda: False) -> None:
+def run(main: Callable[[], Any], threads: Callable[[], dict] = dict) -> None:
     """Parses the flags, sets the threads and calls `main`; errors of use end in one line.
 
-    `compiles` tells from the flags whether XLA is to compile the inner loops.
+    `threads` makes of the flags what `one_task_per_core` is told.
 
     Exit status: 0 done, 1 the work could not be done, 2 the command line is wrong, 130 stopped by
     the user.
@@ -31,7 +31,7 @@ def run(main: Callable[[], Any], compiles: Callable[[], bool] = lambda: False) -
             fail(f"there are no arguments without dashes. Received: {' '.join(argv[1:])}", 2)
         logging.set_verbosity(logging.WARNING)
         try:
-            one_task_per_core(jit_compile=compiles())
+            one_task_per_core(**threads())
             main()
         except (RunError, ValueError) as error:
             fail(" ".join(str(error).split()), 1)

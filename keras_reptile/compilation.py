@@ -5,6 +5,7 @@ import math
 import tensorflow as tf
 
 from keras_reptile.recipes import Recipe
+from keras_reptile.threads import usable_cores
 
 # What XLA has been measured to run faster on a CPU than TensorFlow's own operations: in float32 by
 # a fifth, in the halves by factors. The paper's other network, whose images are large and filters
@@ -19,6 +20,23 @@ def of_training(recipe: Recipe) -> bool | str:
     """What a training run passes as `jit_compile`."""
     tasks = recipe.meta_iterations * recipe.meta_batch_size
     return chosen(recipe, tasks * recipe.inner_steps * recipe.inner_batch_size)
+
+
+def tasks_at_once(recipe: Recipe) -> int:
+    """The tasks of a meta-batch that wait for no other."""
+    return 1 if recipe.task_order == "serial" else recipe.meta_batch_size
+
+
+def threads(jit_compile: bool | str, tasks: int) -> dict:
+    """What `one_task_per_core` is told: threads are lent where some cores would have no task.
+
+    Example:
+
+    >>> threads(True, 1000), threads("auto", 1000)
+    ({'jit_compile': True, 'lend': False}, {'jit_compile': False, 'lend': False})
+    """
+    compiled = jit_compile is True
+    return {"jit_compile": compiled, "lend": compiled and tasks < usable_cores()}
 
 
 def of_evaluation(recipe: Recipe, tasks: int) -> bool | str:

@@ -6,6 +6,7 @@ one vector, and the prediction of its queries is another.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -35,44 +36,62 @@ def train(model, tasks: dict, theta: list, state: InnerState) -> tuple:
     """The tasks' `Adaptation` by the model's method, and the predictions of their queries."""
     modes = [True] if number_of_queries(tasks) else []
     serial = model.task_order == "serial" and model.inner_state == "carried"
-    adapted, predictions = _run(
-        model, METHODS[model.method].adapt, modes, serial, tasks, theta, state
-    )
+    keeps_last = "before_last" in METHODS[model.method].keeps
+    adapted, predictions = _run(model, tasks, theta, state, modes, serial, keeps_last)
     return adapted, predictions[0] if modes else ()
 
 
 def judge(model, modes: Sequence[bool], tasks: dict, theta: list, state: InnerState) -> tuple:
     """The tasks' first losses, and their queries' predictions for each mode."""
-    adapted, predictions = _run(model, adaptation.adapt, modes, False, tasks, theta, state)
+    adapted, predictions = _run(model, tasks, theta, state, modes)
     return adapted.first_loss, predictions
 
 
-def _run(model, adapt, modes, serial, tasks, theta, state) -> tuple:
+def _run(model, tasks, theta, state, modes, serial=False, keeps_last=False) -> tuple:
     layout = Layout.of(theta)
-    number, steps = tasks["order"].shape[:2]
-    task = [tf.nest.map_structure(lambda t, i=i: t[i], tasks) for i in range(number)]
-    queries = [t.pop("query")[0] for t in task]
-    program, whole = _program_of(model, adapt, layout, tasks)
+    number, rows = tasks["order"].shape[:2]
+    steps = rows + ("tail" in tasks)
+    each = [tf.nest.map_structure(lambda t, i=i: t[i], tasks) for i in range(number)]
+    some_steps = compiled(model, functools.partial(_some_steps, model, layout))
     predict = compiled(model, functools.partial(_predict, model, modes))
 
     def advance(piece, reached):
-        return program(task[piece.task], reached, tf.constant(piece.first), tf.constant(piece.last))
+        for a, b in itertools.pairwise(_cuts(piece, rows, steps, keeps_last)):
+            before = reached.weights
+            reached = some_steps(
+                *_minibatches(each[piece.task], a, rows), reached, *map(tf.constant, (a, b))
+            )
+        return reached._replace(before_last=before) if keeps_last and b == steps else reached
 
-    def finish(number, reached):
+    def finish(task, reached):
         if not modes:
             return reached, ()
-        weights = layout.unpack(reached.weights)
-        return reached, predict(weights, task[number]["support"][0], queries[number])
+        images = each[task]["support"][0], each[task]["query"][0]
+        return reached, predict(layout.unpack(reached.weights), *images)
 
     start = _packed(layout, theta, state)
     if serial:
         found = _in_series(number, steps, start, advance, finish)
     else:
-        steps = 1 if whole else steps
         plan = lanes.lanes(number, steps, cores_for_tasks())
         found = lanes.run(plan, start, advance, finish, steps)
     adapted, predictions = tf.nest.map_structure(lambda *values: tf.stack(values), *found)
     return _unpacked(layout, adapted), predictions
+
+
+def _cuts(piece, rows, steps, keeps_last) -> list[int]:
+    """Where a piece begins, is interrupted, and ends: at the tail, and before the last step."""
+    between = {rows, steps - 1} if keeps_last else {rows}
+    return sorted({piece.first, piece.last} | {c for c in between if piece.first < c < piece.last})
+
+
+def _minibatches(task, step, rows) -> tuple:
+    """What steps from this one on need of a task, and the step that its first minibatch is for."""
+    order, base = (task["tail"][None], rows) if step == rows else (task["order"], 0)
+    if order.shape[0] == 1:
+        # Of a single row XLA would take the images before the loop, too many pieces at once.
+        order = tf.repeat(order, 2, axis=0)
+    return {"support": task["support"], "number": task["number"], "order": order}, tf.constant(base)
 
 
 def _in_series(number, steps, start, advance, finish) -> list:
@@ -85,29 +104,21 @@ def _in_series(number, steps, start, advance, finish) -> list:
     return found
 
 
-def _program_of(model, adapt, layout, tasks) -> tuple[Callable, bool]:
-    """Some steps of a task, or all of them where its method does not divide."""
-    rate = model.inner_weight_decay_rate
-    whole = (
-        adapt is not adaptation.adapt
-        or "tail" in tasks
-        or loss_scaling.computes_in_float16(model.network)
-    )
+def _some_steps(model, layout, task, base, reached, first, last) -> Adaptation:
+    """The steps from `first` to before `last`, with all weights in a vector."""
+    images, labels = task["support"]
+    loss_of = model.loss_of({**task, "support": (scaled(images), labels)})
 
-    def program(task, reached, first, last):
-        loss_of = model.loss_of(
-            {**task, "support": (scaled(task["support"][0]), task["support"][1])}
+    def run(loss_fn, optimizer, *arguments):
+        return adaptation.steps_between(
+            lambda vectors, *given: loss_fn(layout.unpack(vectors), *given), optimizer, *arguments
         )
-        loss_fn = lambda vectors, *given: loss_of(layout.unpack(vectors), *given)  # noqa: E731
-        if not whole:
-            return adaptation.steps_between(
-                loss_fn, model.inner_rule, reached, task["order"], first, last, rate
-            )
-        minibatches = task["order"], task.get("tail")
-        run = loss_scaling.where_needed(adapt, model.network)
-        return run(loss_fn, model.inner_rule, reached.weights, reached.state, *minibatches, rate)
 
-    return compiled(model, program), whole
+    run = loss_scaling.where_needed(run, model.network)
+    rate = model.inner_weight_decay_rate
+    found = run(loss_of, model.inner_rule, reached, task["order"], first, last, rate, base)
+    # Of the steps before, it is known already, and not scaled.
+    return found._replace(first_loss=tf.where(first == 0, found.first_loss, reached.first_loss))
 
 
 def _predict(model, modes, weights, support_x, query_x) -> tuple:

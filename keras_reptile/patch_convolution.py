@@ -9,7 +9,6 @@ convolutions are slow on a CPU, multiplies matrices there as fast as any.
 
 import contextlib
 import functools
-import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -129,12 +128,13 @@ def patches(
     ends = [
         n + sum(m) - (k - 1) * d for (n, k, _, d), m in zip(geometry, margins[1:-1], strict=True)
     ]
-    columns = []
-    for offsets in itertools.product(*map(range, sizes)):
-        steps = zip(offsets, ends, strides, dilation, strict=True)
-        within = [slice(o * d, o * d + end, stride) for o, end, stride, d in steps]
-        columns.append(padded[(slice(None), *within)])
-    return tf.concat(columns, axis=-1)
+    # One axis after another: few pieces are ready at once. The last first, as kernels have it.
+    for axis in reversed(range(len(geometry))):
+        _, size, stride, step = geometry[axis]
+        within = [slice(k * step, k * step + ends[axis], stride) for k in range(size)]
+        along = (slice(None),) * (axis + 1)
+        padded = tf.concat([padded[(*along, part)] for part in within], axis=-1)
+    return padded
 
 
 def folded(

@@ -23,8 +23,6 @@ def cores_for_tasks() -> int:
 XLA_FLAGS = {
     # Matrix products of one task would wait for threads that compute another.
     "--xla_cpu_multi_thread_eigen": "false",
-    # And so would its element-wise operations, which this divides among threads.
-    "--xla_disable_hlo_passes": "cpu-parallel-task-assigner",
     # As wide as the registers are: with AVX-512 else only half of one is used.
     "--xla_cpu_prefer_vector_width": "512",
 }
@@ -45,10 +43,11 @@ def one_task_per_core(
         jit_compile: Boolean, whether XLA is to compile the inner loops, with `jit_compile=True` in
             `compile`: then it is told to use one thread for a task, and all of a register's width.
             Defaults to `False`.
-        lend: Boolean, whether XLA may hand pieces of a task to another core's thread. It does
-            where more than eight are ready at once, and then for all tasks to the same one: a
-            network with kernels larger than 3 x 3 or with parallel branches needs `True`, the
-            paper's are faster without. Defaults to `False`.
+        lend: Boolean, whether XLA may hand pieces of a task to another core's thread: good where
+            there are fewer tasks than cores, and for networks with many parallel branches, where
+            more than eight pieces are ready at once, which go to another thread in any case, and
+            without this for all tasks to the same one. Else it slows tasks down. Defaults to
+            `False`.
 
     Returns:
         The number of cores.

@@ -50,6 +50,16 @@ def test_a_compiled_task_has_the_numbers_of_any_other(name, float64):
 
 
 @pytest.mark.parametrize("method", ["reptile", "fomaml"])
+@pytest.mark.parametrize("steps", [2, 3])
+def test_a_tail_of_another_size_is_the_last_step_of_a_compiled_task(method, steps, float64):
+    chosen = dict(tail_shots=1, inner_steps=steps, inner_batch_size=6, meta_batch_size=3)
+    models = pair(method=method)
+    for model in models:
+        model.fit(small_episodes(**chosen), steps_per_epoch=3, verbose=0)
+    assert differences(*models) < 1e-9
+
+
+@pytest.mark.parametrize("method", ["reptile", "fomaml"])
 def test_the_number_of_cores_changes_nothing(method, monkeypatch):
     # On two cores one of three tasks is cut in two.
     weights = []
@@ -167,6 +177,17 @@ def test_eagerly_nothing_is_compiled():
 )
 def test_long_runs_of_a_network_that_gains_are_compiled(fields, images, expected):
     assert compilation.chosen(Recipe(**fields), images) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "lend"),
+    [({}, False), ({"meta_batch_size": 3}, True), ({"task_order": "serial"}, True)],
+)
+def test_threads_are_lent_where_there_are_fewer_tasks_than_cores(fields, lend, monkeypatch):
+    monkeypatch.setattr(compilation, "usable_cores", lambda: 4)
+    at_once = compilation.tasks_at_once(Recipe(**fields))
+    assert compilation.threads(True, at_once) == {"jit_compile": True, "lend": lend}
+    assert not any(compilation.threads("auto", at_once).values())
 
 
 def test_a_gpu_is_left_to_decide_for_itself(monkeypatch):
