@@ -74,6 +74,7 @@ def steps_between(
     last: Any,
     rate: float = 1.0,
     base: Any = 0,
+    keeps_last: bool = False,
 ) -> Adaptation:
     """The part of `adapt`'s loop from step number `first` to before number `last`.
 
@@ -83,17 +84,20 @@ def steps_between(
         first, last: Integers, or integer scalar tensors.
         base: Integer, or integer scalar tensor, the step that the first row of `order` is for.
             Defaults to `0`.
+        keeps_last: Boolean, whether to keep the weights before the last of these steps.
 
     Returns:
         An `Adaptation`.
     """
 
-    def step(k, weights, state, first_loss):
+    def step(k, weights, state, first_loss, _):
+        before = weights if keeps_last else ()
         minibatch = order[k - base]
         loss, _, weights, state = inner_step(loss_fn, optimizer, weights, state, minibatch, k, rate)
-        return k + 1, weights, state, tf.where(k == 0, loss, first_loss)
+        return k + 1, weights, state, tf.where(k == 0, loss, first_loss), before
 
-    start = tf.convert_to_tensor(first), reached.weights, reached.state, reached.first_loss
+    before = reached.weights if keeps_last else ()
+    start = (tf.convert_to_tensor(first), *reached[:3], before)
     # XLA differentiates a loop only if it is told the number of turns.
     turns = last - first if isinstance(first, int) else None
     _, *reached = tf.while_loop(lambda k, *_: k < last, step, start, maximum_iterations=turns)

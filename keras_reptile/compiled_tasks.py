@@ -48,20 +48,20 @@ def judge(model, modes: Sequence[bool], tasks: dict, theta: list, state: InnerSt
 
 
 def _run(model, tasks, theta, state, modes, serial=False, keeps_last=False) -> tuple:
-    layout = Layout.of(theta)
+    layout, tasks = Layout.of(theta), _with_tail_as_row(tasks)
     number, rows = tasks["order"].shape[:2]
     steps = rows + ("tail" in tasks)
     each = [tf.nest.map_structure(lambda t, i=i: t[i], tasks) for i in range(number)]
-    some_steps = compiled(model, functools.partial(_some_steps, model, layout))
+    some_steps = compiled(model, functools.partial(_some_steps, model, layout, keeps_last))
     predict = compiled(model, functools.partial(_predict, model, modes))
 
     def advance(piece, reached):
-        for a, b in itertools.pairwise(_cuts(piece, rows, steps, keeps_last)):
-            before = reached.weights
+        for a, b in itertools.pairwise(_cuts(piece, rows)):
+            minibatches = _minibatches(each[piece.task], a, rows)
             reached = some_steps(
-                *_minibatches(each[piece.task], a, rows), reached, *map(tf.constant, (a, b))
+                *minibatches, reached._replace(before_last=()), *map(tf.constant, (a, b))
             )
-        return reached._replace(before_last=before) if keeps_last and b == steps else reached
+        return reached
 
     def finish(task, reached):
         if not modes:
@@ -79,10 +79,9 @@ def _run(model, tasks, theta, state, modes, serial=False, keeps_last=False) -> t
     return _unpacked(layout, adapted), predictions
 
 
-def _cuts(piece, rows, steps, keeps_last) -> list[int]:
-    """Where a piece begins, is interrupted, and ends: at the tail, and before the last step."""
-    between = {rows, steps - 1} if keeps_last else {rows}
-    return sorted({piece.first, piece.last} | {c for c in between if piece.first < c < piece.last})
+def _cuts(piece, rows) -> list[int]:
+    """Where a piece begins, is interrupted by a tail of another size, and ends."""
+    return sorted({piece.first, piece.last, *({rows} if piece.first < rows < piece.last else ())})
 
 
 def _minibatches(task, step, rows) -> tuple:
@@ -92,6 +91,14 @@ def _minibatches(task, step, rows) -> tuple:
         # Of a single row XLA would take the images before the loop, too many pieces at once.
         order = tf.repeat(order, 2, axis=0)
     return {"support": task["support"], "number": task["number"], "order": order}, tf.constant(base)
+
+
+def _with_tail_as_row(tasks) -> dict:
+    """The tasks with the tail as one more minibatch, if it is as large as they are."""
+    if "tail" not in tasks or tasks["tail"].shape[1] != tasks["order"].shape[2]:
+        return tasks
+    order = tf.concat([tasks["order"], tasks["tail"][:, None]], axis=1)
+    return {**{k: v for k, v in tasks.items() if k != "tail"}, "order": order}
 
 
 def _in_series(number, steps, start, advance, finish) -> list:
@@ -104,7 +111,7 @@ def _in_series(number, steps, start, advance, finish) -> list:
     return found
 
 
-def _some_steps(model, layout, task, base, reached, first, last) -> Adaptation:
+def _some_steps(model, layout, keeps_last, task, base, reached, first, last) -> Adaptation:
     """The steps from `first` to before `last`, with all weights in a vector."""
     images, labels = task["support"]
     loss_of = model.loss_of({**task, "support": (scaled(images), labels)})
@@ -116,7 +123,8 @@ def _some_steps(model, layout, task, base, reached, first, last) -> Adaptation:
 
     run = loss_scaling.where_needed(run, model.network)
     rate = model.inner_weight_decay_rate
-    found = run(loss_of, model.inner_rule, reached, task["order"], first, last, rate, base)
+    minibatches = task["order"], first, last, rate, base
+    found = run(loss_of, model.inner_rule, reached, *minibatches, keeps_last)
     # Of the steps before, it is known already, and not scaled.
     return found._replace(first_loss=tf.where(first == 0, found.first_loss, reached.first_loss))
 
