@@ -87,8 +87,8 @@ def with_defaults(given: str) -> str:
 
     Example:
 
-    >>> with_defaults("--xla_cpu_prefer_vector_width=256").split()[:2]
-    ['--xla_cpu_prefer_vector_width=256', '--xla_cpu_multi_thread_eigen=false']
+    >>> with_defaults("--xla_cpu_prefer_vector_width=256")
+    '--xla_cpu_prefer_vector_width=256 --xla_cpu_multi_thread_eigen=false'
     """
     ours = [f"{name}={value}" for name, value in XLA_FLAGS.items() if name not in given]
     return " ".join([*given.split(), *ours])

@@ -50,9 +50,10 @@ def test_a_compiled_task_has_the_numbers_of_any_other(name, float64):
 
 
 @pytest.mark.parametrize("method", ["reptile", "fomaml"])
-@pytest.mark.parametrize("steps", [2, 3])
-def test_a_tail_of_another_size_is_the_last_step_of_a_compiled_task(method, steps, float64):
-    chosen = dict(tail_shots=1, inner_steps=steps, inner_batch_size=6, meta_batch_size=3)
+@pytest.mark.parametrize(("steps", "tail_shots"), [(2, 1), (3, 1), (2, 2), (3, 2)])
+def test_a_tail_is_the_last_step_of_a_compiled_task(method, steps, tail_shots, float64):
+    # Of 3 ways, 2 shots are as many images as a minibatch has.
+    chosen = dict(tail_shots=tail_shots, inner_steps=steps, inner_batch_size=6, meta_batch_size=3)
     models = pair(method=method)
     for model in models:
         model.fit(small_episodes(**chosen), steps_per_epoch=3, verbose=0)
@@ -155,7 +156,13 @@ def test_a_compiled_task_reads_no_variable(monkeypatch):
 
 
 def test_eagerly_nothing_is_compiled():
-    assert not meta_batch._by_xla(pair()[1])
+    def task_fn(task, state):
+        return task
+
+    model = pair()[1]
+    found = meta_batch._fastest(task_fn, model, meta_batch._by_xla(model))
+    assert not isinstance(found, tf.types.experimental.PolymorphicFunction)
+    assert found(1, 2) == 1
 
 
 @pytest.mark.parametrize(
