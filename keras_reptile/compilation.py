@@ -24,7 +24,8 @@ def of_training(recipe: Recipe) -> bool | str:
 
 def tasks_at_once(recipe: Recipe) -> int:
     """The tasks of a meta-batch that wait for no other."""
-    return 1 if recipe.task_order == "serial" else recipe.meta_batch_size
+    waits = recipe.task_order == "serial" and recipe.inner_state == "carried"
+    return 1 if waits else recipe.meta_batch_size
 
 
 def threads(jit_compile: bool | str, tasks: int) -> dict:

@@ -188,7 +188,12 @@ def test_long_runs_of_a_network_that_gains_are_compiled(fields, images, expected
 
 @pytest.mark.parametrize(
     ("fields", "lend"),
-    [({}, False), ({"meta_batch_size": 3}, True), ({"task_order": "serial"}, True)],
+    [
+        ({}, False),
+        ({"meta_batch_size": 3}, True),
+        ({"task_order": "serial"}, True),
+        ({"task_order": "serial", "inner_state": "reset"}, False),
+    ],
 )
 def test_threads_are_lent_where_there_are_fewer_tasks_than_cores(fields, lend, monkeypatch):
     monkeypatch.setattr(compilation, "usable_cores", lambda: 4)
