@@ -8,16 +8,18 @@ one vector, and the prediction of its queries is another.
 import functools
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile import adaptation, lanes, loss_scaling, prediction
+from keras_reptile import adaptation, lanes, loss_scaling, outcome, prediction
 from keras_reptile.adaptation import Adaptation
 from keras_reptile.batch_normalization import unfused
 from keras_reptile.episode_format import number_of_queries, scaled
 from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.methods import METHODS
 from keras_reptile.network_function import holding
+from keras_reptile.outcome import Outcome
 from keras_reptile.packing import Layout
 from keras_reptile.patch_convolution import patch_convolutions
 from keras_reptile.threads import cores_for_tasks
@@ -32,23 +34,56 @@ def fits(tasks: dict) -> bool:
     return None not in (number, steps) and number <= MOST and steps > 0
 
 
-def train(model, tasks: dict, theta: list, state: InnerState) -> tuple:
-    """The tasks' `Adaptation` by the model's method, and the predictions of their queries."""
+def train(model, tasks: dict, theta: list, state: InnerState) -> Outcome:
+    """What the tasks lead to by the model's method."""
+    layout = Layout.of(theta)
     modes = [True] if number_of_queries(tasks) else []
     serial = model.task_order == "serial" and model.inner_state == "carried"
     keeps_last = "before_last" in METHODS[model.method].keeps
-    adapted, predictions = _run(model, tasks, theta, state, modes, serial, keeps_last)
-    return adapted, predictions[0] if modes else ()
+    adapted, predictions = zip(
+        *_run(model, layout, tasks, theta, state, modes, serial, keeps_last), strict=True
+    )
+    packed = outcome.of_tasks(model, layout.pack(theta), _as_one(adapted, serial), ())
+    return Outcome(
+        gradient=list(layout.unpack(packed.gradient)),
+        state=packed.state._replace(slots=tuple(map(layout.unpack, packed.state.slots))),
+        first_loss=tf.stack([a.first_loss for a in adapted]),
+        predictions=_stacked(predictions)[0] if modes else (),
+    )
 
 
 def judge(model, modes: Sequence[bool], tasks: dict, theta: list, state: InnerState) -> tuple:
     """The tasks' first losses, and their queries' predictions for each mode."""
-    adapted, predictions = _run(model, tasks, theta, state, modes)
-    return adapted.first_loss, predictions
+    found = _run(model, Layout.of(theta), tasks, theta, state, modes)
+    return _stacked([(adapted.first_loss, predictions) for adapted, predictions in found])
 
 
-def _run(model, tasks, theta, state, modes, serial=False, keeps_last=False) -> tuple:
-    layout, tasks = Layout.of(theta), _with_tail_as_row(tasks)
+def _as_one(tasks: Sequence[Adaptation], serial: bool) -> Adaptation:
+    """Tasks as a single one, of which a method makes the same: their gradients are linear."""
+    mean = tf.nest.map_structure(
+        _mean, *(t._replace(state=t.state._replace(step=())) for t in tasks)
+    )
+    last = tasks[-1].state
+    slots = tf.nest.map_structure(lambda s: s[None], last.slots) if serial else mean.state.slots
+    return mean._replace(state=InnerState(last.step[None], slots))
+
+
+def _mean(*values) -> tf.Tensor:
+    """The mean, with an axis for it."""
+    # The last task ends last, and the sum of the others need not wait for it.
+    *others, last = values
+    total = tf.add_n(others) + last if others else last
+    return total[None] / len(values)
+
+
+def _stacked(values: Sequence) -> Any:
+    """Structures of tensors as one structure, with the tasks along the first axis."""
+    return tf.nest.map_structure(lambda *of_tasks: tf.stack(of_tasks), *values)
+
+
+def _run(model, layout, tasks, theta, state, modes, serial=False, keeps_last=False) -> list:
+    """Of each task its `Adaptation`, weights in vectors, and its predictions for each mode."""
+    tasks = _with_tail_as_row(tasks)
     number, rows = tasks["order"].shape[:2]
     steps = rows + ("tail" in tasks)
     each = [tf.nest.map_structure(lambda t, i=i: t[i], tasks) for i in range(number)]
@@ -71,12 +106,9 @@ def _run(model, tasks, theta, state, modes, serial=False, keeps_last=False) -> t
 
     start = _packed(layout, theta, state)
     if serial:
-        found = _in_series(number, steps, start, advance, finish)
-    else:
-        plan = lanes.lanes(number, steps, cores_for_tasks())
-        found = lanes.run(plan, start, advance, finish, steps)
-    adapted, predictions = tf.nest.map_structure(lambda *values: tf.stack(values), *found)
-    return _unpacked(layout, adapted), predictions
+        return _in_series(number, steps, start, advance, finish)
+    plan = lanes.lanes(number, steps, cores_for_tasks())
+    return lanes.run(plan, start, advance, finish, steps)
 
 
 def _cuts(piece, rows) -> list[int]:
@@ -149,13 +181,4 @@ def _packed(layout, theta, state) -> Adaptation:
     slots = tuple(layout.pack(slot) for slot in state.slots)
     return Adaptation(
         layout.pack(theta), InnerState(state.step, slots), tf.zeros((), theta[0].dtype)
-    )
-
-
-def _unpacked(layout, adapted: Adaptation) -> Adaptation:
-    apart = lambda vectors: layout.unpack(vectors) if vectors else ()  # noqa: E731
-    return adapted._replace(
-        weights=apart(adapted.weights),
-        state=InnerState(adapted.state.step, tuple(map(apart, adapted.state.slots))),
-        before_last=apart(adapted.before_last),
     )

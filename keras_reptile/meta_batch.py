@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_reptile import compiled_tasks, distribution, prediction, vectorized
+from keras_reptile import compiled_tasks, distribution, outcome, prediction, vectorized
 from keras_reptile.adaptation import Adaptation
 from keras_reptile.biases import separate_biases
 from keras_reptile.episode_format import number_of_queries, scaled_task
 from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.max_pooling import fast_poolings
 from keras_reptile.methods import METHODS
+from keras_reptile.outcome import Outcome
 
 
 class TaskResult(NamedTuple):
@@ -24,16 +25,13 @@ class TaskResult(NamedTuple):
     predictions: Any
 
 
-def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> TaskResult:
-    """Adapts to every training task by the model's method, and predicts its queries.
-
-    The tasks run along the first axis of what is returned.
-    """
+def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> Outcome:
+    """Adapts to every training task by the model's method, and predicts its queries."""
     tasks = _numbered(model, episodes)
     together = functools.partial(vectorized.train, model)
     at_once = _as_one_batch(model, "train", together, tasks, theta, state)
     if at_once:
-        return TaskResult(*at_once(tasks, theta, state))
+        return outcome.of_tasks(model, theta, *at_once(tasks, theta, state))
     return _one_by_one(_train_separately, model, tasks, theta, state)
 
 
@@ -87,10 +85,10 @@ def _with_fast_gradients(task_fn, model):
     return run
 
 
-def _train_separately(model, tasks, theta, state) -> TaskResult:
+def _train_separately(model, tasks, theta, state) -> Outcome:
     by_xla = _by_xla(model, model.method)
     if by_xla and compiled_tasks.fits(tasks):
-        return TaskResult(*compiled_tasks.train(model, tasks, theta, state))
+        return compiled_tasks.train(model, tasks, theta, state)
     has_queries = number_of_queries(tasks) != 0
     method = METHODS[model.method]
 
@@ -109,7 +107,8 @@ def _train_separately(model, tasks, theta, state) -> TaskResult:
     )
     serial = model.task_order == "serial" and model.inner_state == "carried"
     run = one_after_another if serial else side_by_side
-    return run(_fastest(task_fn, model, by_xla), tasks, state, outputs)
+    results = run(_fastest(task_fn, model, by_xla), tasks, state, outputs)
+    return outcome.of_tasks(model, theta, *results)
 
 
 def _judge_separately(modes, model, tasks, theta, state) -> tuple:

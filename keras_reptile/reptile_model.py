@@ -292,15 +292,13 @@ class ReptileModel(distribution.DistributedModel):
         """One meta-iteration on a meta-batch of tasks."""
         episodes = episodes_of(data)
         theta = self._theta(episodes)
-        results = meta_batch.train_tasks(self, episodes, theta, self.starting_state(theta))
-        gradient = METHODS[self.method].gradient(theta, results.adaptation)
-        distribution.apply(self.optimizer, gradient, self.trainable_variables)
-        logs = self.report.before(results.adaptation.first_loss, episodes["order"].shape[-1])
+        tasks = meta_batch.train_tasks(self, episodes, theta, self.starting_state(theta))
+        distribution.apply(self.optimizer, tasks.gradient, self.trainable_variables)
+        logs = self.report.before(tasks.first_loss, episodes["order"].shape[-1])
         if number_of_queries(episodes) != 0:
-            logs |= self.report.after(episodes["query"][1], results.predictions)
-        step, slots = self._state_of(results.adaptation.state)
-        slots, logs = distribution.mean_over_replicas((slots, logs))
-        self._carry_on(step, slots)
+            logs |= self.report.after(episodes["query"][1], tasks.predictions)
+        slots, logs = distribution.mean_over_replicas((tasks.state.slots, logs))
+        self._carry_on(InnerState(tasks.state.step, slots))
         return logs
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -458,20 +456,7 @@ class ReptileModel(distribution.DistributedModel):
         values = [tf.convert_to_tensor(v) for v in self.inner_variables]
         return tf.nest.pack_sequence_as(start, values)
 
-    def _state_of(self, state: InnerState) -> tuple:
-        """What the tasks' final state leaves: of the last one in serial order, else the mean."""
-        step, *slots = tf.nest.flatten(state)
-        # Side by side, all tasks made the same number of steps; serially, the last has the most.
-        step = tf.reduce_max(step)
-        if self.inner_state == "reset":
-            return step, []
-        if self.task_order == "serial":
-            if distribution.replicas() > 1:
-                raise ValueError(distribution.SERIAL.format(distribution.replicas()))
-            return step, [s[-1] for s in slots]
-        return step, [tf.reduce_mean(s, axis=0) for s in slots]
-
-    def _carry_on(self, step: tf.Tensor, slots: list) -> None:
+    def _carry_on(self, state: InnerState) -> None:
         if self.inner_state == "carried":
-            for variable, value in zip(self.inner_variables, [step, *slots], strict=True):
+            for variable, value in zip(self.inner_variables, tf.nest.flatten(state), strict=True):
                 variable.assign(value)

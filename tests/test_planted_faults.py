@@ -7,6 +7,8 @@ import pytest
 import warm
 from planted import NOT_PLANTABLE
 
+COMPILED = "test_compilation.py::test_a_compiled_task_has_the_numbers_of_any_other"
+
 # By module: what is wrong, the text, what is there instead, and the test that notices.
 FAULTS = {
     "meta_update": [
@@ -146,20 +148,22 @@ FAULTS = {
     "reptile_model": [
         (
             "moments that are not carried",
-            "        self._carry_on(step, slots)",
+            "        self._carry_on(InnerState(tasks.state.step, slots))",
             "        pass",
             "test_adaptation.py::test_the_moments_are_carried_by_the_stated_rule[parallel]",
         ),
+    ],
+    "outcome": [
         (
             "the first task's moments",
-            "[tf.reduce_mean(s, axis=0) for s in slots]",
-            "[s[0] for s in slots]",
+            "mean = lambda s: tf.reduce_mean(s, axis=0)",
+            "mean = lambda s: s[0]",
             "test_adaptation.py::test_the_moments_are_carried_by_the_stated_rule[parallel]",
         ),
         (
             "the first task's moments in series",
-            "[s[-1] for s in slots]",
-            "[s[0] for s in slots]",
+            "lambda s: s[-1]",
+            "lambda s: s[0]",
             "test_adaptation.py::test_the_moments_are_carried_by_the_stated_rule[serial]",
         ),
     ],
@@ -316,6 +320,20 @@ FAULTS = {
             "steps - here if done == 0 else 0",
             "0",
             "test_lanes.py::test_every_step_is_in_one_piece_and_no_core_has_more_than_its_share",
+        ),
+    ],
+    "compiled_tasks": [
+        (
+            "a sum of compiled tasks",
+            "total[None] / len(values)",
+            "total[None]",
+            f"{COMPILED}[reptile, carried]",
+        ),
+        (
+            "the mean of compiled tasks in series",
+            "last.slots) if serial else",
+            "last.slots) if False else",
+            f"{COMPILED}[fomaml in series]",
         ),
     ],
     "packing": [

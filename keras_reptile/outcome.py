@@ -1,0 +1,46 @@
+"""What the tasks of a meta-batch leave: the meta-gradient, and the inner state to carry on."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from keras_reptile import distribution
+from keras_reptile.adaptation import Adaptation
+from keras_reptile.inner_optimizers import InnerState
+from keras_reptile.methods import METHODS
+
+
+class Outcome(NamedTuple):
+    """What a meta-iteration's tasks lead to.
+
+    gradient: List of tensors shaped like the weights, what the outer optimizer is given.
+    state: The `InnerState` that the next meta-iteration's tasks start from.
+    first_loss: Tensor `(tasks,)`, the losses of the first minibatches.
+    predictions: Tensor `(tasks, queries, outputs)`; () where the tasks have no queries.
+    """
+
+    gradient: list
+    state: InnerState
+    first_loss: tf.Tensor
+    predictions: Any
+
+
+def of_tasks(model, theta: Sequence, tasks: Adaptation, predictions: Any) -> Outcome:
+    """The outcome of tasks that run along the first axis of their `Adaptation`."""
+    gradient = METHODS[model.method].gradient(theta, tasks)
+    return Outcome(gradient, state_left_by(model, tasks.state), tasks.first_loss, predictions)
+
+
+def state_left_by(model, tasks: InnerState) -> InnerState:
+    """Of the tasks' final states, that of the last one in serial order, else the mean."""
+    # Side by side, all tasks made the same number of steps; serially, the last has the most.
+    step = tf.reduce_max(tasks.step)
+    if model.inner_state == "reset":
+        return InnerState(step, ())
+    if model.task_order == "serial":
+        if distribution.replicas() > 1:
+            raise ValueError(distribution.SERIAL.format(distribution.replicas()))
+        return InnerState(step, tf.nest.map_structure(lambda s: s[-1], tasks.slots))
+    mean = lambda s: tf.reduce_mean(s, axis=0)  # noqa: E731
+    return InnerState(step, tf.nest.map_structure(mean, tasks.slots))
