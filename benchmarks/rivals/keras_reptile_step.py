@@ -34,7 +34,7 @@ def prepare(problem, variant, cores):
     step = tf.function(model.train_step)
 
     def run():
-        model.reset_metrics()
+        # The mean over the steps so far: metrics are set back once an epoch, as in `fit`.
         return float(step(episodes)["loss_before"])
 
     return run
