@@ -351,20 +351,20 @@ RECIPES = {
 # What a meta-iteration of a recipe takes in `fit`: benchmarks/meta_step.py on two cores of an AMD
 # EPYC (Zen 4), docs/results/meta_steps.json, and of more steps docs/results/fast_and_full.json.
 MILLISECONDS = {
-    "glyphs": 35,
-    "omniglot_5way": 34,
-    "omniglot_5way_fast": 37,
-    "omniglot_20way": 123,
-    "mini_imagenet_5way_1shot": 624,
-    "mini_imagenet_5way_5shot": 611,
-    "sinusoid": 1.2,
+    "glyphs": 32,
+    "omniglot_5way": 33,
+    "omniglot_5way_fast": 36,
+    "omniglot_20way": 120,
+    "mini_imagenet_5way_1shot": 592,
+    "mini_imagenet_5way_5shot": 606,
+    "sinusoid": 1.4,
     "sinusoid_fomaml": 1.4,
-    "sinusoid_maml": 1.6,
-    "sinusoid_joint": 1.1,
+    "sinusoid_maml": 1.4,
+    "sinusoid_joint": 1.0,
     "gradient_combinations": 17,
-    "tail_overlap": 43,
-    "images_5way": 35,
-    "study": 34,
+    "tail_overlap": 16,
+    "images_5way": 32,
+    "study": 32,
 }
 
 
