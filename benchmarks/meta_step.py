@@ -2,7 +2,7 @@
 """Times the meta-step: bare, through `fit`, and against the machine's matrix-product rate.
 
   python benchmarks/meta_step.py
-  python benchmarks/meta_step.py --recipes=all --steps=20 --json=docs/results/meta_steps.json
+  python benchmarks/meta_step.py --recipes=all --steps=24 --rounds=2 --json=meta_steps.json
   python benchmarks/meta_step.py --recipes=omniglot_20way --task_parallelism=vectorized --steps=8
 
 Data are made up: the arithmetic does not depend on them. Rates are measured in the same process,

@@ -43,11 +43,11 @@ def train(model, tasks: dict, theta: list, state: InnerState) -> Outcome:
     adapted, predictions = zip(
         *_run(model, layout, tasks, theta, state, modes, serial, keeps_last), strict=True
     )
-    packed = outcome.of_tasks(model, layout.pack(theta), _as_one(adapted, serial), ())
+    packed = _outcome(model, layout.pack(theta), adapted, serial)
     return Outcome(
         gradient=list(layout.unpack(packed.gradient)),
         state=packed.state._replace(slots=tuple(map(layout.unpack, packed.state.slots))),
-        first_loss=tf.stack([a.first_loss for a in adapted]),
+        first_loss=packed.first_loss,
         predictions=_stacked(predictions)[0] if modes else (),
     )
 
@@ -58,22 +58,24 @@ def judge(model, modes: Sequence[bool], tasks: dict, theta: list, state: InnerSt
     return _stacked([(adapted.first_loss, predictions) for adapted, predictions in found])
 
 
-def _as_one(tasks: Sequence[Adaptation], serial: bool) -> Adaptation:
-    """Tasks as a single one, of which a method makes the same: their gradients are linear."""
-    mean = tf.nest.map_structure(
-        _mean, *(t._replace(state=t.state._replace(step=())) for t in tasks)
+def _outcome(model, theta, tasks: Sequence[Adaptation], serial: bool) -> Outcome:
+    """The outcome of tasks: the mean of what each would lead to alone."""
+    alone = [tf.nest.map_structure(lambda t: t[None], task) for task in tasks]
+    each = [outcome.of_tasks(model, theta, task, ()) for task in alone]
+    last = each[-1].state
+    slots = last.slots if serial else tf.nest.map_structure(_mean, *(e.state.slots for e in each))
+    return Outcome(
+        gradient=[_mean(*of_tasks) for of_tasks in zip(*(e.gradient for e in each), strict=True)],
+        state=InnerState(last.step, slots),
+        first_loss=tf.concat([e.first_loss for e in each], axis=0),
+        predictions=(),
     )
-    last = tasks[-1].state
-    slots = tf.nest.map_structure(lambda s: s[None], last.slots) if serial else mean.state.slots
-    return mean._replace(state=InnerState(last.step[None], slots))
 
 
 def _mean(*values) -> tf.Tensor:
-    """The mean, with an axis for it."""
     # The last task ends last, and the sum of the others need not wait for it.
     *others, last = values
-    total = tf.add_n(others) + last if others else last
-    return total[None] / len(values)
+    return (tf.add_n(others) + last if others else last) / len(values)
 
 
 def _stacked(values: Sequence) -> Any:

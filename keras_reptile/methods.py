@@ -20,7 +20,7 @@ class Method(NamedTuple):
     adapt: Function of one task's inner loop to its `Adaptation`; see `adaptation.adapt`.
     keeps: Tuple of the optional fields that this `Adaptation` has, each shaped like the weights.
     gradient: Function of theta and of the tasks' `Adaptation`, tasks along the first axis, to the
-        gradient that the outer optimizer is given.
+        gradient that the outer optimizer is given: the mean of what it is for each task alone.
     """
 
     adapt: Callable

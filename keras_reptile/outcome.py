@@ -15,7 +15,8 @@ class Outcome(NamedTuple):
     """What a meta-iteration's tasks lead to.
 
     gradient: List of tensors shaped like the weights, what the outer optimizer is given.
-    state: The `InnerState` that the next meta-iteration's tasks start from.
+    state: The `InnerState` to carry on, averaged over tasks (not yet over replicas); its slots are
+        () where nothing is carried.
     first_loss: Tensor `(tasks,)`, the losses of the first minibatches.
     predictions: Tensor `(tasks, queries, outputs)`; () where the tasks have no queries.
     """
@@ -27,7 +28,10 @@ class Outcome(NamedTuple):
 
 
 def of_tasks(model, theta: Sequence, tasks: Adaptation, predictions: Any) -> Outcome:
-    """The outcome of tasks that run along the first axis of their `Adaptation`."""
+    """The outcome of tasks that run along the first axis of their `Adaptation`.
+
+    The state's step may be one for all of them.
+    """
     gradient = METHODS[model.method].gradient(theta, tasks)
     return Outcome(gradient, state_left_by(model, tasks.state), tasks.first_loss, predictions)
 

@@ -8,6 +8,8 @@ from helpers import differences, small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
 from keras_reptile import compilation, compiled_tasks, meta_batch
+from keras_reptile.adaptation import Adaptation
+from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.recipes import Recipe
 
 LONG = 10**9
@@ -72,6 +74,18 @@ def test_the_number_of_cores_changes_nothing(method, monkeypatch):
     for others in weights[1:]:
         for a, b in zip(weights[0], others, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_small_last_steps_of_large_weights_are_not_lost_in_their_mean():
+    # A mean of weights around 1 is rounded to 1e-7, as much as the steps here.
+    model = small_model(method="fomaml", inner_state="reset")
+    steps = np.float32([2, 3, 6]) * 2**-23
+    tasks = [
+        Adaptation((tf.fill((2,), 1 + step),), InnerState(tf.constant(1), ()), tf.zeros(()), (one,))
+        for step, one in zip(steps, [tf.ones((2,))] * 3, strict=True)
+    ]
+    (gradient,) = compiled_tasks._outcome(model, [tf.ones((2,))], tasks, serial=False).gradient
+    np.testing.assert_allclose(gradient, -np.mean(steps), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", CASES)

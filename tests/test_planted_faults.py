@@ -325,14 +325,14 @@ FAULTS = {
     "compiled_tasks": [
         (
             "a sum of compiled tasks",
-            "total[None] / len(values)",
-            "total[None]",
+            " / len(values)",
+            "",
             f"{COMPILED}[reptile, carried]",
         ),
         (
             "the mean of compiled tasks in series",
-            "last.slots) if serial else",
-            "last.slots) if False else",
+            "last.slots if serial else",
+            "last.slots if False else",
             f"{COMPILED}[fomaml in series]",
         ),
     ],

@@ -34,7 +34,7 @@ def prepare(problem, variant, cores):
     step = tf.function(model.train_step)
 
     def run():
-        # The mean over the steps so far: metrics are set back once an epoch, as in `fit`.
+        # The mean over the steps so far, as `fit` shows it.
         return float(step(episodes)["loss_before"])
 
     return run
