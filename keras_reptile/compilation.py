@@ -4,6 +4,7 @@ import math
 
 import tensorflow as tf
 
+from keras_reptile import compiled_tasks
 from keras_reptile.recipes import Recipe
 from keras_reptile.threads import usable_cores
 
@@ -31,13 +32,17 @@ def tasks_at_once(recipe: Recipe) -> int:
 def threads(jit_compile: bool | str, tasks: int) -> dict:
     """What `one_task_per_core` is told: threads are lent where some cores would have no task.
 
+    So they are where tasks are too many to be kept on their cores.
+
     Example:
 
-    >>> threads(True, 1000), threads("auto", 1000)
+    >>> threads(True, 100), threads("auto", 100)
     ({'jit_compile': True, 'lend': False}, {'jit_compile': False, 'lend': False})
+    >>> threads(True, 101)
+    {'jit_compile': True, 'lend': True}
     """
-    compiled = jit_compile is True
-    return {"jit_compile": compiled, "lend": compiled and tasks < usable_cores()}
+    compiled, kept = jit_compile is True, usable_cores() <= tasks <= compiled_tasks.MOST
+    return {"jit_compile": compiled, "lend": compiled and not kept}
 
 
 def of_evaluation(recipe: Recipe, tasks: int) -> bool | str:

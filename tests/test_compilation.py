@@ -205,11 +205,13 @@ def test_long_runs_of_a_network_that_gains_are_compiled(fields, images, expected
     [
         ({}, False),
         ({"meta_batch_size": 3}, True),
+        ({"meta_batch_size": 100}, False),
+        ({"meta_batch_size": 101}, True),
         ({"task_order": "serial"}, True),
         ({"task_order": "serial", "inner_state": "reset"}, False),
     ],
 )
-def test_threads_are_lent_where_there_are_fewer_tasks_than_cores(fields, lend, monkeypatch):
+def test_threads_are_lent_where_tasks_do_not_each_keep_a_core(fields, lend, monkeypatch):
     monkeypatch.setattr(compilation, "usable_cores", lambda: 4)
     at_once = compilation.tasks_at_once(Recipe(**fields))
     assert compilation.threads(True, at_once) == {"jit_compile": True, "lend": lend}
