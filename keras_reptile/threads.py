@@ -44,10 +44,10 @@ def one_task_per_core(
             `compile`: then it is told to use one thread for a task, and all of a register's width.
             Defaults to `False`.
         lend: Boolean, whether XLA may hand pieces of a task to another core's thread: good where
-            there are fewer tasks than cores or more than 100, and for networks with many parallel branches, where
-            more than eight pieces are ready at once, which go to another thread in any case, and
-            without this for all tasks to the same one. Else it slows tasks down. Defaults to
-            `False`.
+            there are fewer tasks than cores or more than 100, and for networks with many parallel
+            branches, where more than eight pieces are ready at once, which go to another thread in
+            any case, and without this for all tasks to the same one. Else it slows tasks down.
+            Defaults to `False`.
 
     Returns:
         The number of cores.
