@@ -3,10 +3,9 @@
 import ctypes
 
 # What mallopt(3) calls them.
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
-# glibc keeps the memory of each thread in heaps of 64 MB, and takes no larger threshold than half.
-HEAP = 64 << 20
-LIMITS = {M_TRIM_THRESHOLD: 1 << 30, M_TOP_PAD: HEAP, M_MMAP_THRESHOLD: HEAP // 2}
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+# glibc keeps the memory of each thread in heaps of 64 MB; only what is larger is mapped by itself.
+LIMITS = {M_TRIM_THRESHOLD: 1 << 30, M_TOP_PAD: 64 << 20, M_MMAP_MAX: 0}
 
 
 def keep_freed_memory() -> bool:

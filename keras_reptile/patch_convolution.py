@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from keras_reptile.batch_normalization import switched
+from keras_reptile.image_groups import group_size, in_groups
 
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
@@ -60,7 +61,9 @@ def convolution(
         strides: Sequence of integers, one for each spatial dimension.
         padding: String, `"same"`, `"valid"` or, in one dimension, `"causal"`.
         dilation: Sequence of integers, one for each spatial dimension.
-        by_xla: Boolean, whether XLA compiles it; see `kernel_gradient`. Defaults to `False`.
+        by_xla: Boolean, whether XLA compiles it: see `kernel_gradient`; and patches that are too
+            many for a core's cache are taken of some images after the others, so that it can be
+            derived once. Defaults to `False`.
 
     Returns:
         Tensor `(batch, *outputs, filters)` of the dtype of `x`.
@@ -90,7 +93,16 @@ def convolution(
 
         return tf.reshape(p @ w, (-1, *columns.shape[1:-1], filters)), gradient
 
-    return product(x, kernel)
+    places = [
+        outputs(*g, padding) for g in zip(x.shape[1:-1], sizes, strides, dilation, strict=True)
+    ]
+    some = images = x.shape[0]
+    # Narrow patches, as of grey images, are smaller than what becomes of them.
+    if by_xla and images and width > filters:
+        some = group_size(images, math.prod(places) * width * x.dtype.size)
+    if some == images:
+        return product(x, kernel)
+    return in_groups(product, some, (*places, filters), x, kernel)
 
 
 def kernel_gradient(p: tf.Tensor, dy: tf.Tensor, by_xla: bool) -> tf.Tensor:
@@ -210,3 +222,15 @@ def margin(n: int, size: int, stride: int, dilation: int, padding: str) -> tuple
         return reach, 0
     total = max((-(-n // stride) - 1) * stride + reach + 1 - n, 0)
     return total // 2, total - total // 2
+
+
+def outputs(n: int, size: int, stride: int, dilation: int, padding: str) -> int:
+    """Places of an axis of n elements at which the kernel is.
+
+    Example:
+
+    >>> outputs(28, 3, 2, 1, "same"), outputs(28, 3, 1, 1, "valid")
+    (14, 26)
+    """
+    whole = n + sum(margin(n, size, stride, dilation, padding))
+    return (whole - (size - 1) * dilation - 1) // stride + 1

@@ -278,6 +278,20 @@ FAULTS = {
             "test_patch_convolution.py::test_folding_is_the_adjoint_of_taking_patches",
         ),
     ],
+    "image_groups": [
+        (
+            "the gradient of the last group alone",
+            "tf.reduce_sum(dw, axis=0)",
+            "dw[-1]",
+            "test_image_groups.py::test_groups_give_what_all_at_once_give",
+        ),
+        (
+            "groups that do not divide all images",
+            " if images % n == 0",
+            "",
+            "test_image_groups.py::test_groups_fit_in_the_cache_and_divide_all_images",
+        ),
+    ],
     "max_pooling": [
         (
             "the last of the largest",
