@@ -32,6 +32,7 @@ MODULES = {
     "jax_patches_scan": "jax_step",
     "pytorch_loop": "pytorch",
     "pytorch_vmap": "pytorch",
+    "tensorflow_1": "sessions",
     "keras_eager": "keras_loop",
 }
 
@@ -107,11 +108,11 @@ def check_alike(rows: list[dict]) -> None:
 
 def show(rows: list[dict]) -> None:
     print(
-        f"{'':>14} {'ms':>8} {'fastest':>8} {'times':>6} {'first step, s':>14} {'memory, MB':>11}"
+        f"{'':>16} {'ms':>8} {'fastest':>8} {'times':>6} {'first step, s':>14} {'memory, MB':>11}"
     )
     for row in rows:
         print(
-            f"{row['name']:>14} {row['meta_step_ms']:8.1f} {row['meta_step_ms_fastest']:8.1f} "
+            f"{row['name']:>16} {row['meta_step_ms']:8.1f} {row['meta_step_ms_fastest']:8.1f} "
             f"{row['meta_step_ms'] / rows[0]['meta_step_ms']:6.2f} "
             f"{row['first_step_seconds']:14.1f} {row['memory_mb']:11,.0f}"
         )
