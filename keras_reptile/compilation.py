@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_reptile import compiled_tasks
 from keras_reptile.recipes import Recipe
+from keras_reptile.task_order import in_series
 from keras_reptile.threads import usable_cores
 
 # What XLA has been measured to run faster on a CPU than TensorFlow's own operations: in float32 by
@@ -25,8 +26,7 @@ def of_training(recipe: Recipe) -> bool | str:
 
 def tasks_at_once(recipe: Recipe) -> int:
     """The tasks of a meta-batch that wait for no other."""
-    waits = recipe.task_order == "serial" and recipe.inner_state == "carried"
-    return 1 if waits else recipe.meta_batch_size
+    return 1 if in_series(recipe) else recipe.meta_batch_size
 
 
 def threads(jit_compile: bool | str, tasks: int) -> dict:

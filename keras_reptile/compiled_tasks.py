@@ -22,6 +22,7 @@ from keras_reptile.network_function import holding
 from keras_reptile.outcome import Outcome
 from keras_reptile.packing import Layout
 from keras_reptile.patch_convolution import patch_convolutions
+from keras_reptile.task_order import in_series
 from keras_reptile.threads import cores_for_tasks
 
 # Every task is a few nodes of the graph, which take a tenth of a second to make.
@@ -38,7 +39,7 @@ def train(model, tasks: dict, theta: list, state: InnerState) -> Outcome:
     """What the tasks lead to by the model's method."""
     layout = Layout.of(theta)
     modes = [True] if number_of_queries(tasks) else []
-    serial = model.task_order == "serial" and model.inner_state == "carried"
+    serial = in_series(model)
     keeps_last = "before_last" in METHODS[model.method].keeps
     adapted, predictions = zip(
         *_run(model, layout, tasks, theta, state, modes, serial, keeps_last), strict=True

@@ -16,6 +16,7 @@ from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.max_pooling import fast_poolings
 from keras_reptile.methods import METHODS
 from keras_reptile.outcome import Outcome
+from keras_reptile.task_order import in_series
 
 
 class TaskResult(NamedTuple):
@@ -105,8 +106,7 @@ def _train_separately(model, tasks, theta, state) -> Outcome:
         _adaptation_spec(theta, state, method.keeps),
         _predictions_spec(model, tasks, theta[0].dtype) if has_queries else (),
     )
-    serial = model.task_order == "serial" and model.inner_state == "carried"
-    run = one_after_another if serial else side_by_side
+    run = one_after_another if in_series(model) else side_by_side
     results = run(_fastest(task_fn, model, by_xla), tasks, state, outputs)
     return outcome.of_tasks(model, theta, *results)
 

@@ -33,6 +33,7 @@ from keras_reptile.recipes import NOTES, SINUSOID, Recipe, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.results import best_validation, measure
 from keras_reptile.run_directory import RunDirectory, RunError
+from keras_reptile.task_order import in_series
 
 # What may differ between the parts of one run: it does not touch training.
 FREE = ("test_tasks", "manual_dir", "task_parallelism", "jit_compile", *NOTES)
@@ -131,7 +132,7 @@ def check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> N
     """Raises `ValueError` if the replicas of a strategy cannot share the recipe's tasks."""
     replicas = strategy.num_replicas_in_sync if strategy else 1
     distribution.check_divides(recipe.meta_batch_size, replicas)
-    if replicas > 1 and (recipe.task_order, recipe.inner_state) == ("serial", "carried"):
+    if replicas > 1 and in_series(recipe):
         raise ValueError(distribution.SERIAL.format(replicas))
 
 
