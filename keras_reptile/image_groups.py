@@ -34,7 +34,7 @@ def group_size(images: int, bytes_of_each: int) -> int:
 def in_groups(
     function: Callable, size: int, shape: Sequence, x: tf.Tensor, kernel: tf.Tensor
 ) -> tf.Tensor:
-    """`function(x, kernel)` and its gradient, of `size` images after `size` others.
+    """`function(x, kernel)` and its gradient, of `size` images at a time.
 
     Its gradient computes each group anew, so that nothing of it need be kept meanwhile.
 

@@ -1,5 +1,7 @@
 """XLA on a CPU: compiled tasks with the numbers of TensorFlow's own operations."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,13 @@ import tensorflow as tf
 from helpers import differences, small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
-from keras_reptile import compilation, compiled_tasks, meta_batch
+from keras_reptile import (
+    compilation,
+    compiled_tasks,
+    image_groups,
+    meta_batch,
+    patch_convolution,
+)
 from keras_reptile.adaptation import Adaptation
 from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.recipes import Recipe
@@ -49,6 +57,19 @@ def test_a_compiled_task_has_the_numbers_of_any_other(name, float64):
     for model in models:
         model.fit(small_episodes(inner_steps=2), steps_per_epoch=5, verbose=0)
     assert differences(*models) < 1e-9
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_images_in_groups_have_the_numbers_of_all_at_once(name, float64, monkeypatch):
+    in_groups = mock.Mock(side_effect=image_groups.in_groups)
+    monkeypatch.setattr(patch_convolution, "in_groups", in_groups)
+    # As if two of a minibatch's six images filled a cache.
+    monkeypatch.setattr(patch_convolution, "group_size", lambda images, _: 2)
+    models = pair(**CASES[name])
+    for model in models:
+        model.fit(small_episodes(inner_steps=2), steps_per_epoch=5, verbose=0)
+    assert differences(*models) < 1e-9
+    assert in_groups.called
 
 
 @pytest.mark.parametrize("method", ["reptile", "fomaml"])
