@@ -4,7 +4,8 @@ import ctypes
 
 # What mallopt(3) calls them.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-# glibc keeps the memory of each thread in heaps of 64 MB; only what is larger is mapped by itself.
+# glibc keeps the memory of each worker thread in heaps of 64 MB; what is larger is still mapped by
+# itself there.
 LIMITS = {M_TRIM_THRESHOLD: 1 << 30, M_TOP_PAD: 64 << 20, M_MMAP_MAX: 0}
 
 
@@ -13,8 +14,8 @@ def keep_freed_memory() -> bool:
 
     An inner step allocates and frees the same few megabytes again and again. Where glibc returns
     them every time, the system clears them page by page for the next operation: in the worker
-    threads of a cluster that took half of the time. The process's memory does not fall below its
-    peak any more.
+    threads of a cluster that took half of the time. The process's memory stays near its peak, also
+    of what it needed for a moment only, as to read its data.
 
     Returns:
         Whether it did: `False` where the C library is not glibc.

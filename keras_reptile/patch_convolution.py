@@ -61,9 +61,9 @@ def convolution(
         strides: Sequence of integers, one for each spatial dimension.
         padding: String, `"same"`, `"valid"` or, in one dimension, `"causal"`.
         dilation: Sequence of integers, one for each spatial dimension.
-        by_xla: Boolean, whether XLA compiles it: see `kernel_gradient`; and patches that are too
-            many for a core's cache are taken of some images after the others, so that it can be
-            derived once. Defaults to `False`.
+        by_xla: Boolean, whether XLA compiles it for a CPU: see `kernel_gradient`; and wide patches
+            of many images are taken of some after the others. Then it can be derived once only.
+            Defaults to `False`.
 
     Returns:
         Tensor `(batch, *outputs, filters)` of the dtype of `x`.
@@ -99,7 +99,8 @@ def convolution(
     some = images = x.shape[0]
     # Narrow patches, as of grey images, are smaller than what becomes of them.
     if by_xla and images and width > filters:
-        some = group_size(images, math.prod(places) * width * x.dtype.size)
+        bytes_of_patches = math.prod(places) * width * x.dtype.size
+        some = group_size(images, bytes_of_patches, width * filters * x.dtype.size)
     if some == images:
         return product(x, kernel)
     return in_groups(product, some, (*places, filters), x, kernel)

@@ -64,7 +64,7 @@ def test_images_in_groups_have_the_numbers_of_all_at_once(name, float64, monkeyp
     in_groups = mock.Mock(side_effect=image_groups.in_groups)
     monkeypatch.setattr(patch_convolution, "in_groups", in_groups)
     # As if three of a minibatch's six images filled a cache.
-    monkeypatch.setattr(patch_convolution, "group_size", lambda images, _: 3)
+    monkeypatch.setattr(patch_convolution, "group_size", lambda *_: 3)
     models = pair(**CASES[name])
     for model in models:
         model.fit(small_episodes(inner_steps=2), steps_per_epoch=5, verbose=0)

@@ -1,10 +1,11 @@
+import functools
 import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_reptile import image_groups
+from keras_reptile import image_groups, patch_convolution
 from keras_reptile.image_groups import group_size, in_groups
 from keras_reptile.patch_convolution import convolution
 
@@ -16,17 +17,21 @@ RUNS = {
 
 
 def test_groups_fit_in_the_cache_and_divide_all_images():
-    each = 9 * 64 * 49 * 4  # Patches of the second layer of the paper's Omniglot network.
-    assert group_size(50, each) == 50
-    assert [group_size(n, each) for n in (100, 200, 202)] == [10, 10, 202]
+    # Patches and kernel of the second layer of the paper's Omniglot network.
+    sizes = 9 * 64 * 49 * 4, 9 * 64 * 64 * 4
+    assert [group_size(n, *sizes) for n in (50, 100, 200, 202)] == [50, 10, 10, 202]
     for images in range(1, 400):
-        found = group_size(images, each)
+        found = group_size(images, *sizes)
         assert images % found == 0
-        assert found == images or 5 <= found <= 11
-    assert group_size(7, 1 << 30) == 7
+        assert found == images or 5 <= found <= 10
+    assert group_size(7, 1 << 30, 0) == 7
 
 
-def linear(x, kernel):
+def test_a_kernel_that_fills_the_cache_is_not_read_for_every_group():
+    assert group_size(200, 100_000, image_groups.OWN) == 200
+
+
+def layer(x, kernel):
     return tf.sin(x @ kernel)
 
 
@@ -35,7 +40,9 @@ def value_and_gradients(function):
         with tf.GradientTape() as tape:
             tape.watch([x, kernel])
             y = function(x, kernel)
-            loss = tf.reduce_sum(y * tf.range(tf.size(y, tf.int32) / 4)[:, None])
+            # Another weight for each, so that no two can be exchanged.
+            weights = tf.reshape(tf.range(tf.size(y), dtype=y.dtype), y.shape)
+            loss = tf.reduce_sum(weights * tf.sin(y))
         return y, *tape.gradient(loss, [x, kernel])
 
     return run
@@ -46,8 +53,8 @@ def value_and_gradients(function):
 def test_groups_give_what_all_at_once_give(run, size):
     rs = np.random.RandomState(0)
     x, kernel = tf.constant(rs.randn(6, 3)), tf.constant(rs.randn(3, 4))
-    wanted = value_and_gradients(linear)(x, kernel)
-    found = run(value_and_gradients(lambda *a: in_groups(linear, size, (4,), *a)))(x, kernel)
+    wanted = value_and_gradients(layer)(x, kernel)
+    found = run(value_and_gradients(lambda *a: in_groups(layer, size, (4,), *a)))(x, kernel)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
 
@@ -69,18 +76,14 @@ def test_xla_convolves_many_images_in_groups(monkeypatch):
     x, kernel = tf.constant(rs.randn(12, 6, 5, 2)), tf.constant(rs.randn(3, 3, 2, 4))
 
     def gradients(by_xla):
-        def of(x, kernel):
-            with tf.GradientTape() as tape:
-                tape.watch([x, kernel])
-                y = convolution(x, kernel, (2, 1), "same", (1, 1), by_xla=by_xla)
-                loss = tf.reduce_sum(tf.sin(y))
-            return y, *tape.gradient(loss, [x, kernel])
-
-        return tf.function(of, jit_compile=True, autograph=False)
+        convolve = functools.partial(
+            convolution, strides=(2, 1), padding="same", dilation=(1, 1), by_xla=by_xla
+        )
+        return RUNS["XLA"](value_and_gradients(convolve))
 
     wanted = gradients(False)(x, kernel)
     each = 3 * 5 * 18 * 8  # Bytes of an image's patches.
-    monkeypatch.setattr(image_groups, "OWN", 4 * each)
+    monkeypatch.setattr(image_groups, "OWN", 4 * each + 18 * 4 * 8)
     for share, images in ((12, 12), (11, 4)):
         monkeypatch.setattr(image_groups, "SHARE", share * each)
         compiled = gradients(True)
@@ -92,10 +95,45 @@ def test_xla_convolves_many_images_in_groups(monkeypatch):
 
 def test_narrow_patches_are_not_grouped(monkeypatch):
     # Nine numbers of each place become ten: it is those that leave the cache.
-    monkeypatch.setattr(image_groups, "SHARE", 1)
-    x, kernel = tf.ones((4, 6, 6, 1)), tf.ones((3, 3, 1, 10))
+    monkeypatch.setattr(patch_convolution, "group_size", lambda *_: 2)
     run = tf.function(
         lambda x, k: convolution(x, k, (2, 2), "same", (1, 1), by_xla=True), jit_compile=True
     )
-    text = run.experimental_get_compiler_ir(x, kernel)(stage="optimized_hlo")
-    assert " while(" not in text and "f32[36,10]" in text
+    for filters, rows in ((10, 36), (8, 18)):
+        x, kernel = tf.ones((4, 6, 6, 1)), tf.ones((3, 3, 1, filters))
+        text = run.experimental_get_compiler_ir(x, kernel)(stage="optimized_hlo")
+        assert re.findall(r"f32\[(\d+),\d+\]\S* dot\(", text) == [str(rows)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "padding", "dilation"),
+    [
+        ((4, 9, 7, 2), (3, 1), "valid", (1, 1)),
+        ((4, 9, 9, 2), (1, 1), "same", (2, 3)),
+        ((4, 9, 2), (1,), "causal", (2,)),
+        ((4, 5, 4, 3, 2), (2, 1, 1), "same", (1, 1, 1)),
+    ],
+)
+def test_groups_of_any_convolution(shape, strides, padding, dilation, monkeypatch):
+    rs = np.random.RandomState(0)
+    kernel = tf.constant(rs.randn(*[3] * len(strides), 2, 4))
+    x = tf.constant(rs.randn(*shape))
+    monkeypatch.setattr(patch_convolution, "group_size", lambda *_: 2)
+
+    def found(by_xla):
+        convolve = functools.partial(
+            convolution, strides=strides, padding=padding, dilation=dilation, by_xla=by_xla
+        )
+        return RUNS["XLA"](value_and_gradients(convolve))(x, kernel)
+
+    for a, b in zip(found(True), found(False), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_the_sum_of_halves_is_not_rounded_group_by_group():
+    # Of 512 ones bfloat16 alone would lose those after 256.
+    x, kernel = tf.ones((512, 1), tf.bfloat16), tf.ones((1, 1), tf.bfloat16)
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        y = in_groups(lambda x, k: x @ k, 1, (1,), x, kernel)
+    assert float(tape.gradient(y, kernel)[0, 0]) == 512
