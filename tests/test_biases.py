@@ -94,3 +94,15 @@ def test_tasks_that_are_not_compiled_have_such_biases(precision, monkeypatch):
     assert any((a != b).any() for a, b in zip(found, before, strict=True))
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5 if precision == "float32" else 0.02)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_the_sum_of_many_halves_does_not_stop_on_the_way(dtype):
+    # In float16, 128 + 0.01 is 128 again.
+    y = tf.zeros((1, 256, 256, 2), dtype)
+    bias = tf.zeros((2,), dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(bias)
+        out = with_bias(y, bias)
+    found = tape.gradient(out, bias, output_gradients=tf.fill(y.shape, tf.constant(0.01, dtype)))
+    np.testing.assert_allclose(tf.cast(found, tf.float32), 655.36, rtol=0.01)
