@@ -95,7 +95,7 @@ def _one_after_another(function, shape, shape_of_sum, dtype, *groups) -> tuple:
     when a program starts. So the places to fill, the count and the sum wait for the images.
     """
     number, first = groups[0].shape[0], tf.reshape(groups[0], (-1,))[0]
-    never = first < -math.inf
+    never = first < -math.inf  # False of any number, which XLA does not know.
     places = tf.TensorArray(first.dtype, number).unstack(tf.fill((number, *shape), first))
     zeros = tf.fill(shape_of_sum, tf.cast(never, dtype))
 

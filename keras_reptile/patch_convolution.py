@@ -138,9 +138,7 @@ def patches(
     geometry = list(zip(x.shape[1:-1], sizes, strides, dilation, strict=True))
     margins = [(0, 0), *(margin(*g, padding) for g in geometry), (0, 0)]
     padded = tf.pad(x, margins) if any(map(sum, margins)) else x
-    ends = [
-        n + sum(m) - (k - 1) * d for (n, k, _, d), m in zip(geometry, margins[1:-1], strict=True)
-    ]
+    ends = [(outputs(n, k, s, d, padding) - 1) * s + 1 for n, k, s, d in geometry]
     # One axis after another: few pieces are ready at once. The last first, as kernels have it.
     for axis in reversed(range(len(geometry))):
         _, size, stride, step = geometry[axis]
