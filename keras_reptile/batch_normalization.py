@@ -12,12 +12,13 @@ be derived as often as one likes.
 
 import contextlib
 import contextvars
-import functools
 import threading
 from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
+
+from keras_reptile.row_sums import sum_of_rows
 
 # Held while a network's layers are switched: threads may share the network.
 _switching = threading.RLock()
@@ -72,10 +73,17 @@ def _by_batch(layer) -> Callable:
         if mask is not None or layer.synchronized:
             return plain(inputs, training=True, mask=mask)
         if _fusible(layer, inputs):
-            return fused_normalization(inputs, layer.gamma, layer.beta, layer.epsilon)
+            outputs = fused_normalization(inputs, layer.gamma, layer.beta, layer.epsilon)
+            outputs._before_normalization = layer, inputs
+            return outputs
         return normalization(inputs, layer.gamma, layer.beta, layer.epsilon, layer.axis)
 
     return call
+
+
+def before_normalization(x: tf.Tensor) -> tuple | None:
+    """The layer that made `x` by `fused_normalization`, and of what; of other tensors `None`."""
+    return getattr(x, "_before_normalization", None)
 
 
 def _fusible(layer, inputs) -> bool:
@@ -95,7 +103,7 @@ def fused_normalization(x: tf.Tensor, gamma, beta, epsilon: float) -> tf.Tensor:
     """
     channels = x.shape[-1]
     flat = x if x.shape.rank == 4 else tf.reshape(x, (-1, 1, 1, channels))
-    scale, offset = _scale_and_offset(gamma, beta, channels, tf.float32)
+    scale, offset = scale_and_offset(gamma, beta, channels, tf.float32)
     y, *_ = tf.raw_ops.FusedBatchNormV3(
         x=flat,
         scale=scale,
@@ -125,15 +133,15 @@ def normalization(x: tf.Tensor, gamma, beta, epsilon: float, axis: int = -1) -> 
     precise = tf.float64 if x.dtype == tf.float64 else tf.float32
     last = tf.experimental.numpy.moveaxis(x, axis, -1)
     channels = last.shape[-1]
-    gamma, beta = _scale_and_offset(gamma, beta, channels, precise)
+    gamma, beta = scale_and_offset(gamma, beta, channels, precise)
     # With two axes only, XLA computes it much faster on a CPU.
     y = standardized(tf.reshape(tf.cast(last, precise), (-1, channels)), gamma, beta, epsilon)
     y = tf.cast(tf.reshape(y, tf.shape(last)), x.dtype)
     return tf.experimental.numpy.moveaxis(y, -1, axis)
 
 
-def _scale_and_offset(gamma, beta, channels, dtype):
-    """Of a layer without one of them 1 or 0."""
+def scale_and_offset(gamma, beta, channels: int, dtype: tf.DType) -> tuple:
+    """`gamma` and `beta`; 1 and 0 for a layer without them."""
     return (
         tf.ones((channels,), dtype) if gamma is None else tf.cast(gamma, dtype),
         tf.zeros((channels,), dtype) if beta is None else tf.cast(beta, dtype),
@@ -144,24 +152,23 @@ def standardized(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
     """Deviations from the mean in units of the standard deviation, both over the first axis.
 
         y = gamma z + beta,   z = r (x - mean(x)),   r = 1 / sqrt(var(x) + epsilon)
-        dbeta = n mean(dy),   dgamma = n mean(z dy)
-        dx = gamma r (dy - mean(dy) - z mean(z dy))
+        dbeta = sum(dy),   dgamma = sum(z dy)
+        dx = gamma r (dy - dbeta / n - z dgamma / n)
 
     The gradients are written out: derived step by step, they would pass over the batch's n rows
     several times as often, each for means of its own.
     """
-    mean = functools.partial(tf.reduce_mean, axis=0)
 
     @tf.custom_gradient
     def function(x, gamma, beta):
-        centred = x - mean(x)
-        r = tf.math.rsqrt(mean(tf.square(centred)) + epsilon)
-        z = r * centred
+        n = tf.cast(tf.shape(x)[0], x.dtype)
+        mean = sum_of_rows(tf.identity, x) / n
+        r = tf.math.rsqrt(sum_of_rows(lambda x: tf.square(x - mean), x) / n + epsilon)
+        z = r * (x - mean)
 
         def gradient(dy):
-            n = tf.cast(tf.shape(x)[0], x.dtype)
-            of_dy, of_z_dy = mean(dy), mean(z * dy)
-            return gamma * r * (dy - of_dy - z * of_z_dy), n * of_z_dy, n * of_dy
+            dgamma, dbeta = sum_of_rows(tf.multiply, z, dy), sum_of_rows(tf.identity, dy)
+            return gamma * r * (dy - dbeta / n - z * (dgamma / n)), dgamma, dbeta
 
         return gamma * z + beta, gradient
 

@@ -7,41 +7,22 @@ convolution before it. Where windows do not overlap, the same is a few compariso
 which XLA joins into one pass.
 """
 
-import contextlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-from keras_reptile.batch_normalization import switched
-from keras_reptile.patch_convolution import margin
+from keras_reptile.patch_convolution import margin, outputs
 
 # In three dimensions TensorFlow gives the gradient to all of the largest.
 POOLINGS = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)
-
-
-def fast_poolings(network: keras.Model) -> contextlib.AbstractContextManager:
-    """While this is open, the network's max-pooling has the gradient of this file."""
-    layers = [layer for layer in network._flatten_layers(include_self=False) if separates(layer)]
-    return switched(layers, "call", _pooling_of)
 
 
 def separates(layer: keras.layers.Layer) -> bool:
     """Whether this is a max-pooling layer whose windows touch and do not overlap."""
     known = type(layer) in POOLINGS and layer.data_format == "channels_last"
     return known and tuple(layer.strides) == tuple(layer.pool_size)
-
-
-def _pooling_of(layer) -> Callable:
-    plain = layer.call
-
-    def call(x):
-        if None in x.shape[1:]:
-            return plain(x)
-        return max_pooling(x, layer.pool_size, layer.padding)
-
-    return call
 
 
 def max_pooling(x: tf.Tensor, sizes: Sequence, padding: str) -> tf.Tensor:
@@ -84,36 +65,56 @@ def max_pooling_gradient(
     Returns:
         Tensor of the shape of `x`.
     """
-    outputs, channels = y.shape[1:-1], x.shape[-1]
-    geometry = list(zip(x.shape[1:-1], outputs, sizes, strict=True))
-    before = [margin(n, size, size, 1, padding)[0] for n, _, size in geometry]
-    # Of "valid" the last elements may be in no window, and are cut off.
-    after = [m * size - n - b for (n, m, size), b in zip(geometry, before, strict=True)]
-    tiled = _grown(x, before, after, x.dtype.min)
-    first = _first_place(tf.reshape(tiled, (-1, *_pairs(outputs, sizes), channels)), y, sizes)
+    counts, channels = y.shape[1:-1], x.shape[-1]
+    before, after = _margins(x.shape[1:-1], sizes, padding)
+    first = _first_place(windows(x, sizes, padding), y, sizes)
     ones = [1] * len(sizes)
     places = tf.reshape(tf.range(tf.reduce_prod(sizes)), (1, *_pairs(ones, sizes), 1))
-    of_window = (-1, *_pairs(outputs, ones), channels)
+    of_window = (-1, *_pairs(counts, ones), channels)
     here = tf.reshape(first, of_window) == places
     dx = tf.where(here, tf.reshape(dy, of_window), tf.zeros((), dy.dtype))
-    return _grown(tf.reshape(dx, tf.shape(tiled)), [-b for b in before], [-a for a in after], 0)
+    whole = [m * size for m, size in zip(counts, sizes, strict=True)]
+    dx = tf.reshape(dx, (-1, *whole, channels))
+    return _grown(dx, [-b for b in before], [-a for a in after], 0)
 
 
 _compiled_gradient = tf.function(max_pooling_gradient, autograph=False, jit_compile=True)
 
 
+def windows(x: tf.Tensor, sizes: Sequence, padding: str) -> tf.Tensor:
+    """Each window's elements, `(batch, outputs, size, ..., channels)` with a pair for each axis."""
+    before, after = _margins(x.shape[1:-1], sizes, padding)
+    tiled = _grown(x, before, after, x.dtype.min)
+    counts = [n // size for n, size in zip(tiled.shape[1:-1], sizes, strict=True)]
+    return tf.reshape(tiled, (-1, *_pairs(counts, sizes), x.shape[-1]))
+
+
+def by_place(windows: tf.Tensor, sizes: Sequence) -> list[tf.Tensor]:
+    """The windows' elements at each place, counted row by row, `(batch, *outputs, channels)`."""
+    within = itertools.product(*map(range, sizes))
+    return [windows[(slice(None), *_pairs([slice(None)] * len(at), at))] for at in within]
+
+
+def _margins(shape, sizes, padding):
+    """Elements before and after each axis; of "valid" the last may be in no window: less than 0."""
+    geometry = list(zip(shape, sizes, strict=True))
+    before = [margin(n, size, size, 1, padding)[0] for n, size in geometry]
+    counts = [outputs(n, size, size, 1, padding) for n, size in geometry]
+    after = [m * size - n - b for m, (n, size), b in zip(counts, geometry, before, strict=True)]
+    return before, after
+
+
 def _first_place(windows, y, sizes):
-    """The place in its window, counted row by row, where each of `y` is first found."""
-    places = list(itertools.product(*map(range, sizes)))
+    """The place in its window where each of `y` is first found."""
+    places = list(enumerate(by_place(windows, sizes)))
     first = tf.fill(tf.shape(y), len(places))
-    for number, place in reversed(list(enumerate(places))):
-        within = itertools.chain.from_iterable((slice(None), at) for at in place)
-        first = tf.where(windows[(slice(None), *within)] == y, number, first)
+    for number, elements in reversed(places):
+        first = tf.where(elements == y, number, first)
     return first
 
 
 def _pairs(outputs, sizes):
-    """Spatial axes as pairs: windows, and elements in a window."""
+    """Spatial axes as pairs: of windows, and in a window."""
     return itertools.chain.from_iterable(zip(outputs, sizes, strict=True))
 
 

@@ -13,8 +13,8 @@ from keras_reptile.adaptation import Adaptation
 from keras_reptile.biases import separate_biases
 from keras_reptile.episode_format import number_of_queries, scaled_task
 from keras_reptile.inner_optimizers import InnerState
-from keras_reptile.max_pooling import fast_poolings
 from keras_reptile.methods import METHODS
+from keras_reptile.normalized_pooling import fast_poolings
 from keras_reptile.outcome import Outcome
 from keras_reptile.task_order import in_series
 

@@ -1,0 +1,124 @@
+"""Batch normalization and the max-pooling after it, as one.
+
+    max over a window of (gamma z + beta) = gamma z* + beta,   z = r (x - mean(x))
+
+where z* is of the window's largest x, or of the smallest where gamma is negative. So only what is
+left of a window is normalized, and all that goes back is summed over as few:
+
+    dbeta = sum(dy),   dgamma = sum(z* dy)
+    dx[p] = gamma r (dy[window of p] if p is the first of the largest, else 0
+                     - dbeta / n - z[p] dgamma / n)
+
+Apart, the two pass over a batch of large images twice as often, and that is what they cost.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+
+from keras_reptile.batch_normalization import before_normalization, scale_and_offset, switched
+from keras_reptile.max_pooling import (
+    by_place,
+    max_pooling,
+    max_pooling_gradient,
+    separates,
+    windows,
+)
+from keras_reptile.row_sums import sum_of_rows
+
+
+def fast_poolings(network: keras.Model) -> contextlib.AbstractContextManager:
+    """While this is open, the network's max-pooling is that of this file, or of max_pooling.py.
+
+    A normalization of which nothing but pooling is made is not computed by itself then: graphs
+    leave out what nobody reads.
+    """
+    layers = [layer for layer in network._flatten_layers(include_self=False) if separates(layer)]
+    return switched(layers, "call", _pooling_of)
+
+
+def _pooling_of(layer) -> Callable:
+    plain = layer.call
+
+    def call(x):
+        if None in x.shape[1:]:
+            return plain(x)
+        normalized = before_normalization(x)
+        if normalized is None or x.dtype != tf.float32:
+            return max_pooling(x, layer.pool_size, layer.padding)
+        by, x = normalized
+        gamma, beta = scale_and_offset(by.gamma, by.beta, x.shape[-1], x.dtype)
+        return normalized_pooling(x, gamma, beta, by.epsilon, layer.pool_size, layer.padding)
+
+    return call
+
+
+def normalized_pooling(
+    x: tf.Tensor, gamma, beta, epsilon: float, sizes: Sequence, padding: str
+) -> tf.Tensor:
+    """`max_pooling(normalization(x, gamma, beta, epsilon), sizes, padding)`, up to rounding.
+
+    Args:
+        x: Tensor `(batch, *spatial, channels)`, with known spatial sizes.
+        gamma, beta: Tensors `(channels,)`.
+        epsilon: Float.
+        sizes: Sequence of integers, the window, one for each spatial dimension.
+        padding: String, `"same"` or `"valid"`.
+
+    Returns:
+        Tensor `(batch, *outputs, channels)` of the dtype of `x`.
+
+    Example:
+
+    >>> x = tf.constant([-3.0, -1.0, 1.0, 3.0])[None, :, None]
+    >>> y = normalized_pooling(x, tf.constant([5.0**0.5]), tf.constant([0.0]), 0.0, (2,), "same")
+    >>> y[0, :, 0].numpy().round(4).tolist()
+    [-1.0, 3.0]
+    """
+
+    @tf.custom_gradient
+    def function(x, gamma, beta):
+        y, *kept = _compiled_forward(x, gamma, beta, epsilon, tuple(sizes), padding)
+        return y, lambda dy: _compiled_gradient(x, gamma, *kept, dy, tuple(sizes), padding)
+
+    return function(x, gamma, beta)
+
+
+def _forward(x, gamma, beta, epsilon, sizes, padding):
+    """The result, and of it what the gradient needs: the largest of gamma's sign, mean and r."""
+    rows = _rows(x)
+    n = tf.cast(tf.shape(rows)[0], x.dtype)
+    mean = sum_of_rows(tf.identity, rows) / n
+    r = tf.math.rsqrt(sum_of_rows(lambda x: tf.square(x - mean), rows) / n + epsilon)
+    places = by_place(windows(_signed(x, gamma), sizes, padding), sizes)
+    largest = functools.reduce(tf.maximum, places)
+    return gamma * _deviation(largest, gamma, mean, r) + beta, largest, mean, r
+
+
+def _gradient(x, gamma, largest, mean, r, dy, sizes, padding):
+    n = tf.cast(tf.shape(_rows(x))[0], x.dtype)
+    z_star, of_dy = _rows(_deviation(largest, gamma, mean, r)), _rows(dy)
+    dgamma, dbeta = sum_of_rows(tf.multiply, z_star, of_dy), sum_of_rows(tf.identity, of_dy)
+    to_largest = max_pooling_gradient(_signed(x, gamma), largest, dy, sizes, padding)
+    dx = gamma * r * (to_largest - dbeta / n - r * (x - mean) * (dgamma / n))
+    return dx, dgamma, dbeta
+
+
+_compiled_forward = tf.function(_forward, autograph=False, jit_compile=True)
+_compiled_gradient = tf.function(_gradient, autograph=False, jit_compile=True)
+
+
+def _signed(x, gamma):
+    return tf.where(gamma < 0, -x, x)
+
+
+def _deviation(largest, gamma, mean, r):
+    """z* of the largest of gamma's sign."""
+    return r * (_signed(largest, gamma) - mean)
+
+
+def _rows(x):
+    return tf.reshape(x, (-1, x.shape[-1]))
