@@ -28,7 +28,8 @@ def sum_of_rows(function: Callable, *matrices: tf.Tensor) -> tf.Tensor:
     >>> sum_of_rows(tf.square, tf.constant([[1.0, 2.0], [3.0, 4.0]])).numpy().tolist()
     [10.0, 20.0]
     """
-    number = blocks(*matrices[0].shape, matrices[0].dtype.size)
+    rows, columns = matrices[0].shape
+    number = blocks(rows, columns, matrices[0].dtype.size)
     if number == 1:
         return tf.reduce_sum(function(*matrices), axis=0)
     cut = [tf.unstack(tf.reshape(m, (number, -1, m.shape[-1]))) for m in matrices]

@@ -223,32 +223,32 @@ FAULTS = {
         ),
         (
             "another epsilon in the equation",
-            "mean(tf.square(centred)) + epsilon",
-            "mean(tf.square(centred)) + 2 * epsilon",
+            "x - mean), x) / n + epsilon",
+            "x - mean), x) / n + 2 * epsilon",
             "test_batch_normalization.py::test_the_plain_operations_are_the_equation",
         ),
         (
             "values that are not centred",
-            "z = r * centred",
+            "z = r * (x - mean)",
             "z = r * x",
             "test_batch_normalization.py::test_the_plain_operations_are_the_equation",
         ),
         (
             "a gradient along the mean",
-            "(dy - of_dy - z",
-            "(dy - z",
+            "r * (dy - dbeta / n - z",
+            "r * (dy - z",
             "test_batch_normalization.py::test_the_written_out_gradients_are_the_derived_ones",
         ),
         (
             "a gradient along the scale",
-            " - z * of_z_dy)",
+            " - z * (dgamma / n))",
             ")",
             "test_batch_normalization.py::test_the_written_out_gradients_are_the_derived_ones",
         ),
         (
             "a gradient of the scale that is a mean",
-            "n * of_z_dy, n * of_dy",
-            "of_z_dy, n * of_dy",
+            ", dgamma, dbeta",
+            ", dgamma / n, dbeta",
             "test_batch_normalization.py::test_the_written_out_gradients_are_the_derived_ones",
         ),
     ],
@@ -301,8 +301,8 @@ FAULTS = {
     "max_pooling": [
         (
             "the last of the largest",
-            "in reversed(list(enumerate(places)))",
-            "in enumerate(places)",
+            "in reversed(places)",
+            "in places",
             "test_max_pooling.py::test_values_and_gradients_are_those_of_keras",
         ),
         (
@@ -310,6 +310,50 @@ FAULTS = {
             "before, after, x.dtype.min)",
             "before, after, 0)",
             "test_max_pooling.py::test_values_and_gradients_are_those_of_keras",
+        ),
+    ],
+    "normalized_pooling": [
+        (
+            "the largest of a negative scale",
+            "tf.where(gamma < 0, -x, x)",
+            "x",
+            "test_normalized_pooling.py::"
+            "test_values_and_gradients_are_those_of_one_after_the_other",
+        ),
+        (
+            "a gradient along the mean of what is left",
+            "(to_largest - dbeta / n - r",
+            "(to_largest - r",
+            "test_normalized_pooling.py::"
+            "test_values_and_gradients_are_those_of_one_after_the_other",
+        ),
+        (
+            "means over what is left",
+            "n = tf.cast(tf.shape(_rows(x))[0], x.dtype)\n    z_star",
+            "n = tf.cast(tf.shape(_rows(dy))[0], x.dtype)\n    z_star",
+            "test_normalized_pooling.py::"
+            "test_values_and_gradients_are_those_of_one_after_the_other",
+        ),
+        (
+            "a gradient of the scale by all that is left alike",
+            "sum_of_rows(tf.multiply, z_star, of_dy)",
+            "sum_of_rows(lambda z, dy: dy, z_star, of_dy)",
+            "test_normalized_pooling.py::"
+            "test_values_and_gradients_are_those_of_one_after_the_other",
+        ),
+    ],
+    "row_sums": [
+        (
+            "the first block alone",
+            "for b in zip(*cut, strict=True)]",
+            "for b in list(zip(*cut, strict=True))[:1]]",
+            "test_row_sums.py::test_sums_are_numpys",
+        ),
+        (
+            "blocks that leave rows out",
+            " if rows % n == 0",
+            "",
+            "test_row_sums.py::test_many_rows_are_cut_into_equal_blocks",
         ),
     ],
     "biases": [
