@@ -33,8 +33,13 @@ def milliseconds(found):
     return f"{found:.1f} ms" if found < 100 else f"{found:,.0f} ms"
 
 
-def test_the_speeds_are_those_of_the_file():
-    page, found = (ROOT / "docs/results.md").read_text(), record("speed")
+@pytest.mark.parametrize(
+    ("name", "heading"), [("speed", "## Speed"), ("speed_xeon", "### The same on a Xeon")]
+)
+def test_the_speeds_are_those_of_the_file(name, heading):
+    whole, found = (ROOT / "docs/results.md").read_text(), record(name)
+    _, after = whole.split(f"\n{heading}\n")
+    page = after.split("\n### ")[0]
     for step in found["meta_step"]["recipes"]:
         (row,) = [r for r in page.splitlines() if f"`{step['recipe']}`" in r and "GFLOP |" in r]
         assert milliseconds(step["meta_step_ms"]) in row
