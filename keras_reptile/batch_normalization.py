@@ -161,9 +161,7 @@ def standardized(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
 
     @tf.custom_gradient
     def function(x, gamma, beta):
-        n = tf.cast(tf.shape(x)[0], x.dtype)
-        mean = sum_of_rows(tf.identity, x) / n
-        r = tf.math.rsqrt(sum_of_rows(lambda x: tf.square(x - mean), x) / n + epsilon)
+        n, mean, r = statistics(x, epsilon)
         z = r * (x - mean)
 
         def gradient(dy):
@@ -173,3 +171,10 @@ def standardized(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
         return gamma * z + beta, gradient
 
     return function(x, gamma, beta)
+
+
+def statistics(x: tf.Tensor, epsilon: float) -> tuple:
+    """The number of rows, their mean, and r = 1 / sqrt(var(x) + epsilon)."""
+    n = tf.cast(tf.shape(x)[0], x.dtype)
+    mean = sum_of_rows(tf.identity, x) / n
+    return n, mean, tf.math.rsqrt(sum_of_rows(lambda x: tf.square(x - mean), x) / n + epsilon)

@@ -67,7 +67,7 @@ def max_pooling_gradient(
     """
     counts, channels = y.shape[1:-1], x.shape[-1]
     before, after = _margins(x.shape[1:-1], sizes, padding)
-    first = _first_place(windows(x, sizes, padding), y, sizes)
+    first = _first_place(by_place(x, sizes, padding), y)
     ones = [1] * len(sizes)
     places = tf.reshape(tf.range(tf.reduce_prod(sizes)), (1, *_pairs(ones, sizes), 1))
     of_window = (-1, *_pairs(counts, ones), channels)
@@ -81,16 +81,12 @@ def max_pooling_gradient(
 _compiled_gradient = tf.function(max_pooling_gradient, autograph=False, jit_compile=True)
 
 
-def windows(x: tf.Tensor, sizes: Sequence, padding: str) -> tf.Tensor:
-    """Each window's elements, `(batch, outputs, size, ..., channels)` with a pair for each axis."""
+def by_place(x: tf.Tensor, sizes: Sequence, padding: str) -> list[tf.Tensor]:
+    """The windows' elements at each place, counted row by row, `(batch, *outputs, channels)`."""
     before, after = _margins(x.shape[1:-1], sizes, padding)
     tiled = _grown(x, before, after, x.dtype.min)
     counts = [n // size for n, size in zip(tiled.shape[1:-1], sizes, strict=True)]
-    return tf.reshape(tiled, (-1, *_pairs(counts, sizes), x.shape[-1]))
-
-
-def by_place(windows: tf.Tensor, sizes: Sequence) -> list[tf.Tensor]:
-    """The windows' elements at each place, counted row by row, `(batch, *outputs, channels)`."""
+    windows = tf.reshape(tiled, (-1, *_pairs(counts, sizes), x.shape[-1]))
     within = itertools.product(*map(range, sizes))
     return [windows[(slice(None), *_pairs([slice(None)] * len(at), at))] for at in within]
 
@@ -104,9 +100,9 @@ def _margins(shape, sizes, padding):
     return before, after
 
 
-def _first_place(windows, y, sizes):
+def _first_place(by_place, y):
     """The place in its window where each of `y` is first found."""
-    places = list(enumerate(by_place(windows, sizes)))
+    places = list(enumerate(by_place))
     first = tf.fill(tf.shape(y), len(places))
     for number, elements in reversed(places):
         first = tf.where(elements == y, number, first)

@@ -19,14 +19,13 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from keras_reptile.batch_normalization import before_normalization, scale_and_offset, switched
-from keras_reptile.max_pooling import (
-    by_place,
-    max_pooling,
-    max_pooling_gradient,
-    separates,
-    windows,
+from keras_reptile.batch_normalization import (
+    before_normalization,
+    scale_and_offset,
+    statistics,
+    switched,
 )
+from keras_reptile.max_pooling import by_place, max_pooling, max_pooling_gradient, separates
 from keras_reptile.row_sums import sum_of_rows
 
 
@@ -61,6 +60,9 @@ def normalized_pooling(
 ) -> tf.Tensor:
     """`max_pooling(normalization(x, gamma, beta, epsilon), sizes, padding)`, up to rounding.
 
+    Where gamma is 0, all of a window come out alike, and what goes back to gamma is of the largest
+    x, not of the first.
+
     Args:
         x: Tensor `(batch, *spatial, channels)`, with known spatial sizes.
         gamma, beta: Tensors `(channels,)`.
@@ -89,12 +91,8 @@ def normalized_pooling(
 
 def _forward(x, gamma, beta, epsilon, sizes, padding):
     """The result, and of it what the gradient needs: the largest of gamma's sign, mean and r."""
-    rows = _rows(x)
-    n = tf.cast(tf.shape(rows)[0], x.dtype)
-    mean = sum_of_rows(tf.identity, rows) / n
-    r = tf.math.rsqrt(sum_of_rows(lambda x: tf.square(x - mean), rows) / n + epsilon)
-    places = by_place(windows(_signed(x, gamma), sizes, padding), sizes)
-    largest = functools.reduce(tf.maximum, places)
+    _, mean, r = statistics(_rows(x), epsilon)
+    largest = functools.reduce(tf.maximum, by_place(_signed(x, gamma), sizes, padding))
     return gamma * _deviation(largest, gamma, mean, r) + beta, largest, mean, r
 
 

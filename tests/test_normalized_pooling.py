@@ -2,20 +2,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from test_max_pooling import CASES as POOLINGS
 
 import keras_reptile as kr
 from keras_reptile import normalized_pooling as one
 from keras_reptile.batch_normalization import batch_statistics, normalization
 from keras_reptile.normalized_pooling import fast_poolings, normalized_pooling
 
-CASES = {
-    "same, even": ((2, 8, 6, 3), (2, 2), "same"),
-    "same, odd": ((2, 7, 5, 3), (2, 2), "same"),
-    "same, both margins": ((2, 4, 4, 3), (3, 3), "same"),
-    "valid, with rests": ((2, 8, 7, 3), (3, 2), "valid"),
-    "one dimension": ((3, 9, 3), (4,), "same"),
-    "large enough for sums of blocks": ((8, 32, 32, 3), (2, 2), "same"),
-}
+CASES = {**POOLINGS, "large enough for sums of blocks": ((8, 32, 32, 3), (2, 2), "same")}
 # Of a negative scale the smallest counts.
 GAMMA, BETA = [1.5, -0.5, 0.1], [0.3, -2.0, 1.0]
 
@@ -31,7 +25,8 @@ def together(x, gamma, beta, sizes, padding):
 
 def arguments_of(shape):
     x = np.random.RandomState(0).randn(*shape) + np.arange(shape[-1])
-    return [tf.constant(a, tf.float64) for a in (x, GAMMA, BETA)]
+    of_channels = (a[: shape[-1]] for a in (GAMMA, BETA))
+    return [tf.constant(a, tf.float64) for a in (x, *of_channels)]
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
