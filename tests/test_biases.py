@@ -34,7 +34,7 @@ def test_a_convolution_and_its_gradients_are_keras_own(rank, options):
         found = values_and_gradients()
     assert layer.call.__module__.startswith("keras.")
     for a, b in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
 def test_the_gradient_is_the_sum_over_the_batch_and_all_places():
