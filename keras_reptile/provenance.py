@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
+
 import keras_reptile
 from keras_reptile.threads import usable_cores
 
@@ -25,6 +27,8 @@ def facts() -> dict[str, Any]:
         "cores": usable_cores(),
         "system": platform.platform(),
     }
+    if gpus():
+        machine["gpus"] = gpus()
     return {"command": sys.argv, "versions": versions, "machine": machine}
 
 
@@ -36,3 +40,10 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def gpus() -> list[str]:
+    """The names of the GPUs that TensorFlow sees."""
+    devices = tf.config.list_physical_devices("GPU")
+    details = map(tf.config.experimental.get_device_details, devices)
+    return [found.get("device_name", "GPU") for found in details]
