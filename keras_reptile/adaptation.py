@@ -97,9 +97,12 @@ def steps_between(
         return k + 1, weights, state, tf.where(k == 0, loss, first_loss), before
 
     before = reached.weights if keeps_last else ()
-    start = (tf.convert_to_tensor(first), *reached[:3], before)
     # XLA differentiates a loop only if it is told the number of turns.
     turns = last - first if isinstance(first, int) else None
+    if isinstance(turns, int) and turns == 0:
+        # XLA compiles the body of a loop without turns too, where `order` has no first row.
+        return reached._replace(before_last=before)
+    start = (tf.convert_to_tensor(first), *reached[:3], before)
     _, *reached = tf.while_loop(lambda k, *_: k < last, step, start, maximum_iterations=turns)
     return Adaptation(*reached)
 

@@ -33,7 +33,9 @@ def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> Outcom
     at_once = _as_one_batch(model, "train", together, tasks, theta, state)
     if at_once:
         return outcome.of_tasks(model, theta, *at_once(tasks, theta, state))
-    return _one_by_one(_train_separately, model, tasks, theta, state)
+    # XLA's second derivative of max pooling has the precision of bfloat16, or is missing.
+    compiles = model.method != "maml" and model.jit_inner_loops
+    return _one_by_one(_train_separately, model, compiles, tasks, theta, state)
 
 
 def judge_tasks(
@@ -49,13 +51,12 @@ def judge_tasks(
     if at_once:
         return at_once(tasks, theta, state)
     separately = functools.partial(_judge_separately, modes)
-    return _one_by_one(separately, model, tasks, theta, state)
+    return _one_by_one(separately, model, model.jit_inner_loops, tasks, theta, state)
 
 
-def _one_by_one(function, model, tasks, theta, state):
+def _one_by_one(function, model, jit_compile, tasks, theta, state):
     plain = functools.partial(function, model)
-    run = distribution.compiled_where_it_pays(plain, model.jit_inner_loops)
-    return run(tasks, theta, state)
+    return distribution.compiled_where_it_pays(plain, jit_compile)(tasks, theta, state)
 
 
 def _fastest(task_fn, model, by_xla):

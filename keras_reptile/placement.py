@@ -33,9 +33,10 @@ def in_words(model: ReptileModel) -> str:
 
 
 def _compiled(model, kinds) -> bool:
-    if kinds & {"GPU", "TPU"}:
-        return bool(model.jit_inner_loops) or "TPU" in kinds
-    return model.jit_inner_loops is True and model.method != "maml"
+    if "TPU" in kinds:
+        return True
+    told = model.jit_inner_loops if "GPU" in kinds else model.jit_inner_loops is True
+    return bool(told) and model.method != "maml"
 
 
 def _devices(strategy, kinds) -> str:

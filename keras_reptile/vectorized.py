@@ -19,7 +19,7 @@ from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.methods import METHODS
 from keras_reptile.patch_convolution import patch_convolutions
 
-MAML = "XLA does not compile MAML's gradient through the loop."
+MAML = "XLA does not compile MAML's gradient through the loop for every network."
 
 
 def train(model, tasks: dict, theta: list, state: InnerState) -> tuple:

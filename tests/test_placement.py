@@ -15,7 +15,8 @@ CASES = [
     ({}, "auto", {"CPU", "GPU"}, "as one batch on a GPU", "compiled"),
     ({"task_parallelism": "separate"}, "auto", {"GPU"}, "side by side on a GPU", "compiled"),
     ({"task_parallelism": "separate"}, False, {"GPU"}, "side by side on a GPU", "not compiled"),
-    ({"method": "maml"}, "auto", {"GPU"}, "side by side on a GPU", "compiled"),
+    ({"method": "maml"}, "auto", {"GPU"}, "side by side on a GPU", "not compiled"),
+    ({"method": "maml"}, "auto", {"TPU"}, "side by side on a TPU", "compiled"),
     ({"task_order": "serial"}, "auto", {"TPU"}, "one after another on a TPU", "compiled"),
 ]
 

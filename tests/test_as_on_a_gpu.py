@@ -1,0 +1,66 @@
+"""What is chosen for a GPU, run by XLA on a CPU: the numbers of a CPU's own choices."""
+
+import keras
+import numpy as np
+import pytest
+from helpers import differences, small_episodes, small_model
+
+import keras_reptile as kr
+from keras_reptile.distribution import steps
+from keras_reptile.methods import METHODS
+
+WAYS = {
+    "as one batch": {},
+    "one by one": {"task_parallelism": "separate"},
+    "in series": {"task_order": "serial", "inner_state": "reset"},
+}
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Switches to what is chosen where there is a GPU."""
+    return lambda: monkeypatch.setattr(steps, "device_kinds", lambda: {"GPU"})
+
+
+@pytest.mark.filterwarnings("ignore:.*MAML's gradient")
+@pytest.mark.parametrize("inner_steps", [1, 3])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_learns_the_same(method, way, inner_steps, float64, gpu):
+    inner = keras.optimizers.Adam(0.01, beta_1=0.0, epsilon=1e-4)
+    episodes = small_episodes(inner_steps=inner_steps)
+
+    def trained():
+        model = small_model(inner_optimizer=inner, method=method, **WAYS[way])
+        model.fit(episodes, steps_per_epoch=3, verbose=0)
+        return model
+
+    expected = trained()
+    gpu()
+    assert differences(trained(), expected) < 1e-9
+
+
+def test_maml_keeps_its_precision_through_max_pooling(gpu):
+    # XLA's second derivative of max pooling has that of bfloat16.
+    images = np.random.RandomState(0).randint(0, 256, (60, 12, 12, 1)).astype(np.uint8)
+    episodes = kr.episode_dataset(
+        kr.ClassPool(images, [20] * 3), 3, 4, inner_batch_size=6, inner_steps=2, meta_batch_size=2
+    )
+
+    def trained():
+        keras.utils.set_random_seed(0)
+        layers = [
+            keras.layers.Conv2D(8, 3, activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+        network = keras.Sequential([keras.Input((12, 12, 1)), *layers])
+        model = small_model(network, inner_optimizer=keras.optimizers.SGD(0.5), method="maml")
+        model.fit(episodes, steps_per_epoch=1, verbose=0)
+        return model
+
+    expected = trained()
+    gpu()
+    with pytest.warns(UserWarning, match="MAML's gradient"):
+        assert differences(trained(), expected) < 1e-5
