@@ -53,6 +53,15 @@ def test_the_speeds_are_those_of_the_file(name, heading):
         assert f"| {milliseconds(each)} |" in page
 
 
+def test_the_speeds_on_a_gpu_are_those_of_the_file():
+    page = (ROOT / "docs/devices.md").read_text()
+    for step in record("h200")["recipes"]:
+        times = (milliseconds(step[f"meta_step{kind}_ms"]) for kind in ("", "_in_fit"))
+        first = f"{step['first_step_seconds']:.0f} s"
+        minutes = f"{60 * step['all_meta_iterations_hours']:.0f} minutes"
+        assert " | ".join([f"| `{step['recipe']}`", *times, first, minutes]) in page
+
+
 @pytest.mark.parametrize("name", RECORDS)
 @pytest.mark.parametrize("page", ["README.md", "docs/omniglot.md"])
 def test_accuracies_are_those_of_the_file(name, page):
