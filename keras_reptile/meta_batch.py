@@ -29,10 +29,13 @@ class TaskResult(NamedTuple):
 def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> Outcome:
     """Adapts to every training task by the model's method, and predicts its queries."""
     tasks = _numbered(model, episodes)
-    together = functools.partial(vectorized.train, model)
+
+    def together(tasks, theta, state):
+        return outcome.of_tasks(model, theta, *vectorized.train(model, tasks, theta, state))
+
     at_once = _as_one_batch(model, "train", together, tasks, theta, state)
     if at_once:
-        return outcome.of_tasks(model, theta, *at_once(tasks, theta, state))
+        return at_once(tasks, theta, state)
     # XLA's second derivative of max pooling has the precision of bfloat16, or is missing.
     compiles = model.method != "maml" and model.jit_inner_loops
     return _one_by_one(_train_separately, model, compiles, tasks, theta, state)
