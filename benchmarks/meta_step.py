@@ -65,13 +65,12 @@ def training_pool(recipe):
     return made_up_pool(recipe)
 
 
-def matrix_product_rate(cores: int, size: int = 2048) -> float:
+def matrix_product_rate(cores: int) -> float:
     """Floating-point operations a second, with one product on every core at once.
 
     On a GPU the products are larger, and in the precision that TensorFlow has there by default.
     """
-    if tf.config.list_physical_devices("GPU"):
-        size = 8192
+    size = 8192 if tf.config.list_physical_devices("GPU") else 2048
     matrices = [tf.random.stateless_normal((size, size), (i, i)) for i in range(cores)]
     products = tf.function(lambda: tf.add_n([tf.reduce_sum(m @ m) for m in matrices]))
     products()

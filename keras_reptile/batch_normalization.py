@@ -130,17 +130,14 @@ def normalization(x: tf.Tensor, gamma, beta, epsilon: float, axis: int = -1) -> 
     Returns:
         Tensor of the shape and dtype of `x`.
     """
-    if axis not in (-1, x.shape.rank - 1):
-        # A transposition, even one that changes nothing, has a second derivative that XLA refuses.
-        last = tf.experimental.numpy.moveaxis(x, axis, -1)
-        y = normalization(last, gamma, beta, epsilon)
-        return tf.experimental.numpy.moveaxis(y, -1, axis)
     precise = tf.float64 if x.dtype == tf.float64 else tf.float32
-    channels = x.shape[-1]
+    last = tf.experimental.numpy.moveaxis(x, axis, -1)
+    channels = last.shape[-1]
     gamma, beta = scale_and_offset(gamma, beta, channels, precise)
     # With two axes only, XLA computes it much faster on a CPU.
-    y = standardized(tf.reshape(tf.cast(x, precise), (-1, channels)), gamma, beta, epsilon)
-    return tf.cast(tf.reshape(y, tf.shape(x)), x.dtype)
+    y = standardized(tf.reshape(tf.cast(last, precise), (-1, channels)), gamma, beta, epsilon)
+    y = tf.cast(tf.reshape(y, tf.shape(last)), x.dtype)
+    return tf.experimental.numpy.moveaxis(y, -1, axis)
 
 
 def scale_and_offset(gamma, beta, channels: int, dtype: tf.DType) -> tuple:

@@ -36,9 +36,7 @@ def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> Outcom
     at_once = _as_one_batch(model, "train", together, tasks, theta, state)
     if at_once:
         return at_once(tasks, theta, state)
-    # XLA's second derivative of max pooling has the precision of bfloat16, or is missing.
-    compiles = model.method != "maml" and model.jit_inner_loops
-    return _one_by_one(_train_separately, model, compiles, tasks, theta, state)
+    return _one_by_one(_train_separately, model, _told_of_training(model), tasks, theta, state)
 
 
 def judge_tasks(
@@ -58,7 +56,7 @@ def judge_tasks(
 
 
 def _one_by_one(function, model, jit_compile, tasks, theta, state):
-    plain = functools.partial(function, model)
+    plain = functools.partial(function, model, _by_xla(jit_compile))
     return distribution.compiled_where_it_pays(plain, jit_compile)(tasks, theta, state)
 
 
@@ -71,15 +69,22 @@ def _fastest(task_fn, model, by_xla):
     return _with_fast_gradients(task_fn, model)
 
 
-def _by_xla(model, method="reptile") -> bool:
-    """Whether XLA is to compile the inner loops for a CPU; a warning where it cannot."""
+def _told_of_training(model) -> bool | str:
+    """The model's `jit_compile`; MAML's training is not compiled, and says so if it was told to be.
+
+    XLA's second derivative of max pooling has the precision of bfloat16, or is missing.
+    """
+    if model.method != "maml":
+        return model.jit_inner_loops
     told = model.jit_inner_loops is True and not tf.executing_eagerly()
-    if not told or distribution.accelerated():
-        return False
-    if method == "maml":
+    if told and "TPU" not in distribution.device_kinds():
         warnings.warn(f"Training is not compiled: {vectorized.MAML}", stacklevel=2)
-        return False
-    return True
+    return False
+
+
+def _by_xla(jit_compile: bool | str) -> bool:
+    """Whether XLA is to compile each task's inner loop for a CPU."""
+    return jit_compile is True and not tf.executing_eagerly() and not distribution.accelerated()
 
 
 def _with_fast_gradients(task_fn, model):
@@ -90,8 +95,7 @@ def _with_fast_gradients(task_fn, model):
     return run
 
 
-def _train_separately(model, tasks, theta, state) -> Outcome:
-    by_xla = _by_xla(model, model.method)
+def _train_separately(model, by_xla, tasks, theta, state) -> Outcome:
     if by_xla and compiled_tasks.fits(tasks):
         return compiled_tasks.train(model, tasks, theta, state)
     has_queries = number_of_queries(tasks) != 0
@@ -115,8 +119,7 @@ def _train_separately(model, tasks, theta, state) -> Outcome:
     return outcome.of_tasks(model, theta, *results)
 
 
-def _judge_separately(modes, model, tasks, theta, state) -> tuple:
-    by_xla = _by_xla(model)
+def _judge_separately(modes, model, by_xla, tasks, theta, state) -> tuple:
     if by_xla and compiled_tasks.fits(tasks):
         return compiled_tasks.judge(model, modes, tasks, theta, state)
 

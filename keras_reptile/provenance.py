@@ -27,8 +27,8 @@ def facts() -> dict[str, Any]:
         "cores": usable_cores(),
         "system": platform.platform(),
     }
-    if gpus():
-        machine["gpus"] = gpus()
+    if found := gpus():
+        machine["gpus"] = found
     return {"command": sys.argv, "versions": versions, "machine": machine}
 
 

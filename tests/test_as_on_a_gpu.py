@@ -1,11 +1,9 @@
 """What is chosen for a GPU, run by XLA on a CPU: the numbers of a CPU's own choices."""
 
 import keras
-import numpy as np
 import pytest
 from helpers import differences, small_episodes, small_model
 
-import keras_reptile as kr
 from keras_reptile.distribution import steps
 from keras_reptile.methods import METHODS
 
@@ -42,25 +40,28 @@ def test_every_method_learns_the_same(method, way, inner_steps, float64, gpu):
 
 def test_maml_keeps_its_precision_through_max_pooling(gpu):
     # XLA's second derivative of max pooling has that of bfloat16.
-    images = np.random.RandomState(0).randint(0, 256, (60, 12, 12, 1)).astype(np.uint8)
-    episodes = kr.episode_dataset(
-        kr.ClassPool(images, [20] * 3), 3, 4, inner_batch_size=6, inner_steps=2, meta_batch_size=2
-    )
-
     def trained():
         keras.utils.set_random_seed(0)
         layers = [
-            keras.layers.Conv2D(8, 3, activation="relu"),
+            keras.layers.Conv2D(32, 3, activation="relu"),
             keras.layers.MaxPooling2D(),
             keras.layers.Flatten(),
             keras.layers.Dense(3),
         ]
-        network = keras.Sequential([keras.Input((12, 12, 1)), *layers])
+        network = keras.Sequential([keras.Input((8, 8, 1)), *layers])
         model = small_model(network, inner_optimizer=keras.optimizers.SGD(0.5), method="maml")
-        model.fit(episodes, steps_per_epoch=1, verbose=0)
+        model.fit(small_episodes(inner_steps=2), steps_per_epoch=1, verbose=0)
         return model
 
     expected = trained()
     gpu()
     with pytest.warns(UserWarning, match="MAML's gradient"):
         assert differences(trained(), expected) < 1e-5
+
+
+def test_maml_that_is_told_to_be_compiled_says_that_it_is_not(gpu):
+    gpu()
+    model = small_model(method="maml", task_parallelism="separate")
+    model.compile(keras.optimizers.SGD(0.5), jit_compile=True)
+    with pytest.warns(UserWarning, match="Training is not compiled: XLA does not compile MAML's"):
+        model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
