@@ -14,6 +14,7 @@ from keras_reptile.biases import separate_biases
 from keras_reptile.episode_format import number_of_queries, scaled_task
 from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.methods import METHODS
+from keras_reptile.network_function import holding
 from keras_reptile.normalized_pooling import fast_poolings
 from keras_reptile.outcome import Outcome
 from keras_reptile.task_order import in_series
@@ -151,10 +152,19 @@ def _as_one_batch(model, name, function, *arguments) -> Callable | None:
     if name == "train" and model.method == "maml":
         vectorized.one_at_a_time(vectorized.MAML)
         return None
-    if not tf.executing_eagerly():
-        return vectorized.compiled(function, *arguments)
-    shapes = [(tuple(t.shape), t.dtype) for t in tf.nest.flatten(arguments)]
-    return model.at_once((name, *shapes), lambda: vectorized.compiled(function, *arguments))
+    held = [tf.convert_to_tensor(v) for v in model.network.non_trainable_variables]
+
+    def of_tensors(held, *arguments):
+        with holding(held):
+            return function(*arguments)
+
+    make = functools.partial(vectorized.compiled, of_tensors, held, *arguments)
+    if tf.executing_eagerly():
+        shapes = [(tuple(t.shape), t.dtype) for t in tf.nest.flatten(arguments)]
+        compiled = model.at_once((name, *shapes), make)
+    else:
+        compiled = make()
+    return compiled and functools.partial(compiled, held)
 
 
 def _numbered(model, episodes):

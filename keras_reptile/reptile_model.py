@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.trainers.trainer import model_supports_jit
 
 from keras_reptile import (
     adaptation,
@@ -164,9 +165,11 @@ class ReptileModel(distribution.DistributedModel):
             self.network(symbolic_batch(input_shape["support"][0]))
         if self.inner_state == "carried" and not self.inner_variables:
             theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
+            step, *slots = tf.nest.flatten(self.inner_rule.init(theta))
+            # TensorFlow keeps int32 variables on the CPU, where a GPU's program finds none.
             self.inner_variables = [
                 self._zeros(f"inner_state_{i}", s)
-                for i, s in enumerate(tf.nest.flatten(self.inner_rule.init(theta)))
+                for i, s in enumerate([tf.cast(step, tf.int64), *slots])
             ]
         self.built = True
 
@@ -252,8 +255,7 @@ class ReptileModel(distribution.DistributedModel):
             optimizer=optimizer,
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
-            # The step as a whole holds collective operations, which XLA does not compile alike.
-            jit_compile=False,
+            jit_compile=False,  # Decided for each kind of step.
             # Loss scaling would divide the displacement by the scale.
             auto_scale_loss=False,
         )
@@ -287,6 +289,24 @@ class ReptileModel(distribution.DistributedModel):
         return [self.report.figures] if self.compiled else []
 
     # The steps
+
+    def make_train_function(self, force: bool = False) -> None:
+        self.jit_compile = self._whole_by_xla() and self.method != "maml"
+        super().make_train_function(force)
+
+    def make_test_function(self, force: bool = False) -> None:
+        self.jit_compile = self._whole_by_xla()
+        super().make_test_function(force)
+
+    def _whole_by_xla(self) -> bool:
+        """Whether XLA compiles whole steps: on a GPU, which else waits for hundreds of operations.
+
+        Under a strategy a step holds collective operations, which XLA does not compile alike.
+        """
+        allowed = self.jit_inner_loops is not False and not self.has_strategy
+        return (
+            allowed and not self.run_eagerly and distribution.on_gpu() and model_supports_jit(self)
+        )
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One meta-iteration on a meta-batch of tasks."""
@@ -453,8 +473,8 @@ class ReptileModel(distribution.DistributedModel):
         start = self.inner_rule.init(theta)
         if self.inner_state == "reset":
             return start
-        values = [tf.convert_to_tensor(v) for v in self.inner_variables]
-        return tf.nest.pack_sequence_as(start, values)
+        step, *slots = (tf.convert_to_tensor(v) for v in self.inner_variables)
+        return tf.nest.pack_sequence_as(start, [tf.cast(step, start.step.dtype), *slots])
 
     def _carry_on(self, state: InnerState) -> None:
         if self.inner_state == "carried":

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from keras_reptile import loss_scaling, prediction
+from keras_reptile import distribution, loss_scaling, prediction
 from keras_reptile.adaptation import rows
 from keras_reptile.batch_normalization import unfused
 from keras_reptile.episode_format import scaled_task
@@ -111,9 +111,10 @@ def compiled(function: Callable, *arguments) -> Callable | None:
         one_at_a_time("The number of tasks in a meta-batch is not known beforehand.")
         return None
     try:
-        # Traced before XLA comes in: there, `tf.vectorized_map` wraps what it makes in calls of
-        # functions, and XLA compiles anew for every value that goes into one.
-        traced = tf.function(function, autograph=False).get_concrete_function(*specs)
+        # For XLA, `tf.vectorized_map` wraps what it makes in calls of functions, and XLA compiles
+        # anew for every value that goes into one.
+        with distribution.outside_of_xla():
+            traced = tf.function(function, autograph=False).get_concrete_function(*specs)
     except (ValueError, NotImplementedError) as error:
         one_at_a_time(str(error).strip().splitlines()[0])
         return None

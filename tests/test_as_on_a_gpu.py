@@ -20,6 +20,36 @@ def gpu(monkeypatch):
     return lambda: monkeypatch.setattr(steps, "device_kinds", lambda: {"GPU"})
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_an_evaluation_finds_the_same(way, float64, gpu):
+    episodes = small_episodes(meta_batch_size=5).take(2)
+    model = small_model(**WAYS[way])
+    expected = model.evaluate(episodes, return_dict=True, verbose=0)
+    gpu()
+    model.make_test_function(force=True)
+    found = model.evaluate(episodes, return_dict=True, verbose=0)
+    assert model.jit_compile
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("told", ["auto", True, False])
+def test_whole_steps_are_compiled_unless_told_otherwise(told, gpu):
+    gpu()
+    model = small_model()
+    model.compile(keras.optimizers.SGD(0.5), jit_compile=told)
+    model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
+    assert model.jit_compile == bool(told)
+
+
+def test_mamls_training_is_not_compiled_and_its_evaluation_is(gpu):
+    gpu()
+    model = small_model(method="maml", task_parallelism="separate")
+    model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
+    assert not model.jit_compile
+    model.evaluate(small_episodes().take(1), verbose=0)
+    assert model.jit_compile
+
+
 @pytest.mark.filterwarnings("ignore:.*MAML's gradient")
 @pytest.mark.parametrize("inner_steps", [1, 3])
 @pytest.mark.parametrize("way", WAYS)

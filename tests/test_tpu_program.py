@@ -48,6 +48,12 @@ def one_episode(recipe):
     return next(iter(building.training_episodes(recipe, pool))), pool.image_shape
 
 
+def parameters(text):
+    """How many values a program takes; not those that it was compiled for."""
+    _, entry = text.split("ENTRY ")
+    return entry.count(" parameter(")
+
+
 @pytest.mark.parametrize("name", distinct_programs())
 def test_a_training_step_is_a_program_of_static_shapes_without_the_host(name):
     recipe = recipes.get(name)
@@ -59,6 +65,8 @@ def test_a_training_step_is_a_program_of_static_shapes_without_the_host(name):
         warnings.simplefilter("error" if recipe.method != "maml" else "ignore")
         step = tf.function(model.train_step, jit_compile=True, autograph=False)
         text = step.experimental_get_compiler_ir(episode)(stage="hlo")
+    values = [t for t in step.get_concrete_function(episode).inputs if t.shape.num_elements() != 0]
+    assert parameters(text) == len(values)
     assert "f32[" in text and "f64[" not in text
     assert not re.search(r"\[[^\]]*(<=|\?)", text)
     assert not re.findall(r" (custom-call|infeed|outfeed|send|recv|[\w-]*dynamic-reshape)\(", text)

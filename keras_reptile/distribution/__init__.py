@@ -17,6 +17,8 @@ from keras_reptile.distribution.steps import (
     accelerated,
     compiled_where_it_pays,
     device_kinds,
+    on_gpu,
+    outside_of_xla,
     values_by_task,
 )
 from keras_reptile.distribution.strategies import create
@@ -35,6 +37,8 @@ __all__ = [
     "device_kinds",
     "losses_explained",
     "mean_over_replicas",
+    "on_gpu",
+    "outside_of_xla",
     "replica_index",
     "replicas",
     "set_state",

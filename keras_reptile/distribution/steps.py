@@ -1,5 +1,6 @@
 """A step of `fit` or `evaluate` on every replica."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -93,6 +94,17 @@ def compiled_where_it_pays(function: Callable, jit_compile: bool | str) -> Calla
     if not jit_compile or not on_gpu() or tf.executing_eagerly():
         return function
     return tf.function(function, jit_compile=True, autograph=False)
+
+
+@contextlib.contextmanager
+def outside_of_xla() -> Iterator[None]:
+    """What is traced meanwhile does not know that a function around it is compiled by XLA."""
+    graph = tf.compat.v1.get_default_graph()
+    with contextlib.ExitStack() as left:
+        while graph is not None:
+            left.enter_context(graph.control_dependencies(None))
+            graph = getattr(graph, "outer_graph", None)
+        yield
 
 
 def on_gpu() -> bool:
