@@ -20,11 +20,18 @@ def cores_for_tasks() -> int:
     return tf.config.threading.get_inter_op_parallelism_threads() or usable_cores()
 
 
-XLA_FLAGS = {
+ON_A_CPU = {
     # Matrix products of one task would wait for threads that compute another.
     "--xla_cpu_multi_thread_eigen": "false",
     # As wide as the registers are: with AVX-512 else only half of one is used.
     "--xla_cpu_prefer_vector_width": "512",
+}
+ON_A_GPU = {
+    # Trying kernels out takes half of the time to the first step, and the next run may find others
+    # faster, whose rounding differs.
+    "--xla_gpu_autotune_level": "0",
+    # Without a trial cuBLAS chooses better than Triton.
+    "--xla_gpu_enable_triton_gemm": "false",
 }
 
 
@@ -34,9 +41,10 @@ def one_task_per_core(
     """Has TensorFlow run every operation on one thread, and as many operations as there are cores.
 
     The operations of a small network on a few images are too short to divide among cores; the
-    tasks of a meta-batch are not. Memory that operations free is kept for the next ones. Call it
-    before TensorFlow does anything: its threads are fixed at its first operation. The programs in
-    `bin/` call it by themselves.
+    tasks of a meta-batch are not. Memory that operations free is kept for the next ones. On a GPU
+    XLA is told to choose kernels without trying them out, so that every run has the same ones. Call
+    it before TensorFlow does anything: its threads are fixed at its first operation. The programs
+    in `bin/` call it by themselves.
 
     Args:
         cores: Integer. Defaults to `None`, those that this process may use.
@@ -76,19 +84,21 @@ def one_task_per_core(
             "`one_task_per_core` must be called before TensorFlow does anything, at the top of "
             "the program. Received the call after TensorFlow had started its threads."
         ) from error
-    if jit_compile:
-        os.environ["XLA_FLAGS"] = with_defaults(os.environ.get("XLA_FLAGS", ""))
+    on_a_gpu = ON_A_GPU if tf.config.list_physical_devices("GPU") else {}
+    ours = {**(ON_A_CPU if jit_compile else {}), **on_a_gpu}
+    if ours:
+        os.environ["XLA_FLAGS"] = with_defaults(os.environ.get("XLA_FLAGS", ""), ours)
     keep_freed_memory()
     return cores
 
 
-def with_defaults(given: str) -> str:
-    """XLA's flags, with those of `XLA_FLAGS` that are not given.
+def with_defaults(given: str, flags: dict[str, str]) -> str:
+    """XLA's flags, with those of `flags` that are not given.
 
     Example:
 
-    >>> with_defaults("--xla_cpu_prefer_vector_width=256")
+    >>> with_defaults("--xla_cpu_prefer_vector_width=256", ON_A_CPU)
     '--xla_cpu_prefer_vector_width=256 --xla_cpu_multi_thread_eigen=false'
     """
-    ours = [f"{name}={value}" for name, value in XLA_FLAGS.items() if name not in given]
+    ours = [f"{name}={value}" for name, value in flags.items() if name not in given]
     return " ".join([*given.split(), *ours])

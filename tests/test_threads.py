@@ -52,6 +52,25 @@ assert float(tf.function(lambda x: x + 1, jit_compile=True)(1.0)) == 2
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_on_a_gpu_xla_takes_the_same_kernels_in_every_run(jit_compile):
+    program = f"""
+import os
+import tensorflow as tf
+tf.config.list_physical_devices = lambda kind: [kind]
+os.environ["XLA_FLAGS"] = ""
+import keras_reptile as kr
+kr.one_task_per_core(jit_compile={jit_compile})
+*others, level, triton = os.environ["XLA_FLAGS"].split()
+assert len(others) == {2 * jit_compile}
+assert level == "--xla_gpu_autotune_level=0"
+assert triton == "--xla_gpu_enable_triton_gemm=false"
+assert float(tf.function(lambda x: x + 1, jit_compile=True)(1.0)) == 2
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_it_counts_the_cores_that_the_process_may_use():
     assert kr.threads.usable_cores() >= 1
 
