@@ -110,7 +110,8 @@ def measure(name: str) -> dict:
     model.jit_inner_loops = jit_compile
     episodes = building.training_episodes(recipe, pool)
     element = next(iter(episodes))
-    train_step = tf.function(model.train_step)
+    model.make_train_function()
+    train_step = tf.function(model.train_step, jit_compile=model.jit_compile)
     weights = model.trainable_variables[-1]
 
     def bare_step():

@@ -31,7 +31,8 @@ def prepare(problem, variant, cores):
         "query": (tf.zeros((tasks, 0, 28, 28, 1)), tf.zeros((tasks, 0), tf.int32)),
         "order": tf.constant(np.repeat(order, tasks, axis=0)),
     }
-    step = tf.function(model.train_step)
+    model.make_train_function()
+    step = tf.function(model.train_step, jit_compile=model.jit_compile)
 
     def run():
         # The mean over the steps so far, as `fit` shows it.
