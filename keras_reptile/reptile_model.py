@@ -235,8 +235,8 @@ class ReptileModel(distribution.DistributedModel):
             metrics: List of Keras metrics of the query predictions. Defaults to `None`: accuracy
                 if the loss is a cross-entropy.
             run_eagerly, steps_per_execution: As in `keras.Model.compile`.
-            jit_compile: Boolean or `"auto"`, whether XLA compiles the inner loops of separate
-                tasks: on a GPU those of all tasks at once, on a CPU each task by itself, with
+            jit_compile: Boolean or `"auto"`, whether XLA compiles: on one GPU whole steps, on
+                several the inner loops of separate tasks, on a CPU each task's by itself, with
                 convolutions as products of patches. `"auto"`: on a GPU, not on a CPU, where it
                 takes some ten seconds, which long runs gain back; see `one_task_per_core`.
                 Vectorized tasks, and all on a TPU, are compiled whatever it says. Defaults to
