@@ -298,6 +298,10 @@ class ReptileModel(distribution.DistributedModel):
         self.jit_compile = self._whole_by_xla()
         super().make_test_function(force)
 
+    def make_predict_function(self, force: bool = False) -> Any:
+        self.jit_compile = self._whole_by_xla()
+        return super().make_predict_function(force)
+
     def _whole_by_xla(self) -> bool:
         """Whether XLA compiles whole steps: on a GPU, which else waits for hundreds of operations.
 

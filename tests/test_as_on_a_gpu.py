@@ -1,6 +1,7 @@
 """What is chosen for a GPU, run by XLA on a CPU: the numbers of a CPU's own choices."""
 
 import keras
+import numpy as np
 import pytest
 from helpers import differences, small_episodes, small_model
 
@@ -30,6 +31,16 @@ def test_an_evaluation_finds_the_same(way, float64, gpu):
     found = model.evaluate(episodes, return_dict=True, verbose=0)
     assert model.jit_compile
     assert found == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_predictions_are_the_same(way, float64, gpu):
+    episodes = small_episodes(queries=2, meta_batch_size=5).take(2)
+    model, other = small_model(**WAYS[way]), small_model(**WAYS[way])
+    expected = model.predict(episodes, verbose=0)
+    gpu()
+    np.testing.assert_allclose(other.predict(episodes, verbose=0), expected, atol=1e-9)
+    assert other.jit_compile and not model.jit_compile
 
 
 @pytest.mark.parametrize("told", ["auto", True, False])
