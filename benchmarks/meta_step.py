@@ -44,7 +44,7 @@ flags.DEFINE_enum(
     "How tasks run beside each other; the first step of vectorized tasks holds XLA's compilation.",
 )
 flags.DEFINE_enum(
-    "jit_compile", "auto", ("auto", "true", "false"), "Whether XLA compiles the inner loops."
+    "jit_compile", "auto", ("auto", "true", "false"), "Whether XLA compiles, as of bin/train."
 )
 flags.DEFINE_string("precision", None, "What the network computes in, instead of the recipe's.")
 flags.DEFINE_string("json", None, "File to write the figures to.")

@@ -103,7 +103,7 @@ def steps_between(
         # XLA compiles the body of a loop without turns too, where `order` has no first row.
         return reached._replace(before_last=before)
     start = (tf.convert_to_tensor(first), *reached[:3], before)
-    # On a GPU XLA does without a look at the condition before each turn if that is all of it.
+    # With the number of turns as its only condition, XLA need not look at it before each turn.
     more = (lambda *_: True) if turns is not None else (lambda k, *_: k < last)
     _, *reached = tf.while_loop(more, step, start, maximum_iterations=turns)
     return Adaptation(*reached)

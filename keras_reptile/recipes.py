@@ -113,7 +113,7 @@ class Recipe:
     )
     jit_compile: str = _field(
         "auto",
-        "Whether XLA compiles the inner loops. auto: on a GPU, and on a CPU if it is faster there "
+        "Whether XLA compiles. auto: on a GPU, and on a CPU the inner loops if it is faster there "
         "and the run is long enough.",
         ("auto", "true", "false"),
     )

@@ -145,6 +145,7 @@ class ReptileModel(distribution.DistributedModel):
         self.inner_weight_decay_rate = inner_weight_decay_rate
         self.transductive = transductive
         self.inner_variables: list[Any] = []
+        self.jit_inner_loops: bool | str = "auto"
         self.adaptation_function = tf.function(
             lambda task: learner.adapted(self, task), reduce_retracing=True
         )
@@ -235,8 +236,8 @@ class ReptileModel(distribution.DistributedModel):
             metrics: List of Keras metrics of the query predictions. Defaults to `None`: accuracy
                 if the loss is a cross-entropy.
             run_eagerly, steps_per_execution: As in `keras.Model.compile`.
-            jit_compile: Boolean or `"auto"`, whether XLA compiles: on one GPU whole steps, on
-                several the inner loops of separate tasks, on a CPU each task's by itself, with
+            jit_compile: Boolean or `"auto"`, whether XLA compiles: on a GPU whole steps, under a
+                strategy the inner loops of separate tasks, on a CPU each task's by itself, with
                 convolutions as products of patches. `"auto"`: on a GPU, not on a CPU, where it
                 takes some ten seconds, which long runs gain back; see `one_task_per_core`.
                 Vectorized tasks, and all on a TPU, are compiled whatever it says. Defaults to
@@ -303,7 +304,7 @@ class ReptileModel(distribution.DistributedModel):
         return super().make_predict_function(force)
 
     def _whole_by_xla(self) -> bool:
-        """Whether XLA compiles whole steps: on a GPU, which else waits for hundreds of operations.
+        """Whether XLA compiles whole steps: on a GPU, which else waits while they are launched.
 
         Under a strategy a step holds collective operations, which XLA does not compile alike.
         """

@@ -42,9 +42,10 @@ def one_task_per_core(
 
     The operations of a small network on a few images are too short to divide among cores; the
     tasks of a meta-batch are not. Memory that operations free is kept for the next ones. On a GPU
-    XLA is told to choose kernels without trying them out, so that every run has the same ones. Call
-    it before TensorFlow does anything: its threads are fixed at its first operation. The programs
-    in `bin/` call it by themselves.
+    XLA is told to choose kernels without trying them out, so that every run has the same ones,
+    which may be slower ones (docs/devices.md). Flags that `XLA_FLAGS` has already stay as they are.
+    Call it before TensorFlow does anything: its threads are fixed at its first operation. The
+    programs in `bin/` call it by themselves.
 
     Args:
         cores: Integer. Defaults to `None`, those that this process may use.
@@ -93,12 +94,14 @@ def one_task_per_core(
 
 
 def with_defaults(given: str, flags: dict[str, str]) -> str:
-    """XLA's flags, with those of `flags` that are not given.
+    """XLA's flags, with those of `flags` that are not given; the name of a file of flags stays.
 
     Example:
 
     >>> with_defaults("--xla_cpu_prefer_vector_width=256", ON_A_CPU)
     '--xla_cpu_prefer_vector_width=256 --xla_cpu_multi_thread_eigen=false'
     """
+    if given and not given.startswith("-"):
+        return given
     ours = [f"{name}={value}" for name, value in flags.items() if name not in given]
     return " ".join([*given.split(), *ours])

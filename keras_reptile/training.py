@@ -51,8 +51,8 @@ def train(
 ) -> dict[str, Any]:
     """Trains by a recipe, or goes on where an earlier run in the same directory stopped.
 
-    A resumed run is, bit for bit, the run that was never stopped. It may go on on other devices;
-    then it is so up to rounding.
+    On a CPU a resumed run is, bit for bit, the run that was never stopped. It may go on on other
+    devices; then it is so up to rounding.
 
     Args:
         recipe: A `Recipe`.

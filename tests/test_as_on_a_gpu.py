@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import differences, small_episodes, small_model
+from tensorflow.python.ops import control_flow_util
 
 from keras_reptile.distribution import steps
 from keras_reptile.methods import METHODS
@@ -21,15 +23,30 @@ def gpu(monkeypatch):
     return lambda: monkeypatch.setattr(steps, "device_kinds", lambda: {"GPU"})
 
 
+def compiled_steps(model):
+    """A dict that fills with whether XLA compiles each kind of step that is traced."""
+    found = {}
+
+    def recorded(name, step):
+        def with_record(data):
+            graph = tf.compat.v1.get_default_graph()
+            found[name] = control_flow_util.GraphOrParentsInXlaContext(graph)
+            return step(data)
+
+        return with_record
+
+    for name in ("train_step", "test_step", "predict_step"):
+        setattr(model, name, recorded(name, getattr(model, name)))
+    return found
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_an_evaluation_finds_the_same(way, float64, gpu):
     episodes = small_episodes(meta_batch_size=5).take(2)
-    model = small_model(**WAYS[way])
+    model, other = small_model(**WAYS[way]), small_model(**WAYS[way])
     expected = model.evaluate(episodes, return_dict=True, verbose=0)
     gpu()
-    model.make_test_function(force=True)
-    found = model.evaluate(episodes, return_dict=True, verbose=0)
-    assert model.jit_compile
+    found = other.evaluate(episodes, return_dict=True, verbose=0)
     assert found == pytest.approx(expected, rel=1e-9)
 
 
@@ -40,25 +57,46 @@ def test_predictions_are_the_same(way, float64, gpu):
     expected = model.predict(episodes, verbose=0)
     gpu()
     np.testing.assert_allclose(other.predict(episodes, verbose=0), expected, atol=1e-9)
-    assert other.jit_compile and not model.jit_compile
 
 
-@pytest.mark.parametrize("told", ["auto", True, False])
-def test_whole_steps_are_compiled_unless_told_otherwise(told, gpu):
+def run_all_steps(model):
+    found, episodes = compiled_steps(model), small_episodes(queries=2).take(1)
+    model.fit(episodes, verbose=0)
+    model.evaluate(episodes, verbose=0)
+    model.predict(episodes, verbose=0)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("told", "whole"),
+    [
+        ({}, True),
+        ({"jit_compile": True}, True),
+        ({"jit_compile": False}, False),
+        ({"run_eagerly": True}, False),
+    ],
+)
+def test_whole_steps_are_compiled_unless_told_otherwise(told, whole, gpu):
     gpu()
     model = small_model()
-    model.compile(keras.optimizers.SGD(0.5), jit_compile=told)
-    model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
-    assert model.jit_compile == bool(told)
+    model.compile(keras.optimizers.SGD(0.5), **told)
+    assert set(run_all_steps(model).values()) == {whole}
 
 
-def test_mamls_training_is_not_compiled_and_its_evaluation_is(gpu):
+def test_on_a_cpu_and_under_a_strategy_steps_are_not_compiled_whole(gpu):
+    assert set(run_all_steps(small_model()).values()) == {False}
     gpu()
-    model = small_model(method="maml", task_parallelism="separate")
+    with tf.distribute.OneDeviceStrategy("cpu:0").scope():
+        model = small_model()
+    found = compiled_steps(model)
     model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
-    assert not model.jit_compile
-    model.evaluate(small_episodes().take(1), verbose=0)
-    assert model.jit_compile
+    assert found == {"train_step": False}
+
+
+def test_of_maml_all_but_the_training_is_compiled_whole(gpu):
+    gpu()
+    found = run_all_steps(small_model(method="maml", task_parallelism="separate"))
+    assert found == {"train_step": False, "test_step": True, "predict_step": True}
 
 
 @pytest.mark.filterwarnings("ignore:.*MAML's gradient")

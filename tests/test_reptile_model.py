@@ -219,6 +219,12 @@ def test_plain_inputs_are_predicted_by_the_initialization():
     np.testing.assert_allclose(model.predict(x, verbose=0), model.network(x), atol=1e-6)
 
 
+def test_plain_inputs_are_predicted_without_compile_too():
+    model = kr.ReptileModel(small_convnet())
+    x = np.zeros((2, 8, 8, 1), np.float32)
+    np.testing.assert_allclose(model.predict(x, verbose=0), model.network(x), atol=1e-6)
+
+
 def test_callbacks_see_the_figures(tmp_path):
     model = small_model()
     callbacks = [

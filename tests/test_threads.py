@@ -71,6 +71,10 @@ assert float(tf.function(lambda x: x + 1, jit_compile=True)(1.0)) == 2
     assert done.returncode == 0, done.stderr
 
 
+def test_a_file_of_xlas_flags_stays():
+    assert kr.threads.with_defaults("flags.txt", kr.threads.ON_A_GPU) == "flags.txt"
+
+
 def test_it_counts_the_cores_that_the_process_may_use():
     assert kr.threads.usable_cores() >= 1
 
