@@ -115,6 +115,7 @@ def test_evaluation_takes_the_step_on_the_tail_too():
     )
 
 
+@pytest.mark.filterwarnings("ignore:.*MAML's gradient")
 @pytest.mark.parametrize("method", METHODS)
 def test_under_xla_the_numbers_are_the_same(method):
     model = scalar_model(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0), method=method)
