@@ -60,8 +60,7 @@ def meta_step(images: int = 4_000, **fields) -> Callable:
     model = building.build_model(recipe, (28, 28, 1))
     model.jit_inner_loops = compilation.of_training(recipe)
     elements = iter(building.training_episodes(recipe, pool(images)))
-    model.make_train_function()
-    step = tf.function(model.train_step, jit_compile=model.jit_compile)
+    step = timing.train_step(model)
     run = lambda: float(step(next(elements))["loss_before"])  # noqa: E731
     run()
     return run

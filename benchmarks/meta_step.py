@@ -28,7 +28,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from timing import StepTimes, seconds_of
+from timing import StepTimes, seconds_of, train_step
 
 import keras_reptile as kr
 from keras_reptile import building, compilation, provenance, recipes
@@ -110,12 +110,11 @@ def measure(name: str) -> dict:
     model.jit_inner_loops = jit_compile
     episodes = building.training_episodes(recipe, pool)
     element = next(iter(episodes))
-    model.make_train_function()
-    train_step = tf.function(model.train_step, jit_compile=model.jit_compile)
+    step = train_step(model)
     weights = model.trainable_variables[-1]
 
     def bare_step():
-        train_step(element)
+        step(element)
         # A GPU goes on computing after the call has returned.
         return np.asarray(weights)
 

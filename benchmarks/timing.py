@@ -4,6 +4,15 @@ import time
 from collections.abc import Callable
 
 import keras
+import tensorflow as tf
+
+import keras_reptile as kr
+
+
+def train_step(model: kr.ReptileModel) -> Callable:
+    """A function of episodes: the model's training step, compiled as `fit` compiles it."""
+    model.make_train_function()
+    return tf.function(model.train_step, jit_compile=model.jit_compile)
 
 
 def seconds_of(call: Callable, times: int) -> list[float]:

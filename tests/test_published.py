@@ -61,6 +61,9 @@ def test_the_speeds_on_a_gpu_are_those_of_the_file():
         first = f"{step['first_step_seconds']:.0f} s"
         minutes = f"{60 * step['all_meta_iterations_hours']:.0f} minutes"
         assert " | ".join([f"| `{step['recipe']}`", time, first, minutes, tried]) in page
+    time = milliseconds(file["recipes"][0]["meta_step_in_fit_ms"])
+    assert f"meta-step takes {time}" in (ROOT / "README.md").read_text()
+    assert f"came to {in_percent(file['omniglot_5way_fast'])} % (transductive" in page
 
 
 @pytest.mark.parametrize("name", RECORDS)

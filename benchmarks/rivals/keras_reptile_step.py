@@ -8,6 +8,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # As the programs in bin/ d
 import keras
 import numpy as np
 import tensorflow as tf
+from timing import train_step
 
 import keras_reptile as kr
 from rivals import problem as p
@@ -31,8 +32,7 @@ def prepare(problem, variant, cores):
         "query": (tf.zeros((tasks, 0, 28, 28, 1)), tf.zeros((tasks, 0), tf.int32)),
         "order": tf.constant(np.repeat(order, tasks, axis=0)),
     }
-    model.make_train_function()
-    step = tf.function(model.train_step, jit_compile=model.jit_compile)
+    step = train_step(model)
 
     def run():
         # The mean over the steps so far, as `fit` shows it.
