@@ -23,6 +23,7 @@ sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
 sys.path.insert(1, os.path.dirname(sys.path[0]))
 
 from absl import app, flags
+from only import define_only
 
 MODULES = {
     "keras_reptile": "keras_reptile_step",
@@ -37,7 +38,7 @@ MODULES = {
 }
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("only", list(MODULES), "What to time.")
+define_only(MODULES, "What to time.")
 flags.DEFINE_integer("rounds", 3, "Turns in which they are timed.")
 flags.DEFINE_float("seconds", 8, "Timed seconds in a turn.")
 flags.DEFINE_string("json", None, "File to write the figures to.")
@@ -48,9 +49,6 @@ def main(argv):
     del argv
     if FLAGS.measure:
         return print(json.dumps(measure(FLAGS.measure)))
-    unknown = set(FLAGS.only) - set(MODULES)
-    if unknown:
-        sys.exit(f"compare.py: --only must be of {', '.join(MODULES)}. Received: {unknown}.")
     rounds = [{name: in_process(name) for name in FLAGS.only} for _ in range(FLAGS.rounds)]
     rows = [summary(name, [r[name] for r in rounds]) for name in FLAGS.only]
     check_alike(rows)

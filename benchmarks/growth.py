@@ -28,6 +28,7 @@ import tensorflow as tf
 import timing
 from absl import app, flags
 from matplotlib.figure import Figure
+from only import define_only
 
 import keras_reptile as kr
 from keras_reptile import building, compilation, provenance, recipes
@@ -42,7 +43,7 @@ MEMORY = {"meta-steps": 20_000, "adapt": 1_000}
 POINTS, ROUNDS = 20, 4
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("only", [*SIZES, "memory"], "What to measure.")
+define_only([*SIZES, "memory"], "What to measure.")
 flags.DEFINE_float("seconds", 4, "Timed seconds of each size.")
 flags.DEFINE_string("json", None, "File to write the figures to.")
 flags.DEFINE_string("plot", None, "PNG to draw them in.")

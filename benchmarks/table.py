@@ -25,6 +25,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from absl import app, flags
+from only import define_only
 
 HERE = Path(__file__).resolve().parent
 # miniImageNet's other recipe trains by the same step.
@@ -130,16 +131,13 @@ PARTS = {
 }
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("only", list(PARTS), "What to measure.")
+define_only(PARTS, "What to measure.")
 flags.DEFINE_integer("steps", 40, "Timed meta-steps of each recipe, bare and in `fit`.")
 flags.DEFINE_string("json", None, "File to write all figures to.")
 
 
 def main(argv):
     del argv
-    unknown = set(FLAGS.only) - set(PARTS)
-    if unknown:
-        sys.exit(f"table.py: --only must be of {', '.join(PARTS)}. Received: {unknown}.")
     figures = {}
     print("| | |\n| --- | --- |")
     for name in FLAGS.only:
