@@ -72,6 +72,8 @@ def _by_batch(layer) -> Callable:
     def call(inputs, training=None, mask=None):
         if mask is not None or layer.synchronized:
             return plain(inputs, training=True, mask=mask)
+        if layer.axis in (-1, inputs.shape.rank - 1):
+            inputs = _before_bias(inputs)
         if _fusible(layer, inputs):
             outputs = fused_normalization(inputs, layer.gamma, layer.beta, layer.epsilon)
             outputs._before_normalization = layer, inputs
@@ -81,14 +83,24 @@ def _by_batch(layer) -> Callable:
     return call
 
 
+def _before_bias(x: tf.Tensor) -> tf.Tensor:
+    """What a bias for each channel was added to, which the mean takes out again: see biases.py."""
+    return getattr(x, "_before_bias", x)
+
+
 def before_normalization(x: tf.Tensor) -> tuple | None:
     """The layer that made `x` by `fused_normalization`, and of what; of other tensors `None`."""
     return getattr(x, "_before_normalization", None)
 
 
+def fuses() -> bool:
+    """Whether operations of TensorFlow's own may be used, or only what all of its tools know."""
+    return _fusing.get()
+
+
 def _fusible(layer, inputs) -> bool:
     channels_last = layer.axis in (-1, inputs.shape.rank - 1)
-    return _fusing.get() and channels_last and inputs.dtype in (tf.float32, tf.bfloat16, tf.float16)
+    return fuses() and channels_last and inputs.dtype in (tf.float32, tf.bfloat16, tf.float16)
 
 
 def fused_normalization(x: tf.Tensor, gamma, beta, epsilon: float) -> tf.Tensor:

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from keras_reptile import compiled_tasks, distribution, outcome, prediction, vectorized
 from keras_reptile.adaptation import Adaptation
-from keras_reptile.biases import separate_biases
 from keras_reptile.episode_format import number_of_queries, scaled_task
 from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.methods import METHODS
@@ -90,7 +89,7 @@ def _by_xla(jit_compile: bool | str) -> bool:
 
 def _with_fast_gradients(task_fn, model):
     def run(task, state):
-        with fast_poolings(model.network), separate_biases(model.network):
+        with fast_poolings(model.network):
             return task_fn(task, state)
 
     return run

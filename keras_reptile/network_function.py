@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from keras_reptile.batch_normalization import batch_statistics, normalizations
+from keras_reptile.biases import separate_biases
 
 
 def train_call(network: keras.Model, weights: Sequence, x: Any, draw: Any) -> tuple:
@@ -30,7 +31,7 @@ def train_call(network: keras.Model, weights: Sequence, x: Any, draw: Any) -> tu
     """
     held = zip(network.non_trainable_variables, _held(network), strict=True)
     state = [_folded(value, draw) if _is_seed(v) else value for v, value in held]
-    with batch_statistics(network):
+    with separate_biases(network), batch_statistics(network):
         outputs, _, losses = network.stateless_call(
             list(weights), state, x, training=True, return_losses=True
         )
@@ -40,7 +41,7 @@ def train_call(network: keras.Model, weights: Sequence, x: Any, draw: Any) -> tu
 def predict_call(network: keras.Model, weights: Sequence, x: Any) -> tf.Tensor:
     """Outputs of the network in inference mode, except that batch normalization uses `x`'s own
     statistics."""
-    with batch_statistics(network):
+    with separate_biases(network), batch_statistics(network):
         outputs, _ = network.stateless_call(list(weights), _held(network), x, training=False)
     return outputs
 

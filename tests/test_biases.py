@@ -6,8 +6,10 @@ import pytest
 import tensorflow as tf
 
 import keras_reptile as kr
-from keras_reptile import meta_batch
+from keras_reptile import network_function
+from keras_reptile.batch_normalization import batch_statistics, unfused
 from keras_reptile.biases import has_bias, separate_biases, with_bias
+from keras_reptile.networks import omniglot_convnet
 
 
 def layer_of(rank, **options):
@@ -83,7 +85,8 @@ def test_tasks_that_are_not_compiled_have_such_biases(precision, monkeypatch):
 
     def training(context):
         network.set_weights(before)
-        monkeypatch.setattr(meta_batch, "separate_biases", lambda n: summed.append(n) or context(n))
+        switch = lambda n: summed.append(n) or context(n)  # noqa: E731
+        monkeypatch.setattr(network_function, "separate_biases", switch)
         model = kr.ReptileModel(network, inner_optimizer=keras.optimizers.SGD(0.1))
         model.compile(optimizer=keras.optimizers.SGD(1.0))
         model.fit(episodes.take(2), verbose=0)
@@ -106,3 +109,85 @@ def test_the_sum_of_many_halves_does_not_stop_on_the_way(dtype):
         out = with_bias(y, bias)
     found = tape.gradient(out, bias, output_gradients=tf.fill(y.shape, tf.constant(0.01, dtype)))
     np.testing.assert_allclose(tf.cast(found, tf.float32), 655.36, rtol=0.01)
+
+
+def values_and_gradients(network, x, switch=separate_biases):
+    with tf.GradientTape() as tape, switch(network), batch_statistics(network):
+        y = network(x, training=True)
+        loss = tf.reduce_sum(tf.sin(y))
+    return y, *tape.gradient(loss, [v.value for v in network.trainable_variables])
+
+
+def left_alone(network):
+    return contextlib.nullcontext()
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("context", [contextlib.nullcontext, unfused])
+def test_normalization_leaves_the_bias_before_it_out(rank, context):
+    x = tf.constant(np.random.RandomState(0).randn(4, *[6] * rank, 3).astype(np.float32))
+    layers = [layer_of(rank), keras.layers.BatchNormalization(), keras.layers.ReLU()]
+    network = keras.Sequential([keras.Input(x.shape[1:]), *layers])
+    with context():
+        y, of_kernel, of_bias, *others = values_and_gradients(network, x)
+        plain = values_and_gradients(network, x, left_alone)
+    np.testing.assert_array_equal(of_bias, np.zeros(4))
+    # Plainly it is what rounding leaves of zero.
+    assert np.any(plain[2]) and np.max(np.abs(plain[2])) < 1e-3
+    for a, b in zip((y, of_kernel, *others), (*plain[:2], *plain[3:]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_whoever_else_reads_what_the_bias_was_added_to_gets_it_added():
+    inputs = keras.Input((6, 6, 3))
+    biased = layer_of(2)(inputs)
+    outputs = keras.layers.Add()([biased, keras.layers.BatchNormalization()(biased)])
+    check_that_the_bias_counts(keras.Model(inputs, outputs))
+
+
+def test_a_bias_before_an_activation_is_added():
+    layers = [layer_of(2, activation="tanh"), keras.layers.BatchNormalization()]
+    check_that_the_bias_counts(keras.Sequential([keras.Input((6, 6, 3)), *layers]))
+
+
+def test_a_bias_before_normalization_along_another_axis_is_added():
+    layers = [layer_of(2), keras.layers.BatchNormalization(axis=1)]
+    check_that_the_bias_counts(keras.Sequential([keras.Input((6, 6, 3)), *layers]))
+
+
+def test_a_bias_before_a_frozen_normalization_is_added():
+    frozen = keras.layers.BatchNormalization(trainable=False)
+    check_that_the_bias_counts(keras.Sequential([keras.Input((6, 6, 3)), layer_of(2), frozen]))
+
+
+def check_that_the_bias_counts(network):
+    x = tf.constant(np.random.RandomState(0).randn(4, 6, 6, 3).astype(np.float32))
+    found, wanted = (values_and_gradients(network, x, s) for s in (separate_biases, left_alone))
+    assert np.all(np.abs(wanted[2]) > 1e-3)
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "jit_compile, task_parallelism",
+    [("auto", "separate"), (True, "separate"), ("auto", "vectorized")],
+)
+def test_training_leaves_biases_before_normalization_as_they_are(jit_compile, task_parallelism):
+    network = omniglot_convnet(3, (8, 8, 1), filters=4, seed=0)
+    images = np.random.RandomState(0).randint(0, 256, (30, 8, 8, 1)).astype(np.uint8)
+    episodes = kr.episode_dataset(
+        kr.ClassPool(images, [10] * 3), 3, 4, inner_batch_size=6, inner_steps=2, meta_batch_size=2
+    )
+    before = network.get_weights()
+    inner_optimizer = keras.optimizers.Adam(0.01, beta_1=0.0)
+    model = kr.ReptileModel(
+        network, inner_optimizer=inner_optimizer, task_parallelism=task_parallelism
+    )
+    model.compile(optimizer=keras.optimizers.SGD(1.0), jit_compile=jit_compile)
+    model.fit(episodes.take(2), verbose=0)
+    changed = [(a != b).any() for a, b in zip(network.get_weights(), before, strict=True)]
+    for layer in network.layers:
+        for weight in layer.trainable_weights:
+            is_left_out = isinstance(layer, keras.layers.Conv2D) and weight.name == "bias"
+            place = [w is weight for w in network.weights].index(True)
+            assert changed[place] != is_left_out

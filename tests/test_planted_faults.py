@@ -216,6 +216,12 @@ FAULTS = {
     ],
     "batch_normalization": [
         (
+            "a bias left out along another axis",
+            "if layer.axis in (-1, inputs.shape.rank - 1):",
+            "if True:",
+            "test_biases.py::test_a_bias_before_normalization_along_another_axis_is_added",
+        ),
+        (
             "another epsilon in the fused operation",
             "epsilon=epsilon,",
             "epsilon=2 * epsilon,",
@@ -362,6 +368,12 @@ FAULTS = {
             "ones @ rows,",
             "ones @ rows / tf.reduce_sum(ones),",
             "test_biases.py::test_the_gradient_is_the_sum_over_the_batch_and_all_places",
+        ),
+        (
+            "a bias left out before an activation",
+            "if layer.activation is keras.activations.linear:",
+            "if True:",
+            "test_biases.py::test_a_bias_before_an_activation_is_added",
         ),
     ],
     "episodes": [
