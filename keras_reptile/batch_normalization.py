@@ -12,6 +12,7 @@ be derived as often as one likes.
 
 import contextlib
 import contextvars
+import functools
 import threading
 from collections.abc import Callable, Iterator
 
@@ -30,8 +31,8 @@ def normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization
 
     Keras runs a frozen layer (`trainable = False`) in inference mode whatever it is told.
     """
-    layers = network._flatten_layers(include_self=False)
     kind = keras.layers.BatchNormalization
+    layers = network._flatten_layers(include_self=False)
     return [layer for layer in layers if isinstance(layer, kind) and layer.trainable]
 
 
@@ -44,16 +45,34 @@ def batch_statistics(network: keras.Model) -> Iterator[None]:
 
 @contextlib.contextmanager
 def switched(layers: list, method: str, replacement: Callable) -> Iterator[None]:
-    """While this is open, a method of each layer is what `replacement` makes of the layer."""
+    """While this is open, a method of each layer is what `replacement` makes of the layer.
+
+    For other threads the layers stay as they are.
+    """
     with _switching:
+        before = [vars(layer).get(method) for layer in layers]
         for layer in layers:
             # Set past Keras's attribute tracking: the layer is as before once this closes.
-            object.__setattr__(layer, method, replacement(layer))
+            object.__setattr__(layer, method, _here(replacement(layer), getattr(layer, method)))
         try:
             yield
         finally:
-            for layer in layers:
+            for layer, own in zip(layers, before, strict=True):
                 object.__delattr__(layer, method)
+                if own is not None:
+                    object.__setattr__(layer, method, own)
+
+
+def _here(replacement: Callable, plain: Callable) -> Callable:
+    """The one in this thread, the other in all others."""
+    thread = threading.get_ident()
+
+    @functools.wraps(replacement)
+    def chosen(*args, **kwargs):
+        of_thread = replacement if threading.get_ident() == thread else plain
+        return of_thread(*args, **kwargs)
+
+    return chosen
 
 
 @contextlib.contextmanager
@@ -67,10 +86,10 @@ def unfused() -> Iterator[None]:
 
 
 def _by_batch(layer) -> Callable:
-    plain = layer.call
+    plain, own = layer.call, layer.synchronized or not _is_plain(layer)
 
     def call(inputs, training=None, mask=None):
-        if mask is not None or layer.synchronized:
+        if mask is not None or own:
             return plain(inputs, training=True, mask=mask)
         if layer.axis in (-1, inputs.shape.rank - 1):
             inputs = _before_bias(inputs)
@@ -81,6 +100,11 @@ def _by_batch(layer) -> Callable:
         return normalization(inputs, layer.gamma, layer.beta, layer.epsilon, layer.axis)
 
     return call
+
+
+def _is_plain(layer) -> bool:
+    """Whether it computes what Keras's own does."""
+    return type(layer) is keras.layers.BatchNormalization and "call" not in vars(layer)
 
 
 def _before_bias(x: tf.Tensor) -> tf.Tensor:

@@ -22,6 +22,7 @@ import keras
 import tensorflow as tf
 
 from keras_reptile.batch_normalization import fuses, switched
+from keras_reptile.distribution import accelerated
 from keras_reptile.patch_convolution import CONVOLUTIONS
 
 
@@ -33,18 +34,23 @@ def separate_biases(network: keras.Model) -> contextlib.AbstractContextManager:
 
 
 def has_bias(layer: keras.layers.Layer) -> bool:
-    """Whether this is a convolution, channels last, that adds a bias."""
-    return type(layer) in CONVOLUTIONS and layer.use_bias and layer.data_format == "channels_last"
+    """Whether this is a convolution, channels last, that adds a bias.
+
+    Keras pads for a causal one before it convolves.
+    """
+    known = type(layer) in CONVOLUTIONS and "call" not in vars(layer) and layer.padding != "causal"
+    return known and layer.use_bias and layer.data_format == "channels_last"
 
 
 def _convolution_of(layer) -> Callable:
     def call(x):
         kernel, bias = layer.kernel, tf.convert_to_tensor(layer.bias)
         unbiased = layer.convolution_op(x, kernel)
-        add = with_bias if fuses() else tf.add
-        y = layer.activation(add(unbiased, tf.cast(bias, unbiased.dtype)))
-        if layer.activation is keras.activations.linear:
-            y._before_bias = _left_out(unbiased, bias)
+        add = with_bias if fuses() and not accelerated() else tf.add
+        y = add(unbiased, tf.cast(bias, unbiased.dtype))
+        if layer.activation not in (None, keras.activations.linear):
+            return layer.activation(y)
+        y._before_bias = _left_out(unbiased, bias)
         return y
 
     return call

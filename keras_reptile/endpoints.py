@@ -8,9 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile import adaptation, losses, prediction
+from keras_reptile import adaptation, loss_scaling, losses, prediction
 from keras_reptile.endpoint_checks import check_examples, check_images, check_steps
-from keras_reptile.network_function import has_randomness, train_call
+from keras_reptile.network_function import has_randomness, mode, train_call
 
 # The largest minibatch of an exported inner loop, as in `ReptileModel.adapt`.
 INNER_BATCH_SIZE = 10
@@ -75,7 +75,7 @@ class Endpoints:
     def serve(self, images) -> tf.Tensor:
         """Logits at the initialization, batch normalization in inference mode."""
         (images,) = check_images("images", images, least=0)
-        return self._as_weights(self.network(images, training=False))
+        return self._as_weights(self.network(images, **mode(self.network, False)))
 
     def adapt(self, support_images, support_labels, steps, learning_rate) -> dict[str, tf.Tensor]:
         """Dict of the weights after fine-tuning on a support set."""
@@ -128,7 +128,8 @@ class Endpoints:
         order = minibatch_order(tf.shape(x)[0], steps)
         state = self.model.starting_state(theta)
         decay = self.model.inner_weight_decay_rate
-        return adaptation.adapt(loss_fn, rule, theta, state, order, rate=decay).weights
+        adapt = loss_scaling.where_needed(adaptation.adapt, self.network)
+        return adapt(loss_fn, rule, theta, state, order, None, decay).weights
 
     def _loss(self, weights, x, y, draw):
         outputs, penalty = train_call(self.network, weights, x, draw)

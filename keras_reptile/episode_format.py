@@ -1,5 +1,6 @@
 """What an episode holds, as `episode_dataset` yields it, and whether given data is one."""
 
+import contextlib
 from typing import Any
 
 import keras
@@ -8,7 +9,9 @@ import tensorflow as tf
 from keras_reptile.distribution import REAL
 
 KEYS = {"support", "order", "query"}
-OPTIONAL = {"tail", REAL}
+# The place of each task among all that are judged, which tells its random numbers from others'.
+PLACE = "place"
+OPTIONAL = {"tail", REAL, PLACE}
 
 
 def is_episode(data: Any) -> bool:
@@ -31,6 +34,15 @@ def episodes_of(data: Any) -> dict:
     return episodes
 
 
+def after(episodes: dict) -> contextlib.AbstractContextManager:
+    """Whatever a graph computes while this is open waits for the episodes.
+
+    At the end of data whose number was not known, a step is begun without any. What needs none of
+    them, such as counts, would be done all the same.
+    """
+    return tf.control_dependencies(tf.nest.flatten(episodes))
+
+
 def number_of_queries(episodes: dict) -> int | None:
     return episodes["query"][1].shape[1]
 
@@ -49,6 +61,16 @@ def with_queries(episodes: dict) -> dict:
     return episodes
 
 
+def with_places(episodes: tf.data.Dataset) -> tf.data.Dataset:
+    """The episodes with the place of each task in the dataset, int32 `(tasks,)`."""
+
+    def count(before, tasks):
+        after = before + tf.shape(tasks["order"])[0]
+        return after, {**tasks, PLACE: tf.range(before, after)}
+
+    return episodes.scan(tf.constant(0), count)
+
+
 def scaled(images: Any) -> Any:
     """A structure of tensors, those of uint8 in [0, 255] as float32 in [0, 1]."""
 
@@ -65,10 +87,10 @@ def scaled_task(task: dict) -> dict:
     return {**task, "support": (scaled(support_x), support_y), "query": (scaled(query_x), query_y)}
 
 
-def symbolic_batch(shapes: Any) -> Any:
-    """A symbolic batch of images from shapes with tasks and images along the first axes."""
+def symbolic_batch(shapes: Any, axes: int = 2) -> Any:
+    """A symbolic batch of images from shapes with tasks and images along so many first axes."""
     if isinstance(shapes, dict):
-        return {name: symbolic_batch(shape) for name, shape in shapes.items()}
+        return {name: symbolic_batch(shape, axes) for name, shape in shapes.items()}
     if all(isinstance(size, int | None) for size in shapes):
-        return keras.KerasTensor((None, *shapes[2:]), keras.config.floatx())
-    return [symbolic_batch(shape) for shape in shapes]
+        return keras.KerasTensor((None, *shapes[axes:]), keras.config.floatx())
+    return [symbolic_batch(shape, axes) for shape in shapes]

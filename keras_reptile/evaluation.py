@@ -10,7 +10,9 @@ import tensorflow as tf
 from keras_reptile import distribution, losses
 from keras_reptile.checks import check_boolean
 from keras_reptile.confidence import confidence_95
+from keras_reptile.episode_format import episodes_of, with_places, with_queries
 from keras_reptile.learner import check_compiled
+from keras_reptile.network_function import has_randomness
 from keras_reptile.reptile_model import ReptileModel
 
 BOTH = {"inductive": False, "transductive": True}
@@ -167,11 +169,19 @@ def _check(model, episodes, transductive) -> bool:
             f"`episodes` must be a tf.data.Dataset. Received: {type(episodes).__name__}. "
             "Build it with `episode_dataset(..., tasks=...)`."
         )
-    if int(episodes.cardinality()) < 0:
-        raise ValueError(
-            "Evaluation needs a fixed number of tasks. Received an endless dataset. "
-            "Build it with `episode_dataset(..., tasks=...)`."
+    number = int(episodes.cardinality())
+    if number < 0:
+        kind = (
+            "an endless dataset"
+            if number == tf.data.INFINITE_CARDINALITY
+            else "one of unknown size"
         )
+        raise ValueError(
+            f"Evaluation needs a fixed number of tasks. Received {kind}. Build it with "
+            "`episode_dataset(..., tasks=...)`, or tell the number of meta-batches by "
+            "`tf.data.experimental.assert_cardinality`."
+        )
+    with_queries(episodes_of(episodes.element_spec))
     return model.transductive if transductive is None else transductive
 
 
@@ -198,6 +208,8 @@ def _figures(
         _, predictions = model.judge(episode, tuple(modes.values()))
         return tf.stack([figure_of(episode["query"][1], p) for p in predictions], axis=1)
 
+    if has_randomness(model.network):
+        episodes = with_places(episodes)
     bar = keras.utils.Progbar(int(episodes.cardinality()), verbose=verbose, unit_name="meta-batch")
     gathered = []
     for values in distribution.values_by_task(model, figures_of, episodes):

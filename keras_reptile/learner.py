@@ -19,9 +19,11 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     check_compiled(model)
     support_x, support_y = _as_tensors(support_x, support_y)
     number = _check_support(support_x, support_y)
+    _check_images(model.network, support_x)
     batch = min(number, 10) if inner_batch_size is None else inner_batch_size
     check_positive("inner_batch_size", batch)
     model = _with_head(model, head, support_y, seed)
+    _check_built(model.network)
     if model.is_classifier:
         _check_labels(model, support_y.numpy())
     task = {
@@ -123,7 +125,36 @@ def _check_support(support_x, support_y) -> int:
     return sizes.pop()
 
 
+def _check_built(network) -> None:
+    if not network.built:
+        raise ValueError(
+            "`adapt` needs the weights of a network that is built. Received one that has seen no "
+            "data. Train it with `fit`, or begin it with `keras.Input(shape)`."
+        )
+
+
+def _check_images(network, images) -> None:
+    if any(t.dtype == tf.uint8 for t in tf.nest.flatten(images)):
+        raise ValueError(
+            "`adapt` takes images as the network does. Received: images of dtype uint8, which "
+            "episodes divide by 255. Pass `images / 255`, or, to a network that was trained on "
+            'other numbers, `images.astype("float32")`.'
+        )
+    shape = getattr(network, "input_shape", None)
+    one = isinstance(shape, tuple) and isinstance(images, tf.Tensor)
+    if one and not images.shape[1:].is_compatible_with(shape[1:]):
+        raise ValueError(
+            f"The network takes inputs of shape (images, {', '.join(map(str, shape[1:]))}). "
+            f"Received: {tuple(images.shape)}."
+        )
+
+
 def _check_labels(model, labels) -> None:
+    if labels.ndim != 1:
+        raise ValueError(
+            "Labels must be one integer for each image, (images,). "
+            f"Received: labels of shape {labels.shape}."
+        )
     outputs = getattr(model.network, "output_shape", [0])[-1] or 0
     if labels.dtype.kind not in "iu":
         raise ValueError(f"Labels must be integers. Received: labels of dtype {labels.dtype}.")

@@ -107,8 +107,10 @@ def _get_metric(identifier: Any, fitting: Callable | None) -> keras.metrics.Metr
 
 
 def _loss_name(loss: Any) -> str:
-    name = loss.name if isinstance(loss, keras.losses.Loss) else getattr(loss, "__name__", "")
-    return name or ""
+    """The name of what a loss computes; a Keras loss may itself be called otherwise."""
+    function = getattr(loss, "fn", loss) if isinstance(loss, keras.losses.Loss) else loss
+    names = [getattr(function, "__name__", ""), getattr(loss, "name", "")]
+    return next((name for name in names if name in CLASSIFICATION), "")
 
 
 def task_accuracy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_reptile import compiled_tasks, distribution, outcome, prediction, vectorized
 from keras_reptile.adaptation import Adaptation
-from keras_reptile.episode_format import number_of_queries, scaled_task
+from keras_reptile.episode_format import PLACE, number_of_queries, scaled_task
 from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.methods import METHODS
 from keras_reptile.network_function import holding
@@ -167,9 +167,14 @@ def _as_one_batch(model, name, function, *arguments) -> Callable | None:
 
 
 def _numbered(model, episodes):
-    """The tasks with a pair of numbers each that no other task of the run has."""
+    """The tasks with a pair of numbers each that no other task of the run has.
+
+    Of an evaluation they have the second by their place in it, if they are told.
+    """
     size = tf.shape(episodes["order"])[0]
     places = distribution.replica_index() * size + tf.range(size)
+    places = episodes.get(PLACE, places)
+    episodes = {key: value for key, value in episodes.items() if key != PLACE}
     iterations = tf.fill((size,), tf.cast(model.optimizer.iterations.value, tf.int32))
     return {**episodes, "number": (iterations, places)}
 

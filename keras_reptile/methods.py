@@ -60,7 +60,13 @@ def check_network(method: str, network: keras.Model) -> None:
             f"`network` must be a keras.Model. Received: {type(network).__name__}. Wrap layers in "
             "`keras.Sequential`."
         )
-    layers = network._flatten_layers(include_self=False)
+    if len(getattr(network, "outputs", None) or [None]) > 1:
+        raise ValueError(
+            "`network` must have one output. Received: a network with "
+            f"{len(network.outputs)} outputs. Join them, as with `keras.layers.Concatenate`."
+        )
+    layers = list(network._flatten_layers(include_self=False))
+    _check_layers(layers)
     wrong = [layer.name for layer in layers if isinstance(layer, DERIVED_ONCE)]
     if method == "maml" and wrong:
         raise ValueError(
@@ -68,4 +74,13 @@ def check_network(method: str, network: keras.Model) -> None:
             "GroupNormalization have a wrong second derivative in TensorFlow. "
             f"Received a network with the layers {wrong}. Use BatchNormalization or "
             "RMSNormalization, or method='fomaml'."
+        )
+
+
+def _check_layers(layers) -> None:
+    renormalizing = [layer.name for layer in layers if getattr(layer, "renorm", False)]
+    if renormalizing:
+        raise ValueError(
+            "Batch renormalization goes by moving averages, which the tasks do not keep. "
+            f"Received a network with the layers {renormalizing}. Use renorm=False."
         )

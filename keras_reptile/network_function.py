@@ -6,13 +6,15 @@ paper does; the moving averages that a call would update are dropped.
 
 import contextlib
 import contextvars
+import functools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_reptile.batch_normalization import batch_statistics, normalizations
+from keras_reptile.batch_normalization import batch_statistics, normalizations, switched
 from keras_reptile.biases import separate_biases
 
 
@@ -33,7 +35,7 @@ def train_call(network: keras.Model, weights: Sequence, x: Any, draw: Any) -> tu
     state = [_folded(value, draw) if _is_seed(v) else value for v, value in held]
     with separate_biases(network), batch_statistics(network):
         outputs, _, losses = network.stateless_call(
-            list(weights), state, x, training=True, return_losses=True
+            list(weights), state, x, **mode(network, True), return_losses=True
         )
     return outputs, sum(losses) if losses else 0.0
 
@@ -42,8 +44,15 @@ def predict_call(network: keras.Model, weights: Sequence, x: Any) -> tf.Tensor:
     """Outputs of the network in inference mode, except that batch normalization uses `x`'s own
     statistics."""
     with separate_biases(network), batch_statistics(network):
-        outputs, _ = network.stateless_call(list(weights), _held(network), x, training=False)
+        outputs, _ = network.stateless_call(
+            list(weights), _held(network), x, **mode(network, False)
+        )
     return outputs
+
+
+def mode(network: keras.Model, training: bool) -> dict[str, bool]:
+    """The argument that tells the network so, if its `call` has it."""
+    return {"training": training} if network._call_has_training_arg else {}
 
 
 _given: contextvars.ContextVar = contextvars.ContextVar("given", default=None)
@@ -75,14 +84,28 @@ def support_statistics(network: keras.Model, weights: Sequence, x: Any) -> list:
     statistics of the images that it was adapted to.
     """
     held = network.non_trainable_variables
-    momenta = {id(v): layer.momentum for layer in normalizations(network) for v in _moving(layer)}
-    state = [tf.zeros_like(v) if id(v) in momenta else tf.convert_to_tensor(v) for v in held]
-    _, updated = network.stateless_call(list(weights), state, x, training=True)
-    # From zero, one update leaves (1 - momentum) * statistic.
+    layers = normalizations(network)
+    moving = {id(v) for layer in layers for v in _moving(layer)}
+    state = [tf.zeros_like(v) if id(v) in moving else tf.convert_to_tensor(v) for v in held]
+    calls: Counter = Counter()
+    with switched(layers, "call", functools.partial(_counted, calls)):
+        _, updated = network.stateless_call(list(weights), state, x, **mode(network, True))
+    # From zero, n updates leave (1 - momentum^n) of a mean of the statistics.
+    share = {id(v): 1 - at.momentum ** calls[at] for at in calls for v in _moving(at)}
     return [
-        new / (1 - momenta[id(v)]) if id(v) in momenta else old
+        new / share[id(v)] if id(v) in share else old
         for v, old, new in zip(held, state, updated, strict=True)
     ]
+
+
+def _counted(calls, layer):
+    plain = layer.call
+
+    def call(*args, **kwargs):
+        calls[layer] += 1
+        return plain(*args, **kwargs)
+
+    return call
 
 
 def _moving(layer):

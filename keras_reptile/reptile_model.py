@@ -18,6 +18,7 @@ from keras_reptile import (
 )
 from keras_reptile.checks import check_boolean, check_choice, check_integer
 from keras_reptile.episode_format import (
+    after,
     episodes_of,
     is_episode,
     number_of_queries,
@@ -32,7 +33,7 @@ from keras_reptile.inner_optimizers import (
     optimizer_of,
 )
 from keras_reptile.methods import METHODS, check_network
-from keras_reptile.network_function import train_call
+from keras_reptile.network_function import mode, train_call
 from keras_reptile.report import Report
 
 
@@ -146,10 +147,8 @@ class ReptileModel(distribution.DistributedModel):
         self.transductive = transductive
         self.inner_variables: list[Any] = []
         self.jit_inner_loops: bool | str = "auto"
-        self.adaptation_function = tf.function(
-            lambda task: learner.adapted(self, task), reduce_retracing=True
-        )
         self._at_once: dict[Any, Any] = {}
+        self._forget_traces()
         if network.built:
             self.build()
 
@@ -163,7 +162,10 @@ class ReptileModel(distribution.DistributedModel):
         """
         if not self.network.built:
             # A symbolic call builds any network, with or without a `build` of its own.
-            self.network(symbolic_batch(input_shape["support"][0]))
+            episode = isinstance(input_shape, dict) and "support" in input_shape
+            before = 2 if episode else 1
+            images = input_shape["support"][0] if episode else input_shape
+            self.network(symbolic_batch(images, before))
         if self.inner_state == "carried" and not self.inner_variables:
             theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
             step, *slots = tf.nest.flatten(self.inner_rule.init(theta))
@@ -184,7 +186,7 @@ class ReptileModel(distribution.DistributedModel):
         if is_episode(inputs):
             shape_of_one = lambda t: keras.ops.reshape(t, (-1, *t.shape[2:]))  # noqa: E731
             inputs = scaled(tf.nest.map_structure(shape_of_one, inputs["support"][0]))
-        return self.network(inputs, training=training)
+        return self.network(inputs, **mode(self.network, training))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -262,7 +264,8 @@ class ReptileModel(distribution.DistributedModel):
         )
         # Kept from the base class, whose symbolic build would call the network on whole episodes.
         self.task_loss = losses.get_loss(loss)
-        self.jit_inner_loops = jit_compile
+        self._forget_traces()
+        self.jit_inner_loops = jit_compile if jit_compile == "auto" else bool(jit_compile)
         with self.distribute_strategy.scope():
             self.report = Report(self.task_loss, metrics)
         self._compile_arguments = dict(
@@ -272,6 +275,13 @@ class ReptileModel(distribution.DistributedModel):
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             jit_compile=jit_compile,
+        )
+
+    def _forget_traces(self) -> None:
+        """What was made with another loss is made anew."""
+        self._at_once.clear()
+        self.adaptation_function = tf.function(
+            lambda task: learner.adapted(self, task), reduce_retracing=True
         )
 
     def get_compile_config(self) -> dict[str, Any]:
@@ -316,6 +326,10 @@ class ReptileModel(distribution.DistributedModel):
     def train_step(self, data: Any) -> dict[str, Any]:
         """One meta-iteration on a meta-batch of tasks."""
         episodes = episodes_of(data)
+        with after(episodes):
+            return self._train_on(episodes)
+
+    def _train_on(self, episodes):
         theta = self._theta(episodes)
         tasks = meta_batch.train_tasks(self, episodes, theta, self.starting_state(theta))
         distribution.apply(self.optimizer, tasks.gradient, self.trainable_variables)
@@ -329,19 +343,21 @@ class ReptileModel(distribution.DistributedModel):
     def test_step(self, data: Any) -> dict[str, Any]:
         """Adapts to each task from the current weights, judges its queries, and leaves no trace."""
         episodes = with_queries(episodes_of(data))
-        first_loss, predictions = self.adapt_and_predict(episodes)
-        y, real = episodes["query"][1], episodes.get(distribution.REAL)
-        return {
-            **self.report.before(first_loss, episodes["order"].shape[-1], real),
-            **self.report.after(y, predictions, real),
-            **self.report.interval(y, predictions, real),
-        }
+        with after(episodes):
+            first_loss, predictions = self.adapt_and_predict(episodes)
+            y, real = episodes["query"][1], episodes.get(distribution.REAL)
+            return {
+                **self.report.before(first_loss, episodes["order"].shape[-1], real),
+                **self.report.after(y, predictions, real),
+                **self.report.interval(y, predictions, real),
+            }
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """Of episodes, the query predictions after adaptation; of plain inputs, the network's."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         if not is_episode(x):
             return self(x, training=False)
+        learner.check_compiled(self)
         return self.adapt_and_predict(with_queries(x))[1]
 
     @property
@@ -438,6 +454,11 @@ class ReptileModel(distribution.DistributedModel):
     def _theta(self, episodes):
         if not self.built:
             self.build(keras.tree.map_structure(lambda t: tuple(t.shape), episodes))
+        if not self.network.trainable_variables:
+            raise ValueError(
+                "The inner loop trains a network's weights. Received a network without trainable "
+                "weights. Set `trainable = True` on it or on some of its layers."
+            )
         return [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
 
     def judge(self, episodes: dict, modes: tuple[bool, ...]) -> tuple:

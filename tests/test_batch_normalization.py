@@ -1,9 +1,13 @@
+import inspect
+import threading
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import small_convnet
 
+import keras_reptile as kr
 from keras_reptile.batch_normalization import (
     batch_statistics,
     fused_normalization,
@@ -133,3 +137,48 @@ def test_regularization_losses_are_returned_as_the_penalty():
     )
     _, penalty = train_call(network, [tf.constant([[3.0]])], tf.ones((1, 1)), DRAW)
     assert float(penalty) == pytest.approx(4.5)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Doubled(keras.layers.BatchNormalization):
+    def call(self, inputs, training=None, mask=None):
+        return 2 * super().call(inputs, training=training, mask=mask)
+
+
+def test_a_normalization_of_ones_own_computes_what_it_does_by_the_batchs_statistics():
+    network = keras.Sequential([keras.Input((2,)), Doubled()])
+    x = tf.constant(np.random.RandomState(0).randn(6, 2).astype(np.float32))
+    wanted = network(x, training=True)
+    with batch_statistics(network):
+        np.testing.assert_array_equal(network(x, training=False), wanted)
+
+
+def test_renormalization_is_refused():
+    if "renorm" not in inspect.signature(keras.layers.BatchNormalization).parameters:
+        pytest.skip("this Keras has no batch renormalization")
+    layer = keras.layers.BatchNormalization(renorm=True, name="again")
+    with pytest.raises(ValueError, match=r"with the layers \['again'\]. Use renorm=False"):
+        kr.ReptileModel(keras.Sequential([keras.Input((2,)), layer]))
+
+
+def test_other_threads_see_layers_as_they_are():
+    network = keras.Sequential([keras.Input((2,)), keras.layers.BatchNormalization()])
+    x, found = tf.constant([[1.0, 2.0], [3.0, 5.0]]), []
+    plain = network(x, training=False)
+    with batch_statistics(network):
+        thread = threading.Thread(target=lambda: found.append(network(x, training=False)))
+        thread.start()
+        thread.join()
+        assert np.any(network(x, training=False) != plain)
+    np.testing.assert_array_equal(found[0], plain)
+
+
+def test_a_call_that_was_set_on_a_layer_is_kept():
+    layer = keras.layers.BatchNormalization()
+    network = keras.Sequential([keras.Input((2,)), layer])
+    own = lambda inputs, training=None, mask=None: 7 * inputs  # noqa: E731
+    object.__setattr__(layer, "call", own)
+    x = tf.ones((2, 2))
+    with batch_statistics(network):
+        np.testing.assert_array_equal(network(x), 7 * x)
+    assert layer.call is own

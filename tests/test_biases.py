@@ -191,3 +191,18 @@ def test_training_leaves_biases_before_normalization_as_they_are(jit_compile, ta
             is_left_out = isinstance(layer, keras.layers.Conv2D) and weight.name == "bias"
             place = [w is weight for w in network.weights].index(True)
             assert changed[place] != is_left_out
+
+
+def test_a_causal_convolution_is_left_to_keras():
+    layer = keras.layers.Conv1D(4, 3, padding="causal", bias_initializer="ones")
+    network = keras.Sequential([keras.Input((6, 3)), layer])
+    x = tf.constant(np.random.RandomState(0).randn(2, 6, 3).astype(np.float32))
+    with separate_biases(network):
+        found = network(x)
+    np.testing.assert_array_equal(found, network(x))
+
+
+def test_a_convolutions_activation_may_be_none():
+    layer = layer_of(2)
+    layer.activation = None
+    check_that_the_bias_counts(keras.Sequential([keras.Input((6, 6, 3)), layer]))

@@ -211,3 +211,29 @@ def test_what_cannot_be_evaluated_is_refused():
         kr.evaluate(regression, small_episodes(tasks=2))
     with pytest.raises(ValueError, match=r"Accuracy needs integer labels.*Use `model.evaluate`"):
         kr.evaluate_both(regression, small_episodes(tasks=2))
+
+
+def test_evaluation_needs_queries_and_a_size():
+    model = small_model()
+    with pytest.raises(ValueError, match=r"Received episodes with queries=0"):
+        kr.evaluate(model, small_episodes(tasks=2, queries=0))
+    some = small_episodes(tasks=2).filter(lambda episode: True)
+    with pytest.raises(ValueError, match=r"Received one of unknown size.*assert_cardinality"):
+        kr.evaluate(model, some)
+
+
+def test_random_layers_draw_alike_whatever_the_size_of_meta_batches():
+    network = small_convnet(extra=[keras.layers.Dropout(0.5, seed=0)])
+    model = small_model(network)
+
+    def losses_by(size):
+        tests = small_episodes(tasks=6, meta_batch_size=size, seed=4)
+        return kr.evaluate_loss(model, tests, verbose=0).losses
+
+    alone = losses_by(1)
+    np.testing.assert_allclose(losses_by(2), alone, rtol=1e-5)
+    np.testing.assert_allclose(losses_by(6), alone, rtol=1e-5)
+    # The same task twice draws twice.
+    again = small_episodes(tasks=1, meta_batch_size=1, seed=4).repeat(2)
+    first, second = kr.evaluate_loss(model, again, verbose=0).losses
+    assert first != second

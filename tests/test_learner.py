@@ -132,3 +132,60 @@ def test_what_has_no_head_to_replace_is_refused():
     regression = scalar_model(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0))
     with pytest.raises(ValueError, match=r"counts classes, and needs integer labels"):
         regression.adapt(np.ones((2, 1)), np.ones((2, 1)), head="replace")
+
+
+def test_adapt_minimizes_the_loss_of_the_last_compile():
+    support_x, support_y, *_ = support()
+    summed = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+
+    def weights_of(model):
+        return model.adapt(support_x, support_y, steps=3).get_weights()
+
+    sgd = keras.optimizers.SGD(0.01)
+    model = small_model(inner_optimizer=sgd)
+    by_mean = weights_of(model)
+    model.compile(keras.optimizers.SGD(1.0), loss=summed)
+    found = weights_of(model)
+    other = small_model(inner_optimizer=sgd)
+    other.compile(keras.optimizers.SGD(1.0), loss=summed)
+    for a, b in zip(found, weights_of(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(found, by_mean, strict=True))
+
+
+def test_labels_with_an_axis_too_many_are_refused_and_spoil_nothing():
+    model = small_model()
+    support_x, support_y, *_ = support()
+    with pytest.raises(ValueError, match=r"one integer for each image.*of shape \(12, 1\)"):
+        model.adapt(support_x, support_y[:, None])
+    assert model.adapt(support_x, support_y, steps=1)
+
+
+def test_bytes_are_refused_as_episodes_would_divide_them():
+    support_x, support_y, *_ = support()
+    with pytest.raises(ValueError, match=r"Received: images of dtype uint8.*Pass `images / 255`"):
+        small_model().adapt((255 * support_x).astype(np.uint8), support_y)
+
+
+def test_images_of_another_shape_are_refused():
+    support_x, support_y, *_ = support()
+    with pytest.raises(ValueError, match=r"shape \(images, 8, 8, 1\). Received: \(12, 7, 8, 1\)"):
+        small_model().adapt(support_x[:, 1:], support_y)
+
+
+def test_a_network_that_has_no_weights_yet_is_refused():
+    model = small_model(keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)]))
+    support_x, support_y, *_ = support()
+    with pytest.raises(ValueError, match=r"is built. Received one that has seen no data. Train it"):
+        model.adapt(support_x, support_y)
+
+
+def test_statistics_of_a_normalization_that_is_called_twice_are_a_mean_of_both():
+    inputs, normalize = keras.Input((2,)), keras.layers.BatchNormalization()
+    joined = keras.layers.Concatenate()([normalize(inputs), normalize(inputs)])
+    model = small_model(keras.Model(inputs, keras.layers.Dense(3)(joined)))
+    x = np.random.RandomState(0).randn(20, 2).astype(np.float32) + 5
+    learner = model.adapt(x, np.arange(20) % 3, steps=0)
+    (found,) = [v for v in learner.layers if isinstance(v, keras.layers.BatchNormalization)]
+    np.testing.assert_allclose(found.moving_mean, x.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(found.moving_variance, x.var(axis=0), rtol=1e-4)

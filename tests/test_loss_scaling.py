@@ -5,6 +5,7 @@ import tensorflow as tf
 from helpers import small_convnet, small_episodes, small_model
 
 from keras_reptile import loss_scaling
+from keras_reptile.endpoints import Endpoints
 from keras_reptile.inner_optimizers import InnerSGD
 from keras_reptile.methods import METHODS
 
@@ -71,3 +72,17 @@ def test_only_float16_is_scaled(policy):
     for name, expected in (("mixed_bfloat16", False), ("mixed_float16", True)):
         policy(name)
         assert loss_scaling.computes_in_float16(small_convnet()) is expected
+
+
+def test_an_exported_learner_scales_its_loss_too(policy):
+    policy("mixed_float16")
+    model = small_model(small_convnet(), inner_optimizer=keras.optimizers.SGD(1 / TINY))
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    tiny = lambda y, p: TINY * cross_entropy.call(y, p)  # noqa: E731
+    model.compile(keras.optimizers.SGD(1.0), loss=tiny)
+    x, y = (t[0] for t in next(iter(small_episodes()))["support"])
+    endpoints = Endpoints(model)
+    found = endpoints.adapt(x, tf.cast(y, tf.int32), tf.constant(1), tf.constant(1 / TINY))
+    before = model.network.trainable_weights
+    moved = [np.any(w != v) for w, v in zip(found.values(), before, strict=True)]
+    assert all(m for m, v in zip(moved, before, strict=True) if v.name == "kernel")

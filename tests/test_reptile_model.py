@@ -301,3 +301,83 @@ def test_images_that_come_as_bytes_are_scaled_by_the_model():
     element = next(iter(small_episodes(scale=False)))
     predicted = by_model(element)
     np.testing.assert_array_equal(predicted, by_model(next(iter(small_episodes()))))
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class WithoutTraining(Subclassed):
+    def call(self, inputs):
+        return self.dense(self.flatten(inputs))
+
+
+def test_a_networks_call_need_not_have_the_argument_training():
+    model = small_model(WithoutTraining())
+    model.fit(small_episodes(), steps_per_epoch=2, verbose=0)
+    (x, y), tests = next(iter(small_episodes()))["support"], small_episodes(tasks=4)
+    assert 0 <= kr.evaluate(model, tests, verbose=0).accuracy <= 1
+    assert model.predict(x[0], verbose=0).shape == (len(y[0]), 3)
+    assert model.adapt(x[0], y[0], steps=1).predict(x[0], verbose=0).shape == (len(y[0]), 3)
+
+
+def test_a_network_that_is_not_built_predicts_plain_images():
+    model = small_model(keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)]))
+    assert model.predict(np.zeros((2, 8, 8, 1), np.float32), verbose=0).shape == (2, 3)
+
+
+def test_an_endless_dataset_without_steps_is_refused():
+    model, endless = small_model(), small_episodes()
+    with pytest.raises(ValueError, match=r"`fit` would never end.*Pass `steps_per_epoch`, or"):
+        model.fit(endless)
+    with pytest.raises(ValueError, match=r"`fit` would never end.*Pass `validation_steps`, or"):
+        model.fit(endless, steps_per_epoch=1, validation_data=endless)
+    with pytest.raises(ValueError, match=r"`evaluate` would never end.*Pass `steps`, or build"):
+        model.evaluate(endless)
+
+
+def test_the_end_of_a_dataset_of_unknown_size_leaves_no_trace():
+    known = small_episodes(tasks=6)
+    unknown = known.filter(lambda episode: True)
+    assert unknown.cardinality() == tf.data.UNKNOWN_CARDINALITY
+    ends = []
+    for dataset in (known, unknown):
+        model = small_model(small_convnet())
+        history = model.fit(dataset, epochs=2, verbose=0).history
+        ends.append((model, history, model.evaluate(dataset, verbose=0)))
+    (a, *figures), (b, *wanted) = ends
+    assert figures == wanted
+    assert a.meta_iteration == b.meta_iteration
+    for x, y in zip(a.get_weights(), b.get_weights(), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_networks_that_cannot_be_trained_are_refused():
+    inputs = keras.Input((8, 8, 1))
+    flat = keras.layers.Flatten()(inputs)
+    two = keras.Model(inputs, [keras.layers.Dense(3)(flat), keras.layers.Dense(3)(flat)])
+    with pytest.raises(ValueError, match=r"must have one output. Received: .* with 2 outputs"):
+        kr.ReptileModel(two)
+    frozen = small_convnet()
+    frozen.trainable = False
+    with pytest.raises(ValueError, match=r"without trainable weights. Set `trainable = True`"):
+        small_model(frozen).fit(small_episodes(), steps_per_epoch=1, verbose=0)
+
+
+def test_episodes_are_predicted_by_a_compiled_model_only():
+    with pytest.raises(ValueError, match=r"a model that is not compiled. Call `model.compile"):
+        kr.ReptileModel(small_convnet()).predict(small_episodes(tasks=2), verbose=0)
+
+
+def test_accuracy_does_not_need_the_loss_to_keep_its_name():
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="mine")
+    model = small_model()
+    model.compile(keras.optimizers.SGD(1.0), loss=loss)
+    assert model.is_classifier
+    assert "accuracy" in model.fit(small_episodes(), steps_per_epoch=1, verbose=0).history
+
+
+def test_a_strategy_trains_on_a_dataset_of_unknown_size():
+    with tf.distribute.OneDeviceStrategy("cpu:0").scope():
+        model = small_model(small_convnet())
+    unknown = small_episodes(tasks=6).filter(lambda episode: True)
+    model.fit(unknown, verbose=0)
+    assert model.meta_iteration == 3
+    assert set(model.evaluate(unknown, verbose=0, return_dict=True)) >= {"accuracy", "loss_after"}

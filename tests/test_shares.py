@@ -55,6 +55,15 @@ def test_shares_that_are_filled_up_hold_every_task_once(workers, each):
         np.testing.assert_array_equal(order[real == 1], whole["order"])
 
 
+def test_shares_of_a_dataset_of_unknown_size_end_with_it():
+    dataset = small_episodes(meta_batch_size=6, tasks=12).filter(lambda tasks: True)
+    found = steps(Played(1, 2), dataset, 3)
+    assert found.pop() == []
+    for whole, parts in zip(dataset, found, strict=True):
+        order = np.concatenate([part["order"] for part in parts])
+        np.testing.assert_array_equal(order, whole["order"])
+
+
 def test_meta_batches_that_differ_or_do_not_divide_are_refused():
     with pytest.raises(ValueError, match=r"elements differ. Let `meta_batch_size` divide `tasks`"):
         shares.distributed(small_episodes(meta_batch_size=4, tasks=6), Played(1, 2))

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.distribution.shares import distributed, elements_of
+from keras_reptile.distribution.shares import check_ends, distributed, elements_of
 from keras_reptile.distribution.steps import step_function
 
 
@@ -46,6 +46,8 @@ class DistributedModel(keras.Model):
         **kwargs,
     ) -> keras.callbacks.History:
         """`keras.Model.fit` on meta-batches, which come in their own random order."""
+        check_ends("fit", "steps_per_epoch", x, steps_per_epoch)
+        check_ends("fit", "validation_steps", validation_data, validation_steps)
         x, steps_per_epoch = self._divided(x, steps_per_epoch)
         validation_data, validation_steps = self._divided(validation_data, validation_steps, True)
         return super().fit(
@@ -60,6 +62,7 @@ class DistributedModel(keras.Model):
 
     def evaluate(self, x: Any = None, *args, steps: int | None = None, **kwargs) -> Any:
         """`keras.Model.evaluate` on meta-batches; replicas need not share them evenly."""
+        check_ends("evaluate", "steps", x, steps)
         x, steps = self._divided(x, steps, True)
         return super().evaluate(x, *args, steps=steps, **kwargs)
 

@@ -48,9 +48,21 @@ def distributed(
         # asking each other at every step whether they are at the end.
         if dataset.cardinality() >= 0:
             return part.repeat()
-        return part.apply(tf.data.experimental.assert_cardinality(dataset.cardinality()))
+        endless = dataset.cardinality() == tf.data.INFINITE_CARDINALITY
+        told = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+        return part.apply(told) if endless else part
 
     return strategy.distribute_datasets_from_function(of_worker)
+
+
+def check_ends(method: str, argument: str, dataset: Any, steps: int | None) -> None:
+    """Raises `ValueError` for an endless dataset of which nobody says how much to take."""
+    endless = isinstance(dataset, tf.data.Dataset) and steps is None
+    if endless and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            f"`{method}` would never end. Received an endless dataset and {argument}=None. Pass "
+            f"`{argument}`, or build the dataset with `episode_dataset(..., tasks=...)`."
+        )
 
 
 def elements_of(dataset: Any) -> int | None:
