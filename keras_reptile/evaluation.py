@@ -182,6 +182,7 @@ def _check(model, episodes, transductive) -> bool:
             "`tf.data.experimental.assert_cardinality`."
         )
     with_queries(episodes_of(episodes.element_spec))
+    model.check_data(episodes)
     return model.transductive if transductive is None else transductive
 
 

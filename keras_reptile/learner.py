@@ -1,5 +1,7 @@
 """From a meta-learned initialization and a support set to an ordinary fine-tuned network."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -140,7 +142,7 @@ def _check_images(network, images) -> None:
             "episodes divide by 255. Pass `images / 255`, or, to a network that was trained on "
             'other numbers, `images.astype("float32")`.'
         )
-    shape = getattr(network, "input_shape", None)
+    shape: Any = getattr(network, "input_shape", None)
     one = isinstance(shape, tuple) and isinstance(images, tf.Tensor)
     if one and not images.shape[1:].is_compatible_with(shape[1:]):
         raise ValueError(
@@ -155,6 +157,11 @@ def _check_labels(model, labels) -> None:
             "Labels must be one integer for each image, (images,). "
             f"Received: labels of shape {labels.shape}."
         )
+    check_outputs(model, labels)
+
+
+def check_outputs(model, labels) -> None:
+    """Raises `ValueError` for integer labels, in any shape, that the network has no output for."""
     outputs = getattr(model.network, "output_shape", [0])[-1] or 0
     if labels.dtype.kind not in "iu":
         raise ValueError(f"Labels must be integers. Received: labels of dtype {labels.dtype}.")

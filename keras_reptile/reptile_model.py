@@ -360,10 +360,18 @@ class ReptileModel(distribution.DistributedModel):
         learner.check_compiled(self)
         return self.adapt_and_predict(with_queries(x))[1]
 
+    def check_data(self, data: Any) -> None:
+        """Raises `ValueError` for tasks with classes that the network has no output for."""
+        datasets = isinstance(data, tf.data.Dataset) and is_episode(data.element_spec)
+        # A dataset of unknown size may be one that is read only once.
+        if datasets and data.cardinality() != tf.data.UNKNOWN_CARDINALITY and self.is_classifier:
+            for episodes in data.take(1):
+                learner.check_outputs(self, episodes["support"][1].numpy())
+
     @property
     def is_classifier(self) -> bool:
         """Whether queries have integer labels, and tasks so an accuracy."""
-        return losses.is_sparse(self.task_loss)
+        return self.compiled and losses.is_sparse(self.task_loss)
 
     def adapt_and_predict(self, episodes: dict, transductive: bool | None = None) -> tuple:
         """Query predictions of each task's adapted weights; the model stays as it is.

@@ -381,3 +381,16 @@ def test_a_strategy_trains_on_a_dataset_of_unknown_size():
     model.fit(unknown, verbose=0)
     assert model.meta_iteration == 3
     assert set(model.evaluate(unknown, verbose=0, return_dict=True)) >= {"accuracy", "loss_after"}
+
+
+def test_tasks_with_more_classes_than_the_network_has_outputs_are_refused():
+    model, tests = small_model(small_convnet(ways=2)), small_episodes(tasks=2)
+    refused = [
+        lambda: model.fit(tests),
+        lambda: model.fit(tests, validation_data=tests),
+        lambda: model.evaluate(tests),
+        lambda: kr.evaluate(model, tests),
+    ]
+    for call in refused:
+        with pytest.raises(ValueError, match=r"in 0 to 1, one for each .* labels from 0 to 2"):
+            call()
