@@ -94,7 +94,10 @@ def main(argv):
     if FLAGS.image_dir:
         write_folders(pool, FLAGS.image_dir)
         print(f"The images are in {FLAGS.image_dir}. To train on them from the shell:")
-        print(f"bin/train --image_dir={FLAGS.image_dir} --image_size=8 --ways=3 --test_classes=5")
+        print(
+            f"bin/train --image_dir={FLAGS.image_dir} --image_size=8 --ways={WAYS} "
+            f"--test_classes=5 --meta_iterations={FLAGS.meta_iterations}"
+        )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ SLOW = (
     "test_killed",
     "test_hosts",
     "test_any_command_line",
+    "test_python_docs",
     "test_planted_faults",
     "test_threads_at_once",
     "test_programs",

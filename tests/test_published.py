@@ -33,6 +33,12 @@ def milliseconds(found):
     return f"{found:.1f} ms" if found < 100 else f"{found:,.0f} ms"
 
 
+def start_up(found):
+    seconds = found["start_up"]["seconds"]
+    assert len(seconds) == 3
+    return f"{min(seconds):.1f} s"
+
+
 @pytest.mark.parametrize(
     ("name", "heading"), [("speed", "## Speed"), ("speed_xeon", "### The same on a Xeon")]
 )
@@ -51,6 +57,25 @@ def test_the_speeds_are_those_of_the_file(name, heading):
         assert f"| {' | '.join(times)} | {row['first_step_seconds']:.1f} s |" in page
     for each in found["evaluation"]["ms_per_task"].values():
         assert f"| {milliseconds(each)} |" in page
+    assert f"and back, the fastest of three | {start_up(found)} |" in page
+
+
+def test_the_speeds_on_other_pages_are_those_of_the_file():
+    found = record("speed")
+    five, twenty, _ = found["meta_step"]["recipes"]
+    bare, in_fit, of_twenty = map(
+        milliseconds,
+        (five["meta_step_ms"], five["meta_step_in_fit_ms"], twenty["meta_step_in_fit_ms"]),
+    )
+    readme = (ROOT / "README.md").read_text()
+    assert f"| {bare}, {in_fit} in `fit` |" in readme
+    assert f"and back, the fastest of three | {start_up(found)} |" in readme
+    omniglot = " ".join((ROOT / "docs/omniglot.md").read_text().split())
+    assert (
+        f"In `fit` a meta-iteration takes {in_fit} (5 ways) and {of_twenty} (20 ways)" in omniglot
+    )
+    assert f"{60 * five['all_meta_iterations_hours']:.0f} minutes for the 5-way run" in omniglot
+    assert 6 < twenty["all_meta_iterations_hours"] < 7 and "under seven hours" in omniglot
 
 
 def test_the_speeds_on_a_gpu_are_those_of_the_file():
@@ -185,9 +210,24 @@ def test_they_are_of_the_whole_run_at_the_papers_settings(name):
     assert found["settings"]["loss_reduction"] == "sum"
 
 
+PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+
+
+def anchors(page):
+    """What GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_heading_that_a_page_links_to_is_there():
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+            other = page.parent / target if target else page
+            assert anchor in anchors(other), f"{page.name}: {target}#{anchor}"
+
+
 def test_every_file_that_a_page_shows_is_there():
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-    for page in pages:
+    for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
