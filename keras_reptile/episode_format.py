@@ -29,7 +29,8 @@ def episodes_of(data: Any) -> dict:
         raise ValueError(
             "`ReptileModel` trains and evaluates on episodes: dicts with 'support', 'order', "
             "'query' and, if tasks have one, 'tail', as `episode_dataset` yields them. "
-            f"Received: {type(episodes).__name__}."
+            f"Received: {type(episodes).__name__}. From arrays, build them by "
+            "`episode_dataset(ClassPool.from_arrays(x, y), ...)`."
         )
     return episodes
 

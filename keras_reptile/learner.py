@@ -19,7 +19,7 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     check_integer("steps", steps, 0)
     check_seed("seed", seed, 0, INT32)
     check_compiled(model)
-    support_x, support_y = _as_tensors(support_x, support_y)
+    support_x, support_y = _as_tensors(model.network, support_x, support_y)
     number = _check_support(support_x, support_y)
     _check_images(model.network, support_x)
     batch = min(number, 10) if inner_batch_size is None else inner_batch_size
@@ -104,8 +104,11 @@ def check_compiled(model) -> None:
         )
 
 
-def _as_tensors(support_x, support_y) -> tuple:
+def _as_tensors(network, support_x, support_y) -> tuple:
+    several = len(getattr(network, "inputs", None) or [None]) > 1
     try:
+        if isinstance(support_x, list) and not several:
+            support_x = np.asarray(support_x)
         images = tf.nest.map_structure(tf.convert_to_tensor, support_x)
         return images, tf.convert_to_tensor(support_y)
     except (TypeError, ValueError) as error:

@@ -189,3 +189,12 @@ def test_statistics_of_a_normalization_that_is_called_twice_are_a_mean_of_both()
     (found,) = [v for v in learner.layers if isinstance(v, keras.layers.BatchNormalization)]
     np.testing.assert_allclose(found.moving_mean, x.mean(axis=0), rtol=1e-4)
     np.testing.assert_allclose(found.moving_variance, x.var(axis=0), rtol=1e-4)
+
+
+def test_a_list_of_images_is_as_good_as_an_array():
+    support_x, support_y, *_ = support()
+    model = small_model()
+    found = model.adapt(list(support_x), list(support_y), steps=2).get_weights()
+    wanted = model.adapt(support_x, support_y, steps=2).get_weights()
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(a, b)

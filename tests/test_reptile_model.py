@@ -394,3 +394,12 @@ def test_tasks_with_more_classes_than_the_network_has_outputs_are_refused():
     for call in refused:
         with pytest.raises(ValueError, match=r"in 0 to 1, one for each .* labels from 0 to 2"):
             call()
+
+
+def test_what_is_no_episodes_is_refused_with_the_way_to_make_them():
+    images, labels = np.zeros((6, 8, 8, 1), np.float32), np.arange(6) % 3
+    with pytest.raises(ValueError, match=r"From arrays, build them by `episode_dataset\(ClassPool"):
+        small_model().fit(images, labels, verbose=0)
+    pairs = tf.data.Dataset.from_tensors((images, labels))
+    with pytest.raises(ValueError, match=r"trains and evaluates on episodes.*Received: TensorSpec"):
+        kr.evaluate(small_model(), pairs)
