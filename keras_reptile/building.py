@@ -17,17 +17,35 @@ from keras_reptile.reptile_model import ReptileModel
 # time.
 EVALUATION_SEED = 0
 EVALUATION_BATCH = 20
+# What the classes of each of the `Pools` are called.
+PARTS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def set_precision(recipe: Recipe) -> None:
-    """Sets Keras's dtype policy, and its float type where all is float64."""
+    """Sets Keras's dtype policy, and its float type: float64 where all is, float32 else."""
+    keras.config.set_floatx("float64" if recipe.precision == "float64" else "float32")
     keras.config.set_dtype_policy(recipe.precision)
-    if recipe.precision == "float64":
-        keras.config.set_floatx("float64")
 
 
 def load_pools(recipe: Recipe, data_dir: str | None) -> Pools:
     return datasets.load(recipe.dataset, **data_options(recipe, data_dir))
+
+
+def check_ways(recipe: Recipe, pools: Pools, part: str, else_do: str) -> None:
+    """Raises `ValueError` if a part of the classes is smaller than a task.
+
+    Args:
+        recipe: A `Recipe`.
+        pools: The `Pools` of its data.
+        part: String, a field of `Pools`.
+        else_do: String, what helps besides fewer ways, as ", or ...".
+    """
+    pool = getattr(pools, part)
+    if isinstance(pool, ClassPool) and recipe.ways > len(pool):
+        raise ValueError(
+            f"`ways` must not exceed the number of {PARTS[part]} classes. Received: "
+            f"ways={recipe.ways}, with {len(pool)} classes. Lower `ways`{else_do}."
+        )
 
 
 def training_episodes(recipe: Recipe, pool: ClassPool, start: int = 0) -> tf.data.Dataset:

@@ -58,8 +58,8 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
 
 
 def check_boolean(name: str, value: Any) -> None:
-    """Raises `ValueError` unless a value is `True` or `False`, NumPy's among them."""
-    if type(value).__name__ not in ("bool", "bool_"):
+    """Raises `ValueError` unless a value is `True` or `False`; NumPy's are neither."""
+    if not isinstance(value, bool):
         raise ValueError(f"`{name}` must be True or False. {_received(name, value)}")
 
 

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile import distribution
+
 # The 97.5 % point of the normal distribution.
 Z_95 = 1.959964
 
@@ -72,26 +74,52 @@ def confidence_95_over_classes(values: Any, classes: Any) -> float:
 
 @keras.saving.register_keras_serializable(package="keras_reptile")
 class ConfidenceInterval(keras.metrics.Metric):
-    """`confidence_95` of the values seen since the last reset, as a Keras metric."""
+    """`confidence_95` of the values seen since the last reset, as a Keras metric.
+
+    Counts, means and squared deviations from these means, merged as by Chan, Golub and LeVeque
+    (1979): sums of squares would cancel in float32. Each replica has a place of its own in them, so
+    that Keras's sum over replicas has them all side by side.
+    """
 
     def __init__(self, name: str = "confidence_95", dtype: Any = None):
         super().__init__(name=name, dtype=dtype)
-        names = ("count", "total", "squares")
-        self.count, self.total, self.squares = (
-            self.add_variable((), "zeros", name=name) for name in names
+        names, shape = ("count", "mean", "squares"), (distribution.replicas(),)
+        self.count, self.mean, self.squares = (
+            self.add_variable(shape, "zeros", name=name) for name in names
         )
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         values = tf.cast(values, self.dtype)
         weights = tf.ones_like(values) if sample_weight is None else sample_weight
         weights = tf.cast(weights, self.dtype)
-        self.count.assign_add(tf.reduce_sum(weights))
-        self.total.assign_add(tf.reduce_sum(weights * values))
-        self.squares.assign_add(tf.reduce_sum(weights * tf.square(values)))
+        added = tf.reduce_sum(weights)
+        mean = tf.math.divide_no_nan(tf.reduce_sum(weights * values), added)
+        squares = tf.reduce_sum(weights * tf.square(values - mean))
+        # In the places of the other replicas there are zeros, here.
+        earlier = [tf.reduce_sum(v) for v in self._state()]
+        seen = [tf.stack(pair) for pair in zip(earlier, (added, mean, squares), strict=True)]
+        place = tf.one_hot(distribution.replica_index(), distribution.replicas(), dtype=self.dtype)
+        count, mean, squares = merged(*seen)
+        self.count.assign(place * count)
+        self.mean.assign(place * mean)
+        self.squares.assign(place * squares)
 
     def result(self) -> Any:
-        n, total, squares = (
-            tf.convert_to_tensor(v) for v in (self.count, self.total, self.squares)
-        )
-        variance = tf.maximum(squares - total * total / n, 0) / (n - 1)
-        return Z_95 * tf.sqrt(variance / n)
+        n, _, squares = merged(*self._state())
+        return Z_95 * tf.sqrt(squares / (n - 1) / n)
+
+    def _state(self) -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(v) for v in (self.count, self.mean, self.squares)]
+
+
+def merged(counts: tf.Tensor, means: tf.Tensor, squares: tf.Tensor) -> tuple:
+    """Count, mean and squared deviations from it of several parts together.
+
+    Example:
+
+    >>> [float(v) for v in merged(np.array([1.0, 2.0]), np.array([3.0, 6.0]), np.array([0.0, 8.0]))]
+    [3.0, 5.0, 14.0]
+    """
+    n, apart = tf.reduce_sum(counts), means - means[0]
+    mean = tf.math.divide_no_nan(tf.reduce_sum(counts * apart), n)
+    return n, means[0] + mean, tf.reduce_sum(squares + counts * tf.square(apart - mean))

@@ -4,11 +4,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
-from keras_reptile import portable
-from keras_reptile.run_directory import RunDirectory, RunError
-from keras_reptile.testing import load_chosen
+from keras_reptile import building, portable
+from keras_reptile.recipes import Recipe
+from keras_reptile.run_directory import RunDirectory
+from keras_reptile.testing import load_chosen, read_run
 
 
 def export_run(
@@ -40,10 +39,8 @@ def export_run(
         ValueError: If the model cannot be exported, the names do not fit or the path is taken.
     """
     directory = RunDirectory(output_dir)
-    run = directory.read_json("run.json")
-    if run is None:
-        raise RunError(f"{directory.path} holds no run: there is no run.json in it.")
-    _set_precision(run["settings"])
+    run = read_run(directory)
+    building.set_precision(Recipe(**run["settings"]))
     model = load_chosen(directory, which)
     metadata = run_metadata(directory, run, model, which)
     if only_model:
@@ -72,9 +69,3 @@ def run_metadata(directory: RunDirectory, run: dict, model, which: str) -> dict[
         "settings": settings,
         "trained_with": {name: run.get(name) for name in ("versions", "machine")},
     }
-
-
-def _set_precision(settings: dict[str, Any]) -> None:
-    keras.config.set_dtype_policy(settings["precision"])
-    if settings["precision"] == "float64":
-        keras.config.set_floatx("float64")

@@ -8,6 +8,12 @@ from keras_reptile.recipes import SINE_NETWORKS, SINUSOID, Recipe
 # The data sets whose images are grey, and those whose test classes are fixed.
 GREY = ("glyphs", "omniglot")
 FIXED_TEST = ("mini_imagenet", "omniglot")
+# The data sets that are no files of TFDS's, and where they come from.
+ELSEWHERE = {
+    "folder": "The images of folders are read from `image_dir`",
+    "glyphs": "Glyphs are read from no directory",
+    SINUSOID: "Sine waves are read from no directory",
+}
 # The fields that only some data sets have a use for.
 OWNERS = {
     "dataset_split": ("omniglot",),
@@ -33,8 +39,9 @@ def data_options(recipe: Recipe, data_dir: str | None) -> dict[str, Any]:
     {'validation_classes': 20, 'image_size': 28}
     """
     _check(recipe)
+    _check_directory(recipe.dataset, data_dir)
     if recipe.dataset == SINUSOID:
-        return _check_waves(recipe, data_dir)
+        return _check_waves(recipe)
     options: dict[str, Any] = {
         "validation_classes": recipe.validation_classes,
         "image_size": recipe.image_size,
@@ -43,23 +50,46 @@ def data_options(recipe: Recipe, data_dir: str | None) -> dict[str, Any]:
         options["test_classes"] = recipe.test_classes
     if recipe.dataset not in GREY:
         options["channels"] = recipe.channels
-    if recipe.dataset not in ("folder", "glyphs"):
+    if recipe.dataset not in ELSEWHERE:
         options["data_dir"] = data_dir
     return options | _options_of_its_own(recipe)
 
 
-def _check_waves(recipe, data_dir) -> dict[str, Any]:
+def more_classes(recipe: Recipe, part: str) -> str:
+    """What besides fewer ways helps where a part of the classes is too small, as ", or ...".
+
+    Example:
+
+    >>> more_classes(Recipe(dataset="glyphs"), "test")
+    ', or raise --test_classes'
+    """
+    fixed = recipe.dataset in FIXED_TEST
+    if part == "validation":
+        return ", or raise --validation_classes; 0 is for none"
+    if part == "test":
+        return "" if fixed else ", or raise --test_classes"
+    # Those of miniImageNet are no training classes.
+    taken = recipe.validation_classes and recipe.dataset != "mini_imagenet"
+    lower = ["--validation_classes"] * bool(taken) + ["--test_classes"] * (not fixed)
+    by_itself = not fixed and recipe.dataset != "glyphs" and not recipe.test_classes
+    default = ", by itself a fifth of all classes and at least 5" * by_itself
+    return f", or lower {' or '.join(lower)}{default}" if lower else ""
+
+
+def _check_waves(recipe) -> dict[str, Any]:
     """No options: sine waves have none."""
     if recipe.ways != 1:
         raise ValueError(
             f"A task of sine waves is a single wave. Received: ways={recipe.ways}. Use ways=1."
         )
-    if data_dir is not None:
-        raise ValueError(
-            f"Sine waves are read from no directory. Received: data_dir={data_dir!r}. "
-            "Leave `data_dir` out."
-        )
     return {}
+
+
+def _check_directory(dataset, data_dir) -> None:
+    if dataset in ELSEWHERE and data_dir is not None:
+        raise ValueError(
+            f"{ELSEWHERE[dataset]}. Received: data_dir={data_dir!r}. Leave `data_dir` out."
+        )
 
 
 def _options_of_its_own(recipe: Recipe) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What a measurement found, in the words of log.csv, summary.json and `bin/evaluate`."""
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,23 +11,27 @@ from keras_reptile import provenance
 from keras_reptile.evaluation import BOTH, Evaluation, evaluate, evaluate_both, evaluate_loss
 from keras_reptile.recipes import Recipe
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.whole_file import write_text
+from keras_reptile.whole_file import finite, write_json
 
 
 def measure(
     recipe: Recipe, model: ReptileModel, episodes: tf.data.Dataset, verbose: int = 0
 ) -> dict[str, Any]:
-    """Accuracy over tasks where they have one, else their loss, with its 95 % interval."""
+    """Accuracy over tasks where they have one, else their loss, with its 95 % interval.
+
+    The interval of a single task is `None`, as is all else that is no finite number.
+    """
     how: dict[str, Any] = {"transductive": recipe.transductive, "verbose": verbose}
     if not model.is_classifier:
         loss = evaluate_loss(model, episodes, **how)
-        return {
+        found = {
             "loss": loss.loss,
             "confidence_95": loss.confidence_95,
             "tasks": len(loss.losses),
             "shots": recipe.shots,
             "inner_steps": recipe.eval_inner_steps,
         }
+        return finite(found)
     return _of_accuracy(recipe, evaluate(model, episodes, **how), recipe.transductive)
 
 
@@ -41,7 +44,7 @@ def measure_both(
 
 
 def _of_accuracy(recipe: Recipe, found: Evaluation, transductive: bool) -> dict[str, Any]:
-    return {
+    words = {
         "accuracy": found.accuracy,
         "confidence_95": found.confidence_95,
         "tasks": len(found.accuracies),
@@ -49,6 +52,7 @@ def _of_accuracy(recipe: Recipe, found: Evaluation, transductive: bool) -> dict[
         "shots": recipe.shots,
         "transductive": transductive,
     }
+    return finite(words)
 
 
 def write_record(
@@ -61,7 +65,7 @@ def write_record(
     """Writes what was measured, of which model, with which settings, versions and machine."""
     found = {"results": results, "meta_iteration": model.meta_iteration, **how}
     content = {**found, "settings": dataclasses.asdict(recipe), **provenance.facts()}
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    write_json(path, content)
 
 
 # The columns of log.csv that rank checkpoints, the first of them that a run has, and which way.

@@ -1,6 +1,7 @@
 """What a run keeps on disk, and how none of it is ever half-written."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from typing import Any
 from keras_reptile.checkpoint import load_checkpoint, save_checkpoint
 from keras_reptile.errors import RunError
 from keras_reptile.locks import only_one
+from keras_reptile.recipes import Recipe, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.whole_file import (
     explained,
@@ -18,7 +20,7 @@ from keras_reptile.whole_file import (
     remove_partial,
     replacing,
     write_csv,
-    write_text,
+    write_json,
 )
 
 KEPT = 2
@@ -55,20 +57,41 @@ class RunDirectory:
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         self._create()
-        write_text(self.path / name, json.dumps(content, indent=2) + "\n")
+        write_json(self.path / name, content)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """The content of a file, or `None` if it is not there."""
+        """The content of a file, or `None` if it is not there; NaN is read as null."""
         path = self.path / name
         # Unlike `Path.exists`, it is false for names that no file can have.
         if not os.path.exists(path):
             return None
         try:
-            return json.loads(path.read_text())
+            # Earlier versions wrote NaN, which is no JSON.
+            content = json.loads(path.read_text(), parse_constant=lambda name: None)
         except (OSError, ValueError) as error:
             raise RunError(
                 f"{path} cannot be read: {error}. Remove it or use another run."
             ) from None
+        if not isinstance(content, dict):
+            raise RunError(
+                f"{path} cannot be used: a JSON object was expected. Received: "
+                f"{type(content).__name__}. Remove it or use another run."
+            )
+        return content
+
+    def read_run(self, name: str = "run.json") -> dict[str, Any] | None:
+        """The content of run.json or summary.json with all settings, `None` if it is not there.
+
+        Raises:
+            RunError: If it cannot be read, or its settings are none that this version knows.
+        """
+        content = self.read_json(name)
+        if content is None:
+            return None
+        try:
+            return {**content, "settings": _checked(content.get("settings"))}
+        except ValueError as error:
+            raise RunError(f"{self.path / name} cannot be used: {error}") from None
 
     # Checkpoints
 
@@ -138,3 +161,32 @@ class RunDirectory:
             raise RunError(
                 f"--output_dir={self.path} cannot be written: {error.strerror}. Choose another."
             ) from None
+
+
+def complete(settings: dict[str, Any]) -> dict[str, Any]:
+    """A run's settings; one of an earlier version had the defaults of fields that came since.
+
+    But not this one's: losses were means before they were sums.
+    """
+    return dataclasses.asdict(Recipe()) | {"loss_reduction": "mean"} | settings
+
+
+def _checked(settings: Any) -> dict[str, Any]:
+    """The settings of a file, complete, or a `ValueError`."""
+    if not isinstance(settings, dict) or not settings:
+        raise ValueError(
+            "it needs the run's `settings`. Received: "
+            f"{'none' if not settings else type(settings).__name__}. Remove it or use another run."
+        )
+    unknown = sorted(set(settings) - {field.name for field in dataclasses.fields(Recipe)})
+    if unknown:
+        raise ValueError(
+            f"this version has no settings {unknown}. Use the version of keras_reptile that wrote "
+            "it, or another run."
+        )
+    known = complete(settings)
+    try:
+        check_values(Recipe(**known))
+    except ValueError as error:
+        raise ValueError(f"{error} Mend it or use another run.") from None
+    return known

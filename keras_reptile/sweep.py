@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from keras_reptile.figures import FIGURES, runs_of
 from keras_reptile.recipes import NOTES
 from keras_reptile.run import Run
 from keras_reptile.run_directory import RunDirectory, RunError
-from keras_reptile.training import check_same_run, check_settings, complete, train
+from keras_reptile.training import check_same_run, check_settings, train
 from keras_reptile.whole_file import read_csv, remove_partial, replacing, write_csv
 
 # What rows of results say of a run's settings.
@@ -139,10 +140,10 @@ def _train(name, run, directory, data_dir, verbose) -> list[str]:
 
 def summary_of(run: Run, directory: RunDirectory) -> dict[str, Any] | None:
     """The summary of a run that is done, as this recipe tests it; else `None`."""
-    summary = directory.read_json("summary.json")
+    summary = directory.read_run("summary.json")
     if summary is None:
         return None
-    had, wanted = complete(summary["settings"]), dataclasses.asdict(run.recipe)
+    had, wanted = summary["settings"], dataclasses.asdict(run.recipe)
     return summary if all(had[k] == v for k, v in wanted.items() if k not in NOTES) else None
 
 
@@ -208,6 +209,9 @@ def rows_of(name: str, run: Run, directory: RunDirectory) -> list[dict[str, Any]
     if summary is None or summary["result"] is None:
         return curve
     result = {k: summary["result"][k] for k in ("accuracy", "confidence_95", "tasks")}
+    if result["confidence_95"] is None:
+        # Of a single task, which in a CSV is a number that is none.
+        result["confidence_95"] = math.nan
     end = {"measured": "final", "meta_iteration": recipe.meta_iterations}
     return [*curve, about | end | result | {"seconds": summary["seconds"]}]
 

@@ -13,12 +13,34 @@ import tensorflow as tf
 
 from keras_reptile import building, compilation, distribution
 from keras_reptile.checks import check_positive
-from keras_reptile.recipes import SINUSOID, Recipe, check_fields
+from keras_reptile.recipes import SINUSOID, Recipe, check_fields, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.results import measure, measure_both, write_record
 from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
-from keras_reptile.training import LOCAL, bar_verbosity, check_outputs, complete
+from keras_reptile.training import LOCAL, bar_verbosity, check_outputs
 from keras_reptile.whole_file import explained
+
+# What an evaluation may choose: the data, its tasks, and how they are computed.
+CHOICES = (
+    "dataset",
+    "dataset_split",
+    "validation_classes",
+    "test_classes",
+    "split_seed",
+    "image_dir",
+    "manual_dir",
+    "ways",
+    "shots",
+    "train_shots",
+    "queries",
+    "train_queries",
+    "minibatches",
+    "eval_inner_batch_size",
+    "eval_inner_steps",
+    "transductive",
+    "task_parallelism",
+    "jit_compile",
+)
 
 
 def test(
@@ -51,12 +73,14 @@ def test(
         verbose: Integer, 1 shows a progress bar. Defaults to `1`.
         strategy: As in `train`: in a cluster the chief alone reads `output_dir`. Defaults to
             `None`.
-        **overrides: Fields of `Recipe` that replace the run's, such as `shots`.
+        **overrides: Fields of `Recipe` that replace the run's, such as `shots`; see `CHOICES`. Not
+            those that the checkpoint holds, such as `inner_learning_rate`.
 
     Returns:
         List of one dict, of accuracy and confidence_95 in [0, 1], tasks, ways, shots, transductive;
         of sine waves loss, the mean squared error, and confidence_95, tasks, shots, inner_steps.
-        With `both` a list of two dicts, inductive and transductive.
+        With `both` a list of two dicts, inductive and transductive. A single task has no
+        interval: confidence_95 is `None`.
 
     Raises:
         RunError: If there is no run, its checkpoint cannot be read or is of another network, or
@@ -64,13 +88,14 @@ def test(
         ValueError: If the numbers do not fit together or the data cannot be read.
     """
     check_positive("tasks", tasks)
+    check_choices(overrides)
     workers = distribution.Workers(strategy)
     verbose = bar_verbosity(verbose) if workers.is_chief else 0
     with workers.directory(output_dir) as path, distribution.losses_explained(workers):
         directory, saved, settings = RunDirectory(path), None, {}
         with workers.together():
             if workers.is_chief:
-                settings = _settings(directory)
+                settings = read_run(directory)["settings"]
                 check_writable(record)
         settings = json.loads(workers.exchange(json.dumps(settings))[0])
         recipe = Recipe(**settings)
@@ -78,12 +103,15 @@ def test(
         if both:
             check_both(recipe, overrides)
         recipe = dataclasses.replace(recipe, **overrides)
+        check_values(recipe)
+        check_positive("queries", recipe.queries)
         building.set_precision(recipe)
         with workers.together():
             if workers.is_chief:
                 saved = load_chosen(directory, which)
                 check_outputs(recipe, saved)
             pools = building.load_pools(recipe, data_dir)
+            building.check_ways(recipe, pools, split, ", or choose another `split`")
             episodes = building.evaluation_episodes(recipe, getattr(pools, split), tasks, seed)
         alike = {**overrides, "split": split, "tasks": tasks, "seed": seed}
         workers.check_alike({k: v for k, v in alike.items() if k not in LOCAL})
@@ -99,6 +127,17 @@ def test(
             how = {"split": split, "seed": seed, "seconds": time.perf_counter() - started}
             write_record(Path(record), results, recipe, model, how)
         return results
+
+
+def check_choices(overrides: dict[str, Any]) -> None:
+    """Raises `ValueError` for settings that no evaluation can choose."""
+    other = {name: value for name, value in overrides.items() if name not in CHOICES}
+    if other:
+        listed = ", ".join(f"{name}={value!r}" for name, value in other.items())
+        raise ValueError(
+            "An evaluation takes over what the trained model holds, and has no use for what only "
+            f"training needs. Received: {listed}. It can choose {', '.join(CHOICES)}."
+        )
 
 
 def check_writable(record: str | os.PathLike | None) -> None:
@@ -126,11 +165,12 @@ def check_both(recipe: Recipe, overrides: dict[str, Any]) -> None:
         )
 
 
-def _settings(directory: RunDirectory) -> dict[str, Any]:
-    run = directory.read_json("run.json")
+def read_run(directory: RunDirectory) -> dict[str, Any]:
+    """The content of run.json, or a `RunError` that there is none."""
+    run = directory.read_run()
     if run is None:
         raise RunError(f"{directory.path} holds no run: there is no run.json in it.")
-    return complete(run["settings"])
+    return run
 
 
 def load_chosen(directory: RunDirectory, which: str) -> ReptileModel:

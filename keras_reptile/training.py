@@ -29,6 +29,7 @@ from keras_reptile.callbacks import (
 from keras_reptile.checks import check_positive, check_seed
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.networks import SEEDS
+from keras_reptile.recipe_data import more_classes
 from keras_reptile.recipes import NOTES, SINUSOID, Recipe, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.results import best_validation, measure
@@ -64,7 +65,9 @@ def train(
             reads and writes `output_dir`. Defaults to `None`.
 
     Returns:
-        The content of summary.json: the result, the settings, versions and times.
+        The content of summary.json: the result, the settings, versions and times. `None` is what
+        is not known: the interval of a single test task, or the speed of a finished run whose
+        log.csv was removed.
 
     Raises:
         ValueError: If the recipe's numbers do not fit together or the data cannot be read.
@@ -136,21 +139,12 @@ def check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> N
         raise ValueError(distribution.SERIAL.format(replicas))
 
 
-def complete(settings: dict[str, Any]) -> dict[str, Any]:
-    """A run's settings; one of an earlier version had the defaults of fields that came since.
-
-    But not this one's: losses were means before they were sums.
-    """
-    return dataclasses.asdict(Recipe()) | {"loss_reduction": "mean"} | settings
-
-
 def check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
     """Raises `RunError` if a directory holds a run with settings that train otherwise."""
-    earlier = directory.read_json("run.json")
+    earlier = directory.read_run()
     if earlier is None:
         return
-    now = dataclasses.asdict(recipe)
-    before = complete(earlier.get("settings", {}))
+    now, before = dataclasses.asdict(recipe), earlier["settings"]
     other = {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in FREE}
     if other:
         listed = ", ".join(f"{k}={b!r} (now {n!r})" for k, (b, n) in other.items())
@@ -161,8 +155,12 @@ def check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
 
 
 def _check_pools(recipe: Recipe, pools: Pools) -> None:
+    tests = recipe.test_tasks or recipe.curve_tasks
+    used = {"train": True, "validation": _validates(recipe, pools), "test": tests}
+    for part in filter(used.get, used):
+        building.check_ways(recipe, pools, part, more_classes(recipe, part))
     building.training_episodes(recipe, pools.train)
-    if _validates(recipe, pools):
+    if used["validation"]:
         building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)
     for tasks in filter(None, (recipe.test_tasks, recipe.curve_tasks)):
         building.evaluation_episodes(recipe, pools.test, tasks)
@@ -254,7 +252,8 @@ def _finish(recipe, directory, pools, model, run_log, verbose) -> dict[str, Any]
         "best_validation": best_validation(run_log.rows),
         "seconds": seconds,
         "test_seconds": time.perf_counter() - started,
-        "meta_iterations_per_second": recipe.meta_iterations / seconds,
+        # Someone may have removed the log, which alone knows.
+        "meta_iterations_per_second": recipe.meta_iterations / seconds if seconds else None,
         "settings": dataclasses.asdict(recipe),
         **provenance.facts(),
     }

@@ -8,7 +8,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from keras_reptile.locks import Taken, held
-from keras_reptile.whole_file import explained, leftovers, partial_name, remove_partial, sync
+from keras_reptile.whole_file import (
+    explained,
+    leftovers,
+    made_and_held,
+    partial_name,
+    remove_partial,
+    sync,
+)
 
 
 @contextlib.contextmanager
@@ -34,15 +41,14 @@ def whole_directory(
     _put_in_order(path)
     _refuse_existing(path, overwrite, marks)
     temporary = partial_name(path)
-    _create(temporary)
-    try:
-        with explained(path), held(temporary, wait=True):
+    with explained(path), made_and_held(temporary, lambda: _create(temporary)):
+        try:
             yield temporary
             _sync(temporary)
             _rename(temporary, path)
             sync(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _put_in_order(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import contextlib
 import csv
+import json
+import math
 import os
 import re
 import shutil
@@ -31,13 +33,24 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = partial_name(path)
     with explained(path), _removed_in_the_end(temporary):
-        temporary.touch()
-        # Locked so that nobody takes it for something that a killed process left.
-        with held(temporary, wait=True):
+        with made_and_held(temporary, temporary.touch):
             yield temporary
             sync(temporary)
             os.replace(temporary, path)
         sync(path.parent)
+
+
+def made_and_held(temporary: Path, make: Callable[[], Any]) -> contextlib.ExitStack:
+    """Makes a file or folder and locks it, so that nobody takes it for what a killed process left.
+
+    Who did so before it was locked has removed it; then it is made anew.
+    """
+    while True:
+        make()
+        with contextlib.ExitStack() as stack, contextlib.suppress(FileNotFoundError):
+            stack.enter_context(held(temporary, wait=True))
+            if temporary.exists():
+                return stack.pop_all()
 
 
 @contextlib.contextmanager
@@ -96,6 +109,26 @@ def sync(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON, which has null for what is no finite number."""
+    write_text(path, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
+
+
+def finite(content: Any) -> Any:
+    """Dicts, lists and what is in them, with `None` for numbers that JSON has no word for.
+
+    Example:
+
+    >>> finite({"accuracy": 0.5, "losses": [1.0, float("nan")]})
+    {'accuracy': 0.5, 'losses': [1.0, None]}
+    """
+    if isinstance(content, dict):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def read_csv(path: Path, kinds: Mapping[str, Callable], advice: str) -> list[dict[str, str]]:

@@ -1,9 +1,11 @@
 """One run at a time in a directory; reading it is free."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import warm
@@ -13,7 +15,8 @@ from keras_reptile import building, datasets, locks
 from keras_reptile.errors import RunError
 from keras_reptile.run_directory import RunDirectory
 from keras_reptile.sweep import sweep
-from keras_reptile.whole_file import remove_partial, replacing
+from keras_reptile.whole_directory import whole_directory
+from keras_reptile.whole_file import remove_partial, replacing, write_text
 
 # Holds a lock until it is killed.
 HOLDER = """
@@ -109,6 +112,33 @@ def test_of_many_that_start_at_once_one_at_a_time_has_the_directory(tmp_path):
         thread.join()
     assert len(most) + len(refused) == 400
     assert set(most) == {1}
+
+
+@pytest.mark.parametrize("moment", ["before it is opened", "before it is locked"])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_another_process_took_for_a_leftover_is_made_anew(kind, moment, tmp_path, monkeypatch):
+    taken, remove = [], Path.unlink if kind == "file" else Path.rmdir
+
+    @contextlib.contextmanager
+    def slowly(path, wait=False):
+        taken.append(path)
+        if len(taken) == 1 and moment == "before it is opened":
+            remove(path)
+        with locks.held(path, wait) as held:
+            if len(taken) == 1 and moment == "before it is locked":
+                remove(path)
+            yield held
+
+    monkeypatch.setattr("keras_reptile.whole_file.held", slowly)
+    if kind == "file":
+        write_text(tmp_path / "a", "whole")
+        assert (tmp_path / "a").read_text() == "whole"
+    else:
+        with whole_directory(tmp_path / "a", False, []) as partial:
+            (partial / "b").write_text("whole")
+        assert (tmp_path / "a" / "b").read_text() == "whole"
+    assert taken == 2 * [tmp_path / f".partial-{os.getpid()}-a"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize("reason", ["Windows", "a file system without locks"])

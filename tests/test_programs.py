@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,6 +89,22 @@ def test_evaluation_ends_with_a_line_of_json(finished):
     assert set(result) == {"accuracy", "confidence_95", "tasks", "ways", "shots", "transductive"}
     assert (result["tasks"], result["ways"], result["shots"]) == (5, 5, 2)
     assert result["transductive"] is True
+
+
+def test_a_single_task_ends_without_an_interval(finished, tmp_path):
+    cwd = shutil.copytree(finished[0], tmp_path / "copy")
+    status, out, err = run("evaluate", "--checkpoint=runs/glyphs", "--tasks=1", cwd=cwd)
+    assert status == 0, err
+    assert json.loads(out.strip().splitlines()[-1])["confidence_95"] is None
+    assert '"confidence_95": null' in out
+    status, out, err = run("train", *SHORT, "--test_tasks=1", cwd=cwd)
+    assert status == 0, err
+    line = out.strip().splitlines()[-2]
+    assert re.fullmatch(r"Test accuracy [\d.]+ % \(5-way 1-shot, inductive, 1 tasks\)\.", line)
+    (cwd / "runs" / "glyphs" / "log.csv").unlink()
+    status, out, err = run("train", *SHORT, cwd=cwd)
+    assert status == 0, err
+    assert out.strip().splitlines()[-3] == "Trained 4 meta-iterations."
 
 
 def test_both_ways_of_predicting_end_with_a_line_each(finished):
@@ -303,6 +321,18 @@ MISUSES = {
         1,
         "Sine waves are read from no directory. Received: data_dir='.'",
     ),
+    "a directory for glyphs": (
+        "train",
+        ["--data_dir=no/such/folder"],
+        1,
+        "Glyphs are read from no directory. Received: data_dir='no/such/folder'. Leave `data_dir`",
+    ),
+    "a directory of TFDS for images": (
+        "train",
+        ["--image_dir=images", "--data_dir=."],
+        1,
+        "The images of folders are read from `image_dir`. Received: data_dir='.'. Leave `data_",
+    ),
     "an unknown set of TFDS": ("train", ["--dataset=tfds:omnglot"], 1, "Did you mean omniglot?"),
     "no miniImageNet": (
         "train",
@@ -375,6 +405,32 @@ def test_misuse_ends_in_one_clear_line(name, misused):
     assert len(lines) == 1, err
 
 
+def test_evaluating_glyphs_in_a_directory_is_refused(finished):
+    cwd, _ = finished
+    flags = ("--checkpoint=runs/glyphs", "--data_dir=no/such/folder")
+    status, out, err = run("evaluate", *flags, cwd=cwd)
+    assert (status, out) == (1, "")
+    assert err.startswith("evaluate: Glyphs are read from no directory. Received: data_dir='no/")
+
+
+def test_too_few_folders_to_train_on_are_told_what_took_the_others(tmp_path):
+    class_folders(tmp_path / "images", dict.fromkeys("abcdefgh", 12))
+    status, _, err = run("train", "--image_dir=images", *SHORT, cwd=tmp_path)
+    assert status == 1
+    assert err.strip() == (
+        "train: `ways` must not exceed the number of training classes. Received: ways=5, with 3 "
+        "classes. Lower `ways`, or lower --test_classes, by itself a fifth of all classes and at "
+        "least 5."
+    )
+
+
+def test_an_evaluation_without_queries_is_refused(finished):
+    cwd, _ = finished
+    status, out, err = run("evaluate", "--checkpoint=runs/glyphs", "--queries=0", cwd=cwd)
+    assert (status, out) == (1, "")
+    assert err == "evaluate: `queries` must be at least 1. Received: queries=0.\n"
+
+
 def test_a_checkpoint_of_another_network_is_refused(finished):
     cwd, _ = finished
     status, _, err = run("evaluate", "--checkpoint=runs/glyphs", "--ways=3", cwd=cwd)
@@ -383,6 +439,21 @@ def test_a_checkpoint_of_another_network_is_refused(finished):
         "evaluate: The checkpoint's network has 5 outputs. Received: ways=3. "
         "Use --ways=5 or another checkpoint."
     )
+
+
+@pytest.mark.parametrize("content", ['{"settings": {"foo": 1}}', "{}", "[]"])
+def test_settings_of_another_version_end_in_one_clear_line(content, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(content)
+    for program, *flags in (
+        ("train", "--output_dir=run"),
+        ("evaluate", "--checkpoint=run"),
+        ("export", "--checkpoint=run", "--output=out"),
+    ):
+        status, _, err = run(program, *flags, cwd=tmp_path)
+        assert status == 1
+        assert err.startswith(f"{program}: run/run.json cannot be used: ")
+        assert len(err.strip().splitlines()) == 1
 
 
 def test_another_runs_directory_is_refused(finished):

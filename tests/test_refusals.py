@@ -135,6 +135,10 @@ REFUSED = {
         lambda: compiled(steps_per_execution=0),
         "`steps_per_execution` must be at least 1",
     ),
+    "compiled or not, in NumPy's words": (
+        lambda: compiled(jit_compile=np.bool_(True)),
+        r"`jit_compile` must be True or False. Received: jit_compile=(np.True_|True)\.",
+    ),
     "compiled or not": (lambda: compiled(jit_compile="x"), "`jit_compile` must be True or False"),
     "a beta of 1": (
         lambda: model(inner_optimizer=keras.optimizers.Adam(0.1, beta_2=1.0)),
@@ -203,6 +207,24 @@ REFUSED = {
     "half a class": (
         lambda: kr.datasets.load("glyphs", classes=9.5),
         "`classes` must be an integer",
+    ),
+    "an option of no data set": (
+        lambda: kr.datasets.load("glyphs", class_count=3),
+        "The data set 'glyphs' has the options classes, validation_classes, .*, seed. "
+        r"Received: the options class_count\.",
+    ),
+    "an option of another data set": (
+        lambda: kr.datasets.load("sinusoid", data_dir="x"),
+        r"The data set 'sinusoid' has no options. Received: the options data_dir\.",
+    ),
+    "an option of no set of TFDS": (
+        lambda: kr.datasets.load("tfds:mnist", rotations=True),
+        "The data set 'tfds:mnist' has the options data_dir, .*, split_seed, .*Rec.*s rotations",
+    ),
+    "no folder": (
+        lambda: kr.datasets.load("folder"),
+        "The data set 'folder' has the options image_dir, .*, test_classes, .*, and needs "
+        r"image_dir. Received: no options\.",
     ),
     "a seed of glyphs": (
         lambda: kr.datasets.load("glyphs", seed=-1),

@@ -1,4 +1,5 @@
 import csv
+import math
 import shutil
 
 import pytest
@@ -103,6 +104,13 @@ def test_rows_of_other_settings_are_not_kept(whole, tmp_path):
     found = run(tmp_path, only=("g1",), meta_step_size=0.5)
     assert {r["run"] for r in found} == {"g1"}
     assert {r["meta_step_size"] for r in found} == {0.5}
+
+
+def test_a_single_test_task_has_no_interval_and_is_drawn_all_the_same(tmp_path):
+    for _ in range(2):
+        *_, final = run(tmp_path, only=("g1",), test_tasks=1)
+        assert math.isnan(final["confidence_95"])
+    assert csv_rows(tmp_path)[-1]["confidence_95"] == "nan"
 
 
 def test_nothing_is_trained_twice(whole, monkeypatch):

@@ -7,11 +7,13 @@ import signal
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import assert_same_end, final_state, one_block, stop_at
 
 from keras_reptile import building, datasets, recipes, training
 from keras_reptile.callbacks import Interrupted
-from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
+from keras_reptile.exporting import export_run
+from keras_reptile.run_directory import RunDirectory, RunError, complete, load_checkpoint
 from keras_reptile.testing import test as measure
 
 
@@ -205,8 +207,8 @@ def test_another_runs_directory_is_left_alone(tmp_path):
 
 
 def test_the_losses_of_earlier_versions_were_means():
-    assert training.complete({})["loss_reduction"] == "mean"
-    assert training.complete({"loss_reduction": "sum"})["loss_reduction"] == "sum"
+    assert complete({})["loss_reduction"] == "mean"
+    assert complete({"loss_reduction": "sum"})["loss_reduction"] == "sum"
 
 
 def test_a_run_of_an_earlier_version_goes_on_with_the_defaults_of_newer_settings(tmp_path):
@@ -256,6 +258,40 @@ def test_an_unreadable_run_json_is_an_error(tmp_path):
         run(tmp_path)
 
 
+# What a run.json may hold, and what is said of it.
+UNUSABLE = {
+    "[]": "a JSON object was expected. Received: list. Remove it or use another run.",
+    "3": "a JSON object was expected. Received: int. Remove it or use another run.",
+    "{}": "it needs the run's `settings`. Received: none. Remove it or use another run.",
+    '{"settings": [1]}': "it needs the run's `settings`. Received: list. Remove it or use",
+    '{"settings": {"ways": 5, "foo": 1}}': "this version has no settings ['foo']. Use the version "
+    "of keras_reptile that wrote it, or another run.",
+    '{"settings": {"ways": "5"}}': "Received: ways='5'. Mend it or use another run.",
+    '{"settings": {"precision": "int8"}}': "Received: 'int8'. Mend it or use another run.",
+}
+
+
+@pytest.mark.parametrize("content", UNUSABLE)
+def test_settings_that_are_none_are_refused_by_all_that_read_them(content, tmp_path):
+    (tmp_path / "run.json").write_text(content)
+    text = f"{re.escape(str(tmp_path))}/run.json cannot be used: .*{re.escape(UNUSABLE[content])}"
+    for work in (run, measure, lambda path: export_run(path, path / "out")):
+        with pytest.raises(RunError, match=text):
+            work(tmp_path)
+
+
+@pytest.mark.parametrize("precision", ["float64", "mixed_bfloat16"])
+def test_a_runs_precision_is_not_left_to_the_next(precision, tmp_path):
+    run(tmp_path / "other", precision=precision, meta_iterations=1)
+    run(tmp_path / "plain", meta_iterations=1)
+    for work in (measure, lambda path: export_run(path, path / "out", only_model=True)):
+        work(tmp_path / "other")
+        assert keras.config.floatx() == ("float64" if precision == "float64" else "float32")
+        assert keras.config.dtype_policy().name == precision
+        work(tmp_path / "plain")
+        assert keras.config.floatx() == keras.config.dtype_policy().name == "float32"
+
+
 def test_the_seed_decides_weights_and_tasks_and_not_the_test(tmp_path):
     a, b = (
         building.build_model(recipe(), (28, 28, 1)),
@@ -303,6 +339,41 @@ def test_measuring_a_run_again_on_its_test_tasks_gives_its_summary(tmp_path):
     assert (other["tasks"], other["shots"], other["transductive"]) == (4, 3, True)
 
 
+def strictly(path):
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
+def test_the_interval_of_a_single_task_is_null_wherever_it_is_written(tmp_path):
+    summary = run(tmp_path, test_tasks=1)
+    assert summary["result"]["confidence_95"] is None
+    assert strictly(tmp_path / "summary.json") == summary
+    (found,) = measure(tmp_path, tasks=1, record=tmp_path / "found.json", verbose=0)
+    assert found == summary["result"]
+    assert strictly(tmp_path / "found.json")["results"] == [found]
+    export_run(tmp_path, tmp_path / "out", only_model=True)
+    assert strictly(tmp_path / "out" / "metadata.json")["result"] == found
+
+
+def test_what_earlier_versions_wrote_for_it_is_read_as_null(tmp_path):
+    run(tmp_path, test_tasks=1)
+    path = tmp_path / "summary.json"
+    path.write_text(path.read_text().replace('"confidence_95": null', '"confidence_95": NaN'))
+    metadata = export_run(tmp_path, tmp_path / "out", only_model=True)
+    assert metadata["result"]["confidence_95"] is None
+
+
+def test_a_finished_run_without_its_log_gives_its_summary(tmp_path):
+    first = run(tmp_path)
+    (tmp_path / "log.csv").unlink()
+    again = run(tmp_path)
+    assert again["result"] == first["result"]
+    assert again["meta_iterations_per_second"] is None
+    assert strictly(tmp_path / "summary.json") == again
+
+
 def test_the_curve_is_the_accuracy_on_the_first_test_tasks_and_changes_nothing(tmp_path):
     run(tmp_path / "plain")
     run(tmp_path / "curve", curve_tasks=5)
@@ -314,7 +385,7 @@ def test_the_curve_is_the_accuracy_on_the_first_test_tasks_and_changes_nothing(t
     assert float(rows[-1]["test_confidence_95"]) == pytest.approx(last["confidence_95"], abs=1e-6)
 
 
-def test_what_cannot_be_measured_is_refused(tmp_path):
+def test_what_cannot_be_measured_is_refused(tmp_path, pools, monkeypatch):
     with pytest.raises(RunError, match=r"holds no run: there is no run.json in it"):
         measure(tmp_path)
     run(tmp_path, validation_tasks=0)
@@ -322,12 +393,29 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
         measure(tmp_path, ways=3)
     with pytest.raises(RunError, match=r"holds no best checkpoint: the run did not validate"):
         measure(tmp_path, which="best")
+    few = pools._replace(validation=pools.validation.subset([0, 1]))
+    monkeypatch.setattr(building, "load_pools", lambda recipe, data_dir: few)
+    text = r"of validation classes. Received: ways=5, with 2 classes. Lower `ways`, or choose anot"
+    with pytest.raises(ValueError, match=text):
+        measure(tmp_path, split="validation")
     with pytest.raises(ValueError, match=r"`tasks` must be at least 1. Received: tasks=0"):
         measure(tmp_path, tasks=0)
+    with pytest.raises(ValueError, match=r"`queries` must be at least 1. Received: queries=0"):
+        measure(tmp_path, queries=0)
+    with pytest.raises(ValueError, match=r"`transductive` must be True or False"):
+        measure(tmp_path, transductive="yes")
     for path in RunDirectory(tmp_path).saved():
         path.unlink()
     with pytest.raises(RunError, match=r"holds no checkpoint yet"):
         measure(tmp_path)
+
+
+@pytest.mark.parametrize("strategy", [None, tf.distribute.get_strategy()])
+@pytest.mark.parametrize("setting", ["inner_learning_rate", "precision", "inner_steps", "colour"])
+def test_what_an_evaluation_cannot_choose_is_refused(setting, strategy, tmp_path):
+    text = rf"takes over what the trained model holds.*Received: {setting}=0.5. It can choose data"
+    with pytest.raises(ValueError, match=text):
+        measure(tmp_path, strategy=strategy, **{setting: 0.5})
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
@@ -347,8 +435,12 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
         (dict(curve_tasks=-1), r"`curve_tasks` must not be negative. Received: -1"),
         (dict(validation_tasks=-1), r"`validation_tasks` must not be negative"),
         (dict(inner_learning_rate=0.0), r"`inner_learning_rate` must be positive. Received: 0.0"),
-        (dict(ways=30), r"Received: ways=30, with 24 classes"),
-        (dict(ways=10), r"Received: ways=10, with 8 classes"),
+        (dict(ways=30), r"number of training classes. Received: ways=30, with 24 classes. Lower"),
+        (dict(ways=10), r"number of validation classes. Received: ways=10, with 8 classes. Lower"),
+        (
+            dict(ways=10, validation_tasks=0),
+            r"of test classes. Received: ways=10, with 8 classes. Lower `ways`, or raise --test_c",
+        ),
         (dict(shots=20), r"shots=20, queries=1, with 20 images"),
     ],
 )

@@ -1,6 +1,8 @@
 """Loading a data set by name."""
 
+import functools
 import importlib
+import inspect
 from typing import Any
 
 from keras_reptile.class_pool import Pools
@@ -25,7 +27,8 @@ def load(name: str, **options: Any) -> Pools:
         A `Pools` with `.train`, `.validation` and `.test`, which have no class in common.
 
     Raises:
-        ValueError: If there is no data set of that name, or it does not know an option's value.
+        ValueError: If there is no data set of that name, or it does not know an option or its
+            value, or lacks one.
 
     Example:
 
@@ -35,8 +38,35 @@ def load(name: str, **options: Any) -> Pools:
     """
     check_name(name)
     if name.startswith(TFDS):
-        return _module("tfds_images").load(name.removeprefix(TFDS), **options)
-    return _module(name).load(**options)
+        function = functools.partial(_module("tfds_images").load, name.removeprefix(TFDS))
+    else:
+        function = _module(name).load
+    _check_options(name, _parameters(function), options)
+    return function(**options)
+
+
+def _check_options(name, parameters, options) -> None:
+    needed = [option for option, p in parameters.items() if p.default is p.empty]
+    if not set(needed) <= set(options) <= set(parameters):
+        needs = f", and needs {', '.join(needed)}" if needed else ""
+        raise ValueError(
+            f"The data set {name!r} has {_listed(parameters)}{needs}. Received: {_listed(options)}."
+        )
+
+
+def _listed(options) -> str:
+    return f"the options {', '.join(options)}" if options else "no options"
+
+
+def _parameters(function) -> dict[str, inspect.Parameter]:
+    """A function's parameters by name, those that it passes on to `split_classes` among them."""
+    parameters = dict(inspect.signature(function).parameters)
+    own = {name: p for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD}
+    if len(own) == len(parameters):
+        return own
+    passed_on = dict(inspect.signature(_module("class_split").split_classes).parameters)
+    del passed_on["pool"]
+    return own | passed_on
 
 
 def check_name(name: str) -> None:
