@@ -10,6 +10,7 @@ from keras_reptile import losses
 from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
 from keras_reptile.episodes import minibatch_order
 from keras_reptile.head import copy_of, with_new_head
+from keras_reptile.methods import ends
 from keras_reptile.network_function import support_statistics
 from keras_reptile.task_spec import TaskSpec
 
@@ -105,9 +106,8 @@ def check_compiled(model) -> None:
 
 
 def _as_tensors(network, support_x, support_y) -> tuple:
-    several = len(getattr(network, "inputs", None) or [None]) > 1
     try:
-        if isinstance(support_x, list) and not several:
+        if _lists_images(network, support_x):
             support_x = np.asarray(support_x)
         images = tf.nest.map_structure(tf.convert_to_tensor, support_x)
         return images, tf.convert_to_tensor(support_y)
@@ -116,6 +116,13 @@ def _as_tensors(network, support_x, support_y) -> tuple:
             "The support set must be arrays of images and of labels. Received: "
             f"{type(support_x).__name__} and {type(support_y).__name__}: {error}"
         ) from None
+
+
+def _lists_images(network, support_x) -> bool:
+    """Whether this is a list of single images, not of inputs."""
+    inputs = ends(network, "inputs")
+    some = isinstance(support_x, list) and support_x and len(inputs) == 1
+    return bool(some) and np.ndim(support_x[0]) == len(inputs[0].shape) - 1
 
 
 def _check_support(support_x, support_y) -> int:
@@ -147,11 +154,16 @@ def _check_images(network, images) -> None:
         )
     shape: Any = getattr(network, "input_shape", None)
     one = isinstance(shape, tuple) and isinstance(images, tf.Tensor)
-    if one and not images.shape[1:].is_compatible_with(shape[1:]):
+    if one and not any(images.shape[1:].is_compatible_with(s) for s in _fitting(shape[1:])):
         raise ValueError(
             f"The network takes inputs of shape (images, {', '.join(map(str, shape[1:]))}). "
             f"Received: {tuple(images.shape)}."
         )
+
+
+def _fitting(shape: tuple) -> list[tuple]:
+    """The shapes of an example that Keras fits to this one: a last axis of 1 may be left out."""
+    return [shape, (*shape, 1), *([shape[:-1]] if shape[-1:] == (1,) else [])]
 
 
 def _check_labels(model, labels) -> None:
@@ -160,16 +172,18 @@ def _check_labels(model, labels) -> None:
             "Labels must be one integer for each image, (images,). "
             f"Received: labels of shape {labels.shape}."
         )
-    check_outputs(model, labels)
-
-
-def check_outputs(model, labels) -> None:
-    """Raises `ValueError` for integer labels, in any shape, that the network has no output for."""
-    outputs = getattr(model.network, "output_shape", [0])[-1] or 0
+    outputs = known_outputs(model.network)
     if labels.dtype.kind not in "iu":
         raise ValueError(f"Labels must be integers. Received: labels of dtype {labels.dtype}.")
     if labels.min() < 0 or (outputs and labels.max() >= outputs):
-        raise ValueError(
-            f"Labels must be in 0 to {outputs - 1}, one for each of the network's outputs. "
-            f"Received: labels from {labels.min()} to {labels.max()}."
+        last = (
+            f" to {outputs - 1}, one for each of the network's outputs" if outputs else " or more"
         )
+        raise ValueError(
+            f"Labels must be in 0{last}. Received: labels from {labels.min()} to {labels.max()}."
+        )
+
+
+def known_outputs(network) -> int:
+    """The number of a network's outputs, 0 if it is not known."""
+    return getattr(network, "output_shape", [0])[-1] or 0

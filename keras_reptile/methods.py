@@ -60,7 +60,7 @@ def check_network(method: str, network: keras.Model) -> None:
             f"`network` must be a keras.Model. Received: {type(network).__name__}. Wrap layers in "
             "`keras.Sequential`."
         )
-    if len(getattr(network, "outputs", None) or [None]) > 1:
+    if len(ends(network, "outputs")) > 1:
         raise ValueError(
             "`network` must have one output. Received: a network with "
             f"{len(network.outputs)} outputs. Join them, as with `keras.layers.Concatenate`."
@@ -75,6 +75,12 @@ def check_network(method: str, network: keras.Model) -> None:
             f"Received a network with the layers {wrong}. Use BatchNormalization or "
             "RMSNormalization, or method='fomaml'."
         )
+
+
+def ends(network: keras.Model, name: str) -> list:
+    """A functional or sequential network's inputs or outputs by their name; of others nothing."""
+    found = getattr(network, name, None)
+    return found if isinstance(found, list) else []
 
 
 def _check_layers(layers) -> None:

@@ -7,6 +7,7 @@ paper does; the moving averages that a call would update are dropped.
 import contextlib
 import contextvars
 import functools
+import inspect
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -52,7 +53,9 @@ def predict_call(network: keras.Model, weights: Sequence, x: Any) -> tf.Tensor:
 
 def mode(network: keras.Model, training: bool) -> dict[str, bool]:
     """The argument that tells the network so, if its `call` has it."""
-    return {"training": training} if network._call_has_training_arg else {}
+    parameters = inspect.signature(network.call).parameters.values()
+    passed_on = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return {"training": training} if network._call_has_training_arg or passed_on else {}
 
 
 _given: contextvars.ContextVar = contextvars.ContextVar("given", default=None)
@@ -93,8 +96,8 @@ def support_statistics(network: keras.Model, weights: Sequence, x: Any) -> list:
     # From zero, n updates leave (1 - momentum^n) of a mean of the statistics.
     share = {id(v): 1 - at.momentum ** calls[at] for at in calls for v in _moving(at)}
     return [
-        new / share[id(v)] if id(v) in share else old
-        for v, old, new in zip(held, state, updated, strict=True)
+        new / share[id(v)] if id(v) in share else tf.convert_to_tensor(v)
+        for v, new in zip(held, updated, strict=True)
     ]
 
 

@@ -265,7 +265,7 @@ class ReptileModel(distribution.DistributedModel):
         # Kept from the base class, whose symbolic build would call the network on whole episodes.
         self.task_loss = losses.get_loss(loss)
         self._forget_traces()
-        self.jit_inner_loops = jit_compile if jit_compile == "auto" else bool(jit_compile)
+        self.jit_inner_loops = jit_compile
         with self.distribute_strategy.scope():
             self.report = Report(self.task_loss, metrics)
         self._compile_arguments = dict(
@@ -359,14 +359,6 @@ class ReptileModel(distribution.DistributedModel):
             return self(x, training=False)
         learner.check_compiled(self)
         return self.adapt_and_predict(with_queries(x))[1]
-
-    def check_data(self, data: Any) -> None:
-        """Raises `ValueError` for tasks with classes that the network has no output for."""
-        datasets = isinstance(data, tf.data.Dataset) and is_episode(data.element_spec)
-        # A dataset of unknown size may be one that is read only once.
-        if datasets and data.cardinality() != tf.data.UNKNOWN_CARDINALITY and self.is_classifier:
-            for episodes in data.take(1):
-                learner.check_outputs(self, episodes["support"][1].numpy())
 
     @property
     def is_classifier(self) -> bool:

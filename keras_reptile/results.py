@@ -19,19 +19,18 @@ def measure(
 ) -> dict[str, Any]:
     """Accuracy over tasks where they have one, else their loss, with its 95 % interval.
 
-    The interval of a single task is `None`, as is all else that is no finite number.
+    The interval of a single task is `None`.
     """
     how: dict[str, Any] = {"transductive": recipe.transductive, "verbose": verbose}
     if not model.is_classifier:
         loss = evaluate_loss(model, episodes, **how)
-        found = {
+        return {
             "loss": loss.loss,
-            "confidence_95": loss.confidence_95,
+            "confidence_95": finite(loss.confidence_95),
             "tasks": len(loss.losses),
             "shots": recipe.shots,
             "inner_steps": recipe.eval_inner_steps,
         }
-        return finite(found)
     return _of_accuracy(recipe, evaluate(model, episodes, **how), recipe.transductive)
 
 
@@ -44,15 +43,14 @@ def measure_both(
 
 
 def _of_accuracy(recipe: Recipe, found: Evaluation, transductive: bool) -> dict[str, Any]:
-    words = {
+    return {
         "accuracy": found.accuracy,
-        "confidence_95": found.confidence_95,
+        "confidence_95": finite(found.confidence_95),
         "tasks": len(found.accuracies),
         "ways": recipe.ways,
         "shots": recipe.shots,
         "transductive": transductive,
     }
-    return finite(words)
 
 
 def write_record(

@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 from helpers import scalar_episode, scalar_model, small_convnet, small_episodes, small_model, weight
 
+from keras_reptile.network_function import support_statistics
+
 
 def support(shots=4):
     task = next(iter(small_episodes(shots=shots, queries=8, seed=2)))
@@ -197,4 +199,29 @@ def test_a_list_of_images_is_as_good_as_an_array():
     found = model.adapt(list(support_x), list(support_y), steps=2).get_weights()
     wanted = model.adapt(support_x, support_y, steps=2).get_weights()
     for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_inputs_that_keras_fits_to_the_network_are_taken():
+    support_x, support_y, *_ = support()
+    model = small_model()
+    wanted = model.adapt(support_x, support_y, steps=2).get_weights()
+    for given in (support_x[..., 0], [support_x]):
+        network = model.network
+        if isinstance(given, list):
+            network = keras.Model([network.inputs[0]], network.outputs[0])
+        found = small_model(network).adapt(given, support_y, steps=2).get_weights()
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_normalization_that_was_not_called_keeps_its_statistics():
+    inputs, unused = keras.Input((2,)), keras.layers.BatchNormalization()
+    network = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+    network.unused = unused
+    unused.build((None, 2))
+    found = support_statistics(network, network.trainable_variables, np.ones((4, 2), np.float32))
+    held = network.non_trainable_variables
+    assert len(held) == 2
+    for a, b in zip(found, held, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -46,10 +46,10 @@ class DistributedModel(keras.Model):
         **kwargs,
     ) -> keras.callbacks.History:
         """`keras.Model.fit` on meta-batches, which come in their own random order."""
-        check_ends("fit", "steps_per_epoch", x, steps_per_epoch)
+        # Callbacks may end it.
+        if not kwargs.get("callbacks"):
+            check_ends("fit", "steps_per_epoch", x, steps_per_epoch)
         check_ends("fit", "validation_steps", validation_data, validation_steps)
-        self.check_data(x)
-        self.check_data(validation_data)
         x, steps_per_epoch = self._divided(x, steps_per_epoch)
         validation_data, validation_steps = self._divided(validation_data, validation_steps, True)
         return super().fit(
@@ -65,12 +65,8 @@ class DistributedModel(keras.Model):
     def evaluate(self, x: Any = None, *args, steps: int | None = None, **kwargs) -> Any:
         """`keras.Model.evaluate` on meta-batches; replicas need not share them evenly."""
         check_ends("evaluate", "steps", x, steps)
-        self.check_data(x)
         x, steps = self._divided(x, steps, True)
         return super().evaluate(x, *args, steps=steps, **kwargs)
-
-    def check_data(self, data: Any) -> None:
-        """Raises `ValueError` for data that the model cannot take."""
 
     def make_train_function(self, force: bool = False) -> None:
         if not self.has_strategy:

@@ -48,9 +48,9 @@ def distributed(
         # asking each other at every step whether they are at the end.
         if dataset.cardinality() >= 0:
             return part.repeat()
-        endless = dataset.cardinality() == tf.data.INFINITE_CARDINALITY
-        told = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-        return part.apply(told) if endless else part
+        if dataset.cardinality() == tf.data.UNKNOWN_CARDINALITY:
+            return part
+        return part.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
     return strategy.distribute_datasets_from_function(of_worker)
 
