@@ -1,6 +1,7 @@
 """What an episode holds, as `episode_dataset` yields it, and whether given data is one."""
 
 import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -35,13 +36,22 @@ def episodes_of(data: Any) -> dict:
     return episodes
 
 
-def after(episodes: dict) -> contextlib.AbstractContextManager:
+@contextlib.contextmanager
+def after(episodes: dict) -> Iterator[None]:
     """Whatever a graph computes while this is open waits for the episodes.
 
     At the end of data whose number was not known, a step is begun without any. What needs none of
     them, such as counts, would be done all the same.
     """
-    return tf.control_dependencies(tf.nest.flatten(episodes))
+    arguments = tf.nest.flatten(episodes)
+    with tf.variable_creator_scope(_waiting_for_nothing), tf.control_dependencies(arguments):
+        yield
+
+
+def _waiting_for_nothing(create: Callable, **arguments) -> Any:
+    """A variable whose first value is there before any data."""
+    with tf.control_dependencies(None):
+        return create(**arguments)
 
 
 def number_of_queries(episodes: dict) -> int | None:

@@ -268,7 +268,7 @@ class ReptileModel(distribution.DistributedModel):
         self.jit_inner_loops = jit_compile
         with self.distribute_strategy.scope():
             self.report = Report(self.task_loss, metrics)
-        self._compile_arguments = dict(
+        arguments = dict(
             optimizer=optimizer,
             loss=loss,
             metrics=metrics,
@@ -276,6 +276,8 @@ class ReptileModel(distribution.DistributedModel):
             steps_per_execution=steps_per_execution,
             jit_compile=jit_compile,
         )
+        # Past Keras's attribute tracking, which refuses metrics of a model that is built.
+        object.__setattr__(self, "_compile_arguments", arguments)
 
     def _forget_traces(self) -> None:
         """What was made with another loss is made anew."""

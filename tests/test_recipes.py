@@ -87,7 +87,7 @@ def test_what_a_data_set_is_told():
     assert (omniglot["split"], omniglot["split_seed"]) == ("authors", 2)
     assert data_options(recipes.get(dataset="tfds:cifar100", split_seed=2), None)["split_seed"] == 2
     folder = recipes.get(image_dir="x", test_classes=7, split_seed=3, shots=2, queries=4)
-    assert data_options(folder, "unused") == {
+    assert data_options(folder, None) == {
         "validation_classes": 0,
         "image_size": 28,
         "channels": 1,

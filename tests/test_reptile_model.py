@@ -431,3 +431,14 @@ def test_what_is_no_episodes_is_refused_with_the_way_to_make_them():
     pairs = tf.data.Dataset.from_tensors((images, labels))
     with pytest.raises(ValueError, match=r"trains and evaluates on episodes.*Received: TensorSpec"):
         kr.evaluate(small_model(), pairs)
+
+
+def test_variables_that_the_first_step_makes_wait_for_no_data():
+    model = small_model(small_convnet())
+    counted = keras.metrics.SparseTopKCategoricalAccuracy(k=2, name="second")
+    model.compile(keras.optimizers.Adam(0.01), metrics=["accuracy", counted])
+    assert not model.optimizer.built
+    unknown = small_episodes(tasks=4).filter(lambda episode: True)
+    history = model.fit(unknown, epochs=2, verbose=0).history
+    assert model.meta_iteration == 4
+    assert set(history) >= {"accuracy", "second"}
