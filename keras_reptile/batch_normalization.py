@@ -31,8 +31,8 @@ def normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization
 
     Keras runs a frozen layer (`trainable = False`) in inference mode whatever it is told.
     """
-    kind = keras.layers.BatchNormalization
     layers = network._flatten_layers(include_self=False)
+    kind = keras.layers.BatchNormalization
     return [layer for layer in layers if isinstance(layer, kind) and layer.trainable]
 
 
