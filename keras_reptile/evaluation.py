@@ -7,16 +7,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile import distribution, losses
+from keras_reptile import distribution, labels, losses
 from keras_reptile.checks import check_boolean
 from keras_reptile.confidence import confidence_95
 from keras_reptile.episode_format import episodes_of, with_places, with_queries
-from keras_reptile.learner import check_compiled, known_outputs
+from keras_reptile.learner import check_compiled
 from keras_reptile.network_function import has_randomness
 from keras_reptile.reptile_model import ReptileModel
 
 BOTH = {"inductive": False, "transductive": True}
-TOO_FEW = "The network has too few outputs"
 
 
 class Evaluation(NamedTuple):
@@ -211,34 +210,11 @@ def _figures(
 
     if has_randomness(model.network):
         episodes = with_places(episodes)
-    episodes = _checked(model, episodes)
+    episodes = labels.checked(model, episodes)
     bar = keras.utils.Progbar(int(episodes.cardinality()), verbose=verbose, unit_name="meta-batch")
     gathered = []
-    try:
+    with labels.explained(model):
         for values in distribution.values_by_task(model, figures_of, episodes):
             gathered.append(values.astype(np.float64))
             bar.update(len(gathered), list(zip(modes, gathered[-1].mean(axis=0), strict=True)))
-    except tf.errors.InvalidArgumentError as error:
-        if TOO_FEW not in str(error):
-            raise
-        raise ValueError(
-            f"{TOO_FEW} for all labels. Received: {known_outputs(model.network)} outputs, and a "
-            "task with more classes. Build the network with as many outputs as tasks have ways."
-        ) from None
     return [figures.copy() for figures in np.concatenate(gathered).T]
-
-
-def _checked(model, episodes: tf.data.Dataset) -> tf.data.Dataset:
-    """The episodes, which end at a label without an output: XLA would go on with NaN."""
-    outputs, ignored = known_outputs(model.network), getattr(model.task_loss, "ignore_class", None)
-    if not (outputs and model.is_classifier):
-        return episodes
-
-    def checked(tasks):
-        labels = [tf.reshape(tf.cast(tasks[k][1], tf.int64), [-1]) for k in ("support", "query")]
-        labels = tf.concat(labels, axis=0)
-        known = labels < outputs if ignored is None else (labels < outputs) | (labels == ignored)
-        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(known), [TOO_FEW])]):
-            return tf.nest.map_structure(tf.identity, tasks)
-
-    return episodes.map(checked)

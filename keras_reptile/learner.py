@@ -10,6 +10,7 @@ from keras_reptile import losses
 from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
 from keras_reptile.episodes import minibatch_order
 from keras_reptile.head import copy_of, with_new_head
+from keras_reptile.labels import known_outputs
 from keras_reptile.methods import ends
 from keras_reptile.network_function import support_statistics
 from keras_reptile.task_spec import TaskSpec
@@ -182,8 +183,3 @@ def _check_labels(model, labels) -> None:
         raise ValueError(
             f"Labels must be in 0{last}. Received: labels from {labels.min()} to {labels.max()}."
         )
-
-
-def known_outputs(network) -> int:
-    """The number of a network's outputs, 0 if it is not known."""
-    return getattr(network, "output_shape", [0])[-1] or 0

@@ -1,5 +1,6 @@
 """`ReptileModel`: a `keras.Model` whose training step is a meta-iteration."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from keras.src.trainers.trainer import model_supports_jit
 from keras_reptile import (
     adaptation,
     distribution,
+    labels,
     learner,
     loss_scaling,
     losses,
@@ -452,6 +454,12 @@ class ReptileModel(distribution.DistributedModel):
         saved_model.export(self, path, class_names, metadata, overwrite)
 
     # Plumbing
+
+    def _divided(self, data, steps, fill=False) -> tuple:
+        return super()._divided(labels.checked(self, data), steps, fill)
+
+    def _explained(self) -> contextlib.AbstractContextManager:
+        return labels.explained(self)
 
     def _theta(self, episodes):
         if not self.built:

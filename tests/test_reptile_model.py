@@ -384,11 +384,33 @@ def test_a_strategy_trains_on_a_dataset_of_unknown_size():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_tasks_with_more_classes_than_the_network_has_outputs_get_no_accuracy(jit_compile):
+def test_a_label_without_an_output_ends_training_and_evaluation(jit_compile):
     model = small_model(small_convnet(ways=2))
     model.compile(keras.optimizers.SGD(1.0), jit_compile=jit_compile)
-    with pytest.raises(ValueError, match=r"too few outputs for all labels. Received: 2 outputs"):
-        kr.evaluate(model, small_episodes(tasks=2), verbose=0)
+    tasks = small_episodes(tasks=2)
+    for see in (
+        model.fit,
+        model.evaluate,
+        lambda x, verbose: kr.evaluate(model, x, verbose=verbose),
+    ):
+        with pytest.raises(
+            ValueError, match=r"^Labels must be in 0 to 1, as the network has 2 out"
+        ):
+            see(tasks, verbose=0)
+    assert model.meta_iteration == 0
+
+
+def test_negative_labels_are_those_of_the_class_that_a_loss_ignores():
+    def unlabelled(tasks):
+        x, y = tasks["support"]
+        return {**tasks, "support": (x, tf.where(tf.range(tf.shape(y)[1]) == 0, -1, y))}
+
+    loss = keras.losses.SparseCategoricalCrossentropy
+    tasks, model = small_episodes(tasks=2).map(unlabelled), small_model()
+    with pytest.raises(ValueError, match=r"Received a task with another label. Build the network"):
+        model.fit(tasks, verbose=0)
+    model.compile(keras.optimizers.SGD(1.0), loss=loss(from_logits=True, ignore_class=-1))
+    assert np.isfinite(model.fit(tasks, verbose=0).history["loss_after"]).all()
 
 
 def test_a_callback_may_end_an_endless_dataset():

@@ -1,5 +1,6 @@
 """A `keras.Model` that trains and evaluates on meta-batches under any strategy."""
 
+import contextlib
 from typing import Any
 
 import keras
@@ -52,21 +53,23 @@ class DistributedModel(keras.Model):
         check_ends("fit", "validation_steps", validation_data, validation_steps)
         x, steps_per_epoch = self._divided(x, steps_per_epoch)
         validation_data, validation_steps = self._divided(validation_data, validation_steps, True)
-        return super().fit(
-            x,
-            *args,
-            shuffle=shuffle,
-            steps_per_epoch=steps_per_epoch,
-            validation_data=validation_data,
-            validation_steps=validation_steps,
-            **kwargs,
-        )
+        with self._explained():
+            return super().fit(
+                x,
+                *args,
+                shuffle=shuffle,
+                steps_per_epoch=steps_per_epoch,
+                validation_data=validation_data,
+                validation_steps=validation_steps,
+                **kwargs,
+            )
 
     def evaluate(self, x: Any = None, *args, steps: int | None = None, **kwargs) -> Any:
         """`keras.Model.evaluate` on meta-batches; replicas need not share them evenly."""
         check_ends("evaluate", "steps", x, steps)
         x, steps = self._divided(x, steps, True)
-        return super().evaluate(x, *args, steps=steps, **kwargs)
+        with self._explained():
+            return super().evaluate(x, *args, steps=steps, **kwargs)
 
     def make_train_function(self, force: bool = False) -> None:
         if not self.has_strategy:
@@ -87,6 +90,10 @@ class DistributedModel(keras.Model):
                 self.build(keras.tree.map_structure(lambda spec: tuple(spec.shape), element_spec))
             if not self.optimizer.built:
                 self.optimizer.build(self.trainable_variables)
+
+    def _explained(self) -> contextlib.AbstractContextManager:
+        """What tells errors of the data in plain words."""
+        return contextlib.nullcontext()
 
     def _divided(self, data, steps, fill=False) -> tuple:
         if not self.has_strategy or not isinstance(data, tf.data.Dataset):
