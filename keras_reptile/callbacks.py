@@ -17,6 +17,8 @@ from keras_reptile.whole_file import explained
 class RunLog(keras.callbacks.Callback):
     """A row of log.csv and of TensorBoard scalars, and a checkpoint, at every epoch's end.
 
+    And where a run is interrupted: what it took until then is not forgotten.
+
     Args:
         directory: The `RunDirectory`.
         rows: List of dicts, the rows of an earlier part of the run.
@@ -32,19 +34,30 @@ class RunLog(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.started, self.first = time.perf_counter(), self._iteration()
         self.training_seconds: float | None = None
+        self.so_far: dict[str, Any] = {}
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.so_far = logs or {}
 
     def on_test_begin(self, logs: Any = None) -> None:
         if self.training_seconds is None:
             self.training_seconds = time.perf_counter() - self.started
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._write(logs or {})
+
+    def on_interruption(self) -> None:
+        """What `on_epoch_end` does, in the middle of an epoch, whose figures are those so far."""
+        self._write(self.so_far)
+
+    def _write(self, logs: dict[str, Any]) -> None:
         elapsed = time.perf_counter() - self.started
         self.seconds += elapsed
         iteration = self._iteration()
         row = {
             "meta_iteration": iteration,
             "meta_step_size": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
-            **{name: float(value) for name, value in (logs or {}).items()},
+            **{name: float(value) for name, value in logs.items()},
             "meta_iterations_per_second": (iteration - self.first)
             / (self.training_seconds or elapsed),
             "seconds": self.seconds,

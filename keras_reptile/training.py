@@ -220,12 +220,12 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
                     initial_epoch=first,
                     epochs=min(first + epochs, total_epochs),
                     validation_data=validation,
-                    callbacks=[StopOnDivergence(), stop, *callbacks],
+                    callbacks=[StopOnDivergence(), *callbacks, stop],
                     verbose=_fit_verbosity(verbose),
                 )
         except Interrupted:
             check_finite(model)
-            directory.save(model)
+            run_log.on_interruption()
             raise
     return run_log
 

@@ -108,6 +108,25 @@ def test_ctrl_c_saves_and_the_same_call_goes_on_bit_for_bit(tmp_path, monkeypatc
     assert_same_end(tmp_path / "whole", tmp_path / "stopped")
 
 
+def test_the_log_of_an_interrupted_run_counts_every_meta_iteration_and_its_time(
+    tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        stop_at(patch, 4, lambda model: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(Interrupted):
+            run(tmp_path)
+    (until,) = (row for row in RunDirectory(tmp_path).rows() if row["meta_iteration"] == "4")
+    assert until["val_accuracy"] == "" and 0 <= float(until["accuracy"]) <= 1
+    seconds = run(tmp_path)["seconds"]
+    rows = RunDirectory(tmp_path).rows()
+    assert [row["meta_iteration"] for row in rows] == ["3", "4", "6", "7"]
+    times = [float(row["seconds"]) for row in rows]
+    assert times == sorted(times) and times[-1] == seconds
+    took = 1 / float(until["meta_iterations_per_second"])
+    assert times[1] - times[0] == pytest.approx(took)
+    assert {row["meta_iteration"] for row in rows if row["val_accuracy"]} == {"3", "6", "7"}
+
+
 def test_the_outer_optimizers_moments_go_on_bit_for_bit_too(tmp_path, monkeypatch):
     adam = dict(meta_optimizer="adam", meta_step_size=1e-3, validation_tasks=0, test_tasks=0)
     run(tmp_path / "whole", **adam)
