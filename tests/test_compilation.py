@@ -1,5 +1,6 @@
 """XLA on a CPU: compiled tasks with the numbers of TensorFlow's own operations."""
 
+import functools
 from unittest import mock
 
 import keras
@@ -51,12 +52,22 @@ def pair(network=small_convnet, **arguments):
     return models
 
 
+def trained(model):
+    model.fit(small_episodes(inner_steps=2), steps_per_epoch=5, verbose=0)
+    return model
+
+
+@functools.cache
+def plainly_trained(name):
+    """A case without XLA, in float64, once for all who only look at it."""
+    assert keras.config.floatx() == "float64"
+    return trained(pair(**CASES[name])[0])
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_compiled_task_has_the_numbers_of_any_other(name, float64):
-    models = pair(**CASES[name])
-    for model in models:
-        model.fit(small_episodes(inner_steps=2), steps_per_epoch=5, verbose=0)
-    assert differences(*models) < 1e-9
+    compiled = trained(pair(**CASES[name])[1])
+    assert differences(plainly_trained(name), compiled) < 1e-9
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -65,11 +76,9 @@ def test_images_in_groups_have_the_numbers_of_all_at_once(name, float64, monkeyp
     monkeypatch.setattr(patch_convolution, "in_groups", in_groups)
     # As if three of a minibatch's six images filled a cache.
     monkeypatch.setattr(patch_convolution, "group_size", lambda *_: 3)
-    models = pair(**CASES[name])
-    for model in models:
-        model.fit(small_episodes(inner_steps=2), steps_per_epoch=5, verbose=0)
-    assert differences(*models) < 1e-9
+    compiled = trained(pair(**CASES[name])[1])
     assert in_groups.called
+    assert differences(plainly_trained(name), compiled) < 1e-9
 
 
 @pytest.mark.parametrize("method", ["reptile", "fomaml"])
@@ -114,7 +123,7 @@ def test_many_tasks_have_the_numbers_of_few(name, float64, monkeypatch):
     models = [pair(**CASES[name])[1] for _ in range(2)]
     for model, most in zip(models, (2, 1), strict=True):
         monkeypatch.setattr(compiled_tasks, "MOST", most)
-        model.fit(small_episodes(inner_steps=2), steps_per_epoch=5, verbose=0)
+        trained(model)
         judged = model.predict(small_episodes(tasks=4), verbose=0)
     assert differences(*models) < 1e-9
     np.testing.assert_allclose(models[0].predict(small_episodes(tasks=4), verbose=0), judged)

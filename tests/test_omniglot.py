@@ -1,3 +1,4 @@
+import functools
 import random
 
 import numpy as np
@@ -5,6 +6,13 @@ import pytest
 
 import keras_reptile as kr
 from keras_reptile.datasets import omniglot
+
+READ = functools.cache(omniglot._read)
+
+
+@pytest.fixture(autouse=True)
+def what_can_be_read_is_read_once(monkeypatch):
+    monkeypatch.setattr(omniglot, "_read", READ)
 
 
 @pytest.fixture

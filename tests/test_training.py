@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 
 import keras
@@ -22,10 +23,31 @@ def pools():
     return datasets.load("glyphs", classes=40, validation_classes=8, test_classes=8)
 
 
+def have_small_data(patch, pools):
+    patch.setattr(building, "load_pools", lambda recipe, data_dir: pools)
+    patch.setattr(building, "build_network", one_block)
+
+
 @pytest.fixture(autouse=True)
 def small_data(pools, monkeypatch):
-    monkeypatch.setattr(building, "load_pools", lambda recipe, data_dir: pools)
-    monkeypatch.setattr(building, "build_network", one_block)
+    have_small_data(monkeypatch, pools)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pools, tmp_path_factory):
+    """The directory of a run that was trained without a break, once for all who look at it."""
+    path = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        have_small_data(patch, pools)
+        run(path)
+    return path
+
+
+@pytest.fixture
+def finished(undisturbed, tmp_path):
+    """The summary of a copy of that run, for who goes on with it, in `tmp_path`."""
+    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+    return json.loads((tmp_path / "summary.json").read_text())
 
 
 def recipe(**changes):
@@ -79,13 +101,12 @@ def test_a_run_compiled_by_xla_says_so_and_goes_on_bit_for_bit(tmp_path, capsys,
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_tensorboard_gets_every_figure_at_its_meta_iteration(tmp_path):
+def test_tensorboard_gets_every_figure_at_its_meta_iteration(undisturbed):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run(tmp_path)
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events = EventAccumulator(str(undisturbed / "tensorboard"))
     events.Reload()
-    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    rows = list(csv.DictReader((undisturbed / "log.csv").open()))
     assert set(events.Tags()["tensors"]) == set(rows[0]) - {"meta_iteration"}
     assert [e.step for e in events.Tensors("val_accuracy")] == [3, 6, 7]
     values = [
@@ -97,32 +118,38 @@ def test_tensorboard_gets_every_figure_at_its_meta_iteration(tmp_path):
     assert values == pytest.approx([float(row["loss_before"]) for row in rows], rel=1e-5)
 
 
-def test_ctrl_c_saves_and_the_same_call_goes_on_bit_for_bit(tmp_path, monkeypatch):
-    run(tmp_path / "whole")
-    with monkeypatch.context() as patch:
+@pytest.fixture(scope="module")
+def interrupted(undisturbed, pools, tmp_path_factory):
+    """A run that was told to stop after 4 of its 7 meta-iterations, and its log at that time."""
+    path = tmp_path_factory.mktemp("interrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        have_small_data(patch, pools)
         stop_at(patch, 4, lambda model: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(Interrupted):
-            run(tmp_path / "stopped")
-    assert RunDirectory(tmp_path / "stopped").saved()[-1].name == "iteration-000000004.keras"
-    run(tmp_path / "stopped")
-    assert_same_end(tmp_path / "whole", tmp_path / "stopped")
+            run(path)
+        patch.undo()
+        have_small_data(patch, pools)
+        before = RunDirectory(path)
+        assert before.saved()[-1].name == "iteration-000000004.keras"
+        rows = before.rows()
+        run(path)
+    return path, rows
 
 
-def test_the_log_of_an_interrupted_run_counts_every_meta_iteration_and_its_time(
-    tmp_path, monkeypatch
-):
-    with monkeypatch.context() as patch:
-        stop_at(patch, 4, lambda model: os.kill(os.getpid(), signal.SIGINT))
-        with pytest.raises(Interrupted):
-            run(tmp_path)
-    (until,) = (row for row in RunDirectory(tmp_path).rows() if row["meta_iteration"] == "4")
-    assert until["val_accuracy"] == "" and 0 <= float(until["accuracy"]) <= 1
-    seconds = run(tmp_path)["seconds"]
-    rows = RunDirectory(tmp_path).rows()
+def test_ctrl_c_saves_and_the_same_call_goes_on_bit_for_bit(undisturbed, interrupted):
+    assert_same_end(undisturbed, interrupted[0])
+
+
+def test_the_log_of_an_interrupted_run_counts_every_meta_iteration_and_its_time(interrupted):
+    path, before = interrupted
+    assert before[-1]["meta_iteration"] == "4"
+    assert before[-1]["val_accuracy"] == "" and 0 <= float(before[-1]["accuracy"]) <= 1
+    rows = RunDirectory(path).rows()
     assert [row["meta_iteration"] for row in rows] == ["3", "4", "6", "7"]
     times = [float(row["seconds"]) for row in rows]
-    assert times == sorted(times) and times[-1] == seconds
-    took = 1 / float(until["meta_iterations_per_second"])
+    assert times == sorted(times)
+    assert times[-1] == json.loads((path / "summary.json").read_text())["seconds"]
+    took = 1 / float(before[-1]["meta_iterations_per_second"])
     assert times[1] - times[0] == pytest.approx(took)
     assert {row["meta_iteration"] for row in rows if row["val_accuracy"]} == {"3", "6", "7"}
 
@@ -160,63 +187,60 @@ def test_adam_as_outer_optimizer_makes_its_first_step_by_the_displacement():
         np.testing.assert_allclose(step, 0.01 * g / (abs(g) + 1e-7 / 0.001**0.5), atol=1e-5)
 
 
-def test_a_crash_goes_on_from_the_last_checkpoint_bit_for_bit(tmp_path, monkeypatch):
+def test_a_crash_goes_on_from_the_last_checkpoint_bit_for_bit(undisturbed, tmp_path, monkeypatch):
     def crash(model):
         raise MemoryError
 
-    whole = run(tmp_path / "whole")
     with monkeypatch.context() as patch:
         stop_at(patch, 5, crash)
         with pytest.raises(MemoryError):
-            run(tmp_path / "crashed")
-    resumed = run(tmp_path / "crashed")
-    assert_same_end(tmp_path / "whole", tmp_path / "crashed")
-    assert resumed["result"] == whole["result"]
-    logs = [list(csv.DictReader((tmp_path / p / "log.csv").open())) for p in ("whole", "crashed")]
+            run(tmp_path)
+    resumed = run(tmp_path)
+    assert_same_end(undisturbed, tmp_path)
+    assert resumed["result"] == json.loads((undisturbed / "summary.json").read_text())["result"]
+    logs = [list(csv.DictReader((p / "log.csv").open())) for p in (undisturbed, tmp_path)]
     for a, b in zip(*logs, strict=True):
         assert {k: v for k, v in a.items() if "second" not in k} == {
             k: v for k, v in b.items() if "second" not in k
         }
 
 
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, capsys):
-    run(tmp_path / "whole")
-    run(tmp_path / "damaged")
-    newest = RunDirectory(tmp_path / "damaged").saved()[-1]
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    finished, undisturbed, tmp_path, capsys
+):
+    newest = RunDirectory(tmp_path).saved()[-1]
     newest.write_bytes(newest.read_bytes()[:5000])
-    run(tmp_path / "damaged")
+    run(tmp_path)
     printed = capsys.readouterr().out
     assert "iteration-000000007.keras cannot be read" in printed
     assert "Trying the one before it." in printed
-    assert_same_end(tmp_path / "whole", tmp_path / "damaged")
+    assert_same_end(undisturbed, tmp_path)
 
 
-def test_what_a_killed_run_left_half_written_is_never_read_and_removed(tmp_path):
-    run(tmp_path / "whole")
-    run(tmp_path / "killed")
-    half = tmp_path / "killed" / "checkpoints" / ".partial-1-iteration-000000099.keras"
+def test_what_a_killed_run_left_half_written_is_never_read_and_removed(
+    finished, undisturbed, tmp_path
+):
+    half = tmp_path / "checkpoints" / ".partial-1-iteration-000000099.keras"
     half.write_bytes(b"half")
-    run(tmp_path / "killed")
-    assert not half.exists()
-    assert_same_end(tmp_path / "whole", tmp_path / "killed")
-
-
-def test_no_readable_checkpoint_is_an_error_and_not_a_new_beginning(tmp_path):
     run(tmp_path)
+    assert not half.exists()
+    assert_same_end(undisturbed, tmp_path)
+
+
+def test_no_readable_checkpoint_is_an_error_and_not_a_new_beginning(finished, tmp_path):
     for path in RunDirectory(tmp_path).saved():
         path.write_bytes(b"not a model")
     with pytest.raises(RunError, match=r"None of the checkpoints in .* can be read"):
         run(tmp_path)
 
 
-def test_a_finished_run_is_not_trained_again(tmp_path):
-    first, again = run(tmp_path), run(tmp_path, verbose=0)
-    assert first["result"] == again["result"]
-    assert first["seconds"] == again["seconds"]
+def test_a_finished_run_is_not_trained_again(finished, tmp_path):
+    again = run(tmp_path)
+    assert finished["result"] == again["result"]
+    assert finished["seconds"] == again["seconds"]
 
 
-def test_another_runs_directory_is_left_alone(tmp_path):
-    run(tmp_path)
+def test_another_runs_directory_is_left_alone(finished, tmp_path):
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(
         RunError, match=r"other settings: inner_steps=2 \(now 3\), seed=0 \(now 1\)"
@@ -230,8 +254,9 @@ def test_the_losses_of_earlier_versions_were_means():
     assert complete({"loss_reduction": "sum"})["loss_reduction"] == "sum"
 
 
-def test_a_run_of_an_earlier_version_goes_on_with_the_defaults_of_newer_settings(tmp_path):
-    run(tmp_path)
+def test_a_run_of_an_earlier_version_goes_on_with_the_defaults_of_newer_settings(
+    finished, tmp_path
+):
     path = tmp_path / "run.json"
     content = json.loads(path.read_text())
     del content["settings"]["inner_beta_2"]
@@ -351,9 +376,8 @@ def test_every_setting_trains(changes, tmp_path):
         assert summary["best_validation"] is None
 
 
-def test_measuring_a_run_again_on_its_test_tasks_gives_its_summary(tmp_path):
-    summary = run(tmp_path)
-    assert measure(tmp_path, tasks=6, verbose=0) == [summary["result"]]
+def test_measuring_a_run_again_on_its_test_tasks_gives_its_summary(finished, tmp_path):
+    assert measure(tmp_path, tasks=6, verbose=0) == [finished["result"]]
     (other,) = measure(tmp_path, tasks=4, shots=3, transductive=True, which="best", verbose=0)
     assert (other["tasks"], other["shots"], other["transductive"]) == (4, 3, True)
 
@@ -384,22 +408,22 @@ def test_what_earlier_versions_wrote_for_it_is_read_as_null(tmp_path):
     assert metadata["result"]["confidence_95"] is None
 
 
-def test_a_finished_run_without_its_log_gives_its_summary(tmp_path):
-    first = run(tmp_path)
+def test_a_finished_run_without_its_log_gives_its_summary(finished, tmp_path):
     (tmp_path / "log.csv").unlink()
     again = run(tmp_path)
-    assert again["result"] == first["result"]
+    assert again["result"] == finished["result"]
     assert again["meta_iterations_per_second"] is None
     assert strictly(tmp_path / "summary.json") == again
 
 
-def test_the_curve_is_the_accuracy_on_the_first_test_tasks_and_changes_nothing(tmp_path):
-    run(tmp_path / "plain")
-    run(tmp_path / "curve", curve_tasks=5)
-    assert_same_end(tmp_path / "plain", tmp_path / "curve")
-    rows = list(csv.DictReader((tmp_path / "curve" / "log.csv").open()))
+def test_the_curve_is_the_accuracy_on_the_first_test_tasks_and_changes_nothing(
+    undisturbed, tmp_path
+):
+    run(tmp_path, curve_tasks=5)
+    assert_same_end(undisturbed, tmp_path)
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
     assert [row["meta_iteration"] for row in rows if row["test_accuracy"]] == ["3", "6", "7"]
-    (last,) = measure(tmp_path / "curve", tasks=5, verbose=0)
+    (last,) = measure(tmp_path, tasks=5, verbose=0)
     assert float(rows[-1]["test_accuracy"]) == pytest.approx(last["accuracy"], abs=1e-6)
     assert float(rows[-1]["test_confidence_95"]) == pytest.approx(last["confidence_95"], abs=1e-6)
 
