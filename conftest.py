@@ -16,3 +16,9 @@ import keras_reptile
 @pytest.fixture(autouse=True)
 def names_in_examples(doctest_namespace):
     doctest_namespace.update(keras=keras, np=np, tf=tf, keras_reptile=keras_reptile)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores: many tests wait for a program that they have started."""
+    return (os.cpu_count() or 1) + 1

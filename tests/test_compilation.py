@@ -58,16 +58,15 @@ def trained(model):
 
 
 @functools.cache
-def plainly_trained(name):
-    """A case without XLA, in float64, once for all who only look at it."""
+def both_trained(name):
+    """A case without and with XLA, in float64, once for all who only look at it."""
     assert keras.config.floatx() == "float64"
-    return trained(pair(**CASES[name])[0])
+    return [trained(model) for model in pair(**CASES[name])]
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_compiled_task_has_the_numbers_of_any_other(name, float64):
-    compiled = trained(pair(**CASES[name])[1])
-    assert differences(plainly_trained(name), compiled) < 1e-9
+    assert differences(*both_trained(name)) < 1e-9
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -78,7 +77,8 @@ def test_images_in_groups_have_the_numbers_of_all_at_once(name, float64, monkeyp
     monkeypatch.setattr(patch_convolution, "group_size", lambda *_: 3)
     compiled = trained(pair(**CASES[name])[1])
     assert in_groups.called
-    assert differences(plainly_trained(name), compiled) < 1e-9
+    plain, _ = both_trained(name)
+    assert differences(plain, compiled) < 1e-9
 
 
 @pytest.mark.parametrize("method", ["reptile", "fomaml"])
@@ -120,13 +120,13 @@ def test_small_last_steps_of_large_weights_are_not_lost_in_their_mean():
 
 @pytest.mark.parametrize("name", CASES)
 def test_many_tasks_have_the_numbers_of_few(name, float64, monkeypatch):
-    models = [pair(**CASES[name])[1] for _ in range(2)]
-    for model, most in zip(models, (2, 1), strict=True):
-        monkeypatch.setattr(compiled_tasks, "MOST", most)
-        trained(model)
-        judged = model.predict(small_episodes(tasks=4), verbose=0)
-    assert differences(*models) < 1e-9
-    np.testing.assert_allclose(models[0].predict(small_episodes(tasks=4), verbose=0), judged)
+    tasks = small_episodes(tasks=4)
+    _, few = both_trained(name)
+    expected = few.predict(tasks, verbose=0)
+    monkeypatch.setattr(compiled_tasks, "MOST", 1)
+    many = trained(pair(**CASES[name])[1])
+    assert differences(few, many) < 1e-9
+    np.testing.assert_allclose(many.predict(tasks, verbose=0), expected)
 
 
 def change(model):
