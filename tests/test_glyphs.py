@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from keras_reptile.datasets import glyphs
 from keras_reptile.datasets.glyphs import draw_glyphs
 
 CLASSES, WRITERS = 120, 20
@@ -76,6 +77,29 @@ def test_drawings_of_a_class_are_closer_than_those_of_different_classes(drawn):
     same = np.square(glyphs[:, 0] - glyphs[:, 1]).mean()
     different = np.square(glyphs[:, 0] - np.roll(glyphs, 1, axis=0)[:, 1]).mean()
     assert 0.02 < same < 0.85 * different
+
+
+def inked(ink, pen, side):
+    """Which of the pixels on one sheet a round pen touches as it follows the ink."""
+    reach = 2 * -(-side // 42)
+    sheet = np.zeros((side, side), bool)
+    for j, i in np.ndindex(reach + 1, reach + 1):
+        offset = np.float32(2 * i / reach - 1), np.float32(2 * j / reach - 1)
+        if np.hypot(*offset) < 1.2:
+            dots = ink.astype("float32") + np.float32(pen) * np.array(offset, "float32")
+            x, y = ((dots + 1) * (side / 2)).astype(int).T
+            sheet[y, x] = True
+    return sheet
+
+
+@pytest.mark.parametrize("size", [8, 28, 33])
+def test_a_pixel_is_as_dark_as_the_share_of_it_that_a_pen_touched(size):
+    random = np.random.RandomState(size)
+    ink, pens = random.uniform(-0.85, 0.85, (3, 40, 2)), random.uniform(0.03, 0.1, (3, 1))
+    found = glyphs._develop(ink, pens, size)
+    for image, path, (pen,) in zip(found, ink, pens, strict=True):
+        shares = inked(path, pen, 3 * size).reshape(size, 3, size, 3).mean(axis=(1, 3))
+        np.testing.assert_array_equal(image, np.rint(255 * (1 - shares)))
 
 
 def test_a_writer_has_a_pen_of_their_own(drawn):
