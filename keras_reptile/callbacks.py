@@ -45,9 +45,12 @@ class RunLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._write(logs or {})
+        self.directory.save(self.model, best=self._is_best())
 
     def on_interruption(self) -> None:
         """What `on_epoch_end` does, in the middle of an epoch, whose figures are those so far."""
+        # First what matters most.
+        self.directory.save(self.model)
         self._write(self.so_far)
 
     def _write(self, logs: dict[str, Any]) -> None:
@@ -65,7 +68,6 @@ class RunLog(keras.callbacks.Callback):
         self.rows.append(row)
         self.directory.write_rows(self.rows)
         self._write_scalars(iteration, row)
-        self.directory.save(self.model, best=self._is_best())
 
     def _iteration(self) -> int:
         return self.model.meta_iteration

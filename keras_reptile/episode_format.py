@@ -25,7 +25,12 @@ def episodes_of(data: Any) -> dict:
     Raises:
         ValueError: If it is anything else.
     """
-    episodes, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    episodes, *others = keras.utils.unpack_x_y_sample_weight(data)
+    if others != [None, None]:
+        raise ValueError(
+            "Episodes hold their targets, and all tasks weigh the same. Received targets or sample "
+            "weights beside them. Leave them out."
+        )
     if not is_episode(episodes):
         raise ValueError(
             "`ReptileModel` trains and evaluates on episodes: dicts with 'support', 'order', "
@@ -34,6 +39,18 @@ def episodes_of(data: Any) -> dict:
             "`episode_dataset(ClassPool.from_arrays(x, y), ...)`."
         )
     return episodes
+
+
+def as_episodes(data: Any) -> tf.data.Dataset | None:
+    """The dataset with episodes as its elements, also from `(episodes,)`; else `None`."""
+    if not isinstance(data, tf.data.Dataset):
+        return None
+    if is_episode(data.element_spec):
+        return data
+    alone = isinstance(data.element_spec, tuple) and len(data.element_spec) == 1
+    if alone and is_episode(data.element_spec[0]):
+        return data.map(lambda episodes: episodes)
+    return None
 
 
 @contextlib.contextmanager

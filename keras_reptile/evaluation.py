@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_reptile import distribution, labels, losses
 from keras_reptile.checks import check_boolean
 from keras_reptile.confidence import confidence_95
-from keras_reptile.episode_format import episodes_of, with_places, with_queries
+from keras_reptile.episode_format import as_episodes, episodes_of, with_places, with_queries
 from keras_reptile.learner import check_compiled
 from keras_reptile.network_function import has_randomness
 from keras_reptile.reptile_model import ReptileModel
@@ -69,7 +69,7 @@ def evaluate(
 
     Raises:
         ValueError: If the dataset is endless or no `tf.data.Dataset`, or the model is no compiled
-            `ReptileModel` or its loss has no integer labels.
+            `ReptileModel`, or its loss has no integer labels, or the network no output for one.
 
     Example:
 
@@ -208,12 +208,12 @@ def _figures(
         _, predictions = model.judge(episode, tuple(modes.values()))
         return tf.stack([figure_of(episode["query"][1], p) for p in predictions], axis=1)
 
+    episodes = labels.checked(model, as_episodes(episodes))
     if has_randomness(model.network):
         episodes = with_places(episodes)
-    episodes = labels.checked(model, episodes)
     bar = keras.utils.Progbar(int(episodes.cardinality()), verbose=verbose, unit_name="meta-batch")
     gathered = []
-    with labels.explained(model):
+    with labels.explained():
         for values in distribution.values_by_task(model, figures_of, episodes):
             gathered.append(values.astype(np.float64))
             bar.update(len(gathered), list(zip(modes, gathered[-1].mean(axis=0), strict=True)))

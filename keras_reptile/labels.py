@@ -1,58 +1,73 @@
 """Labels, and whether the network has an output for each."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from keras_reptile.episode_format import is_episode
+from keras_reptile.episode_format import as_episodes, symbolic_batch
 
 
 def known_outputs(network: Any) -> int:
     """The number of a network's outputs, 0 if it is not known."""
-    return getattr(network, "output_shape", [0])[-1] or 0
+    shape = getattr(network, "output_shape", None)
+    return (shape[-1] or 0) if isinstance(shape, tuple) and shape else 0
 
 
-def checked(model: Any, episodes: Any) -> Any:
-    """The episodes, which end at a label without an output: XLA would go on with NaN."""
-    if not (_is_checkable(episodes) and model.is_classifier and known_outputs(model.network)):
-        return episodes
+def checked(model: Any, data: Any) -> Any:
+    """The data, of which episodes end at a label without an output: XLA would go on with NaN."""
+    episodes = as_episodes(data)
+    if episodes is None or not model.is_classifier:
+        return data
+    outputs = _outputs(model, episodes.element_spec)
+    if not outputs:
+        return data
 
     def check(tasks):
-        with tf.control_dependencies([_known(model, tasks[k][1]) for k in ("support", "query")]):
-            return tf.nest.map_structure(tf.identity, tasks)
+        labels = [tf.cast(tasks[part][1], tf.int64) for part in ("support", "query")]
+        _assert_known(tf.concat(labels, axis=1), outputs)
+        return tasks
 
-    # Ahead of time: a step does not wait for it.
-    return episodes.map(check).prefetch(1)
+    return episodes.map(check)
 
 
 @contextlib.contextmanager
-def explained(model: Any) -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Has what `checked` found raise a `ValueError` without TensorFlow's words around it."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        if _unknown_label(model) not in str(error):
+        found = re.search(MESSAGE.format(r"\d+", r"\d+"), str(error))
+        if not found:
             raise
-        raise ValueError(_unknown_label(model)) from None
+        raise ValueError(found[0]) from None
 
 
-def _is_checkable(episodes) -> bool:
-    return isinstance(episodes, tf.data.Dataset) and is_episode(episodes.element_spec)
+MESSAGE = (
+    "Labels must be in 0 to {}, as the network has {} outputs. Received a task with another label. "
+    "Build the network with as many outputs as tasks have ways."
+)
 
 
-def _known(model, labels) -> tf.Operation:
-    labels, ignored = tf.cast(labels, tf.int64), getattr(model.task_loss, "ignore_class", None)
-    known = (labels >= 0) & (labels < known_outputs(model.network))
-    if ignored is not None:
-        known |= labels == ignored
-    return tf.debugging.Assert(tf.reduce_all(known), [_unknown_label(model)])
+def _outputs(model, spec) -> int:
+    """The number of outputs of the model's network, which is built if it was not, or 0."""
+    shapes = tf.nest.map_structure(lambda t: t.shape, spec)
+    if any(shape.rank is None for shape in tf.nest.flatten(shapes)):
+        return 0
+    shapes = tf.nest.map_structure(tuple, shapes)
+    if not model.built:
+        with model.distribute_strategy.scope():
+            model.build(shapes)
+    known = known_outputs(model.network)
+    if known:
+        return known
+    found = model.network.compute_output_spec(symbolic_batch(shapes["support"][0]))
+    return (found.shape[-1] or 0) if isinstance(found, keras.KerasTensor) else 0
 
 
-def _unknown_label(model) -> str:
-    outputs = known_outputs(model.network)
-    return (
-        f"Labels must be in 0 to {outputs - 1}, as the network has {outputs} outputs. Received a "
-        "task with another label. Build the network with as many outputs as tasks have ways."
-    )
+def _assert_known(labels, outputs: int) -> None:
+    known = tf.reduce_all((labels >= 0) & (labels < outputs))
+    tf.debugging.Assert(known, [MESSAGE.format(outputs - 1, outputs)])

@@ -45,6 +45,10 @@ def _with_head(model, head, support_y, seed):
         return model
     if not model.is_classifier:
         raise ValueError("`head='replace'` counts classes, and needs integer labels.")
+    if int(tf.reduce_min(support_y)) < 0:
+        raise ValueError(
+            f"Labels must be in 0 or more. Received: labels from {int(tf.reduce_min(support_y))}."
+        )
     return with_new_head(model, int(tf.reduce_max(support_y)) + 1, seed)
 
 

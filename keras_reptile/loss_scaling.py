@@ -21,6 +21,18 @@ def computes_in_float16(network: keras.Model) -> bool:
     return any(layer.compute_dtype == "float16" for layer in layers)
 
 
+def check_outer(optimizer: keras.optimizers.Optimizer) -> None:
+    """Raises `ValueError` for an outer optimizer that divides its gradients by a loss's scale."""
+    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    factor = getattr(optimizer, "loss_scale_factor", None)
+    if scales or factor is not None:
+        raise ValueError(
+            "The outer optimizer gets a displacement, which is not scaled. Received: "
+            f"{type(optimizer).__name__} with loss_scale_factor={factor}. Leave the scaling out: "
+            "inner loops in float16 have their own."
+        )
+
+
 def where_needed(adapt: Callable, network: keras.Model) -> Callable:
     """The inner loop, on a scaled loss if the network computes in float16."""
     return scaled(adapt) if computes_in_float16(network) else adapt

@@ -17,7 +17,14 @@ def get_loss(identifier: Any) -> Any:
     """A Keras loss from its identifier; cross-entropy of integer labels and logits from `None`."""
     if identifier is None:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    return keras.losses.get(identifier)
+    loss = keras.losses.get(identifier)
+    ignored = getattr(loss, "ignore_class", None)
+    if ignored is not None:
+        raise ValueError(
+            "A task's loss and accuracy count every example. Received a loss with "
+            f"ignore_class={ignored}. Leave such examples out of the episodes."
+        )
+    return loss
 
 
 def batch_loss(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
@@ -36,14 +43,22 @@ def batch_loss(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """
     if not isinstance(loss, keras.losses.Loss):
         return tf.reduce_mean(loss(y_true, y_pred))
-    values = loss.call(y_true, y_pred)
+    values = loss.call(_as_keras_does(loss, y_true, y_pred), y_pred)
     return tf.reduce_sum(values) if loss.reduction == "sum" else tf.reduce_mean(values)
+
+
+def _as_keras_does(loss, y_true, y_pred):
+    """The targets in the dtype of the outputs, unless they are class labels."""
+    return y_true if is_sparse(loss) else tf.cast(y_true, y_pred.dtype)
 
 
 def example_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """Each example's loss `(batch,)`; of a function to a scalar, that scalar for each."""
     is_loss = isinstance(loss, keras.losses.Loss)
-    values = loss.call(y_true, y_pred) if is_loss else loss(y_true, y_pred)
+    if is_loss:
+        values = loss.call(_as_keras_does(loss, y_true, y_pred), y_pred)
+    else:
+        values = loss(y_true, y_pred)
     if values.shape.rank == 0:
         return tf.fill(tf.shape(y_pred)[:1], values)
     reduce = tf.reduce_sum if is_loss and loss.reduction == "sum" else tf.reduce_mean
@@ -117,8 +132,8 @@ def task_accuracy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """Share of a task's queries classified rightly, from integer labels and logits.
 
     Args:
-        y_true: Integer tensor `(tasks, queries)`.
-        y_pred: Float tensor `(tasks, queries, ways)`.
+        y_true: Integer tensor `(tasks, queries, ...)`, with or without a last axis of 1.
+        y_pred: Float tensor `(tasks, queries, ..., ways)`.
 
     Returns:
         Float tensor `(tasks,)` in [0, 1].
@@ -128,5 +143,8 @@ def task_accuracy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     >>> task_accuracy(tf.constant([[0, 1]]), tf.constant([[[2.0, 0.0], [1.0, 0.0]]])).numpy()
     array([0.5], dtype=float32)
     """
-    hits = tf.equal(tf.argmax(y_pred, axis=-1, output_type=tf.int32), tf.cast(y_true, tf.int32))
-    return tf.reduce_mean(tf.cast(hits, tf.float32), axis=-1)
+    best = tf.argmax(y_pred, axis=-1, output_type=tf.int32)
+    if y_true.shape.rank == y_pred.shape.rank:
+        y_true = tf.squeeze(y_true, axis=-1)
+    hits = tf.cast(tf.equal(best, tf.cast(y_true, tf.int32)), tf.float32)
+    return tf.reduce_mean(hits, axis=list(range(1, hits.shape.rank)))

@@ -151,6 +151,10 @@ def _as_one_batch(model, name, function, *arguments) -> Callable | None:
     if name == "train" and model.method == "maml":
         vectorized.one_at_a_time(vectorized.MAML)
         return None
+    loops = vectorized.loops(model.network)
+    if loops:
+        vectorized.one_at_a_time(f"XLA does not compile the loops of the layers {loops} so.")
+        return None
     held = [tf.convert_to_tensor(v) for v in model.network.non_trainable_variables]
 
     def of_tensors(held, *arguments):
@@ -175,7 +179,9 @@ def _numbered(model, episodes):
     places = distribution.replica_index() * size + tf.range(size)
     places = episodes.get(PLACE, places)
     episodes = {key: value for key, value in episodes.items() if key != PLACE}
-    iterations = tf.fill((size,), tf.cast(model.optimizer.iterations.value, tf.int32))
+    iterations = tf.fill(
+        (size,), tf.cast(tf.convert_to_tensor(model.optimizer.iterations), tf.int32)
+    )
     return {**episodes, "number": (iterations, places)}
 
 

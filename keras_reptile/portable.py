@@ -26,10 +26,13 @@ def check(model: Any) -> None:
             "Exporting needs a loss and weights. Received a model that is not "
             f"{'built' if model.compiled else 'compiled'}. Compile it, and train it or load it."
         )
-    if len(getattr(model.network, "inputs", None) or []) != 1:
+    inputs = getattr(model.network, "inputs", None) or []
+    if len(inputs) != 1:
+        received = type(model.network).__name__
         raise ValueError(
             "Exporting needs a sequential or functional network with one input, whose shape is "
-            f"known. Received: {type(model.network).__name__}. Wrap it in `keras.Model`."
+            f"known. Received: {received}"
+            + (f" with {len(inputs)} inputs." if inputs else ". Wrap it in `keras.Model`.")
         )
 
 

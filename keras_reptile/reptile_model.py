@@ -60,7 +60,8 @@ class ReptileModel(distribution.DistributedModel):
     and `accuracy` are those of its queries at W_k, predicted in one batch.
 
     Args:
-        network: A `keras.Model` with one output: functional, sequential or subclassed.
+        network: A `keras.Model` with one output: functional, sequential or subclassed. Constraints
+            of its weights hold after outer steps; inner steps know none.
         inner_optimizer: A `keras.optimizers.SGD` or `Adam`, its name or its config. Defaults to
             the paper's: `Adam(1e-3, beta_1=0.0, epsilon=1e-8)`.
         method: String. `"reptile"`; `"fomaml"`, first-order MAML, the inner optimizer's last step;
@@ -148,6 +149,7 @@ class ReptileModel(distribution.DistributedModel):
         self.inner_weight_decay_rate = inner_weight_decay_rate
         self.transductive = transductive
         self.inner_variables: list[Any] = []
+        self._carried_of: list[int] = []
         self.jit_inner_loops: bool | str = "auto"
         self._at_once: dict[Any, Any] = {}
         self._forget_traces()
@@ -169,6 +171,7 @@ class ReptileModel(distribution.DistributedModel):
             images = input_shape["support"][0] if episode else input_shape
             self.network(symbolic_batch(images, before))
         if self.inner_state == "carried" and not self.inner_variables:
+            self._carried_of = [id(v) for v in self.network.trainable_variables]
             theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
             step, *slots = tf.nest.flatten(self.inner_rule.init(theta))
             # TensorFlow keeps int32 variables on the CPU, where a GPU's program finds none.
@@ -248,10 +251,11 @@ class ReptileModel(distribution.DistributedModel):
                 `"auto"`.
 
         Raises:
-            ValueError: If Keras knows no such optimizer, loss or metric, or an argument is out of
-                range.
+            ValueError: If Keras knows no such optimizer, loss or metric, an argument is out of
+                range, or the optimizer scales losses, or the loss ignores a class.
         """
         optimizer = optimizer_of("optimizer", optimizer)
+        loss_scaling.check_outer(optimizer)
         check_boolean("run_eagerly", run_eagerly)
         check_integer("steps_per_execution", steps_per_execution, 1)
         if jit_compile != "auto":
@@ -409,7 +413,7 @@ class ReptileModel(distribution.DistributedModel):
             seed: Integer, decides the order of the minibatches, and a new head's kernel.
                 Defaults to `0`.
             head: String. `"keep"`: the network as it is. `"replace"`: a new last layer with as
-                many outputs as the support set has classes, on the meta-learned body.
+                many outputs as the largest label needs, on the meta-learned body.
                 Defaults to `"keep"`.
 
         Raises:
@@ -459,7 +463,7 @@ class ReptileModel(distribution.DistributedModel):
         return super()._divided(labels.checked(self, data), steps, fill)
 
     def _explained(self) -> contextlib.AbstractContextManager:
-        return labels.explained(self)
+        return labels.explained()
 
     def _theta(self, episodes):
         if not self.built:
@@ -509,8 +513,19 @@ class ReptileModel(distribution.DistributedModel):
         start = self.inner_rule.init(theta)
         if self.inner_state == "reset":
             return start
+        self._check_carried()
         step, *slots = (tf.convert_to_tensor(v) for v in self.inner_variables)
         return tf.nest.pack_sequence_as(start, [tf.cast(step, start.step.dtype), *slots])
+
+    def _check_carried(self) -> None:
+        """Raises `ValueError` if other weights are trained than moments are carried on for."""
+        now = [id(v) for v in self.network.trainable_variables]
+        if now != self._carried_of:
+            raise ValueError(
+                "The inner optimizer's moments are carried on for the weights that were trained, "
+                f"{len(self._carried_of)}. Received a network of which others are trainable now, "
+                f"{len(now)}. Freeze layers before, or make a new `ReptileModel(model.network, ...)`."
+            )
 
     def _carry_on(self, state: InnerState) -> None:
         if self.inner_state == "carried":

@@ -148,7 +148,7 @@ class RunDirectory:
 
     def rows(self) -> list[dict[str, str]]:
         advice = "Mend or remove it: training needs no earlier rows."
-        return read_csv(self.log, {"meta_iteration": int}, advice)
+        return read_csv(self.log, {"meta_iteration": int, "seconds": float}, advice)
 
     def write_rows(self, rows: list[dict[str, Any]]) -> None:
         self._create()

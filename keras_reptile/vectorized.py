@@ -9,6 +9,7 @@ element anyway. Saved files are those of the plain layers, which are switched on
 import warnings
 from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow as tf
 
 from keras_reptile import distribution, loss_scaling, prediction
@@ -119,6 +120,13 @@ def compiled(function: Callable, *arguments) -> Callable | None:
         one_at_a_time(str(error).strip().splitlines()[0])
         return None
     return tf.function(lambda *tensors: traced(*tensors), autograph=False, jit_compile=True)
+
+
+def loops(network: keras.Model) -> list[str]:
+    """The names of recurrent layers: XLA does not compile their loops with tasks along an axis."""
+    layers = network._flatten_layers(include_self=False)
+    recurrent = (layer for layer in layers if isinstance(layer, keras.layers.RNN))
+    return [layer.name for layer in recurrent if not layer.unroll]
 
 
 def one_at_a_time(reason: str) -> None:

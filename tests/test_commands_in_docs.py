@@ -1,4 +1,4 @@
-"""Every command line of bin/ in README and docs is taken: up to where its work would begin."""
+"""Lines of README and docs that begin with a program of bin/ are taken, up to its work."""
 
 import re
 import shlex

@@ -236,3 +236,9 @@ def test_a_normalization_that_was_not_called_keeps_its_statistics():
     assert len(held) == 2
     for a, b in zip(found, held, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_new_head_needs_labels_from_zero():
+    support_x, *_ = support()
+    with pytest.raises(ValueError, match=r"Labels must be in 0 or more. Received: labels from -1"):
+        small_model().adapt(support_x[:3], [-1, 0, 1], head="replace")

@@ -391,6 +391,14 @@ def test_misuse_ends_in_one_clear_line(name):
     assert len(lines) == 1, err
 
 
+@pytest.mark.parametrize("name", ["no runs", "an unknown curve", "an unknown flag", "no run"])
+def test_a_whole_program_says_no_more(name, tmp_path):
+    program, arguments, expected_status, text = MISUSES[name]
+    status, out, err = run(program, *arguments, cwd=tmp_path)
+    assert (status, out) == (expected_status, "")
+    assert text in err and err.startswith(f"{program}: ") and len(err.splitlines()) == 1
+
+
 def test_a_run_that_diverges_ends_in_one_clear_line(tmp_path):
     flags = ("--inner_optimizer=sgd", "--inner_learning_rate=1e30")
     status, _, err = run("train", *flags, *SHORT, cwd=tmp_path)

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -383,34 +385,165 @@ def test_a_strategy_trains_on_a_dataset_of_unknown_size():
     assert set(model.evaluate(unknown, verbose=0, return_dict=True)) >= {"accuracy", "loss_after"}
 
 
+def unbuilt(ways):
+    return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(ways)])
+
+
+class Unknown(keras.Model):
+    """A network whose outputs Keras does not know."""
+
+    output_shape = None
+
+    def __init__(self, ways):
+        super().__init__()
+        self.flatten, self.dense = keras.layers.Flatten(), keras.layers.Dense(ways)
+
+    def call(self, x):
+        return self.dense(self.flatten(x))
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_label_without_an_output_ends_training_and_evaluation(jit_compile):
-    model = small_model(small_convnet(ways=2))
+@pytest.mark.parametrize("network", [small_convnet, unbuilt, Unknown])
+def test_a_label_without_an_output_ends_training_and_evaluation(network, jit_compile):
+    model = small_model(network(ways=2))
     model.compile(keras.optimizers.SGD(1.0), jit_compile=jit_compile)
     tasks = small_episodes(tasks=2)
-    for see in (
-        model.fit,
-        model.evaluate,
-        lambda x, verbose: kr.evaluate(model, x, verbose=verbose),
-    ):
-        with pytest.raises(
-            ValueError, match=r"^Labels must be in 0 to 1, as the network has 2 out"
-        ):
-            see(tasks, verbose=0)
+    for see in (model.fit, model.evaluate, functools.partial(kr.evaluate, model)):
+        for data in (tasks, tasks.map(lambda episodes: (episodes,))):
+            with pytest.raises(ValueError, match=r"^Labels must be in 0 to 1, as the network has"):
+                see(data, verbose=0)
     assert model.meta_iteration == 0
 
 
-def test_negative_labels_are_those_of_the_class_that_a_loss_ignores():
+def test_under_a_strategy_it_ends_an_uneven_evaluation_too():
+    with tf.distribute.OneDeviceStrategy("cpu:0").scope():
+        model = small_model(small_convnet(ways=2))
+    with pytest.raises(ValueError, match=r"Received a task with another label. Build the network"):
+        model.evaluate(small_episodes(tasks=3), verbose=0)
+
+
+def test_negative_labels_are_refused_and_so_are_losses_that_ignore_them():
     def unlabelled(tasks):
         x, y = tasks["support"]
         return {**tasks, "support": (x, tf.where(tf.range(tf.shape(y)[1]) == 0, -1, y))}
 
-    loss = keras.losses.SparseCategoricalCrossentropy
-    tasks, model = small_episodes(tasks=2).map(unlabelled), small_model()
-    with pytest.raises(ValueError, match=r"Received a task with another label. Build the network"):
-        model.fit(tasks, verbose=0)
-    model.compile(keras.optimizers.SGD(1.0), loss=loss(from_logits=True, ignore_class=-1))
-    assert np.isfinite(model.fit(tasks, verbose=0).history["loss_after"]).all()
+    model = small_model()
+    with pytest.raises(ValueError, match=r"^Labels must be in 0 to 2, as the network has 3 outp"):
+        model.fit(small_episodes(tasks=2).map(unlabelled), verbose=0)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    with pytest.raises(
+        ValueError, match=r"count every example. Received a loss with ignore_class="
+    ):
+        model.compile(keras.optimizers.SGD(1.0), loss=loss)
+
+
+def test_episodes_alone_in_a_tuple_are_episodes():
+    model, tasks = small_model(), small_episodes(tasks=4)
+    alone = tasks.map(lambda episodes: (episodes,))
+    expected = kr.evaluate(model, tasks, verbose=0).accuracies
+    np.testing.assert_array_equal(kr.evaluate(model, alone, verbose=0).accuracies, expected)
+    model.fit(alone, verbose=0)
+    assert model.meta_iteration == 2
+
+
+def test_targets_or_weights_beside_episodes_are_refused():
+    weighed = small_episodes(tasks=2).map(lambda episodes: (episodes, 0, 1.0))
+    for see in (
+        small_model().fit,
+        small_model().evaluate,
+        functools.partial(kr.evaluate, small_model()),
+    ):
+        with pytest.raises(ValueError, match=r"sample weights beside them. Leave them out"):
+            see(weighed, verbose=0)
+
+
+def per_pixel(tasks):
+    label = lambda x: tf.cast(x[..., 0] > 0.5, tf.int32)  # noqa: E731
+    return {**tasks, **{k: (tasks[k][0], label(tasks[k][0])) for k in ("support", "query")}}
+
+
+def test_labels_of_every_pixel_count_alike():
+    layers = [keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 1)]
+    model = small_model(keras.Sequential(layers))
+    tasks = small_episodes(tasks=4).map(per_pixel)
+    found = kr.evaluate(model, tasks, verbose=0)
+    assert found.accuracies.shape == (4,)
+    expected = model.evaluate(tasks, verbose=0, return_dict=True)
+    assert found.accuracy == pytest.approx(expected["accuracy"], abs=1e-6)
+    assert [f.accuracy for f in kr.evaluate_both(model, tasks, verbose=0)] == [found.accuracy] * 2
+
+
+def test_labels_may_have_a_last_axis_of_one():
+    def columns(tasks):
+        return {**tasks, **{k: (tasks[k][0], tasks[k][1][..., None]) for k in ("support", "query")}}
+
+    model, tasks = small_model(), small_episodes(tasks=4)
+    expected = model.evaluate(tasks, verbose=0, return_dict=True)
+    found = model.evaluate(tasks.map(columns), verbose=0, return_dict=True)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_integer_targets_of_a_loss_of_ones_own_are_numbers():
+    class Squares(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+    def integers(tasks):
+        y = tf.one_hot
+        return {
+            **tasks,
+            **{k: (tasks[k][0], y(tasks[k][1], 3, dtype=tf.int32)) for k in ("support", "query")},
+        }
+
+    model = small_model()
+    model.compile(keras.optimizers.SGD(1.0), loss=Squares())
+    tasks = small_episodes(tasks=2).map(integers)
+    found = model.evaluate(tasks, verbose=0, return_dict=True)["loss_after"]
+    model.compile(keras.optimizers.SGD(1.0), loss="mean_squared_error")
+    assert found == pytest.approx(model.evaluate(tasks, verbose=0, return_dict=True)["loss_after"])
+
+
+@pytest.mark.parametrize(
+    "outer",
+    [
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5)),
+        keras.optimizers.SGD(0.5, loss_scale_factor=128.0),
+    ],
+)
+def test_an_outer_optimizer_that_scales_losses_is_refused(outer):
+    with pytest.raises(
+        ValueError, match=r"a displacement, which is not scaled. Received: .* Leave"
+    ):
+        small_model().compile(outer)
+
+
+def test_displacements_may_be_accumulated():
+    model = small_model(inner_state="reset")
+    model.compile(keras.optimizers.SGD(0.5, gradient_accumulation_steps=2))
+    before = model.get_weights()
+    model.fit(small_episodes(), steps_per_epoch=3, verbose=0)
+    assert model.meta_iteration == 1
+    assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_layers_are_not_frozen_once_moments_are_carried_for_them():
+    model = small_model()
+    model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
+    model.network.layers[0].trainable = False
+    model.compile(keras.optimizers.SGD(0.5))
+    text = r"weights that were trained, \d+. Received .* or make a new `ReptileModel\(model.network"
+    for see in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=text):
+            see(small_episodes(tasks=2), verbose=0)
+    again = small_model(model.network)
+    again.fit(small_episodes(), steps_per_epoch=1, verbose=0)
+
+
+def test_a_network_whose_output_has_a_name_is_refused():
+    inputs = keras.Input((2,))
+    network = keras.Model(inputs, {"y": keras.layers.Dense(3)(inputs)})
+    with pytest.raises(ValueError, match=r"outputs have names, \['y'\]. Build it with the one ten"):
+        small_model(network)
 
 
 def test_a_callback_may_end_an_endless_dataset():

@@ -154,6 +154,23 @@ def test_the_log_of_an_interrupted_run_counts_every_meta_iteration_and_its_time(
     assert {row["meta_iteration"] for row in rows if row["val_accuracy"]} == {"3", "6", "7"}
 
 
+def test_ctrl_c_saves_also_where_the_log_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "log.csv").mkdir()
+    monkeypatch.setattr(RunDirectory, "rows", lambda self: [])
+    stop_at(monkeypatch, 2, lambda model: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(RunError, match=r"log.csv cannot be written"):
+        run(tmp_path)
+    assert [p.name for p in RunDirectory(tmp_path).saved()] == ["iteration-000000002.keras"]
+
+
+def test_a_log_without_seconds_is_no_log(finished, tmp_path):
+    (tmp_path / "log.csv").write_text("meta_iteration\n3\n")
+    with pytest.raises(
+        RunError, match=r"log.csv cannot be read .*Mend or remove it: training needs"
+    ):
+        run(tmp_path)
+
+
 def test_the_outer_optimizers_moments_go_on_bit_for_bit_too(tmp_path, monkeypatch):
     adam = dict(meta_optimizer="adam", meta_step_size=1e-3, validation_tasks=0, test_tasks=0)
     run(tmp_path / "whole", **adam)

@@ -97,3 +97,16 @@ def test_by_default_tasks_are_separate_on_a_cpu():
 def test_tasks_in_series_cannot_be_one_batch():
     with pytest.raises(ValueError, match="Tasks in series cannot be one batch"):
         kr.ReptileModel(small_convnet(), task_order="serial", task_parallelism="vectorized")
+
+
+def test_recurrent_layers_are_computed_task_by_task():
+    def rows(tasks):
+        return {**tasks, **{k: (tasks[k][0][..., 0], tasks[k][1]) for k in ("support", "query")}}
+
+    network = keras.Sequential([keras.Input((8, 8)), keras.layers.LSTM(4), keras.layers.Dense(3)])
+    model = small_model(network, task_parallelism="vectorized")
+    with pytest.warns(
+        UserWarning, match=r"one at a time.*does not compile the loops of the layers"
+    ):
+        history = model.fit(small_episodes(tasks=2).map(rows), verbose=0).history
+    assert np.isfinite(history["loss_after"]).all()

@@ -34,7 +34,7 @@ class DistributedModel(keras.Model):
     @property
     def meta_iteration(self) -> int:
         """The number of outer steps made so far."""
-        return int(self.optimizer.iterations.numpy())
+        return int(keras.ops.convert_to_numpy(self.optimizer.iterations))
 
     def fit(
         self,
@@ -51,9 +51,11 @@ class DistributedModel(keras.Model):
         if not kwargs.get("callbacks"):
             check_ends("fit", "steps_per_epoch", x, steps_per_epoch)
         check_ends("fit", "validation_steps", validation_data, validation_steps)
-        x, steps_per_epoch = self._divided(x, steps_per_epoch)
-        validation_data, validation_steps = self._divided(validation_data, validation_steps, True)
         with self._explained():
+            x, steps_per_epoch = self._divided(x, steps_per_epoch)
+            validation_data, validation_steps = self._divided(
+                validation_data, validation_steps, True
+            )
             return super().fit(
                 x,
                 *args,
@@ -67,8 +69,10 @@ class DistributedModel(keras.Model):
     def evaluate(self, x: Any = None, *args, steps: int | None = None, **kwargs) -> Any:
         """`keras.Model.evaluate` on meta-batches; replicas need not share them evenly."""
         check_ends("evaluate", "steps", x, steps)
-        x, steps = self._divided(x, steps, True)
         with self._explained():
+            # While fitting, Keras passes what it has kept of it.
+            if not kwargs.get("_use_cached_eval_dataset"):
+                x, steps = self._divided(x, steps, True)
             return super().evaluate(x, *args, steps=steps, **kwargs)
 
     def make_train_function(self, force: bool = False) -> None:
