@@ -26,17 +26,17 @@ def episodes_of(data: Any) -> dict:
         ValueError: If it is anything else.
     """
     episodes, *others = keras.utils.unpack_x_y_sample_weight(data)
-    if others != [None, None]:
-        raise ValueError(
-            "Episodes hold their targets, and all tasks weigh the same. Received targets or sample "
-            "weights beside them. Leave them out."
-        )
     if not is_episode(episodes):
         raise ValueError(
             "`ReptileModel` trains and evaluates on episodes: dicts with 'support', 'order', "
             "'query' and, if tasks have one, 'tail', as `episode_dataset` yields them. "
             f"Received: {type(episodes).__name__}. From arrays, build them by "
             "`episode_dataset(ClassPool.from_arrays(x, y), ...)`."
+        )
+    if others != [None, None]:
+        raise ValueError(
+            "Episodes hold their targets, and all tasks weigh the same. Received targets or sample "
+            "weights beside them. Leave them out."
         )
     return episodes
 

@@ -524,7 +524,8 @@ class ReptileModel(distribution.DistributedModel):
             raise ValueError(
                 "The inner optimizer's moments are carried on for the weights that were trained, "
                 f"{len(self._carried_of)}. Received a network of which others are trainable now, "
-                f"{len(now)}. Freeze layers before, or make a new `ReptileModel(model.network, ...)`."
+                f"{len(now)}. Freeze layers before that, or make a new "
+                "`ReptileModel(model.network, ...)`."
             )
 
     def _carry_on(self, state: InnerState) -> None:

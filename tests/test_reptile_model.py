@@ -477,9 +477,9 @@ def test_labels_may_have_a_last_axis_of_one():
     def columns(tasks):
         return {**tasks, **{k: (tasks[k][0], tasks[k][1][..., None]) for k in ("support", "query")}}
 
-    model, tasks = small_model(), small_episodes(tasks=4)
-    expected = model.evaluate(tasks, verbose=0, return_dict=True)
-    found = model.evaluate(tasks.map(columns), verbose=0, return_dict=True)
+    tasks = small_episodes(tasks=4)
+    expected = small_model().evaluate(tasks, verbose=0, return_dict=True)
+    found = small_model().evaluate(tasks.map(columns), verbose=0, return_dict=True)
     assert found == pytest.approx(expected, rel=1e-6)
 
 
