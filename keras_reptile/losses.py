@@ -42,23 +42,29 @@ def batch_loss(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         Scalar tensor.
     """
     if not isinstance(loss, keras.losses.Loss):
-        return tf.reduce_mean(loss(y_true, y_pred))
+        return tf.reduce_mean(loss(_as_keras_does(loss, y_true, y_pred), y_pred))
     values = loss.call(_as_keras_does(loss, y_true, y_pred), y_pred)
     return tf.reduce_sum(values) if loss.reduction == "sum" else tf.reduce_mean(values)
 
 
 def _as_keras_does(loss, y_true, y_pred):
-    """The targets in the dtype of the outputs, unless they are class labels."""
-    return y_true if is_sparse(loss) else tf.cast(y_true, y_pred.dtype)
+    """Targets with the outputs' last axis of 1, of a Keras loss in their dtype; not class labels.
+
+    Without that axis, what a function subtracts would be broadcast to all pairs of a batch.
+    """
+    if is_sparse(loss):
+        return y_true
+    one_each = y_pred.shape.rank is not None and y_pred.shape[-1:] == (1,)
+    if one_each and y_true.shape.rank == y_pred.shape.rank - 1:
+        y_true = y_true[..., None]
+    return tf.cast(y_true, y_pred.dtype) if isinstance(loss, keras.losses.Loss) else y_true
 
 
 def example_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """Each example's loss `(batch,)`; of a function to a scalar, that scalar for each."""
     is_loss = isinstance(loss, keras.losses.Loss)
-    if is_loss:
-        values = loss.call(_as_keras_does(loss, y_true, y_pred), y_pred)
-    else:
-        values = loss(y_true, y_pred)
+    y_true = _as_keras_does(loss, y_true, y_pred)
+    values = loss.call(y_true, y_pred) if is_loss else loss(y_true, y_pred)
     if values.shape.rank == 0:
         return tf.fill(tf.shape(y_pred)[:1], values)
     reduce = tf.reduce_sum if is_loss and loss.reduction == "sum" else tf.reduce_mean

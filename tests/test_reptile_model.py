@@ -504,6 +504,31 @@ def test_integer_targets_of_a_loss_of_ones_own_are_numbers():
 
 
 @pytest.mark.parametrize(
+    "loss",
+    [
+        lambda y, p: keras.ops.square(keras.ops.cast(y, p.dtype) - p),
+        "mean_squared_error",
+        keras.losses.MeanSquaredError(),
+    ],
+)
+def test_a_target_for_each_example_is_compared_with_its_own_output(loss):
+    def flat(tasks):
+        return {**tasks, **{k: (tasks[k][0], tasks[k][1] % 2) for k in ("support", "query")}}
+
+    def column(tasks):
+        return {**tasks, **{k: (tasks[k][0], tasks[k][1][..., None]) for k in ("support", "query")}}
+
+    tasks = small_episodes(tasks=2).map(flat)
+    found = []
+    for data in (tasks, tasks.map(column)):
+        model = small_model(small_convnet(ways=1))
+        model.compile(keras.optimizers.SGD(1.0), loss=loss)
+        found.append(model.evaluate(data, verbose=0, return_dict=True)["loss_after"])
+        found.append(kr.evaluate_loss(model, data, verbose=0).loss)
+    assert found == pytest.approx([found[0]] * 4, rel=1e-5)
+
+
+@pytest.mark.parametrize(
     "outer",
     [
         keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5)),
