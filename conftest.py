@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import keras_reptile
+from keras_reptile.threads import usable_cores
 
 
 @pytest.fixture(autouse=True)
@@ -22,4 +23,4 @@ def names_in_examples(doctest_namespace):
 def pytest_xdist_auto_num_workers(config):
     """One more than there are cores: many tests wait for a program that they have started."""
     told = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
-    return int(told) if told else len(os.sched_getaffinity(0)) + 1
+    return int(told) if told else usable_cores() + 1

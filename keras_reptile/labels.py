@@ -54,17 +54,14 @@ MESSAGE = (
 
 def _outputs(model, spec) -> int:
     """The number of outputs of the model's network, which is built if it was not, or 0."""
-    shapes = tf.nest.map_structure(lambda t: t.shape, spec)
-    if any(shape.rank is None for shape in tf.nest.flatten(shapes)):
+    if any(t.shape.rank is None for t in tf.nest.flatten(spec)):
         return 0
-    shapes = tf.nest.map_structure(tuple, shapes)
-    if not model.built:
-        with model.distribute_strategy.scope():
-            model.build(shapes)
+    model.build_weights(spec)
     known = known_outputs(model.network)
     if known:
         return known
-    found = model.network.compute_output_spec(symbolic_batch(shapes["support"][0]))
+    shapes = tf.nest.map_structure(lambda t: tuple(t.shape), spec["support"][0])
+    found = model.network.compute_output_spec(symbolic_batch(shapes))
     return (found.shape[-1] or 0) if isinstance(found, keras.KerasTensor) else 0
 
 

@@ -29,7 +29,7 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     model = _with_head(model, head, support_y, seed)
     _check_built(model.network)
     if model.is_classifier:
-        _check_labels(model, support_y.numpy())
+        _check_labels(support_y.numpy(), known_outputs(model.network))
     task = {
         "support": (support_x, support_y),
         "order": support_order(number, batch, steps, seed),
@@ -45,10 +45,7 @@ def _with_head(model, head, support_y, seed):
         return model
     if not model.is_classifier:
         raise ValueError("`head='replace'` counts classes, and needs integer labels.")
-    if int(tf.reduce_min(support_y)) < 0:
-        raise ValueError(
-            f"Labels must be in 0 or more. Received: labels from {int(tf.reduce_min(support_y))}."
-        )
+    _check_labels(support_y.numpy(), outputs=0)
     return with_new_head(model, int(tf.reduce_max(support_y)) + 1, seed)
 
 
@@ -171,13 +168,12 @@ def _fitting(shape: tuple) -> list[tuple]:
     return [shape, (*shape, 1), *([shape[:-1]] if shape[-1:] == (1,) else [])]
 
 
-def _check_labels(model, labels) -> None:
+def _check_labels(labels, outputs: int) -> None:
     if labels.ndim != 1:
         raise ValueError(
             "Labels must be one integer for each image, (images,). "
             f"Received: labels of shape {labels.shape}."
         )
-    outputs = known_outputs(model.network)
     if labels.dtype.kind not in "iu":
         raise ValueError(f"Labels must be integers. Received: labels of dtype {labels.dtype}.")
     if labels.min() < 0 or (outputs and labels.max() >= outputs):

@@ -41,10 +41,16 @@ def batch_loss(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     Returns:
         Scalar tensor.
     """
+    values = _values(loss, y_true, y_pred)
     if not isinstance(loss, keras.losses.Loss):
-        return tf.reduce_mean(loss(_as_keras_does(loss, y_true, y_pred), y_pred))
-    values = loss.call(_as_keras_does(loss, y_true, y_pred), y_pred)
+        return tf.reduce_mean(values)
     return tf.reduce_sum(values) if loss.reduction == "sum" else tf.reduce_mean(values)
+
+
+def _values(loss, y_true, y_pred) -> tf.Tensor:
+    """What a loss computes before any reduction of its own."""
+    y_true = _as_keras_does(loss, y_true, y_pred)
+    return (loss.call if isinstance(loss, keras.losses.Loss) else loss)(y_true, y_pred)
 
 
 def _as_keras_does(loss, y_true, y_pred):
@@ -63,8 +69,7 @@ def _as_keras_does(loss, y_true, y_pred):
 def example_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """Each example's loss `(batch,)`; of a function to a scalar, that scalar for each."""
     is_loss = isinstance(loss, keras.losses.Loss)
-    y_true = _as_keras_does(loss, y_true, y_pred)
-    values = loss.call(y_true, y_pred) if is_loss else loss(y_true, y_pred)
+    values = _values(loss, y_true, y_pred)
     if values.shape.rank == 0:
         return tf.fill(tf.shape(y_pred)[:1], values)
     reduce = tf.reduce_sum if is_loss and loss.reduction == "sum" else tf.reduce_mean

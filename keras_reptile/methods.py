@@ -60,15 +60,15 @@ def check_network(method: str, network: keras.Model) -> None:
             f"`network` must be a keras.Model. Received: {type(network).__name__}. Wrap layers in "
             "`keras.Sequential`."
         )
-    if isinstance(getattr(network, "output", None), dict):
-        raise ValueError(
-            "`network` must have one output. Received: a network whose outputs have names, "
-            f"{sorted(network.output)}. Build it with the one tensor itself."
-        )
     if len(ends(network, "outputs")) > 1:
         raise ValueError(
             "`network` must have one output. Received: a network with "
             f"{len(network.outputs)} outputs. Join them, as with `keras.layers.Concatenate`."
+        )
+    if isinstance(getattr(network, "output", None), dict):
+        raise ValueError(
+            "`network` must have one output. Received: a network whose outputs have names, "
+            f"{sorted(network.output)}. Build it with the one tensor itself."
         )
     layers = list(network._flatten_layers(include_self=False))
     _check_layers(layers)

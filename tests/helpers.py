@@ -93,6 +93,11 @@ def small_episodes(**arguments):
     return kr.episode_dataset(image_pool(), **{**chosen, **arguments})
 
 
+def of_examples(change):
+    """A function of episodes that changes inputs and targets, of support and queries alike."""
+    return lambda tasks: {**tasks, **{k: change(*tasks[k]) for k in ("support", "query")}}
+
+
 def small_model(network=None, **arguments):
     inner_optimizer = keras.optimizers.Adam(0.01, beta_1=0.0)
     arguments = {"inner_optimizer": inner_optimizer, **arguments}

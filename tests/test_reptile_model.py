@@ -8,6 +8,7 @@ from helpers import (
     differences,
     episode,
     image_pool,
+    of_examples,
     scalar_episode,
     scalar_model,
     small_convnet,
@@ -457,14 +458,10 @@ def test_targets_or_weights_beside_episodes_are_refused():
             see(weighed, verbose=0)
 
 
-def per_pixel(tasks):
-    label = lambda x: tf.cast(x[..., 0] > 0.5, tf.int32)  # noqa: E731
-    return {**tasks, **{k: (tasks[k][0], label(tasks[k][0])) for k in ("support", "query")}}
-
-
 def test_labels_of_every_pixel_count_alike():
     layers = [keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 1)]
     model = small_model(keras.Sequential(layers))
+    per_pixel = of_examples(lambda x, y: (x, tf.cast(x[..., 0] > 0.5, tf.int32)))
     tasks = small_episodes(tasks=4).map(per_pixel)
     found = kr.evaluate(model, tasks, verbose=0)
     assert found.accuracies.shape == (4,)
@@ -473,13 +470,13 @@ def test_labels_of_every_pixel_count_alike():
     assert [f.accuracy for f in kr.evaluate_both(model, tasks, verbose=0)] == [found.accuracy] * 2
 
 
-def test_labels_may_have_a_last_axis_of_one():
-    def columns(tasks):
-        return {**tasks, **{k: (tasks[k][0], tasks[k][1][..., None]) for k in ("support", "query")}}
+in_columns = of_examples(lambda x, y: (x, y[..., None]))
 
+
+def test_labels_may_have_a_last_axis_of_one():
     tasks = small_episodes(tasks=4)
     expected = small_model().evaluate(tasks, verbose=0, return_dict=True)
-    found = small_model().evaluate(tasks.map(columns), verbose=0, return_dict=True)
+    found = small_model().evaluate(tasks.map(in_columns), verbose=0, return_dict=True)
     assert found == pytest.approx(expected, rel=1e-6)
 
 
@@ -488,13 +485,7 @@ def test_integer_targets_of_a_loss_of_ones_own_are_numbers():
         def call(self, y_true, y_pred):
             return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
 
-    def integers(tasks):
-        y = tf.one_hot
-        return {
-            **tasks,
-            **{k: (tasks[k][0], y(tasks[k][1], 3, dtype=tf.int32)) for k in ("support", "query")},
-        }
-
+    integers = of_examples(lambda x, y: (x, tf.one_hot(y, 3, dtype=tf.int32)))
     model = small_model()
     model.compile(keras.optimizers.SGD(1.0), loss=Squares())
     tasks = small_episodes(tasks=2).map(integers)
@@ -512,15 +503,9 @@ def test_integer_targets_of_a_loss_of_ones_own_are_numbers():
     ],
 )
 def test_a_target_for_each_example_is_compared_with_its_own_output(loss):
-    def flat(tasks):
-        return {**tasks, **{k: (tasks[k][0], tasks[k][1] % 2) for k in ("support", "query")}}
-
-    def column(tasks):
-        return {**tasks, **{k: (tasks[k][0], tasks[k][1][..., None]) for k in ("support", "query")}}
-
-    tasks = small_episodes(tasks=2).map(flat)
+    tasks = small_episodes(tasks=2).map(of_examples(lambda x, y: (x, y % 2)))
     found = []
-    for data in (tasks, tasks.map(column)):
+    for data in (tasks, tasks.map(in_columns)):
         model = small_model(small_convnet(ways=1))
         model.compile(keras.optimizers.SGD(1.0), loss=loss)
         found.append(model.evaluate(data, verbose=0, return_dict=True)["loss_after"])
@@ -567,6 +552,9 @@ def test_layers_are_not_frozen_once_moments_are_carried_for_them():
 def test_a_network_whose_output_has_a_name_is_refused():
     inputs = keras.Input((2,))
     network = keras.Model(inputs, {"y": keras.layers.Dense(3)(inputs)})
+    two = keras.Model(inputs, {"a": inputs, "b": inputs})
+    with pytest.raises(ValueError, match=r"a network with 2 outputs. Join them"):
+        small_model(two)
     with pytest.raises(ValueError, match=r"outputs have names, \['y'\]. Build it with the one ten"):
         small_model(network)
 

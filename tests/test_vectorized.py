@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import differences, small_convnet, small_episodes, small_model
+from helpers import differences, of_examples, small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
 from keras_reptile import vectorized
@@ -100,9 +100,7 @@ def test_tasks_in_series_cannot_be_one_batch():
 
 
 def test_recurrent_layers_are_computed_task_by_task():
-    def rows(tasks):
-        return {**tasks, **{k: (tasks[k][0][..., 0], tasks[k][1]) for k in ("support", "query")}}
-
+    rows = of_examples(lambda x, y: (x[..., 0], y))
     network = keras.Sequential([keras.Input((8, 8)), keras.layers.LSTM(4), keras.layers.Dense(3)])
     model = small_model(network, task_parallelism="vectorized")
     with pytest.warns(

@@ -87,11 +87,16 @@ class DistributedModel(keras.Model):
         elif self.test_function is None or force:
             self.test_function = step_function(self, self.test_step)
 
-    def build_variables(self, element_spec: Any) -> None:
-        """Makes all variables for data of this signature, inside the strategy's scope."""
-        with self.distribute_strategy.scope():
-            if not self.built:
+    def build_weights(self, element_spec: Any) -> None:
+        """Makes the model's own variables for data of this signature, in the strategy's scope."""
+        if not self.built:
+            with self.distribute_strategy.scope():
                 self.build(keras.tree.map_structure(lambda spec: tuple(spec.shape), element_spec))
+
+    def build_variables(self, element_spec: Any) -> None:
+        """`build_weights`, and the variables of the outer optimizer."""
+        self.build_weights(element_spec)
+        with self.distribute_strategy.scope():
             if not self.optimizer.built:
                 self.optimizer.build(self.trainable_variables)
 
