@@ -356,7 +356,7 @@ def two_inputs():
 
 MISUSES = {
     "not compiled": (uncompiled, {}, "not compiled. Compile it"),
-    "two inputs": (two_inputs, {}, "network with one input, whose shape is known. Received: Func"),
+    "two inputs": (two_inputs, {}, "whose shape is known. Received: Functional with 2 inputs."),
     "too few names": (small_model, dict(class_names=["a", "b"]), "different name for each output"),
     "a name twice": (small_model, dict(class_names=["a", "b", "b"]), "different name for each out"),
     "text as names": (small_model, dict(class_names="abc"), "different name for each output"),
