@@ -60,6 +60,7 @@ def _as_keras_does(loss, y_true, y_pred):
     """
     if is_sparse(loss):
         return y_true
+    y_true = tf.convert_to_tensor(y_true)
     one_each = y_pred.shape.rank is not None and y_pred.shape[-1:] == (1,)
     if one_each and y_true.shape.rank == y_pred.shape.rank - 1:
         y_true = y_true[..., None]
