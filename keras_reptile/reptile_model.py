@@ -37,6 +37,7 @@ from keras_reptile.inner_optimizers import (
 from keras_reptile.methods import METHODS, check_network
 from keras_reptile.network_function import mode, train_call
 from keras_reptile.report import Report
+from keras_reptile.weight_dtypes import check_dtypes
 
 
 @keras.saving.register_keras_serializable(package="keras_reptile")
@@ -93,8 +94,9 @@ class ReptileModel(distribution.DistributedModel):
     Input: what `episode_dataset` yields, see there for keys, shapes, dtypes and ranges.
 
     Raises:
-        ValueError: If an argument is not among those listed or out of range, or the network holds
-            layers that MAML cannot derive twice.
+        ValueError: If an argument is not among those listed or out of range, the network holds
+            layers that MAML cannot derive twice, or its trainable weights have several dtypes, or
+            16 bits, in which Adam's steps are zero or not finite.
 
     Example:
 
@@ -170,6 +172,7 @@ class ReptileModel(distribution.DistributedModel):
             before = 2 if episode else 1
             images = input_shape["support"][0] if episode else input_shape
             self.network(symbolic_batch(images, before))
+        check_dtypes(self.inner_rule, self.network.trainable_variables)
         if self.inner_state == "carried" and not self.inner_variables:
             self._carried_of = [id(v) for v in self.network.trainable_variables]
             theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]

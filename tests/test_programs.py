@@ -100,7 +100,7 @@ def test_a_single_task_ends_without_an_interval(finished, tmp_path):
     status, out, err = run("train", *SHORT, "--test_tasks=1", cwd=cwd)
     assert status == 0, err
     line = out.strip().splitlines()[-2]
-    assert re.fullmatch(r"Test accuracy [\d.]+ % \(5-way 1-shot, inductive, 1 tasks\)\.", line)
+    assert re.fullmatch(r"Test accuracy [\d.]+ % \(5-way 1-shot, inductive, 1 task\)\.", line)
     (cwd / "runs" / "glyphs" / "log.csv").unlink()
     status, out, err = run("train", *SHORT, cwd=cwd)
     assert status == 0, err

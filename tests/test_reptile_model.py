@@ -130,6 +130,32 @@ def test_other_precisions_learn_too(precision):
     assert history["accuracy"][-1] > 0.6
 
 
+def dense_pair(policy, head):
+    layers = [keras.layers.Dense(4, dtype=policy), keras.layers.Dense(3, dtype=head)]
+    return keras.Sequential([keras.Input((2,), dtype="float32"), *layers])
+
+
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+def test_weights_that_adam_cannot_move_are_refused(half):
+    message = (
+        f"Inner Adam moves weights of 32 bits or more. Received: {half}. The policies 'mixed_bf"
+    )
+    with pytest.raises(ValueError, match=message):
+        kr.ReptileModel(dense_pair(half, half))
+    kr.ReptileModel(dense_pair(half, half), keras.optimizers.SGD(0.1))
+    kr.ReptileModel(dense_pair(f"mixed_{half}", "float32"))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_weights_of_two_dtypes_are_refused(optimizer):
+    network = dense_pair("bfloat16", "float32")
+    message = "moves trainable weights of one dtype. Received: bfloat16, float32. The policies"
+    with pytest.raises(ValueError, match=message):
+        kr.ReptileModel(network, optimizer)
+    network.layers[0].trainable = False
+    kr.ReptileModel(network, optimizer)
+
+
 def test_evaluation_and_prediction_leave_no_trace():
     model, untouched = small_model(), small_model()
     tests = small_episodes(shots=1, seed=9, tasks=6)
