@@ -17,7 +17,7 @@ def known_outputs(network: Any) -> int:
     return (shape[-1] or 0) if isinstance(shape, tuple) and shape else 0
 
 
-def checked(model: Any, data: Any) -> Any:
+def checked(model: Any, data: Any, parts: tuple[str, ...] = ("support", "query")) -> Any:
     """The data, of which episodes end at a label without an output: XLA would go on with NaN."""
     episodes = as_episodes(data)
     if episodes is None or not model.is_classifier:
@@ -27,7 +27,7 @@ def checked(model: Any, data: Any) -> Any:
         return data
 
     def check(tasks):
-        labels = [tf.cast(tasks[part][1], tf.int64) for part in ("support", "query")]
+        labels = [tf.cast(tasks[part][1], tf.int64) for part in parts]
         _assert_known(tf.concat(labels, axis=1), outputs)
         return tasks
 

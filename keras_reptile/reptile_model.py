@@ -363,6 +363,11 @@ class ReptileModel(distribution.DistributedModel):
                 **self.report.interval(y, predictions, real),
             }
 
+    def predict(self, x: Any, *args, **kwargs) -> Any:
+        """`keras.Model.predict` on meta-batches, whose queries need no labels, or plain inputs."""
+        with labels.explained():
+            return super().predict(labels.checked(self, x, ("support",)), *args, **kwargs)
+
     def predict_step(self, data: Any) -> tf.Tensor:
         """Of episodes, the query predictions after adaptation; of plain inputs, the network's."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)

@@ -435,11 +435,21 @@ def test_a_label_without_an_output_ends_training_and_evaluation(network, jit_com
     model = small_model(network(ways=2))
     model.compile(keras.optimizers.SGD(1.0), jit_compile=jit_compile)
     tasks = small_episodes(tasks=2)
-    for see in (model.fit, model.evaluate, functools.partial(kr.evaluate, model)):
+    for see in (model.fit, model.evaluate, functools.partial(kr.evaluate, model), model.predict):
         for data in (tasks, tasks.map(lambda episodes: (episodes,))):
             with pytest.raises(ValueError, match=r"^Labels must be in 0 to 1, as the network has"):
                 see(data, verbose=0)
     assert model.meta_iteration == 0
+
+
+def test_to_predict_queries_need_no_labels():
+    def unlabelled(tasks):
+        x, y = tasks["query"]
+        return {**tasks, "query": (x, y - 9)}
+
+    model, tasks = small_model(), small_episodes(tasks=4)
+    found = model.predict(tasks.map(unlabelled), verbose=0)
+    np.testing.assert_array_equal(found, model.predict(tasks, verbose=0))
 
 
 def test_under_a_strategy_it_ends_an_uneven_evaluation_too():
