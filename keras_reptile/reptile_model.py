@@ -465,6 +465,17 @@ class ReptileModel(distribution.DistributedModel):
         """
         saved_model.export(self, path, class_names, metadata, overwrite)
 
+    def export(self, *args, **kwargs) -> None:
+        """Refused: what Keras would export does not adapt.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            "Keras's `export` would keep the initialization alone. Use `export_learner(path)` for "
+            "a SavedModel that adapts, or `network.export(path)` on this model's network."
+        )
+
     # Plumbing
 
     def _divided(self, data, steps, fill=False) -> tuple:

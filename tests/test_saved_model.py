@@ -374,6 +374,14 @@ def test_what_cannot_be_exported_is_refused(name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_would_not_adapt_is_refused(model, tmp_path):
+    message = "Keras's `export` would keep the initialization alone. Use `export_learner"
+    with pytest.raises(ValueError, match=message):
+        model.export(tmp_path / "plain")
+    model.network.export(tmp_path / "plain", verbose=False)
+    assert tf.saved_model.load(tmp_path / "plain").serve
+
+
 def test_a_taken_path_is_refused_unless_told_to_overwrite(model, tmp_path):
     path = tmp_path / "learner"
     portable.export_portable(model, path)
