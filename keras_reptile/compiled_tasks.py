@@ -38,7 +38,7 @@ def fits(tasks: dict) -> bool:
 def train(model, tasks: dict, theta: list, state: InnerState) -> Outcome:
     """What the tasks lead to by the model's method."""
     layout = Layout.of(theta)
-    modes = [True] if number_of_queries(tasks) else []
+    modes = [True] if number_of_queries(tasks) != 0 else []
     serial = in_series(model)
     keeps_last = "before_last" in METHODS[model.method].keeps
     adapted, predictions = zip(

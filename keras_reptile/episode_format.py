@@ -71,6 +71,23 @@ def _waiting_for_nothing(create: Callable, **arguments) -> Any:
         return create(**arguments)
 
 
+def first_minibatch_size(episodes: dict) -> Any:
+    """Images in the first minibatch, which is the tail where there is no other; 0 without any."""
+    order = episodes["order"]
+    if order.shape[1] == 0:
+        return episodes["tail"].shape[-1] if "tail" in episodes else 0
+    return order.shape[-1] if order.shape[-1] is not None else tf.shape(order)[-1]
+
+
+def check_last_step(episodes: dict) -> None:
+    """Raises `ValueError` for tasks without the last inner step that two of the methods go by."""
+    if episodes["order"].shape[1] == 0 and "tail" not in episodes:
+        raise ValueError(
+            "First-order MAML and MAML need the last of at least one inner step. Received episodes "
+            "whose 'order' has no rows, and no 'tail'."
+        )
+
+
 def number_of_queries(episodes: dict) -> int | None:
     return episodes["query"][1].shape[1]
 
@@ -113,6 +130,19 @@ def scaled_task(task: dict) -> dict:
     """A task or a meta-batch of them with its images as the network takes them."""
     (support_x, support_y), (query_x, query_y) = task["support"], task["query"]
     return {**task, "support": (scaled(support_x), support_y), "query": (scaled(query_x), query_y)}
+
+
+def scaled_dtype(dtype: Any) -> str:
+    """The dtype of images as the network takes them."""
+    return "float32" if dtype == tf.uint8 else keras.backend.standardize_dtype(dtype)
+
+
+def symbolic_support(spec: dict) -> Any:
+    """A symbolic batch of support images as the network takes them, of episodes or their spec."""
+    return tf.nest.map_structure(
+        lambda t: keras.KerasTensor((None, *t.shape[2:]), scaled_dtype(t.dtype)),
+        spec["support"][0],
+    )
 
 
 def symbolic_batch(shapes: Any, axes: int = 2) -> Any:

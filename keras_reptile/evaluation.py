@@ -170,6 +170,8 @@ def _check(model, episodes, transductive) -> bool:
             "Build it with `episode_dataset(..., tasks=...)`."
         )
     number = int(episodes.cardinality())
+    if number == 0:
+        raise ValueError("Evaluation needs at least one task. Received an empty dataset.")
     if number < 0:
         kind = (
             "an endless dataset"

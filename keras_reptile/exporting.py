@@ -55,7 +55,7 @@ def run_metadata(directory: RunDirectory, run: dict, model, which: str) -> dict[
 
     The summary's accuracy is that of the run's last meta-iteration, and of no other checkpoint.
     """
-    settings, iteration = run["settings"], int(model.optimizer.iterations)
+    settings, iteration = run["settings"], model.meta_iteration
     summary = directory.read_json("summary.json") or {}
     finished = iteration == settings["meta_iterations"]
     return {

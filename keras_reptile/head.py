@@ -31,8 +31,10 @@ def replace_head(network: keras.Model, classes: int, seed: int) -> keras.Model:
 
 
 def copy_of(network: keras.Model) -> keras.Model:
-    """The same network with variables of its own, and the same values in them."""
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(network))
+    """The same network, not compiled, with variables of its own and the same values in them."""
+    config = keras.saving.serialize_keras_object(network)
+    config.pop("compile_config", None)
+    copy = keras.saving.deserialize_keras_object(config)
     copy.set_weights(network.get_weights())
     return copy
 

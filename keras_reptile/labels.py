@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.episode_format import as_episodes, symbolic_batch
+from keras_reptile.episode_format import as_episodes, symbolic_support
 
 
 def known_outputs(network: Any) -> int:
@@ -60,8 +60,7 @@ def _outputs(model, spec) -> int:
     known = known_outputs(model.network)
     if known:
         return known
-    shapes = tf.nest.map_structure(lambda t: tuple(t.shape), spec["support"][0])
-    found = model.network.compute_output_spec(symbolic_batch(shapes))
+    found = model.network.compute_output_spec(symbolic_support(spec))
     return (found.shape[-1] or 0) if isinstance(found, keras.KerasTensor) else 0
 
 

@@ -1,16 +1,9 @@
-"""The inner loop's loss and the query metrics, from what `compile` was given."""
+"""The inner loop's loss, from what `compile` was given."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
-
-CLASSIFICATION = {
-    "sparse_categorical_crossentropy": keras.metrics.SparseCategoricalAccuracy,
-    "categorical_crossentropy": keras.metrics.CategoricalAccuracy,
-    "binary_crossentropy": keras.metrics.BinaryAccuracy,
-}
 
 
 def get_loss(identifier: Any) -> Any:
@@ -54,17 +47,20 @@ def _values(loss, y_true, y_pred) -> tf.Tensor:
 
 
 def _as_keras_does(loss, y_true, y_pred):
-    """Targets with the outputs' last axis of 1, of a Keras loss in their dtype; not class labels.
+    """Targets with as many axes as the outputs and in their dtype; class labels as they are.
 
-    Without that axis, what a function subtracts would be broadcast to all pairs of a batch.
+    With an axis of 1 more or less, what a loss subtracts would be of all pairs of a batch.
     """
-    if is_sparse(loss):
-        return y_true
     y_true = tf.convert_to_tensor(y_true)
     one_each = y_pred.shape.rank is not None and y_pred.shape[-1:] == (1,)
-    if one_each and y_true.shape.rank == y_pred.shape.rank - 1:
+    more = y_true.shape.rank - y_pred.shape.rank
+    if is_sparse(loss) or (more == -1 and not one_each and y_true.dtype.is_integer):
+        return y_true
+    if more == -1 and one_each:
         y_true = y_true[..., None]
-    return tf.cast(y_true, y_pred.dtype) if isinstance(loss, keras.losses.Loss) else y_true
+    elif more == 1 and y_true.shape[-1:] == (1,):
+        y_true = y_true[..., 0]
+    return tf.cast(y_true, y_pred.dtype)
 
 
 def example_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
@@ -108,36 +104,13 @@ def task_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
 
 def is_sparse(loss: Any) -> bool:
     """Whether the targets of a loss are integer class labels."""
-    return _loss_name(loss) == "sparse_categorical_crossentropy"
+    return "sparse_categorical_crossentropy" in names_of(loss)
 
 
-def get_metrics(identifiers: Any, loss: Any) -> list:
-    """Keras metrics from their identifiers; "accuracy" fits the loss, and is there by default."""
-    fitting = CLASSIFICATION.get(_loss_name(loss))
-    if identifiers is None:
-        identifiers = ["accuracy"] if fitting else []
-    if not isinstance(identifiers, (list, tuple)):
-        raise ValueError(
-            "`metrics` must be a flat list of metrics or their names. "
-            f"Received: metrics={identifiers!r}."
-        )
-    return [_get_metric(identifier, fitting) for identifier in identifiers]
-
-
-def _get_metric(identifier: Any, fitting: Callable | None) -> keras.metrics.Metric:
-    if identifier in ("accuracy", "acc") and fitting:
-        return fitting(name=identifier)
-    metric = keras.metrics.get(identifier)
-    if isinstance(metric, keras.metrics.Metric):
-        return metric
-    return keras.metrics.MeanMetricWrapper(metric, name=getattr(metric, "__name__", None))
-
-
-def _loss_name(loss: Any) -> str:
-    """The name of what a loss computes; a Keras loss may itself be called otherwise."""
+def names_of(loss: Any) -> list[str]:
+    """The names of what a loss computes, first the function's: the loss may be called otherwise."""
     function = getattr(loss, "fn", loss) if isinstance(loss, keras.losses.Loss) else loss
-    names = [getattr(function, "__name__", ""), getattr(loss, "name", "")]
-    return next((name for name in names if name in CLASSIFICATION), "")
+    return [getattr(function, "__name__", ""), getattr(loss, "name", "")]
 
 
 def task_accuracy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:

@@ -10,12 +10,19 @@ import tensorflow as tf
 
 from keras_reptile import compiled_tasks, distribution, outcome, prediction, vectorized
 from keras_reptile.adaptation import Adaptation
-from keras_reptile.episode_format import PLACE, number_of_queries, scaled_task
+from keras_reptile.episode_format import (
+    PLACE,
+    check_last_step,
+    number_of_queries,
+    scaled_dtype,
+    scaled_task,
+)
 from keras_reptile.inner_optimizers import InnerState
 from keras_reptile.methods import METHODS
 from keras_reptile.network_function import holding
 from keras_reptile.normalized_pooling import fast_poolings
 from keras_reptile.outcome import Outcome
+from keras_reptile.output import check_output_of
 from keras_reptile.task_order import in_series
 
 
@@ -28,7 +35,9 @@ class TaskResult(NamedTuple):
 
 def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> Outcome:
     """Adapts to every training task by the model's method, and predicts its queries."""
-    tasks = _numbered(model, episodes)
+    tasks = _numbered(model, _checked(model, episodes))
+    if METHODS[model.method].keeps:
+        check_last_step(tasks)
 
     def together(tasks, theta, state):
         return outcome.of_tasks(model, theta, *vectorized.train(model, tasks, theta, state))
@@ -46,7 +55,7 @@ def judge_tasks(
 
     There are as many predictions as modes, each transductive or not.
     """
-    tasks = _numbered(model, episodes)
+    tasks = _numbered(model, _checked(model, episodes))
     together = functools.partial(vectorized.judge, model, modes)
     at_once = _as_one_batch(model, f"judge {modes}", together, tasks, theta, state)
     if at_once:
@@ -170,6 +179,12 @@ def _as_one_batch(model, name, function, *arguments) -> Callable | None:
     return compiled and functools.partial(compiled, held)
 
 
+def _checked(model, episodes):
+    """The episodes, if the network has an output that tasks have a loss of."""
+    model.at_once("output", lambda: check_output_of(model.network, episodes))
+    return episodes
+
+
 def _numbered(model, episodes):
     """The tasks with a pair of numbers each that no other task of the run has.
 
@@ -179,10 +194,8 @@ def _numbered(model, episodes):
     places = distribution.replica_index() * size + tf.range(size)
     places = episodes.get(PLACE, places)
     episodes = {key: value for key, value in episodes.items() if key != PLACE}
-    iterations = tf.fill(
-        (size,), tf.cast(tf.convert_to_tensor(model.optimizer.iterations), tf.int32)
-    )
-    return {**episodes, "number": (iterations, places)}
+    iteration = tf.cast(tf.convert_to_tensor(model.meta_iteration_variable), tf.int32)
+    return {**episodes, "number": (tf.fill((size,), iteration), places)}
 
 
 def _adaptation_spec(theta, state, keeps):
@@ -194,13 +207,9 @@ def _adaptation_spec(theta, state, keeps):
 
 def _predictions_spec(model, episodes, dtype):
     x = tf.nest.map_structure(
-        lambda t: keras.KerasTensor(t.shape[1:], _scaled_dtype(t.dtype)), episodes["query"][0]
+        lambda t: keras.KerasTensor(t.shape[1:], scaled_dtype(t.dtype)), episodes["query"][0]
     )
     return tf.TensorSpec(model.network.compute_output_spec(x).shape, dtype)
-
-
-def _scaled_dtype(dtype):
-    return "float32" if dtype == tf.uint8 else keras.backend.standardize_dtype(dtype)
 
 
 def side_by_side(task_fn: Callable, tasks: Any, state: InnerState, outputs: Any) -> Any:

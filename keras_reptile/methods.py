@@ -95,3 +95,13 @@ def _check_layers(layers) -> None:
             "Batch renormalization goes by moving averages, which the tasks do not keep. "
             f"Received a network with the layers {renormalizing}. Use renorm=False."
         )
+    fixed = [n.name for n in layers if _is_normalization(n) and n.momentum == 1]
+    if fixed:
+        raise ValueError(
+            "A learner keeps its support set's statistics in the moving averages, which "
+            f"momentum=1.0 fixes. Received a network with the layers {fixed}. Use less."
+        )
+
+
+def _is_normalization(layer) -> bool:
+    return isinstance(layer, keras.layers.BatchNormalization)

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from keras_reptile.batch_normalization import batch_statistics, normalizations, switched
 from keras_reptile.biases import separate_biases
+from keras_reptile.output import check_output
 
 
 def train_call(network: keras.Model, weights: Sequence, x: Any, draw: Any) -> tuple:
@@ -38,6 +39,7 @@ def train_call(network: keras.Model, weights: Sequence, x: Any, draw: Any) -> tu
         outputs, _, losses = network.stateless_call(
             list(weights), state, x, **mode(network, True), return_losses=True
         )
+    check_output(outputs)
     return outputs, sum(losses) if losses else 0.0
 
 

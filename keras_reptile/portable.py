@@ -44,9 +44,9 @@ def image_spec(model: Any) -> tf.TensorSpec:
 
 def target_spec(model: Any) -> tf.TensorSpec:
     """Any number of labels, or of targets shaped like the outputs where the loss takes such."""
-    if model.is_classifier:
-        return tf.TensorSpec((None,), tf.int32)
     given = model.network.outputs[0]
+    if model.is_classifier:
+        return tf.TensorSpec((None, *given.shape[1:-1]), tf.int32)
     return tf.TensorSpec((None, *given.shape[1:]), model.network.trainable_variables[0].dtype)
 
 

@@ -1,13 +1,14 @@
 """The figures that `fit` and `evaluate` show, gathered from the tasks' queries."""
 
 import functools
+import math
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras.src.trainers.compile_utils import CompileMetrics
 
-from keras_reptile import losses
+from keras_reptile import losses, query_metrics
 from keras_reptile.confidence import ConfidenceInterval
 
 
@@ -55,7 +56,7 @@ class Report:
         self.loss = loss
         self.loss_before = keras.metrics.Mean(name="loss_before")
         self.loss_after = keras.metrics.Mean(name="loss_after")
-        self.query_metrics = losses.get_metrics(metrics, loss)
+        self.query_metrics = query_metrics.get_metrics(metrics, loss)
         self.confidence = ConfidenceInterval()
         for metric in (self.loss_before, self.loss_after, self.confidence):
             metric._direction = "down"
@@ -66,11 +67,14 @@ class Report:
         """Takes the first minibatches' losses `(tasks,)`.
 
         Args:
-            first_loss, inner_batch_size: Those of the tasks.
+            first_loss, inner_batch_size: Those of the tasks; without a minibatch, 0, there is no
+                loss, which is so reported as NaN.
             real: Integer tensor `(tasks,)`, 0 for tasks that do not count. Defaults to `None`,
                 all count.
         """
         value = losses.mean_of(self.loss, first_loss, inner_batch_size)
+        if isinstance(inner_batch_size, int) and inner_batch_size == 0:
+            value = tf.fill(tf.shape(first_loss), math.nan)
         self.loss_before.update_state(value, sample_weight=real)
         return _results([self.loss_before])
 

@@ -22,10 +22,12 @@ from keras_reptile.checks import check_boolean, check_choice, check_integer
 from keras_reptile.episode_format import (
     after,
     episodes_of,
+    first_minibatch_size,
     is_episode,
     number_of_queries,
     scaled,
     symbolic_batch,
+    symbolic_support,
     with_queries,
 )
 from keras_reptile.inner_optimizers import (
@@ -58,7 +60,8 @@ class ReptileModel(distribution.DistributedModel):
         "maml"      mean_i d/dtheta L_k(U_{k-1}(theta)), L_k the last minibatch's loss
 
     While fitting, `loss_before` is the loss of each task's first minibatch at theta, `loss_after`
-    and `accuracy` are those of its queries at W_k, predicted in one batch.
+    and `accuracy` are those of its queries at W_k, predicted in one batch. The first is what the
+    first inner step descends: with the penalties of regularizers, and at the decayed theta.
 
     Args:
         network: A `keras.Model` with one output: functional, sequential or subclassed. Constraints
@@ -184,6 +187,12 @@ class ReptileModel(distribution.DistributedModel):
             ]
         self.built = True
 
+    def build_for(self, element_spec: Any) -> None:
+        """Builds for episodes, or for what has their signature."""
+        if not self.network.built:
+            self.network(symbolic_support(element_spec))
+        self.build()
+
     def _zeros(self, name, like):
         return self.add_weight(
             name=name, shape=like.shape, dtype=like.dtype.name, initializer="zeros", trainable=False
@@ -291,9 +300,15 @@ class ReptileModel(distribution.DistributedModel):
     def _forget_traces(self) -> None:
         """What was made with another loss is made anew."""
         self._at_once.clear()
-        self.adaptation_function = tf.function(
-            lambda task: learner.adapted(self, task), reduce_retracing=True
-        )
+
+    @property
+    def adaptation_function(self) -> Callable:
+        """`learner.adapted` as a graph, for the weights that are trainable now."""
+
+        def make():
+            return tf.function(lambda task: learner.adapted(self, task), reduce_retracing=True)
+
+        return self.at_once(("adapt", *map(id, self.network.trainable_variables)), make)
 
     def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:
@@ -344,7 +359,7 @@ class ReptileModel(distribution.DistributedModel):
         theta = self._theta(episodes)
         tasks = meta_batch.train_tasks(self, episodes, theta, self.starting_state(theta))
         distribution.apply(self.optimizer, tasks.gradient, self.trainable_variables)
-        logs = self.report.before(tasks.first_loss, episodes["order"].shape[-1])
+        logs = self.report.before(tasks.first_loss, first_minibatch_size(episodes))
         if number_of_queries(episodes) != 0:
             logs |= self.report.after(episodes["query"][1], tasks.predictions)
         slots, logs = distribution.mean_over_replicas((tasks.state.slots, logs))
@@ -358,7 +373,7 @@ class ReptileModel(distribution.DistributedModel):
             first_loss, predictions = self.adapt_and_predict(episodes)
             y, real = episodes["query"][1], episodes.get(distribution.REAL)
             return {
-                **self.report.before(first_loss, episodes["order"].shape[-1], real),
+                **self.report.before(first_loss, first_minibatch_size(episodes), real),
                 **self.report.after(y, predictions, real),
                 **self.report.interval(y, predictions, real),
             }
@@ -486,7 +501,7 @@ class ReptileModel(distribution.DistributedModel):
 
     def _theta(self, episodes):
         if not self.built:
-            self.build(keras.tree.map_structure(lambda t: tuple(t.shape), episodes))
+            self.build_for(episodes)
         if not self.network.trainable_variables:
             raise ValueError(
                 "The inner loop trains a network's weights. Received a network without trainable "

@@ -14,7 +14,7 @@ from helpers import episode, image_pool, scalar_model, small_convnet, small_epis
 
 import keras_reptile as kr
 from keras_reptile import portable
-from keras_reptile.endpoints import minibatch_order
+from keras_reptile.endpoints import minibatch_order, weight_names
 from keras_reptile.errors import RunError
 
 STEPS, RATE = 12, 0.02
@@ -182,6 +182,20 @@ def test_a_regression_is_exported_with_its_path_by_hand(tmp_path):
 
 
 # What lies in the directory
+
+
+def test_labels_of_every_pixel_are_exported(tmp_path):
+    network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 1)])
+    model = small_model(network, inner_state="reset")
+    model.export_learner(tmp_path / "learner")
+    x = np.random.RandomState(0).rand(3, 8, 8, 1).astype(np.float32)
+    y = (x[..., 0] > 0.5).astype(np.int32)
+    exported = tf.saved_model.load(str(tmp_path / "learner"))
+    found = exported.adapt(x, y, 1, 0.01)
+    # One minibatch of all images, whose order does not matter.
+    learner = model.adapt(x, y, steps=1, inner_batch_size=10)
+    for name, wanted in zip(weight_names(network), learner.get_weights(), strict=True):
+        np.testing.assert_allclose(found[name], wanted, atol=1e-6)
 
 
 def test_plain_keras_loads_the_network(model, exported):

@@ -33,8 +33,13 @@ class DistributedModel(keras.Model):
 
     @property
     def meta_iteration(self) -> int:
-        """The number of outer steps made so far."""
-        return int(keras.ops.convert_to_numpy(self.optimizer.iterations))
+        """The number of meta-batches trained on so far."""
+        return int(keras.ops.convert_to_numpy(self.meta_iteration_variable))
+
+    @property
+    def meta_iteration_variable(self) -> Any:
+        """What counts them: Keras's `iterations` counts steps, fewer if gradients accumulate."""
+        return self.optimizer._iterations
 
     def fit(
         self,
@@ -91,7 +96,11 @@ class DistributedModel(keras.Model):
         """Makes the model's own variables for data of this signature, in the strategy's scope."""
         if not self.built:
             with self.distribute_strategy.scope():
-                self.build(keras.tree.map_structure(lambda spec: tuple(spec.shape), element_spec))
+                self.build_for(element_spec)
+
+    def build_for(self, element_spec: Any) -> None:
+        """Builds for meta-batches like these."""
+        self.build(keras.tree.map_structure(lambda spec: tuple(spec.shape), element_spec))
 
     def build_variables(self, element_spec: Any) -> None:
         """`build_weights`, and the variables of the outer optimizer."""
