@@ -1,15 +1,40 @@
 """What every program does first: find the package, and start TensorFlow without its noise."""
 
 import importlib.util
+import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 
 
 def onednn(arguments: list[str]) -> str:
     """Whether a CPU is to use oneDNN's kernels, which are faster on miniImageNet's large images
     and slower on small ones. TensorFlow must know before it is imported."""
-    return str(int(any("mini_imagenet" in argument for argument in arguments)))
+    named = list(values_of(("recipe", "dataset", "network"), arguments))
+    for place in values_of(("checkpoint", "model"), arguments):
+        named += trained_in(place)
+    return str(int(any(name.startswith("mini_imagenet") for name in named)))
+
+
+def values_of(names: tuple, arguments: list[str]) -> Iterator[str]:
+    """The values of flags with these names, given as `--name=value` or `--name value`."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        name, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name in names:
+            yield value if equals else following
+
+
+def trained_in(place: str) -> list[str]:
+    """The data and network of a run or an export, nothing if that cannot be read."""
+    for name in ("run.json", "metadata.json"):
+        try:
+            with open(os.path.join(place, name)) as file:
+                settings = json.load(file)["settings"]
+            return [str(settings["dataset"]), str(settings["network"])]
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+    return []
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -49,6 +49,8 @@ class RunLog(keras.callbacks.Callback):
 
     def on_interruption(self) -> None:
         """What `on_epoch_end` does, in the middle of an epoch, whose figures are those so far."""
+        if self.rows and int(self.rows[-1]["meta_iteration"]) == self._iteration():
+            return
         # First what matters most.
         self.directory.save(self.model)
         self._write(self.so_far)
@@ -166,6 +168,10 @@ class StopOnSignal(keras.callbacks.Callback):
         self.asked = True
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        # Not while validating: an epoch's row and checkpoint are worth the few seconds.
+        # After an epoch's last one its validation, row and checkpoint are worth the few seconds.
+        if self.asked and batch + 1 < self.params["steps"]:
+            raise Interrupted
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self.asked:
             raise Interrupted

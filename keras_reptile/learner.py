@@ -29,7 +29,7 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     model = _with_head(model, head, support_y, seed)
     _check_built(model.network)
     if model.is_classifier:
-        _check_labels(support_y.numpy(), known_outputs(model.network))
+        _check_labels(support_y.numpy(), known_outputs(model.network), _places(model.network))
     task = {
         "support": (support_x, support_y),
         "order": support_order(number, batch, steps, seed),
@@ -168,10 +168,18 @@ def _fitting(shape: tuple) -> list[tuple]:
     return [shape, (*shape, 1), *([shape[:-1]] if shape[-1:] == (1,) else [])]
 
 
-def _check_labels(labels, outputs: int) -> None:
-    if labels.ndim != 1:
+def _places(network) -> tuple:
+    """The axes of an image's outputs before the classes, of each of which there is a label."""
+    shape = getattr(network, "output_shape", None)
+    return shape[1:-1] if isinstance(shape, tuple) else ()
+
+
+def _check_labels(labels, outputs: int, places: tuple = ()) -> None:
+    if not tf.TensorShape(labels.shape[1:]).is_compatible_with(places):
+        place = "place in each " if places else ""
         raise ValueError(
-            "Labels must be one integer for each image, (images,). "
+            f"Labels must be one integer for each {place}image, "
+            f"(images,{' ' if places else ''}{', '.join(map(str, places))}). "
             f"Received: labels of shape {labels.shape}."
         )
     if labels.dtype.kind not in "iu":

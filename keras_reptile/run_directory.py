@@ -70,12 +70,12 @@ class RunDirectory:
             content = json.loads(path.read_text(), parse_constant=lambda name: None)
         except (OSError, ValueError) as error:
             raise RunError(
-                f"{path} cannot be read: {error}. Remove it or use another run."
+                f"{path} cannot be read: {error}. Bring it back from a copy or use another run."
             ) from None
         if not isinstance(content, dict):
             raise RunError(
                 f"{path} cannot be used: a JSON object was expected. Received: "
-                f"{type(content).__name__}. Remove it or use another run."
+                f"{type(content).__name__}. Bring it back from a copy or use another run."
             )
         return content
 
@@ -176,7 +176,8 @@ def _checked(settings: Any) -> dict[str, Any]:
     if not isinstance(settings, dict) or not settings:
         raise ValueError(
             "it needs the run's `settings`. Received: "
-            f"{'none' if not settings else type(settings).__name__}. Remove it or use another run."
+            f"{'none' if not settings else type(settings).__name__}. "
+            "Bring it back from a copy or use another run."
         )
     unknown = sorted(set(settings) - {field.name for field in dataclasses.fields(Recipe)})
     if unknown:

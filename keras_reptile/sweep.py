@@ -14,7 +14,7 @@ from keras_reptile.figures import FIGURES, runs_of
 from keras_reptile.recipes import NOTES
 from keras_reptile.run import Run
 from keras_reptile.run_directory import RunDirectory, RunError
-from keras_reptile.training import check_same_run, check_settings, train
+from keras_reptile.training import FREE, check_same_run, check_settings, train
 from keras_reptile.whole_file import read_csv, remove_partial, replacing, write_csv
 
 # What rows of results say of a run's settings.
@@ -31,7 +31,8 @@ SETTINGS = (
     "meta_batch_size",
     "meta_step_size",
 )
-
+# Told elsewhere, or without an influence on the results.
+NOT_AMONG_OTHERS = {*SETTINGS, *FREE, "meta_iterations", "checkpoint_every"} - {"test_tasks"}
 
 # What they say of its results.
 MEASURED = {
@@ -72,14 +73,15 @@ def sweep(
         **overrides: Fields of `Recipe`, for all runs.
 
     Returns:
-        The rows of the CSV: run, curve and the settings; measured, `"curve"` while training or
+        The rows of the CSV: run, curve and the settings, `others` those that the figure does not
+        have by itself; measured, `"curve"` while training or
         `"final"`; meta_iteration; accuracy and confidence_95 in [0, 1] over so many test tasks;
         seconds of training, checkpoints and curve so far.
 
     Raises:
         ValueError: If there is no such figure or run, or the numbers do not fit together.
-        RunError: If a directory holds a run with other settings, there is nothing to draw, or
-            runs diverged; the others are done first.
+        RunError: If a directory or the CSV holds a run with other settings, there is nothing to
+            draw, or runs diverged; the others are done first.
         Interrupted: If the process is told to stop; what was learned is saved.
     """
     runs = runs_of(figure, **overrides)
@@ -88,11 +90,15 @@ def sweep(
     for name, run in runs.items():
         check_settings(run.recipe)
         check_same_run(directories[name], run.recipe)
+    earlier = read_rows(Path(output_dir) / f"{figure}.csv")
+    for name, run in runs.items():
+        if not directories[name].path.exists():
+            check_same_results(figure, name, run, earlier)
     remove_partial(Path(output_dir))
-    diverged, earlier = [], read_rows(Path(output_dir) / f"{figure}.csv")
+    diverged: list[str] = []
     try:
         for i, (name, run) in enumerate(chosen.items(), start=1):
-            if not is_done(name, run, directories[name], earlier):
+            if not is_done(figure, name, run, directories[name], earlier):
                 _say(verbose, f"\n{name}, {i} of {len(chosen)}")
                 diverged += _train(name, run, directories[name], data_dir, verbose)
                 publish(figure, runs, directories, Path(output_dir))
@@ -147,11 +153,11 @@ def summary_of(run: Run, directory: RunDirectory) -> dict[str, Any] | None:
     return summary if all(had[k] == v for k, v in wanted.items() if k not in NOTES) else None
 
 
-def is_done(name: str, run: Run, directory: RunDirectory, earlier: list[dict]) -> bool:
+def is_done(figure: str, name: str, run: Run, directory: RunDirectory, earlier: list[dict]) -> bool:
     """Whether a run has its final accuracy, in its directory or, without one, in the CSV."""
     if directory.path.exists():
         return summary_of(run, directory) is not None
-    kept = rows_kept(name, run, earlier)
+    kept = rows_kept(figure, name, run, earlier)
     return any(row["measured"] == "final" for row in kept)
 
 
@@ -163,7 +169,10 @@ def publish(
     earlier, rows = read_rows(results), []
     for name, run in runs.items():
         here = directories[name].path.exists()
-        rows += rows_of(name, run, directories[name]) if here else rows_kept(name, run, earlier)
+        if here:
+            rows += rows_of(figure, name, run, directories[name])
+        else:
+            rows += rows_kept(figure, name, run, earlier)
     if rows:
         write_csv(results, rows)
         draw(figure, results, path / f"{figure}.png")
@@ -175,24 +184,49 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return read_csv(path, MEASURED, "Mend or remove it: runs with a directory need none.")
 
 
-def rows_kept(name: str, run: Run, earlier: list[dict[str, str]]) -> list[dict[str, Any]]:
+def rows_kept(
+    figure: str, name: str, run: Run, earlier: list[dict[str, str]]
+) -> list[dict[str, Any]]:
     """The rows of an earlier CSV that are of this run with these settings."""
-    about = about_run(name, run)
-    own = [row for row in earlier if all(row.get(k) == str(v) for k, v in about.items())]
+    about = about_run(figure, name, run)
+    own = [row for row in earlier if not _different(row, about)]
     last = [row for row in own if int(row["meta_iteration"]) == run.recipe.meta_iterations]
     if not last:
         return []
     return [about | {k: kind(row[k]) for k, kind in MEASURED.items()} for row in own]
 
 
-def about_run(name: str, run: Run) -> dict[str, Any]:
-    """What every row says of its run."""
-    return {"run": name, **run.columns, **{k: getattr(run.recipe, k) for k in SETTINGS}}
+def about_run(figure: str, name: str, run: Run) -> dict[str, Any]:
+    """What every row says of its run; its `others` are the settings that the figure has not."""
+    own, usual = (dataclasses.asdict(r.recipe) for r in (run, runs_of(figure)[name]))
+    others = [f"{k}={v}" for k, v in own.items() if v != usual[k] and k not in NOT_AMONG_OTHERS]
+    settings = {k: own[k] for k in SETTINGS}
+    return {"run": name, **run.columns, **settings, "others": " ".join(others)}
 
 
-def rows_of(name: str, run: Run, directory: RunDirectory) -> list[dict[str, Any]]:
+def _different(row: dict[str, str], about: dict[str, Any]) -> dict[str, tuple]:
+    """What a row says otherwise; rows of earlier versions had no `others`."""
+    had = {"others": about["others"], **row}
+    return {k: (had.get(k), v) for k, v in about.items() if had.get(k) != str(v)}
+
+
+def check_same_results(figure: str, name: str, run: Run, earlier: list[dict[str, str]]) -> None:
+    """Raises `RunError` for rows of this run with other settings, which would be lost."""
+    about = about_run(figure, name, run)
+    for row in earlier:
+        other = _different(row, about) if row.get("run") == name else {}
+        if other:
+            listed = ", ".join(f"{k}={b!r} (now {str(n)!r})" for k, (b, n) in other.items())
+            raise RunError(
+                f"{figure}.csv holds results of {name} with other settings: {listed}. "
+                "Give the same flags to go on with them, or another --output_dir."
+            )
+
+
+def rows_of(figure: str, name: str, run: Run, directory: RunDirectory) -> list[dict[str, Any]]:
     """The results of a run so far, from its log and its summary."""
-    recipe, summary, about = run.recipe, summary_of(run, directory), about_run(name, run)
+    recipe, summary = run.recipe, summary_of(run, directory)
+    about = about_run(figure, name, run)
     curve = [
         about
         | {

@@ -143,6 +143,7 @@ def check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
     """Raises `RunError` if a directory holds a run with settings that train otherwise."""
     earlier = directory.read_run()
     if earlier is None:
+        _check_nothing_is_there(directory)
         return
     now, before = dataclasses.asdict(recipe), earlier["settings"]
     other = {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in FREE}
@@ -151,6 +152,14 @@ def check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
         raise RunError(
             f"{directory.path} holds a run with other settings: {listed}. "
             "Give the same flags to go on with it, or another --output_dir."
+        )
+
+
+def _check_nothing_is_there(directory: RunDirectory) -> None:
+    if directory.saved():
+        raise RunError(
+            f"{directory.path} holds checkpoints, and no run.json that says what was trained. "
+            "Bring it back from a copy, or choose another --output_dir."
         )
 
 

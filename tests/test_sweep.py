@@ -10,6 +10,7 @@ from keras_reptile import sweep as module
 from keras_reptile.callbacks import Diverged, StopOnDivergence
 from keras_reptile.run_directory import RunError
 from keras_reptile.sweep import choose, sweep
+from keras_reptile.whole_file import write_csv
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +99,26 @@ def test_a_csv_that_cannot_be_read_is_an_error_before_training(content, tmp_path
     assert not (tmp_path / "runs").exists()
 
 
-def test_rows_of_other_settings_are_not_kept(whole, tmp_path):
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"meta_step_size": 0.5}, "meta_step_size='0.25' \\(now '0.5'\\)"),
+        ({"seed": 1}, "others='.*' \\(now '.* seed=1'\\)"),
+    ],
+)
+def test_rows_of_other_settings_are_neither_taken_nor_lost(other, words, whole, tmp_path):
     path, _ = whole
     shutil.copy(path / "gradient_combinations.csv", tmp_path)
-    found = run(tmp_path, only=("g1",), meta_step_size=0.5)
-    assert {r["run"] for r in found} == {"g1"}
-    assert {r["meta_step_size"] for r in found} == {0.5}
+    with pytest.raises(RunError, match=rf"holds results of g1 with other settings: .*{words}"):
+        run(tmp_path, only=("g3",), **other)
+    assert csv_rows(tmp_path) == csv_rows(path)
+
+
+def test_rows_of_an_earlier_version_are_kept(whole, tmp_path):
+    path, rows = whole
+    earlier = [{k: v for k, v in row.items() if k != "others"} for row in csv_rows(path)]
+    write_csv(tmp_path / "gradient_combinations.csv", earlier)
+    assert run(tmp_path) == rows
 
 
 def test_a_single_test_task_has_no_interval_and_is_drawn_all_the_same(tmp_path):

@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -83,12 +84,20 @@ def test_it_counts_the_cores_that_the_process_may_use():
     ("arguments", "wanted"),
     [
         (["--recipe=mini_imagenet_5way_1shot", "--seed=1"], "1"),
-        (["--checkpoint=runs/mini_imagenet_5way_5shot"], "1"),
-        (["--dataset=omniglot"], "0"),
+        (["--recipe", "mini_imagenet_5way_1shot"], "1"),
+        (["--checkpoint=large"], "1"),
+        (["--checkpoint=small"], "0"),
+        (["--checkpoint=mini_imagenet_that_is_not_there"], "0"),
+        (["--dataset=omniglot", "--output_dir=runs/mini_imagenet"], "0"),
         ([], "0"),
     ],
 )
-def test_programs_compute_large_images_by_onednn(arguments, wanted, monkeypatch):
+def test_programs_compute_large_images_by_onednn(arguments, wanted, monkeypatch, tmp_path):
+    for name, network in (("large", "mini_imagenet_convnet"), ("small", "omniglot_convnet")):
+        settings = {"settings": {"dataset": "folder", "network": network}}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(json.dumps(settings))
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     path = Path(__file__).parents[1] / "bin" / "_start.py"
     spec = importlib.util.spec_from_file_location("_start", path)

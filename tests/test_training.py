@@ -154,6 +154,27 @@ def test_the_log_of_an_interrupted_run_counts_every_meta_iteration_and_its_time(
     assert {row["meta_iteration"] for row in rows if row["val_accuracy"]} == {"3", "6", "7"}
 
 
+@pytest.mark.parametrize("end", [6, 7])
+def test_ctrl_c_after_an_epochs_last_meta_iteration_leaves_it_whole(
+    end, undisturbed, tmp_path, monkeypatch
+):
+    # The validation comes after the signal.
+    stop_at(monkeypatch, end, lambda model: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted):
+        run(tmp_path)
+    assert not (tmp_path / "summary.json").exists()
+    monkeypatch.undo()
+    rows = RunDirectory(tmp_path).rows()
+    assert [row["meta_iteration"] for row in rows] == ["3", "6", "7"][: len(rows)]
+    assert rows[-1]["meta_iteration"] == str(end) and rows[-1]["val_accuracy"]
+
+
+def test_checkpoints_without_a_run_json_are_not_gone_on_with(finished, tmp_path):
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(RunError, match=r"holds checkpoints, and no run.json that says .* Bring it"):
+        run(tmp_path, seed=7)
+
+
 def test_ctrl_c_saves_also_where_the_log_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "log.csv").mkdir()
     monkeypatch.setattr(RunDirectory, "rows", lambda self: [])
@@ -315,16 +336,18 @@ def test_an_unwritable_directory_is_an_error_before_training(tmp_path):
 
 def test_an_unreadable_run_json_is_an_error(tmp_path):
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(RunError, match=r"run.json cannot be read: .* Remove it or use another run"):
+    with pytest.raises(
+        RunError, match=r"run.json cannot be read: .* Bring it back from a copy or use another run"
+    ):
         run(tmp_path)
 
 
 # What a run.json may hold, and what is said of it.
 UNUSABLE = {
-    "[]": "a JSON object was expected. Received: list. Remove it or use another run.",
-    "3": "a JSON object was expected. Received: int. Remove it or use another run.",
-    "{}": "it needs the run's `settings`. Received: none. Remove it or use another run.",
-    '{"settings": [1]}': "it needs the run's `settings`. Received: list. Remove it or use",
+    "[]": "a JSON object was expected. Received: list. Bring it back from a copy or use",
+    "3": "a JSON object was expected. Received: int. Bring it back from a copy or use another run.",
+    "{}": "it needs the run's `settings`. Received: none. Bring it back from",
+    '{"settings": [1]}': "it needs the run's `settings`. Received: list. Bring it back from a",
     '{"settings": {"ways": 5, "foo": 1}}': "this version has no settings ['foo']. Use the version "
     "of keras_reptile that wrote it, or another run.",
     '{"settings": {"ways": "5"}}': "Received: ways='5'. Mend it or use another run.",
