@@ -3,9 +3,27 @@
 import importlib.util
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
+
+# Where a program is started with these closed, Python has none, and prints fail.
+sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+TERMINAL = os.dup(sys.stderr.fileno())
+
+
+def stopped(*of_signal: Any) -> None:
+    """Ctrl-C while modules are imported, in the middle of which Python would print a traceback."""
+    os.write(TERMINAL, f"{os.path.basename(sys.argv[0])}: stopped.\n".encode())
+    os._exit(130)
+
+
+# A process in the background may be told to ignore it.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, stopped)
 
 
 def onednn(arguments: list[str]) -> str:
@@ -37,6 +55,7 @@ def trained_in(place: str) -> list[str]:
     return []
 
 
+os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", onednn(sys.argv[1:]))
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

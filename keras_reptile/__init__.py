@@ -1,6 +1,7 @@
 """Reptile meta-learning in Keras."""
 
 from keras_reptile import datasets, networks
+from keras_reptile.backend import check_backend
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.sinusoid import sinusoid_dataset
 from keras_reptile.episodes import episode_dataset
@@ -16,6 +17,8 @@ from keras_reptile.pretrained import pretrained, pretrained_names
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.task_spec import TaskSpec
 from keras_reptile.threads import one_task_per_core
+
+check_backend()
 
 __version__ = "0.1.0"
 

@@ -1,6 +1,7 @@
 """How the programs in `bin/` start and fail: one clear line, never a traceback."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,11 +31,19 @@ def run(main: Callable[[], Any], threads: Callable[[], dict] = dict) -> None:
         if len(argv) > 1:
             fail(f"there are no arguments without dashes. Received: {' '.join(argv[1:])}", 2)
         logging.set_verbosity(logging.WARNING)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            # Until now Ctrl-C ended the process at once.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             one_task_per_core(**threads())
             main()
+            sys.stdout.flush()
         except (RunError, ValueError) as error:
             fail(" ".join(str(error).split()), 1)
+        except BrokenPipeError:
+            # Python would try again at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            fail("nobody reads what it prints. Send it to a file, or read it to its end.", 1)
         except OSError as error:
             fail(_of_the_system(error), 1)
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:

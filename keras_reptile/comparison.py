@@ -57,6 +57,11 @@ def read_log(path: str) -> list[dict[str, str]]:
     log = RunDirectory(path).log if os.path.isdir(path) else Path(path)
     rows = read_csv(log, COLUMNS, "Name an output directory of bin/train, or its log.csv.")
     if not any(has(row, name) for row in rows for name in ACCURACY):
+        if any(has(row, "loss_after") for row in rows):
+            raise RunError(
+                f"There are no accuracies in {log}, but losses alone, as sine waves have them. "
+                "Compare runs that classify images; bin/train draws a run's losses in curve.png."
+            )
         raise RunError(
             f"There are no accuracies in {log}. Name an output directory of bin/train in which at "
             "least one checkpoint was written, or its log.csv."
@@ -82,7 +87,7 @@ def comparison(
     figure = Figure(figsize=(1 + 5 * len(there), 4.4), layout="constrained")
     for axes, measured in zip(figure.subplots(1, len(there), squeeze=False)[0], there, strict=True):
         for i, (name, rows) in enumerate(runs.items()):
-            _line(axes, rows, measured, color=f"C{i}", label=name)
+            _line(axes, rows, measured, color=f"C{i}", label=_as_it_is(name))
         if reference is not None and measured == there[-1]:
             axes.axhline(reference, color="0.4", linestyle="--", linewidth=1)
         axes.set(xlabel="seconds of training", ylabel=f"accuracy on {ACCURACY[measured]} (%)")
@@ -98,7 +103,14 @@ def _line(axes, rows, measured, **look) -> None:
         if has(row, measured)
     ]
     if points:
-        axes.plot(*zip(*points, strict=True), **look)
+        # A line of one point would not be seen.
+        axes.plot(*zip(*points, strict=True), marker="." if len(points) == 1 else None, **look)
+
+
+def _as_it_is(name: str) -> str:
+    """A label without what matplotlib takes for formulas, or for a label to leave out."""
+    name = name.replace("$", r"\$")
+    return f" {name}" if name.startswith("_") else name
 
 
 def in_words(name: str, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -59,6 +59,11 @@ def runs_of(figure: str, **overrides: Any) -> dict[str, Run]:
                 f"{name}={overrides[name]!r}. Leave it out, and choose curves with --only."
             )
     recipe = recipes.get(figure, **overrides)
+    if not (recipe.test_tasks or (recipe.curve_tasks and figure != "tail_overlap")):
+        raise ValueError(
+            f"{figure} is drawn from tests of its runs. Received: test_tasks=0, "
+            f"curve_tasks={recipe.curve_tasks}. Give `test_tasks`."
+        )
     if overrides.get("checkpoint_every") is None:
         every = min(recipe.checkpoint_every, max(1, recipe.meta_iterations // POINTS))
         recipe = dataclasses.replace(recipe, checkpoint_every=every)

@@ -9,6 +9,8 @@ import keras
 from keras_reptile.checks import INT32, INT64, check_positive, check_seed
 
 SEEDS = INT64 // 1000 - 1
+# Whatever someone's keras.json says: images are (height, width, channels).
+SAME: dict[str, Any] = {"padding": "same", "data_format": "channels_last"}
 
 
 def omniglot_convnet(
@@ -46,14 +48,12 @@ def omniglot_convnet(
     layers = [keras.Input(tuple(image_shape))]
     for _ in range(4):
         layers += [
-            keras.layers.Conv2D(
-                filters, 3, strides=2, padding="same", kernel_initializer=next(kernels)
-            ),
+            keras.layers.Conv2D(filters, 3, strides=2, **SAME, kernel_initializer=next(kernels)),
             keras.layers.BatchNormalization(epsilon=1e-3),
             keras.layers.ReLU(),
         ]
     layers += [
-        keras.layers.Flatten(),
+        keras.layers.Flatten(data_format="channels_last"),
         keras.layers.Dense(ways, kernel_initializer=next(kernels)),
     ]
     return keras.Sequential(layers, name="omniglot_convnet")
@@ -95,13 +95,13 @@ def mini_imagenet_convnet(
     layers = [keras.Input(tuple(image_shape))]
     for _ in range(4):
         layers += [
-            keras.layers.Conv2D(filters, 3, padding="same", kernel_initializer=next(kernels)),
+            keras.layers.Conv2D(filters, 3, **SAME, kernel_initializer=next(kernels)),
             keras.layers.BatchNormalization(epsilon=1e-3),
-            keras.layers.MaxPooling2D(2, padding="same"),
+            keras.layers.MaxPooling2D(2, **SAME),
             keras.layers.ReLU(),
         ]
     layers += [
-        keras.layers.Flatten(),
+        keras.layers.Flatten(data_format="channels_last"),
         keras.layers.Dense(ways, kernel_initializer=next(kernels)),
     ]
     return keras.Sequential(layers, name="mini_imagenet_convnet")

@@ -50,10 +50,11 @@ def learning_curve(rows: list[dict[str, Any]], title: str, path: Path) -> None:
 
 
 def _lines(axes, rows, series, scale=1) -> None:
-    for name, label in series.items():
+    for i, (name, label) in enumerate(series.items()):
         x, y = _points(rows, name)
         if x:
-            axes.plot(x, [scale * v for v in y], marker=".", label=label)
+            # The validation's band has its line's colour, whatever else there is.
+            axes.plot(x, [scale * v for v in y], marker=".", label=label, color=f"C{i}")
 
 
 def _points(rows, name):

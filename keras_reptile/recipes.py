@@ -440,6 +440,7 @@ def get(name: str | None = None, dataset: str | None = None, **overrides: Any) -
     check_values(recipe)
     check_name(recipe.dataset)
     check_fields(recipe.dataset, given)
+    check_inner_fields(recipe.inner_optimizer, given)
     return recipe
 
 
@@ -483,6 +484,21 @@ def check_fields(dataset: str, given: Iterable[str]) -> None:
             "Sine waves have neither classes nor images, and no use for "
             f"{', '.join(f'`{name}`' for name in wrong)}. Received: dataset={dataset!r}. "
             "Leave these out, or choose another data set."
+        )
+
+
+# The fields that one inner optimizer has and the other has not.
+OF_INNER = {"adam": ("inner_beta_1", "inner_beta_2", "inner_epsilon"), "sgd": ("inner_momentum",)}
+
+
+def check_inner_fields(optimizer: str, given: Iterable[str]) -> None:
+    """Raises `ValueError` for fields that someone set, and that the inner optimizer has not."""
+    other = "sgd" if optimizer == "adam" else "adam"
+    wrong = [name for name in OF_INNER[other] if name in given]
+    if wrong:
+        raise ValueError(
+            f"Inner {optimizer} has no use for {', '.join(f'`{name}`' for name in wrong)}. Leave "
+            f"these out, or choose inner_optimizer={other!r}."
         )
 
 

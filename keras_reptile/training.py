@@ -99,7 +99,7 @@ def train(
         jit_compile = compilation.of_training(recipe)
         shape = pools.train.image_shape
         model = building.on_strategy(recipe, shape, saved, strategy, workers, jit_compile)
-        settings = {"settings": dataclasses.asdict(recipe), **provenance.facts()}
+        settings = {"settings": in_one_place(dataclasses.asdict(recipe)), **provenance.facts()}
         with workers.together():
             directory.write_json("run.json", settings)
         run_log = _fit(recipe, directory, pools, model, verbose)
@@ -145,7 +145,8 @@ def check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
     if earlier is None:
         _check_nothing_is_there(directory)
         return
-    now, before = dataclasses.asdict(recipe), earlier["settings"]
+    # Earlier versions kept the folder as it was typed.
+    now, before = in_one_place(dataclasses.asdict(recipe)), in_one_place(earlier["settings"])
     other = {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in FREE}
     if other:
         listed = ", ".join(f"{k}={b!r} (now {n!r})" for k, (b, n) in other.items())
@@ -153,6 +154,12 @@ def check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
             f"{directory.path} holds a run with other settings: {listed}. "
             "Give the same flags to go on with it, or another --output_dir."
         )
+
+
+def in_one_place(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with a folder that is the same from wherever one goes on."""
+    folder = settings["image_dir"]
+    return {**settings, "image_dir": os.path.abspath(folder) if folder else ""}
 
 
 def _check_nothing_is_there(directory: RunDirectory) -> None:

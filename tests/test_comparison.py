@@ -30,6 +30,16 @@ def test_a_picture_has_axes_for_each_kind_of_tasks_and_a_line_for_each_run():
     assert tests.get_ylabel() == "accuracy on test tasks (%)"
 
 
+def test_a_run_of_one_row_is_seen_and_names_are_what_they_are():
+    runs = {name: [row(10, 1.0, accuracy=0.5)] for name in ("_before", "$x_$")}
+    figure = comparison.comparison(runs)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    assert [line.get_marker() for line in axes.get_lines()] == ["."] * 2
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == [" _before", r"\$x_\$"]
+
+
 def test_a_run_is_read_from_its_directory_or_from_a_copy_of_its_log(tmp_path):
     write_csv(tmp_path / "log.csv", [row(10, 1.0, accuracy=0.5)])
     read = comparison.read_log(str(tmp_path))
@@ -42,7 +52,8 @@ def test_a_run_is_read_from_its_directory_or_from_a_copy_of_its_log(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "text"),
     [
-        ([row(10, 1.0, loss_after=0.5)], "There are no accuracies in .*log.csv. Name an output"),
+        ([row(10, 1.0)], "There are no accuracies in .*log.csv. Name an output"),
+        ([row(10, 1.0, loss_after=0.5)], "in .*log.csv, but losses alone, as sine waves have them"),
         ([row(10, 0.0, accuracy=0.5)], r"log.csv cannot be read \(ValueError: a rate of 0.0\)"),
         ([{"meta_iteration": 10, "accuracy": 0.5}], "needs a meta_iteration, a meta_iterations_p"),
     ],

@@ -157,8 +157,10 @@ def test_a_folder_of_images_trains_and_is_measured(tmp_path):
     assert status == 0, err
     assert "small (1)." in err
     assert "In runs/folder_My_images: " in out
-    arguments = ("--checkpoint=runs/folder_My_images", "--shots=3", "--tasks=2")
-    status, out, err = run("evaluate", *arguments, cwd=tmp_path)
+    arguments = ("--checkpoint=../runs/folder_My_images", "--shots=3", "--tasks=2")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    status, out, err = run("evaluate", *arguments, cwd=elsewhere)
     assert status == 0, err
     assert json.loads(out.strip().splitlines()[-1])["shots"] == 3
 
@@ -348,6 +350,36 @@ MISUSES = {
         ["--runs=a,a"],
         1,
         "Received: 2 --runs, and the names a, a. Use --names, with one for each run.",
+    ),
+    "more names than runs": (
+        "compare",
+        ["--runs=a,b", "--names=x,y,x"],
+        1,
+        "Received: 2 --runs, and the names x, y, x. Use --names, with one for each run.",
+    ),
+    "momentum of Adam": (
+        "train",
+        ["--inner_momentum=0.9"],
+        1,
+        "Inner adam has no use for `inner_momentum`. Leave these out, or choose inner_optimizer='s",
+    ),
+    "moments of SGD": (
+        "train",
+        ["--inner_optimizer=sgd", "--inner_beta_1=0.9", "--inner_epsilon=1"],
+        1,
+        "Inner sgd has no use for `inner_beta_1`, `inner_epsilon`. Leave these out, or choose",
+    ),
+    "a device twice": (
+        "train",
+        ["--devices=cpu:0,cpu:00"],
+        1,
+        "must be different devices of this host, such as 'gpu:0,gpu:1'",
+    ),
+    "a figure without tests": (
+        "sweep",
+        ["--figure=tail_overlap", "--test_tasks=0", "--curve_tasks=2"],
+        1,
+        "tail_overlap is drawn from tests of its runs. Received: test_tasks=0, curve_tasks=2.",
     ),
     "no log": ("compare", ["--runs=nowhere"], 1, "There are no accuracies in nowhere."),
     "no figure": (

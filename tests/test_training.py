@@ -175,6 +175,17 @@ def test_checkpoints_without_a_run_json_are_not_gone_on_with(finished, tmp_path)
         run(tmp_path, seed=7)
 
 
+def test_a_folder_of_images_is_the_same_from_anywhere_and_in_any_writing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = str(tmp_path / "images")
+    for written in ("images", "./images/", f"{folder}/"):
+        assert training.in_one_place({"image_dir": written, "ways": 5}) == {
+            "image_dir": folder,
+            "ways": 5,
+        }
+    assert training.in_one_place({"image_dir": ""}) == {"image_dir": ""}
+
+
 def test_ctrl_c_saves_also_where_the_log_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "log.csv").mkdir()
     monkeypatch.setattr(RunDirectory, "rows", lambda self: [])

@@ -112,6 +112,8 @@ def parse_devices(text: str) -> list[str]:
     ['GPU:0', 'GPU:1']
     """
     names = [name.strip().upper() for name in text.split(",")] if text.strip() else []
+    # Of several ways to write a number one.
+    names = [re.sub(r":0+(?=\d)", ":", name) for name in names]
     wrong = [name for name in names if not re.fullmatch(r"(CPU|GPU):\d+", name)]
     if wrong or len(set(names)) < len(names):
         raise ValueError(

@@ -1,0 +1,17 @@
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from keras_reptile import plots
+
+
+def test_the_band_has_the_colour_of_its_line_where_training_has_none():
+    both = {"accuracy": 0.5, "val_accuracy": 0.6, "val_confidence_95": 0.1}
+    for left_out in ((), ("accuracy",)):
+        row = {k: v for k, v in both.items() if k not in left_out}
+        rows = [{"meta_iteration": i, **row} for i in (1, 2)]
+        axes = Figure().subplots()
+        plots._lines(axes, rows, plots.ACCURACY)
+        plots._band(axes, rows, "val_accuracy")
+        (validation,) = (x for x in axes.lines if x.get_label() == "validation tasks")
+        (band,) = axes.collections
+        assert to_rgb(validation.get_color()) == tuple(band.get_facecolor()[0][:3])
