@@ -49,12 +49,15 @@ def _values(loss, y_true, y_pred) -> tf.Tensor:
 def _as_keras_does(loss, y_true, y_pred):
     """Targets with as many axes as the outputs and in their dtype; class labels as they are.
 
-    With an axis of 1 more or less, what a loss subtracts would be of all pairs of a batch.
+    With an axis of 1 more or less, what a loss subtracts would be of all pairs of a batch. Labels
+    of a function of one's own stay integers, which Keras would make floats: it may look up by them.
     """
     y_true = tf.convert_to_tensor(y_true)
-    one_each = y_pred.shape.rank is not None and y_pred.shape[-1:] == (1,)
-    more = y_true.shape.rank - y_pred.shape.rank
-    if is_sparse(loss) or (more == -1 and not one_each and y_true.dtype.is_integer):
+    ranks = y_true.shape.rank, y_pred.shape.rank
+    more = 0 if None in ranks else ranks[0] - ranks[1]
+    one_each = ranks[1] is not None and y_pred.shape[-1:] == (1,)
+    are_labels = more == -1 and not one_each and y_true.dtype.is_integer
+    if is_sparse(loss) or (are_labels and not isinstance(loss, keras.losses.Loss)):
         return y_true
     if more == -1 and one_each:
         y_true = y_true[..., None]

@@ -225,3 +225,18 @@ def test_accumulation_draws_dropout_anew_for_every_meta_batch():
     same = small_episodes(tasks=2).repeat(4)
     model.fit(same, verbose=0, callbacks=[at_end])
     assert len(set(seen)) == 4
+
+
+def test_class_labels_are_numbers_to_a_loss_object_of_ones_own_as_in_keras():
+    class Ordinal(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return keras.ops.mean(keras.ops.square(y_true[..., None] - y_pred), axis=-1)
+
+    model = small_model()
+    model.compile(SGD(0.0), loss=Ordinal())
+    x, y = next(iter(small_episodes(tasks=1, meta_batch_size=1)))["support"]
+    data = episode(x, y, np.zeros((1, 1, 12)) + np.arange(12))
+    found = model.evaluate(tf.data.Dataset.from_tensors(data), return_dict=True, verbose=0)
+    outputs = model.network(x[0], training=True)
+    by_hand = np.mean((np.asarray(y[0])[:, None] - np.asarray(outputs)) ** 2)
+    assert found["loss_before"] == pytest.approx(by_hand, rel=1e-5)
