@@ -10,7 +10,9 @@ class Run(NamedTuple):
 
     recipe: Its `Recipe`.
     columns: Dict of what its rows of results say of it beside its settings, such as its curve.
+    others: String, settings that the figure does not have by itself.
     """
 
     recipe: Recipe
     columns: dict[str, Any]
+    others: str = ""

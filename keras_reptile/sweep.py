@@ -11,7 +11,7 @@ import keras
 
 from keras_reptile.callbacks import Diverged
 from keras_reptile.figures import FIGURES, runs_of
-from keras_reptile.recipes import NOTES
+from keras_reptile.recipes import NOTES, Recipe
 from keras_reptile.run import Run
 from keras_reptile.run_directory import RunDirectory, RunError
 from keras_reptile.training import FREE, check_same_run, check_settings, train
@@ -74,9 +74,9 @@ def sweep(
 
     Returns:
         The rows of the CSV: run, curve and the settings, `others` those that the figure does not
-        have by itself; measured, `"curve"` while training or
-        `"final"`; meta_iteration; accuracy and confidence_95 in [0, 1] over so many test tasks;
-        seconds of training, checkpoints and curve so far.
+        have by itself; measured, `"curve"` while training or `"final"`; meta_iteration; accuracy
+        and confidence_95 in [0, 1] over so many test tasks; seconds of training, checkpoints and
+        curve so far.
 
     Raises:
         ValueError: If there is no such figure or run, or the numbers do not fit together.
@@ -84,7 +84,7 @@ def sweep(
             draw, or runs diverged; the others are done first.
         Interrupted: If the process is told to stop; what was learned is saved.
     """
-    runs = runs_of(figure, **overrides)
+    runs = runs_with_others(figure, **overrides)
     chosen = {} if draw_only else choose(runs, only)
     directories = {name: RunDirectory(Path(output_dir) / "runs" / name) for name in runs}
     for name, run in runs.items():
@@ -93,12 +93,12 @@ def sweep(
     earlier = read_rows(Path(output_dir) / f"{figure}.csv")
     for name, run in runs.items():
         if not directories[name].path.exists():
-            check_same_results(figure, name, run, earlier)
+            check_same_results(name, run, earlier, f"{figure}.csv")
     remove_partial(Path(output_dir))
     diverged: list[str] = []
     try:
         for i, (name, run) in enumerate(chosen.items(), start=1):
-            if not is_done(figure, name, run, directories[name], earlier):
+            if not is_done(name, run, directories[name], earlier):
                 _say(verbose, f"\n{name}, {i} of {len(chosen)}")
                 diverged += _train(name, run, directories[name], data_dir, verbose)
                 publish(figure, runs, directories, Path(output_dir))
@@ -153,11 +153,11 @@ def summary_of(run: Run, directory: RunDirectory) -> dict[str, Any] | None:
     return summary if all(had[k] == v for k, v in wanted.items() if k not in NOTES) else None
 
 
-def is_done(figure: str, name: str, run: Run, directory: RunDirectory, earlier: list[dict]) -> bool:
+def is_done(name: str, run: Run, directory: RunDirectory, earlier: list[dict]) -> bool:
     """Whether a run has its final accuracy, in its directory or, without one, in the CSV."""
     if directory.path.exists():
         return summary_of(run, directory) is not None
-    kept = rows_kept(figure, name, run, earlier)
+    kept = rows_kept(name, run, earlier)
     return any(row["measured"] == "final" for row in kept)
 
 
@@ -169,10 +169,7 @@ def publish(
     earlier, rows = read_rows(results), []
     for name, run in runs.items():
         here = directories[name].path.exists()
-        if here:
-            rows += rows_of(figure, name, run, directories[name])
-        else:
-            rows += rows_kept(figure, name, run, earlier)
+        rows += rows_of(name, run, directories[name]) if here else rows_kept(name, run, earlier)
     if rows:
         write_csv(results, rows)
         draw(figure, results, path / f"{figure}.png")
@@ -184,11 +181,9 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return read_csv(path, MEASURED, "Mend or remove it: runs with a directory need none.")
 
 
-def rows_kept(
-    figure: str, name: str, run: Run, earlier: list[dict[str, str]]
-) -> list[dict[str, Any]]:
+def rows_kept(name: str, run: Run, earlier: list[dict[str, str]]) -> list[dict[str, Any]]:
     """The rows of an earlier CSV that are of this run with these settings."""
-    about = about_run(figure, name, run)
+    about = about_run(name, run)
     own = [row for row in earlier if not _different(row, about)]
     last = [row for row in own if int(row["meta_iteration"]) == run.recipe.meta_iterations]
     if not last:
@@ -196,12 +191,23 @@ def rows_kept(
     return [about | {k: kind(row[k]) for k, kind in MEASURED.items()} for row in own]
 
 
-def about_run(figure: str, name: str, run: Run) -> dict[str, Any]:
-    """What every row says of its run; its `others` are the settings that the figure has not."""
-    own, usual = (dataclasses.asdict(r.recipe) for r in (run, runs_of(figure)[name]))
-    others = [f"{k}={v}" for k, v in own.items() if v != usual[k] and k not in NOT_AMONG_OTHERS]
-    settings = {k: own[k] for k in SETTINGS}
-    return {"run": name, **run.columns, **settings, "others": " ".join(others)}
+def runs_with_others(figure: str, **overrides: Any) -> dict[str, Run]:
+    """`runs_of` with each run's `others`."""
+    usual = runs_of(figure)
+    runs = runs_of(figure, **overrides)
+    return {n: r._replace(others=_others(r.recipe, usual[n].recipe)) for n, r in runs.items()}
+
+
+def _others(recipe: Recipe, usual: Recipe) -> str:
+    own, had = dataclasses.asdict(recipe), dataclasses.asdict(usual)
+    names = [k for k in own if own[k] != had[k] and k not in NOT_AMONG_OTHERS]
+    return " ".join(f"{k}={own[k]}" for k in names)
+
+
+def about_run(name: str, run: Run) -> dict[str, Any]:
+    """What every row says of its run."""
+    settings = {k: getattr(run.recipe, k) for k in SETTINGS}
+    return {"run": name, **run.columns, **settings, "others": run.others}
 
 
 def _different(row: dict[str, str], about: dict[str, Any]) -> dict[str, tuple]:
@@ -210,23 +216,22 @@ def _different(row: dict[str, str], about: dict[str, Any]) -> dict[str, tuple]:
     return {k: (had.get(k), v) for k, v in about.items() if had.get(k) != str(v)}
 
 
-def check_same_results(figure: str, name: str, run: Run, earlier: list[dict[str, str]]) -> None:
+def check_same_results(name: str, run: Run, earlier: list[dict[str, str]], file: str) -> None:
     """Raises `RunError` for rows of this run with other settings, which would be lost."""
-    about = about_run(figure, name, run)
+    about = about_run(name, run)
     for row in earlier:
         other = _different(row, about) if row.get("run") == name else {}
         if other:
             listed = ", ".join(f"{k}={b!r} (now {str(n)!r})" for k, (b, n) in other.items())
             raise RunError(
-                f"{figure}.csv holds results of {name} with other settings: {listed}. "
+                f"{file} holds results of {name} with other settings: {listed}. "
                 "Give the same flags to go on with them, or another --output_dir."
             )
 
 
-def rows_of(figure: str, name: str, run: Run, directory: RunDirectory) -> list[dict[str, Any]]:
+def rows_of(name: str, run: Run, directory: RunDirectory) -> list[dict[str, Any]]:
     """The results of a run so far, from its log and its summary."""
-    recipe, summary = run.recipe, summary_of(run, directory)
-    about = about_run(figure, name, run)
+    recipe, summary, about = run.recipe, summary_of(run, directory), about_run(name, run)
     curve = [
         about
         | {

@@ -99,8 +99,8 @@ class DistributedModel(keras.Model):
                 self.build_for(element_spec)
 
     def build_for(self, element_spec: Any) -> None:
-        """Builds for meta-batches like these."""
-        self.build(keras.tree.map_structure(lambda spec: tuple(spec.shape), element_spec))
+        """Builds for meta-batches like these; the model's own class knows how."""
+        raise NotImplementedError
 
     def build_variables(self, element_spec: Any) -> None:
         """`build_weights`, and the variables of the outer optimizer."""
