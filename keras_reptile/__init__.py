@@ -1,6 +1,7 @@
 """Reptile meta-learning in Keras."""
 
 from keras_reptile import datasets, networks
+from keras_reptile.algorithm.meta_update import linear_meta_step
 from keras_reptile.backend import check_backend
 from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.sinusoid import sinusoid_dataset
@@ -12,7 +13,6 @@ from keras_reptile.evaluation import (
     evaluate_both,
     evaluate_loss,
 )
-from keras_reptile.meta_update import linear_meta_step
 from keras_reptile.pretrained import pretrained, pretrained_names
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.task_spec import TaskSpec

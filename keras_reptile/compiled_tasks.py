@@ -12,16 +12,17 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile import adaptation, lanes, loss_scaling, outcome, prediction
-from keras_reptile.adaptation import Adaptation
-from keras_reptile.batch_normalization import unfused
+from keras_reptile import lanes, outcome
+from keras_reptile.algorithm import adaptation, loss_scaling, prediction
+from keras_reptile.algorithm.adaptation import Adaptation
+from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.algorithm.methods import METHODS
+from keras_reptile.algorithm.network_function import holding
 from keras_reptile.episode_format import number_of_queries, scaled
-from keras_reptile.inner_optimizers import InnerState
-from keras_reptile.methods import METHODS
-from keras_reptile.network_function import holding
+from keras_reptile.kernels.batch_normalization import unfused
+from keras_reptile.kernels.patch_convolution import patch_convolutions
 from keras_reptile.outcome import Outcome
 from keras_reptile.packing import Layout
-from keras_reptile.patch_convolution import patch_convolutions
 from keras_reptile.task_order import in_series
 from keras_reptile.threads import cores_for_tasks
 

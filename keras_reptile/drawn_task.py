@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile import prediction
+from keras_reptile.algorithm import prediction
 from keras_reptile.learner import support_order
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint

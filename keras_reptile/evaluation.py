@@ -7,12 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile import distribution, labels, losses
+from keras_reptile import distribution, labels
+from keras_reptile.algorithm import losses
+from keras_reptile.algorithm.network_function import has_randomness
 from keras_reptile.checks import check_boolean
 from keras_reptile.confidence import confidence_95
 from keras_reptile.episode_format import as_episodes, episodes_of, with_places, with_queries
 from keras_reptile.learner import check_compiled
-from keras_reptile.network_function import has_randomness
 from keras_reptile.reptile_model import ReptileModel
 
 BOTH = {"inductive": False, "transductive": True}

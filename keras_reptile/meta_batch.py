@@ -8,8 +8,12 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_reptile import compiled_tasks, distribution, outcome, prediction, vectorized
-from keras_reptile.adaptation import Adaptation
+from keras_reptile import compiled_tasks, distribution, outcome, vectorized
+from keras_reptile.algorithm import prediction
+from keras_reptile.algorithm.adaptation import Adaptation
+from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.algorithm.methods import METHODS
+from keras_reptile.algorithm.network_function import holding
 from keras_reptile.episode_format import (
     PLACE,
     check_last_step,
@@ -17,10 +21,7 @@ from keras_reptile.episode_format import (
     scaled_dtype,
     scaled_task,
 )
-from keras_reptile.inner_optimizers import InnerState
-from keras_reptile.methods import METHODS
-from keras_reptile.network_function import holding
-from keras_reptile.normalized_pooling import fast_poolings
+from keras_reptile.kernels.normalized_pooling import fast_poolings
 from keras_reptile.outcome import Outcome
 from keras_reptile.output import check_output_of
 from keras_reptile.task_order import in_series

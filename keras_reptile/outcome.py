@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_reptile import distribution
-from keras_reptile.adaptation import Adaptation
-from keras_reptile.inner_optimizers import InnerState
-from keras_reptile.methods import METHODS
+from keras_reptile.algorithm.adaptation import Adaptation
+from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.algorithm.methods import METHODS
 
 
 class Outcome(NamedTuple):

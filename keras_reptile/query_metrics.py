@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.losses import names_of
+from keras_reptile.algorithm.losses import names_of
 
 # The accuracy that fits a cross-entropy, and is shown by default.
 CROSS_ENTROPIES = {

@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 from keras.src.trainers.compile_utils import CompileMetrics
 
-from keras_reptile import losses, query_metrics
+from keras_reptile import query_metrics
+from keras_reptile.algorithm import losses
 from keras_reptile.confidence import ConfidenceInterval
 
 

@@ -8,16 +8,16 @@ import keras
 import tensorflow as tf
 from keras.src.trainers.trainer import model_supports_jit
 
-from keras_reptile import (
-    adaptation,
-    distribution,
-    labels,
-    learner,
-    loss_scaling,
-    losses,
-    meta_batch,
-    saved_model,
+from keras_reptile import distribution, labels, learner, meta_batch, saved_model
+from keras_reptile.algorithm import adaptation, loss_scaling, losses
+from keras_reptile.algorithm.inner_optimizers import (
+    InnerState,
+    check_weight_decay,
+    from_keras,
+    optimizer_of,
 )
+from keras_reptile.algorithm.methods import METHODS, check_network
+from keras_reptile.algorithm.network_function import mode, train_call
 from keras_reptile.checks import check_boolean, check_choice, check_integer
 from keras_reptile.episode_format import (
     after,
@@ -30,14 +30,6 @@ from keras_reptile.episode_format import (
     symbolic_support,
     with_queries,
 )
-from keras_reptile.inner_optimizers import (
-    InnerState,
-    check_weight_decay,
-    from_keras,
-    optimizer_of,
-)
-from keras_reptile.methods import METHODS, check_network
-from keras_reptile.network_function import mode, train_call
 from keras_reptile.report import Report
 from keras_reptile.weight_dtypes import check_dtypes
 

@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from keras_reptile import distribution, loss_scaling, prediction
-from keras_reptile.adaptation import rows
-from keras_reptile.batch_normalization import unfused
+from keras_reptile import distribution
+from keras_reptile.algorithm import loss_scaling, prediction
+from keras_reptile.algorithm.adaptation import rows
+from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.episode_format import scaled_task
-from keras_reptile.inner_optimizers import InnerState
-from keras_reptile.methods import METHODS
-from keras_reptile.patch_convolution import patch_convolutions
+from keras_reptile.kernels.batch_normalization import unfused
+from keras_reptile.kernels.patch_convolution import patch_convolutions
 
 MAML = "XLA does not compile MAML's gradient through the loop for every network."
 

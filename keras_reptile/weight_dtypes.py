@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keras_reptile.inner_optimizers import InnerAdam
+from keras_reptile.algorithm.inner_optimizers import InnerAdam
 
 MEND = "The policies 'mixed_bfloat16' and 'mixed_float16' compute in 16 bits on float32 weights."
 

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 from helpers import scalar_episode, scalar_model, weight
 
-from keras_reptile.adaptation import adapt, adapt_and_differentiate, adapt_keeping_last
-from keras_reptile.inner_optimizers import InnerSGD
+from keras_reptile.algorithm.adaptation import adapt, adapt_and_differentiate, adapt_keeping_last
+from keras_reptile.algorithm.inner_optimizers import InnerSGD
 
 
 def quadratic(weights, minibatch, step):

@@ -9,8 +9,8 @@ import tensorflow as tf
 from helpers import differences, small_episodes, small_model
 from tensorflow.python.ops import control_flow_util
 
+from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.distribution import steps
-from keras_reptile.methods import METHODS
 
 WAYS = {
     "as one batch": {},

@@ -8,13 +8,13 @@ import tensorflow as tf
 from helpers import small_convnet
 
 import keras_reptile as kr
-from keras_reptile.batch_normalization import (
+from keras_reptile.algorithm.network_function import predict_call, support_statistics, train_call
+from keras_reptile.kernels.batch_normalization import (
     batch_statistics,
     fused_normalization,
     normalization,
     standardized,
 )
-from keras_reptile.network_function import predict_call, support_statistics, train_call
 
 DRAW = tf.constant([0, 0, 0])
 

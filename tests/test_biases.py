@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 import keras_reptile as kr
-from keras_reptile import network_function
-from keras_reptile.batch_normalization import batch_statistics, unfused
-from keras_reptile.biases import has_bias, separate_biases, with_bias
+from keras_reptile.algorithm import network_function
+from keras_reptile.kernels.batch_normalization import batch_statistics, unfused
+from keras_reptile.kernels.convolution_biases import has_bias, separate_biases, with_bias
 from keras_reptile.networks import omniglot_convnet
 
 
@@ -32,7 +32,7 @@ def test_a_convolution_and_its_gradients_are_keras_own(rank, options):
 
     wanted = values_and_gradients()
     with separate_biases(network):
-        assert layer.call.__module__ == "keras_reptile.biases"
+        assert layer.call.__module__ == "keras_reptile.kernels.convolution_biases"
         found = values_and_gradients()
     assert layer.call.__module__.startswith("keras.")
     for a, b in zip(found, wanted, strict=True):

@@ -10,15 +10,10 @@ import tensorflow as tf
 from helpers import differences, small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
-from keras_reptile import (
-    compilation,
-    compiled_tasks,
-    image_groups,
-    meta_batch,
-    patch_convolution,
-)
-from keras_reptile.adaptation import Adaptation
-from keras_reptile.inner_optimizers import InnerState
+from keras_reptile import compilation, compiled_tasks, meta_batch
+from keras_reptile.algorithm.adaptation import Adaptation
+from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.kernels import image_groups, patch_convolution
 from keras_reptile.recipes import Recipe
 
 LONG = 10**9

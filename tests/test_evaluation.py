@@ -5,13 +5,13 @@ import tensorflow as tf
 from helpers import scalar_episode, scalar_model, small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
+from keras_reptile.algorithm.losses import task_accuracy
+from keras_reptile.algorithm.prediction import predict
 from keras_reptile.confidence import (
     ConfidenceInterval,
     confidence_95,
     confidence_95_over_classes,
 )
-from keras_reptile.losses import task_accuracy
-from keras_reptile.prediction import predict
 
 RS = np.random.RandomState(0)
 SUPPORT, QUERY = (RS.rand(n, 8, 8, 1).astype(np.float32) for n in (6, 4))

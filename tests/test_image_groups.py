@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_reptile import image_groups, patch_convolution
-from keras_reptile.image_groups import group_size, in_groups
-from keras_reptile.patch_convolution import convolution
+from keras_reptile.kernels import image_groups, patch_convolution
+from keras_reptile.kernels.image_groups import group_size, in_groups
+from keras_reptile.kernels.patch_convolution import convolution
 
 RUNS = {
     "eager": lambda f: f,

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_reptile.inner_optimizers import InnerAdam, from_keras
+from keras_reptile.algorithm.inner_optimizers import InnerAdam, from_keras
 
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.05),

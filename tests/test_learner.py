@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from helpers import scalar_episode, scalar_model, small_convnet, small_episodes, small_model, weight
 
-from keras_reptile.network_function import support_statistics
+from keras_reptile.algorithm.network_function import support_statistics
 
 
 def support(shots=4):

@@ -4,10 +4,10 @@ import pytest
 import tensorflow as tf
 from helpers import small_convnet, small_episodes, small_model
 
-from keras_reptile import loss_scaling
+from keras_reptile.algorithm import loss_scaling
+from keras_reptile.algorithm.inner_optimizers import InnerSGD
+from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.endpoints import Endpoints
-from keras_reptile.inner_optimizers import InnerSGD
-from keras_reptile.methods import METHODS
 
 # float16 rounds anything below 3e-8 to zero.
 TINY = 1e-7

@@ -7,11 +7,11 @@ import tensorflow as tf
 from helpers import episode, scalar_model, small_convnet, small_episodes, weight
 
 import keras_reptile as kr
-from keras_reptile import losses
-from keras_reptile.adaptation import adapt, adapt_and_differentiate
-from keras_reptile.batch_normalization import fused_normalization, normalization
-from keras_reptile.inner_optimizers import InnerAdam, InnerSGD
-from keras_reptile.network_function import train_call
+from keras_reptile.algorithm import losses
+from keras_reptile.algorithm.adaptation import adapt, adapt_and_differentiate
+from keras_reptile.algorithm.inner_optimizers import InnerAdam, InnerSGD
+from keras_reptile.algorithm.network_function import train_call
+from keras_reptile.kernels.batch_normalization import fused_normalization, normalization
 
 
 def smooth_convnet(ways=3):

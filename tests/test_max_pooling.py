@@ -7,8 +7,8 @@ import tensorflow as tf
 
 import keras_reptile as kr
 from keras_reptile import meta_batch
-from keras_reptile.max_pooling import max_pooling, separates
-from keras_reptile.normalized_pooling import fast_poolings
+from keras_reptile.kernels.max_pooling import max_pooling, separates
+from keras_reptile.kernels.normalized_pooling import fast_poolings
 
 CASES = {
     "same, even": ((2, 8, 6, 3), (2, 2), "same"),

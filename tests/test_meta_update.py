@@ -4,7 +4,7 @@ import pytest
 from helpers import scalar_episode, scalar_model, weight
 
 import keras_reptile as kr
-from keras_reptile.meta_update import fomaml_gradient, maml_gradient, reptile_gradient
+from keras_reptile.algorithm.meta_update import fomaml_gradient, maml_gradient, reptile_gradient
 
 # One task with target c, loss (w - c)^2, inner SGD 0.1: each step takes w - c to 0.8 (w - c).
 # From w = 0, two tasks with targets 1 and 3, two steps:

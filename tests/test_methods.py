@@ -8,7 +8,7 @@ import pytest
 from helpers import differences, scalar_episode, scalar_model, small_episodes, small_model, weight
 
 from keras_reptile import building, recipes
-from keras_reptile.methods import METHODS
+from keras_reptile.algorithm.methods import METHODS
 
 
 def method_model(method, **arguments):

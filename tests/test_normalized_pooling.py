@@ -5,9 +5,9 @@ import tensorflow as tf
 from test_max_pooling import CASES as POOLINGS
 
 import keras_reptile as kr
-from keras_reptile import normalized_pooling as one
-from keras_reptile.batch_normalization import batch_statistics, normalization
-from keras_reptile.normalized_pooling import fast_poolings, normalized_pooling
+from keras_reptile.kernels import normalized_pooling as one
+from keras_reptile.kernels.batch_normalization import batch_statistics, normalization
+from keras_reptile.kernels.normalized_pooling import fast_poolings, normalized_pooling
 
 CASES = {**POOLINGS, "large enough for sums of blocks": ((8, 32, 32, 3), (2, 2), "same")}
 # Of a negative scale the smallest counts.

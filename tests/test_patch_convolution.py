@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_reptile.patch_convolution import convolution, folded, margin, patches
+from keras_reptile.kernels.patch_convolution import convolution, folded, margin, patches
 
 CASES = {
     "same, stride 2, even": ((2, 8, 8, 3), (3, 3), (2, 2), "same", (1, 1)),

@@ -11,7 +11,7 @@ COMPILED = "test_compilation.py::test_a_compiled_task_has_the_numbers_of_any_oth
 
 # By module: what is wrong, the text, what is there instead, and the test that notices.
 FAULTS = {
-    "meta_update": [
+    "algorithm.meta_update": [
         (
             "Reptile's sign",
             "return [t - tf.reduce_mean(w, axis=0)",
@@ -43,7 +43,7 @@ FAULTS = {
             "test_meta_update.py::test_the_meta_step_is_linear_and_then_constant",
         ),
     ],
-    "methods": [
+    "algorithm.methods": [
         (
             "FOMAML from the initialization",
             "fomaml_gradient(tasks.before_last,",
@@ -51,7 +51,7 @@ FAULTS = {
             "test_meta_update.py::test_the_methods_by_hand[parallel-fomaml-2-0.16]",
         ),
     ],
-    "adaptation": [
+    "algorithm.adaptation": [
         (
             "the same minibatch at every step",
             "minibatch = order[k - base]",
@@ -95,7 +95,7 @@ FAULTS = {
             "test_adaptation.py::test_what_the_methods_keep_by_hand",
         ),
     ],
-    "inner_optimizers": [
+    "algorithm.inner_optimizers": [
         (
             "updates counted from 0",
             "t = tf.cast(step + 1, dtype)",
@@ -167,7 +167,7 @@ FAULTS = {
             "test_adaptation.py::test_the_moments_are_carried_by_the_stated_rule[serial]",
         ),
     ],
-    "losses": [
+    "algorithm.losses": [
         (
             "the mean for the sum",
             'tf.reduce_sum(values) if loss.reduction == "sum"',
@@ -214,7 +214,7 @@ FAULTS = {
             "test_the_interval_over_classes_is_the_spread_of_other_choices_of_classes",
         ),
     ],
-    "batch_normalization": [
+    "kernels.batch_normalization": [
         (
             "a bias left out along another axis",
             "if layer.axis in (-1, inputs.shape.rank - 1):",
@@ -258,7 +258,7 @@ FAULTS = {
             "test_batch_normalization.py::test_the_written_out_gradients_are_the_derived_ones",
         ),
     ],
-    "patch_convolution": [
+    "kernels.patch_convolution": [
         (
             "the larger margin before",
             "return total // 2, total - total // 2",
@@ -284,7 +284,7 @@ FAULTS = {
             "test_patch_convolution.py::test_folding_is_the_adjoint_of_taking_patches",
         ),
     ],
-    "image_groups": [
+    "kernels.image_groups": [
         (
             "groups counted from the second",
             "start = (tf.cast(never, tf.int32),",
@@ -304,7 +304,7 @@ FAULTS = {
             "test_image_groups.py::test_groups_fit_in_the_cache_and_divide_all_images",
         ),
     ],
-    "max_pooling": [
+    "kernels.max_pooling": [
         (
             "the last of the largest",
             "in reversed(places)",
@@ -318,7 +318,7 @@ FAULTS = {
             "test_max_pooling.py::test_values_and_gradients_are_those_of_keras",
         ),
     ],
-    "normalized_pooling": [
+    "kernels.normalized_pooling": [
         (
             "the largest of a negative scale",
             "tf.where(gamma < 0, -x, x)",
@@ -348,7 +348,7 @@ FAULTS = {
             "test_values_and_gradients_are_those_of_one_after_the_other",
         ),
     ],
-    "row_sums": [
+    "kernels.row_sums": [
         (
             "the first block alone",
             "for b in zip(*cut, strict=True)]",
@@ -362,7 +362,7 @@ FAULTS = {
             "test_row_sums.py::test_many_rows_are_cut_into_equal_blocks",
         ),
     ],
-    "biases": [
+    "kernels.convolution_biases": [
         (
             "a mean for the sum",
             "ones @ rows,",
@@ -420,7 +420,7 @@ FAULTS = {
             "test_packing.py::test_unpacking_gives_the_weights_back",
         ),
     ],
-    "loss_scaling": [
+    "algorithm.loss_scaling": [
         (
             "gradients left scaled",
             "tuple(g / self.scale for g in gradients)",

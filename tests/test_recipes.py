@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 
 import keras_reptile as kr
-from keras_reptile import building, losses, recipes
-from keras_reptile.inner_optimizers import InnerAdam, InnerState
+from keras_reptile import building, recipes
+from keras_reptile.algorithm import losses
+from keras_reptile.algorithm.inner_optimizers import InnerAdam, InnerState
 from keras_reptile.recipe_data import data_options
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_reptile.row_sums import BYTES, blocks, sum_of_rows
+from keras_reptile.kernels.row_sums import BYTES, blocks, sum_of_rows
 
 
 @pytest.mark.parametrize("rows", [3, 4096, 4099])

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_reptile.inner_optimizers import InnerState
+from keras_reptile.algorithm.inner_optimizers import InnerState
 
 
 class Adaptation(NamedTuple):

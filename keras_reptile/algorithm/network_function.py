@@ -15,8 +15,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.batch_normalization import batch_statistics, normalizations, switched
-from keras_reptile.biases import separate_biases
+from keras_reptile.kernels.batch_normalization import batch_statistics, normalizations, switched
+from keras_reptile.kernels.convolution_biases import separate_biases
 from keras_reptile.output import check_output
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.network_function import predict_call
+from keras_reptile.algorithm.network_function import predict_call
 
 
 def predict(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_reptile.patch_convolution import margin, outputs
+from keras_reptile.kernels.patch_convolution import margin, outputs
 
 # In three dimensions TensorFlow gives the gradient to all of the largest.
 POOLINGS = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)

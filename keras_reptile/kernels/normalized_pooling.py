@@ -19,14 +19,14 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from keras_reptile.batch_normalization import (
+from keras_reptile.kernels.batch_normalization import (
     before_normalization,
     scale_and_offset,
     statistics,
     switched,
 )
-from keras_reptile.max_pooling import by_place, max_pooling, max_pooling_gradient, separates
-from keras_reptile.row_sums import sum_of_rows
+from keras_reptile.kernels.max_pooling import by_place, max_pooling, max_pooling_gradient, separates
+from keras_reptile.kernels.row_sums import sum_of_rows
 
 
 def fast_poolings(network: keras.Model) -> contextlib.AbstractContextManager:

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import keras
 
-from keras_reptile.adaptation import (
+from keras_reptile.algorithm.adaptation import (
     Adaptation,
     adapt,
     adapt_and_differentiate,
     adapt_keeping_last,
 )
-from keras_reptile.meta_update import fomaml_gradient, maml_gradient, reptile_gradient
+from keras_reptile.algorithm.meta_update import fomaml_gradient, maml_gradient, reptile_gradient
 
 
 class Method(NamedTuple):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 import keras
 import tensorflow as tf
 
-from keras_reptile.row_sums import sum_of_rows
+from keras_reptile.kernels.row_sums import sum_of_rows
 
 # Held while a network's layers are switched: threads may share the network.
 _switching = threading.RLock()
