@@ -3,9 +3,10 @@
 from keras_reptile import datasets, networks
 from keras_reptile.algorithm.meta_update import linear_meta_step
 from keras_reptile.backend import check_backend
-from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.sinusoid import sinusoid_dataset
-from keras_reptile.episodes import episode_dataset
+from keras_reptile.episodes.class_pool import ClassPool, Pools
+from keras_reptile.episodes.episode_dataset import episode_dataset
+from keras_reptile.episodes.task_spec import TaskSpec
 from keras_reptile.evaluation import (
     Evaluation,
     LossEvaluation,
@@ -15,7 +16,6 @@ from keras_reptile.evaluation import (
 )
 from keras_reptile.pretrained import pretrained, pretrained_names
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.task_spec import TaskSpec
 from keras_reptile.threads import one_task_per_core
 
 check_backend()

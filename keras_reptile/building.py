@@ -6,9 +6,9 @@ import tensorflow as tf
 from keras_reptile import datasets, distribution, networks
 from keras_reptile.algorithm.inner_optimizers import check_ranges, check_weight_decay
 from keras_reptile.algorithm.meta_update import linear_meta_step
-from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.sinusoid import Waves, sinusoid_dataset
-from keras_reptile.episodes import episode_dataset
+from keras_reptile.episodes.class_pool import ClassPool, Pools
+from keras_reptile.episodes.episode_dataset import episode_dataset
 from keras_reptile.recipe_data import data_options
 from keras_reptile.recipes import SINE_NETWORKS, SINUSOID, Recipe
 from keras_reptile.reptile_model import ReptileModel

@@ -18,7 +18,7 @@ from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.algorithm.network_function import holding
-from keras_reptile.episode_format import number_of_queries, scaled
+from keras_reptile.episodes.episode_format import number_of_queries, scaled
 from keras_reptile.kernels.batch_normalization import unfused
 from keras_reptile.kernels.patch_convolution import patch_convolutions
 from keras_reptile.outcome import Outcome

@@ -7,12 +7,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile import distribution, labels
+from keras_reptile import distribution
 from keras_reptile.algorithm import losses
 from keras_reptile.algorithm.network_function import has_randomness
 from keras_reptile.checks import check_boolean
 from keras_reptile.confidence import confidence_95
-from keras_reptile.episode_format import as_episodes, episodes_of, with_places, with_queries
+from keras_reptile.episodes import label_checks
+from keras_reptile.episodes.episode_format import (
+    as_episodes,
+    episodes_of,
+    with_places,
+    with_queries,
+)
 from keras_reptile.learner import check_compiled
 from keras_reptile.reptile_model import ReptileModel
 
@@ -211,12 +217,12 @@ def _figures(
         _, predictions = model.judge(episode, tuple(modes.values()))
         return tf.stack([figure_of(episode["query"][1], p) for p in predictions], axis=1)
 
-    episodes = labels.checked(model, as_episodes(episodes))
+    episodes = label_checks.checked(model, as_episodes(episodes))
     if has_randomness(model.network):
         episodes = with_places(episodes)
     bar = keras.utils.Progbar(int(episodes.cardinality()), verbose=verbose, unit_name="meta-batch")
     gathered = []
-    with labels.explained():
+    with label_checks.explained():
         for values in distribution.values_by_task(model, figures_of, episodes):
             gathered.append(values.astype(np.float64))
             bar.update(len(gathered), list(zip(modes, gathered[-1].mean(axis=0), strict=True)))

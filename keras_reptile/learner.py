@@ -9,11 +9,11 @@ import tensorflow as tf
 from keras_reptile.algorithm.methods import ends
 from keras_reptile.algorithm.network_function import support_statistics
 from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
-from keras_reptile.episodes import minibatch_order
+from keras_reptile.episodes.episode_dataset import minibatch_order
+from keras_reptile.episodes.label_checks import known_outputs
+from keras_reptile.episodes.task_spec import TaskSpec
 from keras_reptile.head import copy_of, with_new_head
-from keras_reptile.labels import known_outputs
 from keras_reptile.query_metrics import get_metrics
-from keras_reptile.task_spec import TaskSpec
 
 
 def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep") -> keras.Model:

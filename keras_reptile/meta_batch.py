@@ -14,7 +14,7 @@ from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.algorithm.network_function import holding
-from keras_reptile.episode_format import (
+from keras_reptile.episodes.episode_format import (
     PLACE,
     check_last_step,
     number_of_queries,

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.episode_format import symbolic_support
+from keras_reptile.episodes.episode_format import symbolic_support
 
 
 def check_output(outputs: Any) -> None:

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras.src.trainers.trainer import model_supports_jit
 
-from keras_reptile import distribution, labels, learner, meta_batch, saved_model
+from keras_reptile import distribution, learner, meta_batch, saved_model
 from keras_reptile.algorithm import adaptation, loss_scaling, losses
 from keras_reptile.algorithm.inner_optimizers import (
     InnerState,
@@ -19,7 +19,8 @@ from keras_reptile.algorithm.inner_optimizers import (
 from keras_reptile.algorithm.methods import METHODS, check_network
 from keras_reptile.algorithm.network_function import mode, train_call
 from keras_reptile.checks import check_boolean, check_choice, check_integer
-from keras_reptile.episode_format import (
+from keras_reptile.episodes import label_checks
+from keras_reptile.episodes.episode_format import (
     after,
     episodes_of,
     first_minibatch_size,
@@ -372,8 +373,8 @@ class ReptileModel(distribution.DistributedModel):
 
     def predict(self, x: Any, *args, **kwargs) -> Any:
         """`keras.Model.predict` on meta-batches, whose queries need no labels, or plain inputs."""
-        with labels.explained():
-            return super().predict(labels.checked(self, x, ("support",)), *args, **kwargs)
+        with label_checks.explained():
+            return super().predict(label_checks.checked(self, x, ("support",)), *args, **kwargs)
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """Of episodes, the query predictions after adaptation; of plain inputs, the network's."""
@@ -486,10 +487,10 @@ class ReptileModel(distribution.DistributedModel):
     # Plumbing
 
     def _divided(self, data, steps, fill=False) -> tuple:
-        return super()._divided(labels.checked(self, data), steps, fill)
+        return super()._divided(label_checks.checked(self, data), steps, fill)
 
     def _explained(self) -> contextlib.AbstractContextManager:
-        return labels.explained()
+        return label_checks.explained()
 
     def _theta(self, episodes):
         if not self.built:

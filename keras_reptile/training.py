@@ -27,7 +27,7 @@ from keras_reptile.callbacks import (
     check_finite,
 )
 from keras_reptile.checks import check_positive, check_seed
-from keras_reptile.class_pool import ClassPool, Pools
+from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.networks import SEEDS
 from keras_reptile.recipe_data import more_classes
 from keras_reptile.recipes import NOTES, SINUSOID, Recipe, check_values

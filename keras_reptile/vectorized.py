@@ -17,7 +17,7 @@ from keras_reptile.algorithm import loss_scaling, prediction
 from keras_reptile.algorithm.adaptation import rows
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.methods import METHODS
-from keras_reptile.episode_format import scaled_task
+from keras_reptile.episodes.episode_format import scaled_task
 from keras_reptile.kernels.batch_normalization import unfused
 from keras_reptile.kernels.patch_convolution import patch_convolutions
 

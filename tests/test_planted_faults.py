@@ -376,7 +376,7 @@ FAULTS = {
             "test_biases.py::test_a_bias_before_an_activation_is_added",
         ),
     ],
-    "episodes": [
+    "episodes.episode_dataset": [
         (
             "a tail that the minibatches see",
             "[:, spec.drawn_shots :].ravel()",

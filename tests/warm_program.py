@@ -26,9 +26,10 @@ from absl import flags
 from made_images import class_folders
 
 import keras_reptile as kr
-from keras_reptile import command_line, episodes, recipes, saved_model, sweep, training
+from keras_reptile import command_line, recipes, saved_model, sweep, training
 from keras_reptile.datasets import glyphs, omniglot
 from keras_reptile.distribution import strategies
+from keras_reptile.episodes import episode_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = flags.FLAGS
@@ -80,7 +81,7 @@ def stand_ins(saved):
         mock.patch.object(glyphs, "draw_glyphs", glyph_images),
         mock.patch.object(omniglot, "_read", omniglot_images),
         mock.patch("keras_reptile.datasets.folder.read_images", folder_images),
-        mock.patch.object(episodes, "_mapped", untraced),
+        mock.patch.object(episode_dataset, "_mapped", untraced),
         mock.patch.object(strategies, "connect_tpu", unreachable),
         mock.patch.object(training, "_fit", stop),
         mock.patch.object(training.building, "on_strategy", lambda *a: saved),

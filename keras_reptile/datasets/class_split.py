@@ -3,8 +3,8 @@
 from absl import logging
 
 from keras_reptile.checks import check_integer, check_seed
-from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.image_files import listed
+from keras_reptile.episodes.class_pool import ClassPool, Pools
 
 
 def split_classes(

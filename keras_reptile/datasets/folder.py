@@ -3,9 +3,9 @@
 import os
 from typing import Any
 
-from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.class_split import split_classes
 from keras_reptile.datasets.image_files import check_image_options, class_folders, read_images
+from keras_reptile.episodes.class_pool import ClassPool, Pools
 
 
 def load(image_dir: str, image_size: int = 28, channels: int = 1, **split: Any) -> Pools:

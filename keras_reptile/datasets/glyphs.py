@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from keras_reptile.checks import check_integer, check_seed
-from keras_reptile.class_pool import ClassPool, Pools
+from keras_reptile.episodes.class_pool import ClassPool, Pools
 
 _OVERSAMPLING = 3
 # What a pixel shows by how many of its smaller ones are inked: paper is 255.

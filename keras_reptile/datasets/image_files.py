@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile.aligned import empty
 from keras_reptile.checks import check_positive
+from keras_reptile.episodes.shared_memory import empty
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 # How many bad files or classes a message names.

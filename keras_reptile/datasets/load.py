@@ -5,7 +5,7 @@ import importlib
 import inspect
 from typing import Any
 
-from keras_reptile.class_pool import Pools
+from keras_reptile.episodes.class_pool import Pools
 
 # Each has a module of its name here.
 NAMES = ("folder", "glyphs", "mini_imagenet", "omniglot", "sinusoid")

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import tensorflow_datasets as tfds
 
 from keras_reptile.checks import check_integer
-from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets import mini_imagenet_layouts, tfds_images
 from keras_reptile.datasets.image_files import check_image_options, read_image
+from keras_reptile.episodes.class_pool import ClassPool, Pools
 
 IMAGE_SIZE = 84
 

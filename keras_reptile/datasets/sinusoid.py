@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile.checks import INT64, check_seed
-from keras_reptile.class_pool import Pools
-from keras_reptile.episodes import minibatch_order, tail_of, task_bits, task_stream
-from keras_reptile.task_spec import TaskSpec
+from keras_reptile.episodes.class_pool import Pools
+from keras_reptile.episodes.episode_dataset import minibatch_order, tail_of, task_bits, task_stream
+from keras_reptile.episodes.task_spec import TaskSpec
 
 AMPLITUDES = (0.1, 5.0)
 PHASES = (0.0, 2 * np.pi)

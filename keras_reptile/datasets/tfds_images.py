@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from keras_reptile.aligned import empty
-from keras_reptile.class_pool import ClassPool, Pools
 from keras_reptile.datasets.class_split import split_classes
 from keras_reptile.datasets.image_files import check_image_options, resized
 from keras_reptile.datasets.records import unreadable
+from keras_reptile.episodes.class_pool import ClassPool, Pools
+from keras_reptile.episodes.shared_memory import empty
 from keras_reptile.errors import cause
 
 # Where TFDS keeps what it knows about its data sets.

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile.checks import INT64, check_boolean, check_integer, check_positive, check_seed
-from keras_reptile.class_pool import ClassPool
-from keras_reptile.episode_format import scaled
-from keras_reptile.task_spec import TaskSpec
+from keras_reptile.episodes.class_pool import ClassPool
+from keras_reptile.episodes.episode_format import scaled
+from keras_reptile.episodes.task_spec import TaskSpec
 
 # Longer loops are loops in the graph too: unrolled, hundreds of ways or tasks would take minutes to
 # trace.

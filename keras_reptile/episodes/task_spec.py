@@ -3,7 +3,7 @@
 import dataclasses
 
 from keras_reptile.checks import INT32, check_integer, check_positive
-from keras_reptile.class_pool import ClassPool
+from keras_reptile.episodes.class_pool import ClassPool
 
 # Images are numbered in 32 bits.
 POSITIONS = INT32

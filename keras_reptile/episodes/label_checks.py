@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.episode_format import as_episodes, symbolic_support
+from keras_reptile.episodes.episode_format import as_episodes, symbolic_support
 
 
 def known_outputs(network: Any) -> int:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile.aligned import aligned, as_tensor
 from keras_reptile.checks import check_integer, check_seed
+from keras_reptile.episodes.shared_memory import aligned, as_tensor
 
 
 class ClassPool:
