@@ -9,15 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile import (
-    building,
-    compilation,
-    distribution,
-    placement,
-    plots,
-    provenance,
-    wave_plot,
-)
+from keras_reptile import building, compilation, distribution, plots, provenance, wave_plot
 from keras_reptile.callbacks import (
     AccuracyCurve,
     Interrupted,
@@ -28,6 +20,7 @@ from keras_reptile.callbacks import (
 )
 from keras_reptile.checks import check_positive, check_seed
 from keras_reptile.episodes.class_pool import ClassPool, Pools
+from keras_reptile.execution import plan
 from keras_reptile.networks import SEEDS
 from keras_reptile.recipe_data import more_classes
 from keras_reptile.recipes import NOTES, SINUSOID, Recipe, check_values
@@ -216,7 +209,7 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
     run_log = RunLog(directory, rows)
     if done:
         _say(verbose, f"Going on from meta-iteration {done:,} in {directory.path}.")
-    _say(verbose, placement.in_words(model))
+    _say(verbose, plan.in_words(model))
     validation = None
     if _validates(recipe, pools):
         validation = building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_reptile.lanes import Piece, lanes, run
+from keras_reptile.execution.core_schedule import Piece, lanes, run
 
 COUNTS = st.integers(1, 40)
 

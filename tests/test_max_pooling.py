@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_reptile as kr
-from keras_reptile import meta_batch
+from keras_reptile.execution import meta_batch
 from keras_reptile.kernels.max_pooling import max_pooling, separates
 from keras_reptile.kernels.normalized_pooling import fast_poolings
 

@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile.packing import Layout
+from keras_reptile.execution.weight_vectors import Layout
 
 SHAPES = [(2, 3), (4,), (), (1, 2, 2)]
 

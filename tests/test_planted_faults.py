@@ -153,7 +153,7 @@ FAULTS = {
             "test_adaptation.py::test_the_moments_are_carried_by_the_stated_rule[parallel]",
         ),
     ],
-    "outcome": [
+    "execution.outcome": [
         (
             "the first task's moments",
             "mean = lambda s: tf.reduce_mean(s, axis=0)",
@@ -390,7 +390,7 @@ FAULTS = {
             "test_episodes.py::test_a_task_has_distinct_classes_distinct_images_and_no_query_in_its_support",
         ),
     ],
-    "lanes": [
+    "execution.core_schedule": [
         (
             "the first steps of a task twice",
             "steps - here if done == 0 else 0",
@@ -398,7 +398,7 @@ FAULTS = {
             "test_lanes.py::test_every_step_is_in_one_piece_and_no_core_has_more_than_its_share",
         ),
     ],
-    "compiled_tasks": [
+    "execution.compiled_tasks": [
         (
             "a sum of compiled tasks",
             " / len(values)",
@@ -412,7 +412,7 @@ FAULTS = {
             f"{COMPILED}[fomaml in series]",
         ),
     ],
-    "packing": [
+    "execution.weight_vectors": [
         (
             "weights in another order",
             "zip(places, tf.split",

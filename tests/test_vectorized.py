@@ -8,7 +8,7 @@ import tensorflow as tf
 from helpers import differences, of_examples, small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
-from keras_reptile import vectorized
+from keras_reptile.execution import vectorized
 
 CASES = {
     "reptile": {},

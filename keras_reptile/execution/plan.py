@@ -2,7 +2,8 @@
 
 import contextlib
 
-from keras_reptile import distribution, meta_batch
+from keras_reptile import distribution
+from keras_reptile.execution import meta_batch
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.threads import usable_cores
 

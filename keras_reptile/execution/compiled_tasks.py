@@ -12,17 +12,17 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile import lanes, outcome
 from keras_reptile.algorithm import adaptation, loss_scaling, prediction
 from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.algorithm.network_function import holding
 from keras_reptile.episodes.episode_format import number_of_queries, scaled
+from keras_reptile.execution import core_schedule, outcome
+from keras_reptile.execution.outcome import Outcome
+from keras_reptile.execution.weight_vectors import Layout
 from keras_reptile.kernels.batch_normalization import unfused
 from keras_reptile.kernels.patch_convolution import patch_convolutions
-from keras_reptile.outcome import Outcome
-from keras_reptile.packing import Layout
 from keras_reptile.task_order import in_series
 from keras_reptile.threads import cores_for_tasks
 
@@ -111,8 +111,8 @@ def _run(model, layout, tasks, theta, state, modes, serial=False, keeps_last=Fal
     start = _packed(layout, theta, state)
     if serial:
         return _in_series(number, steps, start, advance, finish)
-    plan = lanes.lanes(number, steps, cores_for_tasks())
-    return lanes.run(plan, start, advance, finish, steps)
+    plan = core_schedule.lanes(number, steps, cores_for_tasks())
+    return core_schedule.run(plan, start, advance, finish, steps)
 
 
 def _cuts(piece, rows) -> list[int]:
@@ -141,7 +141,7 @@ def _in_series(number, steps, start, advance, finish) -> list:
     """Each task from the inner state that the one before it left."""
     found = []
     for task in range(number):
-        reached = advance(lanes.Piece(task, 0, steps), start)
+        reached = advance(core_schedule.Piece(task, 0, steps), start)
         start = start._replace(state=reached.state)
         found.append(finish(task, reached))
     return found

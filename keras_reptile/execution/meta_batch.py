@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_reptile import compiled_tasks, distribution, outcome, vectorized
+from keras_reptile import distribution
 from keras_reptile.algorithm import prediction
 from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerState
@@ -21,8 +21,9 @@ from keras_reptile.episodes.episode_format import (
     scaled_dtype,
     scaled_task,
 )
+from keras_reptile.execution import compiled_tasks, outcome, vectorized
+from keras_reptile.execution.outcome import Outcome
 from keras_reptile.kernels.normalized_pooling import fast_poolings
-from keras_reptile.outcome import Outcome
 from keras_reptile.output import check_output_of
 from keras_reptile.task_order import in_series
 
