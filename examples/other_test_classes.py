@@ -22,7 +22,7 @@ from absl import app, flags
 
 import keras_reptile as kr
 from keras_reptile import provenance
-from keras_reptile.confidence import confidence_95_over_classes
+from keras_reptile.metrics.confidence import confidence_95_over_classes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "TFDS's data directory.")

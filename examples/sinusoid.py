@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 import keras_reptile as kr
 from keras_reptile import building, provenance, recipes, training
-from keras_reptile.confidence import confidence_95
+from keras_reptile.metrics.confidence import confidence_95
 from keras_reptile.run_directory import RunDirectory
 from keras_reptile.wave_plot import draw_wave, predictions_after, shown_steps
 

@@ -11,7 +11,6 @@ from keras_reptile import distribution
 from keras_reptile.algorithm import losses
 from keras_reptile.algorithm.network_function import has_randomness
 from keras_reptile.checks import check_boolean
-from keras_reptile.confidence import confidence_95
 from keras_reptile.episodes import label_checks
 from keras_reptile.episodes.episode_format import (
     as_episodes,
@@ -20,6 +19,7 @@ from keras_reptile.episodes.episode_format import (
     with_queries,
 )
 from keras_reptile.learner import check_compiled
+from keras_reptile.metrics.confidence import confidence_95
 from keras_reptile.reptile_model import ReptileModel
 
 BOTH = {"inductive": False, "transductive": True}

@@ -13,7 +13,7 @@ from keras_reptile.episodes.episode_dataset import minibatch_order
 from keras_reptile.episodes.label_checks import known_outputs
 from keras_reptile.episodes.task_spec import TaskSpec
 from keras_reptile.head import copy_of, with_new_head
-from keras_reptile.query_metrics import get_metrics
+from keras_reptile.metrics.query_metrics import get_metrics
 
 
 def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep") -> keras.Model:

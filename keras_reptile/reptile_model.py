@@ -32,7 +32,7 @@ from keras_reptile.episodes.episode_format import (
     with_queries,
 )
 from keras_reptile.execution import meta_batch
-from keras_reptile.report import Report
+from keras_reptile.metrics.task_metrics import Report
 from keras_reptile.weight_dtypes import check_dtypes
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_reptile.confidence import ConfidenceInterval, confidence_95
+from keras_reptile.metrics.confidence import ConfidenceInterval, confidence_95
 
 
 def values_around(mean, number=1000):

@@ -7,7 +7,7 @@ from helpers import scalar_episode, scalar_model, small_convnet, small_episodes,
 import keras_reptile as kr
 from keras_reptile.algorithm.losses import task_accuracy
 from keras_reptile.algorithm.prediction import predict
-from keras_reptile.confidence import (
+from keras_reptile.metrics.confidence import (
     ConfidenceInterval,
     confidence_95,
     confidence_95_over_classes,

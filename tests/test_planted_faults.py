@@ -181,7 +181,7 @@ FAULTS = {
             "test_evaluation.py::test_accuracy_asks_for_each_querys_best_class",
         ),
     ],
-    "confidence": [
+    "metrics.confidence": [
         (
             "the biased variance",
             "values.std(ddof=1)",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_reptile.query_metrics import get_metrics
+from keras_reptile.metrics.query_metrics import get_metrics
 
 LOGITS = np.random.RandomState(0).randn(40, 3).astype(np.float32)
 CLASSES = np.arange(40) % 3

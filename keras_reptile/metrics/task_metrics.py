@@ -8,9 +8,9 @@ import keras
 import tensorflow as tf
 from keras.src.trainers.compile_utils import CompileMetrics
 
-from keras_reptile import query_metrics
 from keras_reptile.algorithm import losses
-from keras_reptile.confidence import ConfidenceInterval
+from keras_reptile.metrics import query_metrics
+from keras_reptile.metrics.confidence import ConfidenceInterval
 
 
 class Figures(CompileMetrics):
