@@ -4,7 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from keras_reptile import building, portable
+from keras_reptile import building
+from keras_reptile.export import portable
 from keras_reptile.recipes import Recipe
 from keras_reptile.run_directory import RunDirectory
 from keras_reptile.testing import load_chosen, read_run

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from keras_reptile import portable
+from keras_reptile.export import portable
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.run_directory import RunError, load_checkpoint
 

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras.src.trainers.trainer import model_supports_jit
 
-from keras_reptile import distribution, learner, saved_model
+from keras_reptile import distribution, learner
 from keras_reptile.algorithm import adaptation, loss_scaling, losses
 from keras_reptile.algorithm.inner_optimizers import (
     InnerState,
@@ -32,6 +32,7 @@ from keras_reptile.episodes.episode_format import (
     with_queries,
 )
 from keras_reptile.execution import meta_batch
+from keras_reptile.export import saved_model
 from keras_reptile.metrics.task_metrics import Report
 from keras_reptile.weight_dtypes import check_dtypes
 

@@ -7,7 +7,7 @@ from helpers import small_convnet, small_episodes, small_model
 from keras_reptile.algorithm import loss_scaling
 from keras_reptile.algorithm.inner_optimizers import InnerSGD
 from keras_reptile.algorithm.methods import METHODS
-from keras_reptile.endpoints import Endpoints
+from keras_reptile.export.endpoints import Endpoints
 
 # float16 rounds anything below 3e-8 to zero.
 TINY = 1e-7

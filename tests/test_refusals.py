@@ -13,7 +13,7 @@ from keras_reptile import distribution, recipes
 from keras_reptile.checks import check_number
 from keras_reptile.episodes.episode_dataset import UNROLLED, distinct, draw_tasks, task_bits
 from keras_reptile.errors import RunError
-from keras_reptile.portable import export_portable
+from keras_reptile.export.portable import export_portable
 from keras_reptile.run_directory import RunDirectory
 from keras_reptile.training import check_settings
 

@@ -13,9 +13,9 @@ import tensorflow as tf
 from helpers import episode, image_pool, scalar_model, small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
-from keras_reptile import portable
-from keras_reptile.endpoints import minibatch_order, weight_names
 from keras_reptile.errors import RunError
+from keras_reptile.export import portable
+from keras_reptile.export.endpoints import minibatch_order, weight_names
 
 STEPS, RATE = 12, 0.02
 SHOTS = (1, 5, 20)

@@ -26,10 +26,11 @@ from absl import flags
 from made_images import class_folders
 
 import keras_reptile as kr
-from keras_reptile import command_line, recipes, saved_model, sweep, training
+from keras_reptile import command_line, recipes, sweep, training
 from keras_reptile.datasets import glyphs, omniglot
 from keras_reptile.distribution import strategies
 from keras_reptile.episodes import episode_dataset
+from keras_reptile.export import saved_model
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = flags.FLAGS
@@ -94,7 +95,7 @@ def stand_ins(saved):
         mock.patch("keras_reptile.drawn_task.load_checkpoint", lambda path: saved),
         mock.patch("keras_reptile.demo.check_gradio", lambda: None),
         mock.patch("keras_reptile.demo.build_page", stop),
-        mock.patch("keras_reptile.portable.write", stop),
+        mock.patch("keras_reptile.export.portable.write", stop),
     ]
 
 

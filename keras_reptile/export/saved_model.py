@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile import portable
-from keras_reptile.endpoints import Endpoints
+from keras_reptile.export import portable
+from keras_reptile.export.endpoints import Endpoints
 from keras_reptile.whole_directory import whole_directory
 
 
