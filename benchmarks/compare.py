@@ -119,7 +119,7 @@ def show(rows: list[dict]) -> None:
 def write(rows: list[dict]) -> None:
     from importlib.metadata import version
 
-    from keras_reptile import provenance
+    from keras_reptile.files import provenance
 
     others = {package: version(package) for package in ("torch", "jax")}
     with open(FLAGS.json, "w") as file:

@@ -20,7 +20,7 @@ import numpy as np
 from absl import app, flags
 
 import keras_reptile as kr
-from keras_reptile import provenance
+from keras_reptile.files import provenance
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("classes", ["50", "4800", "50000"], "Pool sizes, in classes.")

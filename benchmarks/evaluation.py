@@ -25,7 +25,8 @@ import tensorflow as tf
 from absl import app, flags
 
 import keras_reptile as kr
-from keras_reptile import building, provenance, recipes
+from keras_reptile import building, recipes
+from keras_reptile.files import provenance
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("tasks", 200, "Tasks of each timed evaluation.")

@@ -31,7 +31,8 @@ from matplotlib.figure import Figure
 from only import define_only
 
 import keras_reptile as kr
-from keras_reptile import building, compilation, provenance, recipes
+from keras_reptile import building, compilation, recipes
+from keras_reptile.files import provenance
 
 SIZES = {
     "meta-batch": (1, 2, 4, 8, 16, 32, 64),

@@ -31,7 +31,8 @@ from absl import app, flags
 from timing import StepTimes, seconds_of, train_step
 
 import keras_reptile as kr
-from keras_reptile import building, compilation, provenance, recipes
+from keras_reptile import building, compilation, recipes
+from keras_reptile.files import provenance
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("recipes", ["omniglot_5way"], "Recipes whose meta-steps to time, or 'all'.")

@@ -47,7 +47,7 @@ def main(argv):
     on_paper(rows)
     show(rows, len(cores))
     if FLAGS.json:
-        from keras_reptile import provenance
+        from keras_reptile.files import provenance
 
         with open(FLAGS.json, "w") as file:
             json.dump({"rows": rows, **provenance.facts()}, file, indent=2)

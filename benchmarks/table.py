@@ -146,7 +146,7 @@ def main(argv):
         for line in show(figures[name]):
             print("| {} | {} |".format(*line), flush=True)
     if FLAGS.json:
-        from keras_reptile import provenance
+        from keras_reptile.files import provenance
 
         Path(FLAGS.json).write_text(json.dumps({**figures, **provenance.facts()}, indent=2) + "\n")
 

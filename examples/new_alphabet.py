@@ -25,7 +25,8 @@ from absl import app, flags
 from matplotlib.figure import Figure
 
 import keras_reptile as kr
-from keras_reptile import building, provenance, recipes
+from keras_reptile import building, recipes
+from keras_reptile.files import provenance
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "TFDS's data directory.")

@@ -21,7 +21,7 @@ import numpy as np
 from absl import app, flags
 
 import keras_reptile as kr
-from keras_reptile import provenance
+from keras_reptile.files import provenance
 from keras_reptile.metrics.confidence import confidence_95_over_classes
 
 FLAGS = flags.FLAGS

@@ -22,7 +22,8 @@ from absl import app, flags
 from matplotlib.figure import Figure
 
 import keras_reptile as kr
-from keras_reptile import building, provenance, recipes, training
+from keras_reptile import building, recipes, training
+from keras_reptile.files import provenance
 from keras_reptile.metrics.confidence import confidence_95
 from keras_reptile.run_directory import RunDirectory
 from keras_reptile.wave_plot import draw_wave, predictions_after, shown_steps

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.files.atomic_file import explained
 from keras_reptile.results import best_row
 from keras_reptile.run_directory import RunDirectory, RunError
-from keras_reptile.whole_file import explained
 
 
 class RunLog(keras.callbacks.Callback):

@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_reptile.errors import RunError
+from keras_reptile.files.atomic_file import read_csv
 from keras_reptile.plots import ACCURACY, has
 from keras_reptile.run_directory import RunDirectory
-from keras_reptile.whole_file import read_csv
 
 
 def _rate(text: str) -> float:

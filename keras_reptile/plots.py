@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from keras_reptile.whole_file import replacing
+from keras_reptile.files.atomic_file import replacing
 
 ACCURACY = {
     "accuracy": "training tasks",

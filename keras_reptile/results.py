@@ -7,11 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile import provenance
 from keras_reptile.evaluation import BOTH, Evaluation, evaluate, evaluate_both, evaluate_loss
+from keras_reptile.files import provenance
+from keras_reptile.files.atomic_file import finite, write_json
 from keras_reptile.recipes import Recipe
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.whole_file import finite, write_json
 
 
 def measure(

@@ -11,10 +11,7 @@ from typing import Any
 
 from keras_reptile.checkpoint import load_checkpoint, save_checkpoint
 from keras_reptile.errors import RunError
-from keras_reptile.locks import only_one
-from keras_reptile.recipes import Recipe, check_values
-from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.whole_file import (
+from keras_reptile.files.atomic_file import (
     explained,
     read_csv,
     remove_partial,
@@ -22,6 +19,9 @@ from keras_reptile.whole_file import (
     write_csv,
     write_json,
 )
+from keras_reptile.files.locks import only_one
+from keras_reptile.recipes import Recipe, check_values
+from keras_reptile.reptile_model import ReptileModel
 
 KEPT = 2
 

@@ -13,12 +13,12 @@ import tensorflow as tf
 
 from keras_reptile import building, compilation, distribution
 from keras_reptile.checks import check_positive
+from keras_reptile.files.atomic_file import explained
 from keras_reptile.recipes import SINUSOID, Recipe, check_fields, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.results import measure, measure_both, write_record
 from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
 from keras_reptile.training import LOCAL, bar_verbosity, check_outputs
-from keras_reptile.whole_file import explained
 
 # What an evaluation may choose: the data, its tasks, and how they are computed.
 CHOICES = (

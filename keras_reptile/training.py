@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile import building, compilation, distribution, plots, provenance, wave_plot
+from keras_reptile import building, compilation, distribution, plots, wave_plot
 from keras_reptile.callbacks import (
     AccuracyCurve,
     Interrupted,
@@ -21,6 +21,7 @@ from keras_reptile.callbacks import (
 from keras_reptile.checks import check_positive, check_seed
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.execution import plan
+from keras_reptile.files import provenance
 from keras_reptile.networks import SEEDS
 from keras_reptile.recipe_data import more_classes
 from keras_reptile.recipes import NOTES, SINUSOID, Recipe, check_values

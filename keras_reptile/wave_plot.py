@@ -8,8 +8,8 @@ import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from keras_reptile.files.atomic_file import replacing
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.whole_file import replacing
 
 COLOURS = ("0.6", "C1", "C0", "C3")
 

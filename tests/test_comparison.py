@@ -1,8 +1,8 @@
 import pytest
 
 from keras_reptile import comparison
+from keras_reptile.files.atomic_file import write_csv
 from keras_reptile.run_directory import RunError
-from keras_reptile.whole_file import write_csv
 
 
 def row(iteration, rate, **measured):

@@ -17,8 +17,8 @@ from made_images import TinyShapes
 
 from keras_reptile import run_directory, seal
 from keras_reptile.callbacks import Diverged, RunLog, check_finite
+from keras_reptile.files.atomic_directory import whole_directory
 from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
-from keras_reptile.whole_directory import whole_directory
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = [

@@ -11,12 +11,13 @@ import pytest
 import warm
 from helpers import small_model
 
-from keras_reptile import building, datasets, locks
+from keras_reptile import building, datasets
 from keras_reptile.errors import RunError
+from keras_reptile.files import locks
+from keras_reptile.files.atomic_directory import whole_directory
+from keras_reptile.files.atomic_file import remove_partial, replacing, write_text
 from keras_reptile.run_directory import RunDirectory
 from keras_reptile.sweep import sweep
-from keras_reptile.whole_directory import whole_directory
-from keras_reptile.whole_file import remove_partial, replacing, write_text
 
 # Holds a lock until it is killed.
 HOLDER = """
@@ -129,7 +130,7 @@ def test_what_another_process_took_for_a_leftover_is_made_anew(kind, moment, tmp
                 remove(path)
             yield held
 
-    monkeypatch.setattr("keras_reptile.whole_file.held", slowly)
+    monkeypatch.setattr("keras_reptile.files.atomic_file.held", slowly)
     if kind == "file":
         write_text(tmp_path / "a", "whole")
         assert (tmp_path / "a").read_text() == "whole"

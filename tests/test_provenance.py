@@ -1,6 +1,6 @@
 import tensorflow as tf
 
-from keras_reptile import provenance
+from keras_reptile.files import provenance
 
 
 def test_facts_name_the_gpus_where_there_are_some(monkeypatch):

@@ -8,9 +8,9 @@ from helpers import one_block
 from keras_reptile import building, datasets, figures, training
 from keras_reptile import sweep as module
 from keras_reptile.callbacks import Diverged, StopOnDivergence
+from keras_reptile.files.atomic_file import write_csv
 from keras_reptile.run_directory import RunError
 from keras_reptile.sweep import choose, sweep
-from keras_reptile.whole_file import write_csv
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile import provenance
-from keras_reptile.whole_directory import whole_directory
+from keras_reptile.files import provenance
+from keras_reptile.files.atomic_directory import whole_directory
 
 METADATA = "metadata.json"
 # The network alone, for plain Keras; and the whole `ReptileModel`, for `keras_reptile.pretrained`.

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_reptile.export import portable
 from keras_reptile.export.endpoints import Endpoints
-from keras_reptile.whole_directory import whole_directory
+from keras_reptile.files.atomic_directory import whole_directory
 
 
 class SavedLearner(tf.Module):

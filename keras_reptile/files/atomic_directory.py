@@ -7,8 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from keras_reptile.locks import Taken, held
-from keras_reptile.whole_file import (
+from keras_reptile.files.atomic_file import (
     explained,
     leftovers,
     made_and_held,
@@ -16,6 +15,7 @@ from keras_reptile.whole_file import (
     remove_partial,
     sync,
 )
+from keras_reptile.files.locks import Taken, held
 
 
 @contextlib.contextmanager

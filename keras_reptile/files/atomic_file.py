@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_reptile.errors import RunError, cause, unwritable
-from keras_reptile.locks import Taken, held
+from keras_reptile.files.locks import Taken, held
 
 # A full disk, a read-only one, and errors that TensorFlow has no name for.
 OF_THE_DISK = (
