@@ -20,9 +20,9 @@ import numpy as np
 from absl import app, flags
 
 import keras_reptile as kr
-from keras_reptile import building, recipes
 from keras_reptile.drawings import prepare
 from keras_reptile.drawn_task import SHOTS, DrawnTask
+from keras_reptile.recipes import building, named
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("ways", 5, "Characters.")
@@ -42,7 +42,7 @@ def milliseconds(function) -> str:
 def main(argv):
     del argv
     print(f"cores: {kr.one_task_per_core()}, inner steps: {FLAGS.steps}")
-    recipe = recipes.get("omniglot_5way", ways=FLAGS.ways)
+    recipe = named.get("omniglot_5way", ways=FLAGS.ways)
     task = DrawnTask(building.build_model(recipe, (28, 28, 1)), steps=FLAGS.steps)
     canvas = np.zeros((280, 280), np.float32)
     canvas[40:240, 130:143] = 1

@@ -25,8 +25,8 @@ import tensorflow as tf
 from absl import app, flags
 
 import keras_reptile as kr
-from keras_reptile import building, recipes
 from keras_reptile.files import provenance
+from keras_reptile.recipes import building, named
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("tasks", 200, "Tasks of each timed evaluation.")
@@ -82,7 +82,7 @@ def single_tasks(episodes) -> list:
 def main(argv):
     del argv
     cores = kr.one_task_per_core()
-    recipe = recipes.get("omniglot_5way")
+    recipe = named.get("omniglot_5way")
     model = building.build_model(recipe, (28, 28, 1))
     episodes = building.evaluation_episodes(recipe, pool(), FLAGS.tasks)
     tasks = single_tasks(building.evaluation_episodes(recipe, pool(), FLAGS.one_by_one))

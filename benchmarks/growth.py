@@ -31,8 +31,9 @@ from matplotlib.figure import Figure
 from only import define_only
 
 import keras_reptile as kr
-from keras_reptile import building, compilation, recipes
+from keras_reptile import compilation
 from keras_reptile.files import provenance
+from keras_reptile.recipes import building, named
 
 SIZES = {
     "meta-batch": (1, 2, 4, 8, 16, 32, 64),
@@ -58,7 +59,7 @@ def pool(images: int = 4_000) -> kr.ClassPool:
 
 def meta_step(images: int = 4_000, **fields) -> Callable:
     """A meta-step with its input, as `fit` would take them, compiled."""
-    recipe = recipes.get("omniglot_5way", **fields)
+    recipe = named.get("omniglot_5way", **fields)
     model = building.build_model(recipe, (28, 28, 1))
     model.jit_inner_loops = compilation.of_training(recipe)
     elements = iter(building.training_episodes(recipe, pool(images)))

@@ -31,8 +31,9 @@ from absl import app, flags
 from timing import StepTimes, seconds_of, train_step
 
 import keras_reptile as kr
-from keras_reptile import building, compilation, recipes
+from keras_reptile import compilation
 from keras_reptile.files import provenance
+from keras_reptile.recipes import building, named
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("recipes", ["omniglot_5way"], "Recipes whose meta-steps to time, or 'all'.")
@@ -61,7 +62,7 @@ def made_up_pool(recipe) -> kr.ClassPool:
 
 
 def training_pool(recipe):
-    if recipe.dataset == recipes.SINUSOID:
+    if recipe.dataset == named.SINUSOID:
         return building.load_pools(recipe, None).train
     return made_up_pool(recipe)
 
@@ -97,7 +98,7 @@ def operations_of_a_step(recipe, network) -> int:
 
 def chosen_recipe(name: str):
     chosen = {key: FLAGS[key].value for key in ("task_parallelism", "jit_compile", "precision")}
-    return recipes.get(name, **chosen)
+    return named.get(name, **chosen)
 
 
 def measure(name: str) -> dict:
@@ -163,7 +164,7 @@ def in_process(name: str) -> dict:
 
 def main(argv):
     del argv
-    names = list(recipes.RECIPES) if FLAGS.recipes == ["all"] else FLAGS.recipes
+    names = list(named.RECIPES) if FLAGS.recipes == ["all"] else FLAGS.recipes
     figures = []
     for name in names:
         figures.append(measure(name) if len(names) == 1 else in_process(name))

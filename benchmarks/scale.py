@@ -80,8 +80,9 @@ def measure() -> list[dict]:
     os.sched_setaffinity(0, {FLAGS.core})
     logging.disable(logging.INFO)
     import keras_reptile as kr
-    from keras_reptile import building, distribution, recipes
+    from keras_reptile import distribution
     from keras_reptile.distribution.scaling import reduced_bytes
+    from keras_reptile.recipes import building, named
 
     kr.one_task_per_core(1)
     workers = len(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"])
@@ -91,7 +92,7 @@ def measure() -> list[dict]:
     pool = kr.ClassPool(images, [20] * 200)
     rows = []
     for tasks in (t for t in map(int, FLAGS.tasks) if t % workers == 0):
-        recipe = recipes.get(FLAGS.recipe, meta_batch_size=tasks)
+        recipe = named.get(FLAGS.recipe, meta_batch_size=tasks)
         model = building.on_strategy(
             recipe, (28, 28, 1), None, strategy, distribution.Workers(strategy)
         )

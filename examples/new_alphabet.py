@@ -25,8 +25,8 @@ from absl import app, flags
 from matplotlib.figure import Figure
 
 import keras_reptile as kr
-from keras_reptile import building, recipes
 from keras_reptile.files import provenance
+from keras_reptile.recipes import building, named
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "TFDS's data directory.")
@@ -38,7 +38,7 @@ flags.DEFINE_integer("steps", 200, "Fine-tuning steps.")
 
 
 def meta_trained(pools: kr.Pools) -> kr.ReptileModel:
-    recipe = recipes.get("omniglot_5way", meta_iterations=FLAGS.meta_iterations)
+    recipe = named.get("omniglot_5way", meta_iterations=FLAGS.meta_iterations)
     model = building.build_model(recipe, pools.train.image_shape)
     episodes = building.training_episodes(recipe, pools.train)
     model.fit(episodes, steps_per_epoch=FLAGS.meta_iterations, verbose=2)
@@ -117,7 +117,7 @@ def main(argv):
     started = time.perf_counter()
     pools = kr.datasets.load("omniglot", data_dir=FLAGS.data_dir, split="background")
     trained = meta_trained(pools)
-    scratch = building.build_model(recipes.get("omniglot_5way", seed=1), pools.train.image_shape)
+    scratch = building.build_model(named.get("omniglot_5way", seed=1), pools.train.image_shape)
     images = alphabet(pools.test, FLAGS.classes)
     curves = {}
     for shots in map(int, FLAGS.shots):

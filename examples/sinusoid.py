@@ -22,9 +22,10 @@ from absl import app, flags
 from matplotlib.figure import Figure
 
 import keras_reptile as kr
-from keras_reptile import building, recipes, training
+from keras_reptile import training
 from keras_reptile.files import provenance
 from keras_reptile.metrics.confidence import confidence_95
+from keras_reptile.recipes import building, named
 from keras_reptile.run_directory import RunDirectory
 from keras_reptile.wave_plot import draw_wave, predictions_after, shown_steps
 
@@ -44,8 +45,8 @@ METHODS = {
 RANDOM = "random initialization"
 
 
-def recipe_of(name: str) -> recipes.Recipe:
-    return recipes.get(name, meta_iterations=FLAGS.meta_iterations, test_tasks=FLAGS.tasks)
+def recipe_of(name: str) -> named.Recipe:
+    return named.get(name, meta_iterations=FLAGS.meta_iterations, test_tasks=FLAGS.tasks)
 
 
 def trained(name: str) -> tuple[kr.ReptileModel, dict]:
@@ -56,7 +57,7 @@ def trained(name: str) -> tuple[kr.ReptileModel, dict]:
 
 
 def facts_of(summary: dict) -> dict:
-    settings = {k: v for k, v in summary["settings"].items() if k not in recipes.NOTES}
+    settings = {k: v for k, v in summary["settings"].items() if k not in named.NOTES}
     return {"settings": settings, "seconds": summary["seconds"], "bin_train": summary["result"]}
 
 

@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from keras_reptile import building
 from keras_reptile.export import portable
-from keras_reptile.recipes import Recipe
+from keras_reptile.recipes import building
+from keras_reptile.recipes.named import Recipe
 from keras_reptile.run_directory import RunDirectory
 from keras_reptile.testing import load_chosen, read_run
 

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from keras_reptile import gradient_combinations, recipes, study, tail_overlap
+from keras_reptile import gradient_combinations, study, tail_overlap
+from keras_reptile.recipes import named
 from keras_reptile.run import Run
 
 # A curve has at least so many points, whatever the number of meta-iterations.
@@ -58,7 +59,7 @@ def runs_of(figure: str, **overrides: Any) -> dict[str, Run]:
                 f"Each curve of {figure} has its own `{name}`. Received: "
                 f"{name}={overrides[name]!r}. Leave it out, and choose curves with --only."
             )
-    recipe = recipes.get(figure, **overrides)
+    recipe = named.get(figure, **overrides)
     if not (recipe.test_tasks or (recipe.curve_tasks and figure != "tail_overlap")):
         raise ValueError(
             f"{figure} is drawn from tests of its runs. Received: test_tasks=0, "

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from keras_reptile.recipes import Recipe
+from keras_reptile.recipes.named import Recipe
 from keras_reptile.run import Run
 
 # Fields of `Recipe` that each curve has of its own.

@@ -11,7 +11,7 @@ def in_series(settings: Any) -> bool:
 
     Example:
 
-    >>> from keras_reptile.recipes import Recipe
+    >>> from keras_reptile.recipes.named import Recipe
     >>> in_series(Recipe(task_order="serial")), in_series(Recipe())
     (True, False)
     >>> in_series(Recipe(task_order="serial", inner_state="reset"))

@@ -11,10 +11,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile import building, compilation, distribution
+from keras_reptile import compilation, distribution
 from keras_reptile.checks import check_positive
 from keras_reptile.files.atomic_file import explained
-from keras_reptile.recipes import SINUSOID, Recipe, check_fields, check_values
+from keras_reptile.recipes import building
+from keras_reptile.recipes.named import SINUSOID, Recipe, check_fields, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.results import measure, measure_both, write_record
 from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint

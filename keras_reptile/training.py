@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile import building, compilation, distribution, plots, wave_plot
+from keras_reptile import compilation, distribution, plots, wave_plot
 from keras_reptile.callbacks import (
     AccuracyCurve,
     Interrupted,
@@ -23,8 +23,9 @@ from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.execution import plan
 from keras_reptile.files import provenance
 from keras_reptile.networks import SEEDS
-from keras_reptile.recipe_data import more_classes
-from keras_reptile.recipes import NOTES, SINUSOID, Recipe, check_values
+from keras_reptile.recipes import building
+from keras_reptile.recipes.data_options import more_classes
+from keras_reptile.recipes.named import NOTES, SINUSOID, Recipe, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.results import best_validation, measure
 from keras_reptile.run_directory import RunDirectory, RunError

@@ -5,7 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 import keras_reptile as kr
-from keras_reptile import building, networks
+from keras_reptile import networks
+from keras_reptile.recipes import building
 
 
 def points_pool():

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import keras_reptile as kr
-from keras_reptile import recipes
+from keras_reptile.recipes import named
 
 INTEGERS = [0, -1, 1, 2, 3, 5, 2**63, 2**70, -(2**70)]
 STRANGE = [None, True, 2.5, math.nan, math.inf, "5", "", b"5", [], [1], {}, np.int64(3)]
@@ -283,12 +283,12 @@ FIELDS |= {"image_dir": anything, "method": choice("maml"), "seed": integer, "co
 
 @many(
     150,
-    name=choice(None, *recipes.RECIPES),
+    name=choice(None, *named.RECIPES),
     dataset=choice(None, "glyphs", "sinusoid", "tfds:mnist", "tfds:"),
     overrides=some(**FIELDS),
 )
 def test_recipes(name, dataset, overrides):
-    return works_or_says_why(lambda: recipes.get(name, dataset, **overrides))
+    return works_or_says_why(lambda: named.get(name, dataset, **overrides))
 
 
 GLYPHS = {"classes": integer, "validation_classes": integer, "test_classes": integer}

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from gradients_by_hand import assert_update_is, points_pool, use_smooth_network
 
-from keras_reptile import building, gradient_combinations, recipes
+from keras_reptile import gradient_combinations
+from keras_reptile.recipes import building, named
 
-RECIPE = recipes.get("gradient_combinations", precision="float64", meta_iterations=10)
+RECIPE = named.get("gradient_combinations", precision="float64", meta_iterations=10)
 
 # What g_1, g_2, .. are multiplied by.
 COEFFICIENTS = {
@@ -46,7 +47,7 @@ def test_there_are_the_papers_ten_curves():
 
 
 def test_settings_are_those_of_the_authors_commands():
-    recipe = recipes.get("gradient_combinations")
+    recipe = named.get("gradient_combinations")
     assert recipe.inner_learning_rate == pytest.approx(0.003 * recipe.inner_batch_size)
     assert (recipe.inner_optimizer, recipe.meta_batch_size, recipe.meta_iterations) == (
         "sgd",

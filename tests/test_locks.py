@@ -11,11 +11,12 @@ import pytest
 import warm
 from helpers import small_model
 
-from keras_reptile import building, datasets
+from keras_reptile import datasets
 from keras_reptile.errors import RunError
 from keras_reptile.files import locks
 from keras_reptile.files.atomic_directory import whole_directory
 from keras_reptile.files.atomic_file import remove_partial, replacing, write_text
+from keras_reptile.recipes import building
 from keras_reptile.run_directory import RunDirectory
 from keras_reptile.sweep import sweep
 

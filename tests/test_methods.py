@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from helpers import differences, scalar_episode, scalar_model, small_episodes, small_model, weight
 
-from keras_reptile import building, recipes
 from keras_reptile.algorithm.methods import METHODS
+from keras_reptile.recipes import building, named
 
 
 def method_model(method, **arguments):
@@ -135,10 +135,10 @@ def test_under_xla_the_numbers_are_the_same(method):
 
 
 def test_a_recipes_method_and_tail_reach_model_and_training_tasks_only():
-    recipe = recipes.get("glyphs", method="fomaml", tail_shots=2)
+    recipe = named.get("glyphs", method="fomaml", tail_shots=2)
     pools = building.load_pools(recipe, None)
     assert building.build_model(recipe, pools.train.image_shape).method == "fomaml"
-    shared = recipes.get("glyphs")
+    shared = named.get("glyphs")
     train = building.training_episodes(recipe, pools.train).element_spec
     # 5 ways, 10 training shots, of which 2 are kept apart; 5 steps of 10.
     assert train["tail"].shape[1:] == (10,)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from keras_reptile import figures, recipes
+from keras_reptile import figures
+from keras_reptile.recipes import named
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -172,7 +173,7 @@ def test_the_study_has_the_accuracies_of_its_files():
 
 def test_the_fast_run_is_its_recipe_and_has_the_accuracies_and_seconds_of_its_files():
     page = (ROOT / "docs/omniglot.md").read_text()
-    found, recipe = record("omniglot_5way_fast_1_shot"), recipes.get("omniglot_5way_fast")
+    found, recipe = record("omniglot_5way_fast_1_shot"), named.get("omniglot_5way_fast")
     inductive, transductive = map(in_percent, found["results"])
     assert f"| `omniglot_5way_fast` | {inductive} | {transductive} |" in page
     assert transductive in recipe.expected
@@ -183,7 +184,7 @@ def test_the_fast_run_is_its_recipe_and_has_the_accuracies_and_seconds_of_its_fi
     for run in (found, record("omniglot_5way_fast")):
         differ = {k for k, v in dataclasses.asdict(recipe).items() if run["settings"][k] != v}
         assert differ <= {
-            *recipes.NOTES,
+            *named.NOTES,
             "curve_tasks",
             "test_tasks",
             "validation_classes",
@@ -191,7 +192,7 @@ def test_the_fast_run_is_its_recipe_and_has_the_accuracies_and_seconds_of_its_fi
         }
     costs = {row["recipe"]: row for row in record("fast_and_full")["recipes"]}
     fast, full = (
-        costs[name]["meta_step_in_fit_ms"] / 1000 * recipes.get(name).meta_iterations
+        costs[name]["meta_step_in_fit_ms"] / 1000 * named.get(name).meta_iterations
         for name in ("omniglot_5way_fast", "omniglot_5way")
     )
     assert f"{fast:,.0f} s for all" in page.replace("\n", " ") and f"{full:,.0f} s" in page

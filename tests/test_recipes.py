@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 import keras_reptile as kr
-from keras_reptile import building, recipes
 from keras_reptile.algorithm import losses
 from keras_reptile.algorithm.inner_optimizers import InnerAdam, InnerState
-from keras_reptile.recipe_data import data_options
+from keras_reptile.recipes import building, named
+from keras_reptile.recipes.data_options import data_options
 
 
 def weights(model):
@@ -18,8 +18,8 @@ def weights(model):
 
 
 def test_mini_imagenet_recipes_are_the_papers_and_differ_in_evaluation_only():
-    one = recipes.get("mini_imagenet_5way_1shot")
-    five = recipes.get("mini_imagenet_5way_5shot")
+    one = named.get("mini_imagenet_5way_1shot")
+    five = named.get("mini_imagenet_5way_5shot")
     a, b = dataclasses.asdict(one), dataclasses.asdict(five)
     assert {k for k in a if a[k] != b[k]} == {"shots", "eval_inner_batch_size", "expected"}
     training = (one.train_shots, one.inner_batch_size, one.inner_steps, one.inner_learning_rate)
@@ -30,17 +30,17 @@ def test_mini_imagenet_recipes_are_the_papers_and_differ_in_evaluation_only():
 
 
 def test_the_recipe_chooses_the_network_and_the_data_its_size():
-    mini = recipes.get("mini_imagenet_5way_1shot")
+    mini = named.get("mini_imagenet_5way_1shot")
     model = building.build_model(mini, (84, 84, 3))
     assert model.network.name == "mini_imagenet_convnet"
     assert weights(model) == 34_661
-    assert weights(building.build_model(recipes.get("omniglot_5way"), (28, 28, 1))) == 113_221
-    small = building.build_model(recipes.get("images_5way", network=mini.network), (32, 32, 3))
+    assert weights(building.build_model(named.get("omniglot_5way"), (28, 28, 1))) == 113_221
+    small = building.build_model(named.get("images_5way", network=mini.network), (32, 32, 3))
     assert small.network.input_shape == (None, 32, 32, 3)
 
 
 def test_every_recipe_says_where_it_comes_from_and_what_to_expect():
-    assert all(r.source and r.expected for r in recipes.RECIPES.values())
+    assert all(r.source and r.expected for r in named.RECIPES.values())
 
 
 def test_every_recipe_has_the_cost_that_was_measured():
@@ -49,10 +49,10 @@ def test_every_recipe_has_the_cost_that_was_measured():
     files = (folder / f"{name}.json" for name in ("meta_steps", "fast_and_full"))
     rows = (row for file in files for row in json.loads(file.read_text())["recipes"])
     measured = {row["recipe"]: row["meta_step_in_fit_ms"] for row in rows}
-    assert set(recipes.MILLISECONDS) == set(recipes.RECIPES) == set(measured)
+    assert set(named.MILLISECONDS) == set(named.RECIPES) == set(measured)
     for name, milliseconds in measured.items():
-        assert recipes.MILLISECONDS[name] == pytest.approx(milliseconds, rel=0.1)
-        assert recipes.cost(name)
+        assert named.MILLISECONDS[name] == pytest.approx(milliseconds, rel=0.1)
+        assert named.cost(name)
 
 
 @pytest.mark.parametrize(
@@ -65,29 +65,29 @@ def test_every_recipe_has_the_cost_that_was_measured():
     ],
 )
 def test_a_data_set_brings_its_recipe(given, dataset, name):
-    recipe = recipes.get(**given)
+    recipe = named.get(**given)
     assert recipe.dataset == dataset
-    assert recipes.run_name(recipe) == name
+    assert named.run_name(recipe) == name
 
 
 def test_anyones_images_train_for_a_short_time():
-    recipe = recipes.get(dataset="tfds:cifar100")
+    recipe = named.get(dataset="tfds:cifar100")
     assert (recipe.meta_iterations, recipe.image_size, recipe.channels) == (2000, 28, 1)
     assert (recipe.network, recipe.validation_classes) == ("omniglot_convnet", 0)
 
 
 def test_what_a_data_set_is_told():
-    assert data_options(recipes.get("mini_imagenet_5way_5shot", manual_dir="m"), "d") == {
+    assert data_options(named.get("mini_imagenet_5way_5shot", manual_dir="m"), "d") == {
         "validation_classes": 16,
         "image_size": 84,
         "channels": 3,
         "data_dir": "d",
         "manual_dir": "m",
     }
-    omniglot = data_options(recipes.get("omniglot_5way", split_seed=2), None)
+    omniglot = data_options(named.get("omniglot_5way", split_seed=2), None)
     assert (omniglot["split"], omniglot["split_seed"]) == ("authors", 2)
-    assert data_options(recipes.get(dataset="tfds:cifar100", split_seed=2), None)["split_seed"] == 2
-    folder = recipes.get(image_dir="x", test_classes=7, split_seed=3, shots=2, queries=4)
+    assert data_options(named.get(dataset="tfds:cifar100", split_seed=2), None)["split_seed"] == 2
+    folder = named.get(image_dir="x", test_classes=7, split_seed=3, shots=2, queries=4)
     assert data_options(folder, None) == {
         "validation_classes": 0,
         "image_size": 28,
@@ -126,11 +126,11 @@ def test_what_a_data_set_is_told():
 )
 def test_what_a_data_set_has_no_choice_of_is_refused(name, changes, text):
     with pytest.raises(ValueError, match=text):
-        data_options(recipes.get(name, **changes), None)
+        data_options(named.get(name, **changes), None)
 
 
 def test_glyphs_of_another_number_and_size():
-    pools = building.load_pools(recipes.get("glyphs", test_classes=600, image_size=20), None)
+    pools = building.load_pools(named.get("glyphs", test_classes=600, image_size=20), None)
     assert [len(pool) for pool in pools] == [50, 50, 600]
     assert pools.train.image_shape == (20, 20, 1)
 
@@ -158,16 +158,16 @@ def test_a_minibatchs_loss_is_the_sum_or_the_mean_over_its_images(reduction, red
     logits = np.random.RandomState(0).randn(5, 3).astype(np.float32)
     labels = np.array([0, 2, 1, 1, 0])
     by_hand = np.log(np.exp(logits).sum(1)) - logits[range(5), labels]
-    loss = building.task_loss(recipes.get("glyphs", loss_reduction=reduction))
+    loss = building.task_loss(named.get("glyphs", loss_reduction=reduction))
     found = losses.batch_loss(loss, labels, tf.constant(logits))
     np.testing.assert_allclose(found, reduce(by_hand), rtol=1e-6)
-    waves = building.task_loss(recipes.get("sinusoid", loss_reduction=reduction))
+    waves = building.task_loss(named.get("sinusoid", loss_reduction=reduction))
     found = losses.batch_loss(waves, np.zeros((5, 1), np.float32), tf.constant(logits[:, :1]))
     np.testing.assert_allclose(found, reduce(logits[:, 0] ** 2), rtol=1e-6)
 
 
 def test_the_papers_recipes_sum_as_the_authors_program_does():
-    summed = {name for name, r in recipes.RECIPES.items() if r.loss_reduction == "sum"}
+    summed = {name for name, r in named.RECIPES.items() if r.loss_reduction == "sum"}
     paper = {"omniglot_5way", "omniglot_20way", "mini_imagenet_5way_1shot"}
     assert summed == paper | {"mini_imagenet_5way_5shot", "study"}
 
@@ -177,7 +177,7 @@ def test_carried_moments_make_steps_on_half_as_many_images_half_as_long_if_losse
     reduction, step
 ):
     # Adam divides by the moments that minibatches of 10 left, and they change little in a task.
-    recipe = recipes.get("glyphs", loss_reduction=reduction)
+    recipe = named.get("glyphs", loss_reduction=reduction)
     loss, rule = building.task_loss(recipe), InnerAdam(1.0, beta_1=0.0, beta_2=1 - 1e-9)
     labels = np.zeros(10, np.int64)
 

@@ -9,11 +9,12 @@ import tensorflow as tf
 from helpers import small_episodes, small_model
 
 import keras_reptile as kr
-from keras_reptile import distribution, recipes
+from keras_reptile import distribution
 from keras_reptile.checks import check_number
 from keras_reptile.episodes.episode_dataset import UNROLLED, distinct, draw_tasks, task_bits
 from keras_reptile.errors import RunError
 from keras_reptile.export.portable import export_portable
+from keras_reptile.recipes import named
 from keras_reptile.run_directory import RunDirectory
 from keras_reptile.training import check_settings
 
@@ -45,7 +46,7 @@ def episodes(**options):
 
 
 def settings(**changes):
-    check_settings(recipes.get("glyphs", **changes))
+    check_settings(named.get("glyphs", **changes))
 
 
 REFUSED = {
@@ -239,14 +240,14 @@ REFUSED = {
         lambda: kr.one_task_per_core(-2),
         "`cores` must be at least 1. Received: cores=-2",
     ),
-    "no field of a recipe": (lambda: recipes.get(colour=1), r"A recipe has no fields \['colour'\]"),
-    "a field in words": (lambda: recipes.get(ways="5"), "`ways` must be an integer"),
+    "no field of a recipe": (lambda: named.get(colour=1), r"A recipe has no fields \['colour'\]"),
+    "a field in words": (lambda: named.get(ways="5"), "`ways` must be an integer"),
     "a field that is no number": (
         lambda: settings(meta_step_size=NAN),
         "`meta_step_size` must be a finite",
     ),
     "a field of text": (
-        lambda: recipes.get("glyphs", image_dir=3),
+        lambda: named.get("glyphs", image_dir=3),
         "`image_dir` must be a string. Received: 3",
     ),
     "growing moments": (

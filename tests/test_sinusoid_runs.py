@@ -10,8 +10,9 @@ import pytest
 from helpers import assert_same_end, stop_at
 
 import keras_reptile as kr
-from keras_reptile import building, recipes, training, wave_plot
-from keras_reptile.recipe_data import data_options
+from keras_reptile import training, wave_plot
+from keras_reptile.recipes import building, named
+from keras_reptile.recipes.data_options import data_options
 from keras_reptile.results import best_row, best_validation
 from keras_reptile.run_directory import RunDirectory, load_checkpoint
 from keras_reptile.testing import test as measure
@@ -21,7 +22,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def recipe(name="sinusoid", **changes):
     small = dict(meta_iterations=7, checkpoint_every=3, validation_tasks=6, test_tasks=8)
-    return recipes.get(name, **{**small, **changes})
+    return named.get(name, **{**small, **changes})
 
 
 def run(path, name="sinusoid", **changes):
@@ -66,7 +67,7 @@ def test_a_run_writes_both_pictures_and_validates_by_loss(finished):
 
 
 def test_a_run_of_images_draws_no_predictions(tmp_path):
-    glyphs = recipes.get(
+    glyphs = named.get(
         "glyphs", meta_iterations=1, validation_tasks=0, test_tasks=0, eval_inner_steps=1
     )
     training.train(glyphs, tmp_path, verbose=0)
@@ -106,18 +107,18 @@ def test_every_method_has_a_recipe_that_trains(name, tmp_path):
 
 
 def test_the_recipes_are_figure_1():
-    figure = recipes.get(dataset="sinusoid")
-    assert figure == recipes.get("sinusoid")
+    figure = named.get(dataset="sinusoid")
+    assert figure == named.get("sinusoid")
     training_columns = ("train_shots", "inner_batch_size", "inner_steps", "inner_learning_rate")
     assert [getattr(figure, c) for c in training_columns] == [50, 10, 5, 0.02]
     test_columns = ("shots", "eval_inner_batch_size", "eval_inner_steps", "queries")
     assert [getattr(figure, c) for c in test_columns] == [10, 10, 32, 50]
     outer = ("meta_iterations", "meta_batch_size", "meta_step_size", "meta_step_size_final")
     assert [getattr(figure, c) for c in outer] == [30_000, 1, 0.1, 0.0]
-    joint = recipes.get("sinusoid_joint")
+    joint = named.get("sinusoid_joint")
     assert (joint.method, joint.inner_steps) == ("reptile", 1)
-    assert recipes.get("sinusoid_maml").method == "maml"
-    assert recipes.run_name(figure) == "sinusoid"
+    assert named.get("sinusoid_maml").method == "maml"
+    assert named.run_name(figure) == "sinusoid"
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
@@ -140,11 +141,11 @@ GIVEN = {
 }
 
 
-@pytest.mark.parametrize("name", recipes.OF_IMAGES)
+@pytest.mark.parametrize("name", named.OF_IMAGES)
 def test_fields_of_images_are_refused_whatever_their_value(name):
     text = f"neither classes nor images, and no use for `{name}`. Received: dataset='sinusoid'"
     with pytest.raises(ValueError, match=re.escape(text)):
-        recipes.get(dataset="sinusoid", **{name: GIVEN[name]})
+        named.get(dataset="sinusoid", **{name: GIVEN[name]})
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_fields_of_images_are_refused_whatever_their_value(name):
 )
 def test_what_waves_have_no_choice_of_is_refused(name, changes, data_dir, text):
     with pytest.raises(ValueError, match=text):
-        data_options(recipes.get(name, **changes), data_dir)
+        data_options(named.get(name, **changes), data_dir)
 
 
 def test_more_shots_than_points_are_refused_before_anything_is_written(tmp_path):

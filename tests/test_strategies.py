@@ -12,8 +12,9 @@ import processes
 import pytest
 import tensorflow as tf
 
-from keras_reptile import recipes, training
+from keras_reptile import training
 from keras_reptile.distribution import cluster, rendezvous, steps, strategies
+from keras_reptile.recipes import named
 
 TWO = ["127.0.0.1:1", "127.0.0.1:2"]
 
@@ -170,7 +171,7 @@ def test_the_chief_comes_first_whatever_its_job_is_called():
 
 def test_serial_tasks_with_a_carried_state_need_one_replica(tmp_path):
     strategy = mock.Mock(num_replicas_in_sync=2)
-    recipe = recipes.get("glyphs", task_order="serial", meta_batch_size=4)
+    recipe = named.get("glyphs", task_order="serial", meta_batch_size=4)
     with pytest.raises(ValueError, match=r"cannot pass the inner state .*with 2 replicas. Use"):
         training.train(recipe, tmp_path, strategy=strategy)
 

@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 
-from keras_reptile import figures, recipes, study
+from keras_reptile import figures, study
+from keras_reptile.recipes import named
 
 
 def test_every_choice_is_tried_alone_with_three_seeds():
@@ -16,8 +17,8 @@ def test_every_choice_is_tried_alone_with_three_seeds():
 
 
 def test_all_else_is_the_papers_five_way_run_at_a_budget_of_5000():
-    ours, theirs = (dataclasses.asdict(recipes.get(n)) for n in ("study", "omniglot_5way"))
-    other = {k for k, v in ours.items() if v != theirs[k]} - set(recipes.NOTES)
+    ours, theirs = (dataclasses.asdict(named.get(n)) for n in ("study", "omniglot_5way"))
+    other = {k for k, v in ours.items() if v != theirs[k]} - set(named.NOTES)
     assert other == {
         "validation_classes",
         "validation_tasks",

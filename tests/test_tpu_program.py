@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 
 import keras_reptile as kr
-from keras_reptile import building, recipes
+from keras_reptile.recipes import building, named
 
 # Fields that change neither the arithmetic of a training step nor its shapes.
 ELSEWHERE = {
-    *recipes.NOTES,
-    *recipes.OF_IMAGES,
+    *named.NOTES,
+    *named.OF_IMAGES,
     "dataset",
     "shots",
     "queries",
@@ -33,7 +33,7 @@ ELSEWHERE = {
 def distinct_programs():
     """A recipe's name for each training step that differs from the others."""
     found = {}
-    for name, recipe in recipes.RECIPES.items():
+    for name, recipe in named.RECIPES.items():
         fields = dataclasses.asdict(recipe)
         found.setdefault(tuple(v for k, v in fields.items() if k not in ELSEWHERE), name)
     return sorted(found.values())
@@ -56,7 +56,7 @@ def parameters(text):
 
 @pytest.mark.parametrize("name", distinct_programs())
 def test_a_training_step_is_a_program_of_static_shapes_without_the_host(name):
-    recipe = recipes.get(name)
+    recipe = named.get(name)
     episode, image_shape = one_episode(recipe)
     model = building.build_model(recipe, image_shape)
     model.task_parallelism = "vectorized"

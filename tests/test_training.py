@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 from helpers import assert_same_end, final_state, one_block, stop_at
 
-from keras_reptile import building, datasets, recipes, training
+from keras_reptile import datasets, training
 from keras_reptile.callbacks import Interrupted
 from keras_reptile.exporting import export_run
+from keras_reptile.recipes import building, named
 from keras_reptile.run_directory import RunDirectory, RunError, complete, load_checkpoint
 from keras_reptile.testing import test as measure
 
@@ -60,7 +61,7 @@ def recipe(**changes):
         validation_tasks=4,
         test_tasks=6,
     )
-    return recipes.get("glyphs", **{**small, **changes})
+    return named.get("glyphs", **{**small, **changes})
 
 
 def run(path, verbose=0, **changes):
@@ -546,15 +547,15 @@ def test_numbers_that_do_not_fit_are_refused_before_anything_is_written(changes,
 
 def test_recipes_refuse_what_they_do_not_know():
     with pytest.raises(ValueError, match=r"`recipe` must be one of \[.*\]. Received: 'nope'"):
-        recipes.get("nope")
+        named.get("nope")
     with pytest.raises(ValueError, match=r"`dataset` must be one of .*Received: 'nope'"):
-        recipes.get(dataset="nope")
+        named.get(dataset="nope")
     with pytest.raises(ValueError, match=r"`task_order` must be one of .*Received: 'nope'"):
-        recipes.get("glyphs", task_order="nope")
+        named.get("glyphs", task_order="nope")
 
 
 def test_the_papers_recipes_have_the_papers_numbers():
-    five, twenty = recipes.get("omniglot_5way"), recipes.get("omniglot_20way")
+    five, twenty = named.get("omniglot_5way"), named.get("omniglot_20way")
     columns = ("train_shots", "inner_batch_size", "inner_steps", "inner_learning_rate")
     columns += ("meta_iterations", "eval_inner_batch_size", "eval_inner_steps", "meta_batch_size")
     assert [getattr(five, c) for c in columns] == [10, 10, 5, 1e-3, 100_000, 5, 50, 5]

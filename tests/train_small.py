@@ -11,8 +11,9 @@ from pathlib import Path
 
 from helpers import one_block
 
-from keras_reptile import building, datasets
+from keras_reptile import datasets
 from keras_reptile.callbacks import StopOnDivergence
+from keras_reptile.recipes import building
 
 BIN = Path(__file__).resolve().parents[1] / "bin"
 

@@ -26,11 +26,12 @@ from absl import flags
 from made_images import class_folders
 
 import keras_reptile as kr
-from keras_reptile import command_line, recipes, sweep, training
+from keras_reptile import command_line, sweep, training
 from keras_reptile.datasets import glyphs, omniglot
 from keras_reptile.distribution import strategies
 from keras_reptile.episodes import episode_dataset
 from keras_reptile.export import saved_model
+from keras_reptile.recipes import named
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = flags.FLAGS
@@ -107,7 +108,7 @@ def furnished(folder):
     checkpoints.mkdir(parents=True)
     for name in ("iteration-000000004", "best"):
         (checkpoints / f"{name}.keras").write_bytes(b"")
-    settings = dataclasses.asdict(recipes.get("glyphs"))
+    settings = dataclasses.asdict(named.get("glyphs"))
     (folder / "run" / "run.json").write_text(json.dumps({"settings": settings}))
     log = "meta_iteration,accuracy,meta_iterations_per_second\n4,0.5,10\n"
     (folder / "run" / "log.csv").write_text(log)
