@@ -31,9 +31,9 @@ from matplotlib.figure import Figure
 from only import define_only
 
 import keras_reptile as kr
-from keras_reptile import compilation
 from keras_reptile.files import provenance
 from keras_reptile.recipes import building, named
+from keras_reptile.runs import compilation
 
 SIZES = {
     "meta-batch": (1, 2, 4, 8, 16, 32, 64),

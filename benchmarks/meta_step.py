@@ -31,9 +31,9 @@ from absl import app, flags
 from timing import StepTimes, seconds_of, train_step
 
 import keras_reptile as kr
-from keras_reptile import compilation
 from keras_reptile.files import provenance
 from keras_reptile.recipes import building, named
+from keras_reptile.runs import compilation
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("recipes", ["omniglot_5way"], "Recipes whose meta-steps to time, or 'all'.")

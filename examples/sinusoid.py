@@ -22,12 +22,12 @@ from absl import app, flags
 from matplotlib.figure import Figure
 
 import keras_reptile as kr
-from keras_reptile import training
 from keras_reptile.files import provenance
 from keras_reptile.metrics.confidence import confidence_95
 from keras_reptile.recipes import building, named
-from keras_reptile.run_directory import RunDirectory
-from keras_reptile.wave_plot import draw_wave, predictions_after, shown_steps
+from keras_reptile.runs import training
+from keras_reptile.runs.run_directory import RunDirectory
+from keras_reptile.runs.wave_plot import draw_wave, predictions_after, shown_steps
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("runs", "runs", "The folder of the runs' directories.")

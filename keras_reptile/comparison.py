@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import read_csv
-from keras_reptile.plots import ACCURACY, has
-from keras_reptile.run_directory import RunDirectory
+from keras_reptile.runs.learning_curve import ACCURACY, has
+from keras_reptile.runs.run_directory import RunDirectory
 
 
 def _rate(text: str) -> float:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_reptile.algorithm import prediction
 from keras_reptile.learner import support_order
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
+from keras_reptile.runs.run_directory import RunDirectory, RunError, load_checkpoint
 
 STEPS = 50
 INNER_BATCH_SIZE = 10

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_reptile.export import portable
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.run_directory import RunError, load_checkpoint
+from keras_reptile.runs.run_directory import RunError, load_checkpoint
 
 MODELS = Path(__file__).parent / "pretrained_models"
 # What every exported directory has.

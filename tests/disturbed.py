@@ -32,7 +32,7 @@ import tensorflow as tf
 from tensorflow.python.autograph.impl import api
 
 from keras_reptile import distribution
-from keras_reptile.callbacks import RunLog, StopOnDivergence
+from keras_reptile.runs.callbacks import RunLog, StopOnDivergence
 
 BIN = Path(__file__).resolve().parents[1] / "bin"
 WRITES = os.O_WRONLY | os.O_RDWR

@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib.backends.backend_agg  # noqa: F401
 import tensorflow  # noqa: F401
 
-import keras_reptile.training  # noqa: F401
+import keras_reptile.runs.training  # noqa: F401
 
 
 def become(path, arguments, cwd, folder):

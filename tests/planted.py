@@ -17,7 +17,7 @@ import tempfile
 import pytest
 
 # Imported, and not used: a fork that used TensorFlow would share its threads' locks.
-import keras_reptile.training  # noqa: F401
+import keras_reptile.runs.training  # noqa: F401
 
 NOT_PLANTABLE = 77
 LONGEST = 300

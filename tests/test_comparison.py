@@ -2,7 +2,7 @@ import pytest
 
 from keras_reptile import comparison
 from keras_reptile.files.atomic_file import write_csv
-from keras_reptile.run_directory import RunError
+from keras_reptile.runs.run_directory import RunError
 
 
 def row(iteration, rate, **measured):

@@ -10,12 +10,12 @@ import tensorflow as tf
 from helpers import differences, small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
-from keras_reptile import compilation
 from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.execution import compiled_tasks, meta_batch
 from keras_reptile.kernels import image_groups, patch_convolution
 from keras_reptile.recipes.named import Recipe
+from keras_reptile.runs import compilation
 
 LONG = 10**9
 

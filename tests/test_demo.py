@@ -13,7 +13,7 @@ from test_programs import run
 
 from keras_reptile import demo
 from keras_reptile.drawn_task import DrawnTask
-from keras_reptile.run_directory import RunError
+from keras_reptile.runs.run_directory import RunError
 
 NAMES = ["A", "B", "C"]
 needs_gradio = pytest.mark.skipif(

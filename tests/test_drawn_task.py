@@ -7,7 +7,7 @@ import keras_reptile as kr
 from keras_reptile import drawn_task
 from keras_reptile.algorithm import prediction
 from keras_reptile.drawn_task import DrawnTask, load_model
-from keras_reptile.run_directory import RunDirectory, RunError
+from keras_reptile.runs.run_directory import RunDirectory, RunError
 
 
 def drawings(ways=3, shots=2):

@@ -15,10 +15,11 @@ import warm
 from helpers import SMALL_RUN, assert_same_end, small_model
 from made_images import TinyShapes
 
-from keras_reptile import run_directory, seal
-from keras_reptile.callbacks import Diverged, RunLog, check_finite
+from keras_reptile import seal
 from keras_reptile.files.atomic_directory import whole_directory
-from keras_reptile.run_directory import RunDirectory, RunError, load_checkpoint
+from keras_reptile.runs import run_directory
+from keras_reptile.runs.callbacks import Diverged, RunLog, check_finite
+from keras_reptile.runs.run_directory import RunDirectory, RunError, load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = [

@@ -17,7 +17,7 @@ from keras_reptile.files import locks
 from keras_reptile.files.atomic_directory import whole_directory
 from keras_reptile.files.atomic_file import remove_partial, replacing, write_text
 from keras_reptile.recipes import building
-from keras_reptile.run_directory import RunDirectory
+from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.sweep import sweep
 
 # Holds a lock until it is killed.

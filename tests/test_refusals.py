@@ -15,8 +15,8 @@ from keras_reptile.episodes.episode_dataset import UNROLLED, distinct, draw_task
 from keras_reptile.errors import RunError
 from keras_reptile.export.portable import export_portable
 from keras_reptile.recipes import named
-from keras_reptile.run_directory import RunDirectory
-from keras_reptile.training import check_settings
+from keras_reptile.runs.run_directory import RunDirectory
+from keras_reptile.runs.training import check_settings
 
 POINTS = np.zeros((4, 2), np.float32)
 NAN = float("nan")

@@ -10,12 +10,12 @@ import pytest
 from helpers import assert_same_end, stop_at
 
 import keras_reptile as kr
-from keras_reptile import training, wave_plot
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.data_options import data_options
-from keras_reptile.results import best_row, best_validation
-from keras_reptile.run_directory import RunDirectory, load_checkpoint
-from keras_reptile.testing import test as measure
+from keras_reptile.runs import training, wave_plot
+from keras_reptile.runs.evaluating import test as measure
+from keras_reptile.runs.results import best_row, best_validation
+from keras_reptile.runs.run_directory import RunDirectory, load_checkpoint
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -12,9 +12,9 @@ import processes
 import pytest
 import tensorflow as tf
 
-from keras_reptile import training
 from keras_reptile.distribution import cluster, rendezvous, steps, strategies
 from keras_reptile.recipes import named
+from keras_reptile.runs import training
 
 TWO = ["127.0.0.1:1", "127.0.0.1:2"]
 

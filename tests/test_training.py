@@ -11,12 +11,13 @@ import pytest
 import tensorflow as tf
 from helpers import assert_same_end, final_state, one_block, stop_at
 
-from keras_reptile import datasets, training
-from keras_reptile.callbacks import Interrupted
-from keras_reptile.exporting import export_run
+from keras_reptile import datasets
 from keras_reptile.recipes import building, named
-from keras_reptile.run_directory import RunDirectory, RunError, complete, load_checkpoint
-from keras_reptile.testing import test as measure
+from keras_reptile.runs import training
+from keras_reptile.runs.callbacks import Interrupted
+from keras_reptile.runs.evaluating import test as measure
+from keras_reptile.runs.exporting import export_run
+from keras_reptile.runs.run_directory import RunDirectory, RunError, complete, load_checkpoint
 
 
 @pytest.fixture(scope="module")

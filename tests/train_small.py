@@ -12,8 +12,8 @@ from pathlib import Path
 from helpers import one_block
 
 from keras_reptile import datasets
-from keras_reptile.callbacks import StopOnDivergence
 from keras_reptile.recipes import building
+from keras_reptile.runs.callbacks import StopOnDivergence
 
 BIN = Path(__file__).resolve().parents[1] / "bin"
 

@@ -26,12 +26,13 @@ from absl import flags
 from made_images import class_folders
 
 import keras_reptile as kr
-from keras_reptile import command_line, sweep, training
+from keras_reptile import command_line, sweep
 from keras_reptile.datasets import glyphs, omniglot
 from keras_reptile.distribution import strategies
 from keras_reptile.episodes import episode_dataset
 from keras_reptile.export import saved_model
 from keras_reptile.recipes import named
+from keras_reptile.runs import training
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = flags.FLAGS
@@ -89,10 +90,10 @@ def stand_ins(saved):
         mock.patch.object(training.building, "on_strategy", lambda *a: saved),
         mock.patch.object(sweep, "_train", stop),
         mock.patch.object(saved_model, "write_saved_model", stop),
-        mock.patch("keras_reptile.testing.measure", stop),
-        mock.patch("keras_reptile.testing.measure_both", stop),
-        mock.patch("keras_reptile.testing.load_checkpoint", lambda path: saved),
-        mock.patch("keras_reptile.run_directory.load_checkpoint", lambda path: saved),
+        mock.patch("keras_reptile.runs.evaluating.measure", stop),
+        mock.patch("keras_reptile.runs.evaluating.measure_both", stop),
+        mock.patch("keras_reptile.runs.evaluating.load_checkpoint", lambda path: saved),
+        mock.patch("keras_reptile.runs.run_directory.load_checkpoint", lambda path: saved),
         mock.patch("keras_reptile.drawn_task.load_checkpoint", lambda path: saved),
         mock.patch("keras_reptile.demo.check_gradio", lambda: None),
         mock.patch("keras_reptile.demo.build_page", stop),

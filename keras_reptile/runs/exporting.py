@@ -7,8 +7,8 @@ from typing import Any
 from keras_reptile.export import portable
 from keras_reptile.recipes import building
 from keras_reptile.recipes.named import Recipe
-from keras_reptile.run_directory import RunDirectory
-from keras_reptile.testing import load_chosen, read_run
+from keras_reptile.runs.evaluating import load_chosen, read_run
+from keras_reptile.runs.run_directory import RunDirectory
 
 
 def export_run(

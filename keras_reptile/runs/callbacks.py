@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile.files.atomic_file import explained
-from keras_reptile.results import best_row
-from keras_reptile.run_directory import RunDirectory, RunError
+from keras_reptile.runs.results import best_row
+from keras_reptile.runs.run_directory import RunDirectory, RunError
 
 
 class RunLog(keras.callbacks.Callback):

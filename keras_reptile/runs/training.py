@@ -9,15 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile import compilation, distribution, plots, wave_plot
-from keras_reptile.callbacks import (
-    AccuracyCurve,
-    Interrupted,
-    RunLog,
-    StopOnDivergence,
-    StopOnSignal,
-    check_finite,
-)
+from keras_reptile import distribution
 from keras_reptile.checks import check_positive, check_seed
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.execution import plan
@@ -27,8 +19,17 @@ from keras_reptile.recipes import building
 from keras_reptile.recipes.data_options import more_classes
 from keras_reptile.recipes.named import NOTES, SINUSOID, Recipe, check_values
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.results import best_validation, measure
-from keras_reptile.run_directory import RunDirectory, RunError
+from keras_reptile.runs import compilation, learning_curve, wave_plot
+from keras_reptile.runs.callbacks import (
+    AccuracyCurve,
+    Interrupted,
+    RunLog,
+    StopOnDivergence,
+    StopOnSignal,
+    check_finite,
+)
+from keras_reptile.runs.results import best_validation, measure
+from keras_reptile.runs.run_directory import RunDirectory, RunError
 from keras_reptile.task_order import in_series
 
 # What may differ between the parts of one run: it does not touch training.
@@ -252,7 +253,7 @@ def bar_verbosity(verbose: int) -> int:
 
 
 def _finish(recipe, directory, pools, model, run_log, verbose) -> dict[str, Any]:
-    plots.learning_curve(run_log.rows, _title(recipe), directory.path / "curve.png")
+    learning_curve.learning_curve(run_log.rows, _title(recipe), directory.path / "curve.png")
     if recipe.dataset == SINUSOID:
         _draw_predictions(recipe, directory, pools, model)
     started = time.perf_counter()
