@@ -1,6 +1,6 @@
 import pytest
 
-from keras_reptile import comparison
+from keras_reptile.experiments import comparison
 from keras_reptile.files.atomic_file import write_csv
 from keras_reptile.runs.run_directory import RunError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gradients_by_hand import assert_update_is, points_pool, use_smooth_network
 
-from keras_reptile import gradient_combinations
+from keras_reptile.experiments import gradient_combinations
 from keras_reptile.recipes import building, named
 
 RECIPE = named.get("gradient_combinations", precision="float64", meta_iterations=10)

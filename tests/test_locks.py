@@ -13,12 +13,12 @@ from helpers import small_model
 
 from keras_reptile import datasets
 from keras_reptile.errors import RunError
+from keras_reptile.experiments.sweep import sweep
 from keras_reptile.files import locks
 from keras_reptile.files.atomic_directory import whole_directory
 from keras_reptile.files.atomic_file import remove_partial, replacing, write_text
 from keras_reptile.recipes import building
 from keras_reptile.runs.run_directory import RunDirectory
-from keras_reptile.sweep import sweep
 
 # Holds a lock until it is killed.
 HOLDER = """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_reptile import figures
+from keras_reptile.experiments import figures
 from keras_reptile.recipes import named
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from keras_reptile import figures, study
+from keras_reptile.experiments import figures, study
 from keras_reptile.recipes import named
 
 

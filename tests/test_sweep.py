@@ -5,14 +5,15 @@ import shutil
 import pytest
 from helpers import one_block
 
-from keras_reptile import datasets, figures
-from keras_reptile import sweep as module
+from keras_reptile import datasets
+from keras_reptile.experiments import figures
+from keras_reptile.experiments import sweep as module
+from keras_reptile.experiments.sweep import choose, sweep
 from keras_reptile.files.atomic_file import write_csv
 from keras_reptile.recipes import building
 from keras_reptile.runs import training
 from keras_reptile.runs.callbacks import Diverged, StopOnDivergence
 from keras_reptile.runs.run_directory import RunError
-from keras_reptile.sweep import choose, sweep
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import pytest
 from gradients_by_hand import assert_update_is, points_pool, use_smooth_network
 
-from keras_reptile import tail_overlap
+from keras_reptile.experiments import tail_overlap
+from keras_reptile.experiments.sweep import SETTINGS
+from keras_reptile.experiments.tail_overlap import EXHAUSTED
 from keras_reptile.recipes import building, named
-from keras_reptile.sweep import SETTINGS
-from keras_reptile.tail_overlap import EXHAUSTED
 
 RECIPE = named.get("tail_overlap", precision="float64", meta_iterations=10)
 RUNS = tail_overlap.runs(RECIPE)

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from keras_reptile import gradient_combinations, study, tail_overlap
+from keras_reptile.experiments import gradient_combinations, study, tail_overlap
+from keras_reptile.experiments.experiment_run import Run
 from keras_reptile.recipes import named
-from keras_reptile.run import Run
 
 # A curve has at least so many points, whatever the number of meta-iterations.
 POINTS = 10

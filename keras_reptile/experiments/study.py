@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
+from keras_reptile.experiments.experiment_run import Run
 from keras_reptile.recipes.named import Recipe
-from keras_reptile.run import Run
 
 # What each curve changes of the recipe.
 CURVES: dict[str, dict[str, Any]] = {
