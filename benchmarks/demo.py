@@ -20,8 +20,8 @@ import numpy as np
 from absl import app, flags
 
 import keras_reptile as kr
-from keras_reptile.drawings import prepare
-from keras_reptile.drawn_task import SHOTS, DrawnTask
+from keras_reptile.demo.drawings import prepare
+from keras_reptile.demo.drawn_task import SHOTS, DrawnTask
 from keras_reptile.recipes import building, named
 
 FLAGS = flags.FLAGS

@@ -11,8 +11,8 @@ from helpers import small_model
 from test_drawings import cross, data_url
 from test_programs import run
 
-from keras_reptile import demo
-from keras_reptile.drawn_task import DrawnTask
+from keras_reptile.demo import page
+from keras_reptile.demo.drawn_task import DrawnTask
 from keras_reptile.runs.run_directory import RunError
 
 NAMES = ["A", "B", "C"]
@@ -29,7 +29,7 @@ def task():
 @pytest.fixture(scope="module")
 def images():
     rows = [[data_url(cross())], [data_url(cross(pen=60))], []]
-    return demo.images_of(json.dumps(rows), size=8)
+    return page.images_of(json.dumps(rows), size=8)
 
 
 def test_the_pages_drawings_are_prepared(images):
@@ -38,13 +38,13 @@ def test_the_pages_drawings_are_prepared(images):
 
 
 def test_the_page_says_what_is_still_to_be_drawn(task, images):
-    assert demo.DRAW_MORE in demo.answer_to(task, NAMES, None, images[0])
-    assert demo.DRAW_QUERY in demo.answer_to(task, NAMES, task.adapt(images), [])
+    assert page.DRAW_MORE in page.answer_to(task, NAMES, None, images[0])
+    assert page.DRAW_QUERY in page.answer_to(task, NAMES, task.adapt(images), [])
 
 
 def test_the_answer_has_the_best_character_and_all_probabilities(task, images):
     learned = task.adapt(images)
-    answer = demo.answer_to(task, NAMES, learned, images[0])
+    answer = page.answer_to(task, NAMES, learned, images[0])
     p = task.predict(learned, images[0][0])
     assert f'data-answer="{NAMES[p.argmax()]}"' in answer
     shown = re.findall(r'data-probability="(.)">([\d.]+) %', answer)
@@ -55,35 +55,35 @@ def test_the_answer_has_the_best_character_and_all_probabilities(task, images):
 def test_the_status_tells_steps_and_time(task, images):
     learned = task.adapt(images)._replace(seconds=0.1234)
     text = "Learned 2 characters from 2 drawings: 3 gradient steps in 123 ms."
-    assert text in demo.status_html(learned, task)
-    assert "Nothing learned yet" in demo.status_html(None, task)
+    assert text in page.status_html(learned, task)
+    assert "Nothing learned yet" in page.status_html(None, task)
 
 
 def test_characters_have_letters_while_there_are_enough():
-    assert demo.names_of(3) == NAMES
-    assert demo.names_of(27)[-1] == "27"
+    assert page.names_of(3) == NAMES
+    assert page.names_of(27)[-1] == "27"
 
 
 def test_a_thumbnail_shows_the_image():
-    assert demo.thumbnail(np.ones((8, 8, 1))).startswith('<img src="data:image/png;base64,')
+    assert page.thumbnail(np.ones((8, 8, 1))).startswith('<img src="data:image/png;base64,')
 
 
 def test_missing_gradio_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     text = re.escape("Gradio is not installed. Install it with: pip install '.[demo]'")
     with pytest.raises(RunError, match=text):
-        demo.serve("runs/glyphs")
+        page.serve("runs/glyphs")
 
 
 @needs_gradio
 def test_a_port_that_is_taken_is_named(tmp_path):
     small_model().save(tmp_path / "model.keras")
     with socket.socket() as taken:
-        taken.bind((demo.HOST, 0))
+        taken.bind((page.HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(RunError, match=f"--port={port} cannot be used. Give another."):
-            demo.serve(tmp_path, port, steps=1)
+            page.serve(tmp_path, port, steps=1)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_reptile.drawings import DRAWN, bounding_box, coverage, prepare, read_canvas
+from keras_reptile.demo.drawings import DRAWN, bounding_box, coverage, prepare, read_canvas
 
 
 def cross(side=280, top=40, left=60, length=150, pen=12):

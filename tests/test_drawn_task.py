@@ -4,9 +4,9 @@ import pytest
 from helpers import differences, image_pool, small_convnet, small_model
 
 import keras_reptile as kr
-from keras_reptile import drawn_task
 from keras_reptile.algorithm import prediction
-from keras_reptile.drawn_task import DrawnTask, load_model
+from keras_reptile.demo import drawn_task
+from keras_reptile.demo.drawn_task import DrawnTask, load_model
 from keras_reptile.runs.run_directory import RunDirectory, RunError
 
 

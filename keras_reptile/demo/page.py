@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile.drawings import prepare, read_canvas
-from keras_reptile.drawn_task import SHOTS, DrawnTask, Learned, load_model
+from keras_reptile.demo.drawings import prepare, read_canvas
+from keras_reptile.demo.drawn_task import SHOTS, DrawnTask, Learned, load_model
 from keras_reptile.runs.run_directory import RunError
 
 HOST = "127.0.0.1"
