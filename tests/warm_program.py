@@ -26,12 +26,12 @@ from absl import flags
 from made_images import class_folders
 
 import keras_reptile as kr
-from keras_reptile import command_line
 from keras_reptile.datasets import glyphs, omniglot
 from keras_reptile.distribution import strategies
 from keras_reptile.episodes import episode_dataset
 from keras_reptile.experiments import sweep
 from keras_reptile.export import saved_model
+from keras_reptile.programs import command_line
 from keras_reptile.recipes import named
 from keras_reptile.runs import training
 
