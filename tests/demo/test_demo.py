@@ -1,0 +1,108 @@
+"""What the demo's page says, without a browser."""
+
+import importlib.util
+import json
+import re
+import socket
+
+import numpy as np
+import pytest
+from commands import run
+from drawn import cross, data_url
+from helpers import small_model
+
+from keras_reptile.demo import page
+from keras_reptile.demo.drawn_task import DrawnTask
+from keras_reptile.runs.run_directory import RunError
+
+NAMES = ["A", "B", "C"]
+needs_gradio = pytest.mark.skipif(
+    importlib.util.find_spec("gradio") is None, reason="needs Gradio: pip install '.[demo]'"
+)
+
+
+@pytest.fixture(scope="module")
+def task():
+    return DrawnTask(small_model(), steps=3)
+
+
+@pytest.fixture(scope="module")
+def images():
+    rows = [[data_url(cross())], [data_url(cross(pen=60))], []]
+    return page.images_of(json.dumps(rows), size=8)
+
+
+def test_the_pages_drawings_are_prepared(images):
+    assert [len(row) for row in images] == [1, 1, 0]
+    assert images[0][0].shape == (8, 8, 1)
+
+
+def test_the_page_says_what_is_still_to_be_drawn(task, images):
+    assert page.DRAW_MORE in page.answer_to(task, NAMES, None, images[0])
+    assert page.DRAW_QUERY in page.answer_to(task, NAMES, task.adapt(images), [])
+
+
+def test_the_answer_has_the_best_character_and_all_probabilities(task, images):
+    learned = task.adapt(images)
+    answer = page.answer_to(task, NAMES, learned, images[0])
+    p = task.predict(learned, images[0][0])
+    assert f'data-answer="{NAMES[p.argmax()]}"' in answer
+    shown = re.findall(r'data-probability="(.)">([\d.]+) %', answer)
+    assert shown == [(n, f"{100 * q:.1f}") for n, q in zip(NAMES, p, strict=True)]
+    assert answer.count('class="best bar"') == 1
+
+
+def test_the_status_tells_steps_and_time(task, images):
+    learned = task.adapt(images)._replace(seconds=0.1234)
+    text = "Learned 2 characters from 2 drawings: 3 gradient steps in 123 ms."
+    assert text in page.status_html(learned, task)
+    assert "Nothing learned yet" in page.status_html(None, task)
+
+
+def test_characters_have_letters_while_there_are_enough():
+    assert page.names_of(3) == NAMES
+    assert page.names_of(27)[-1] == "27"
+
+
+def test_a_thumbnail_shows_the_image():
+    assert page.thumbnail(np.ones((8, 8, 1))).startswith('<img src="data:image/png;base64,')
+
+
+def test_missing_gradio_is_named(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    text = re.escape("Gradio is not installed. Install it with: pip install '.[demo]'")
+    with pytest.raises(RunError, match=text):
+        page.serve("runs/glyphs")
+
+
+@needs_gradio
+def test_a_port_that_is_taken_is_named(tmp_path):
+    small_model().save(tmp_path / "model.keras")
+    with socket.socket() as taken:
+        taken.bind((page.HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(RunError, match=f"--port={port} cannot be used. Give another."):
+            page.serve(tmp_path, port, steps=1)
+
+
+@pytest.mark.parametrize(
+    "arguments, status, text",
+    [
+        ([], 1, "--model is missing: give an output directory of bin/train."),
+        (["--model=nowhere", "--port=0"], 2, "flag --port=0: "),
+        pytest.param(
+            ["--model=nowhere"],
+            1,
+            "nowhere holds no model. Give an output directory of bin/train.",
+            marks=needs_gradio,
+        ),
+    ],
+    ids=["no model named", "no port", "no such model"],
+)
+def test_misuse_ends_in_one_clear_line(arguments, status, text, tmp_path):
+    code, _, err = run("demo", *arguments, cwd=tmp_path)
+    assert code == status
+    assert err.startswith("demo: ")
+    assert text in err
+    assert len(err.strip().splitlines()) == 1

@@ -1,0 +1,142 @@
+"""Two workers on loopback: one is killed, and all are started again."""
+
+import json
+import time
+
+import numpy as np
+import processes
+import pytest
+
+from keras_reptile.runs.run_directory import RunDirectory, load_checkpoint
+
+# The coordination service misses a worker's heartbeats for so long before it tells the others.
+NOTICED_SECONDS = 120
+
+
+def train(folder, name, **variables):
+    """Starts two workers; the second's own working directory must stay empty."""
+    return start(folder, (f"--output_dir={name}",), {}, variables)
+
+
+def start(folder, flags, *variables):
+    """Starts the chief and another worker, with environment variables of their own."""
+    addresses = processes.free_addresses(2)
+    for worker in ("chief", "other"):
+        (folder / worker).mkdir(exist_ok=True)
+    return [
+        processes.start(
+            "tests/support/train_small.py",
+            *flags,
+            "--connect_timeout=200",
+            cwd=folder / worker,
+            TF_CONFIG=processes.tf_config(addresses, index),
+            **variables[index],
+        )
+        for index, worker in enumerate(("chief", "other"))
+    ]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run left alone; one whose second worker is killed at meta-iteration 5, and its rest."""
+    folder = tmp_path_factory.mktemp("runs")
+    whole = processes.finish(train(folder, "whole"))
+    program = {"PROGRAM": "evaluate"}
+    flags = ("--checkpoint=whole", "--tasks=5")
+    evaluated = processes.finish(start(folder, flags, program, program))
+    chief, other = train(folder, "killed", KILL_AT="5")
+    other.wait(timeout=300)
+    killed_at = time.monotonic()
+    ended = processes.finish([chief, other])
+    seconds = time.monotonic() - killed_at
+    left = [path.name for path in RunDirectory(folder / "chief" / "killed").saved()]
+    half = folder / "chief" / "killed" / "checkpoints" / ".partial-1-iteration-000000099.keras"
+    half.write_bytes(b"half")
+    again = processes.finish(train(folder, "killed"))
+    return dict(
+        folder=folder,
+        whole=whole,
+        evaluated=evaluated,
+        ended=ended,
+        seconds=seconds,
+        left=left,
+        half=half,
+        again=again,
+    )
+
+
+def test_two_workers_train_and_the_chief_alone_reports_and_writes(runs):
+    (status, out, err), (other_status, other_out, other_err) = runs["whole"]
+    assert (status, other_status) == (0, 0), err + other_err
+    assert "Trained 6 meta-iterations in " in out
+    assert "5-way 1-shot, inductive, 5 tasks" in out
+    assert other_out == ""
+    assert list((runs["folder"] / "other").iterdir()) == []
+    assert (runs["folder"] / "chief" / "whole" / "summary.json").exists()
+
+
+def test_two_workers_evaluate_the_chiefs_run(runs):
+    (status, out, err), (other_status, other_out, other_err) = runs["evaluated"]
+    assert (status, other_status) == (0, 0), err + other_err
+    summary = json.loads((runs["folder"] / "chief" / "whole" / "summary.json").read_text())
+    found = json.loads(out.splitlines()[-1])
+    assert found == {name: summary["result"][name] for name in found}
+    assert found["tasks"] == 5
+    assert other_out == ""
+
+
+def test_where_a_worker_is_killed_the_others_end_with_a_clear_line(runs):
+    (status, _, err), (killed, _, _) = runs["ended"]
+    assert killed == -9
+    assert status == 1
+    assert (
+        err.strip()
+        .splitlines()[-1]
+        .startswith("train: Another worker stopped or cannot be reached any more (")
+    )
+    assert "Start all workers again with the same command" in err
+    assert "Traceback" not in err
+    assert runs["seconds"] < NOTICED_SECONDS
+
+
+def test_started_again_they_go_on_from_the_chiefs_last_checkpoint(runs):
+    assert runs["left"][-1] == "iteration-000000004.keras"
+    (status, out, err), (other_status, _, other_err) = runs["again"]
+    assert (status, other_status) == (0, 0), err + other_err
+    assert "Going on from meta-iteration 4 in " in out
+    assert not runs["half"].exists()
+
+
+def test_and_end_with_the_run_that_was_left_alone_bit_for_bit(runs):
+    def ended(name):
+        directory = RunDirectory(runs["folder"] / "chief" / name)
+        model = load_checkpoint(directory.saved()[-1])
+        summary = json.loads((directory.path / "summary.json").read_text())
+        state = [v.numpy() for v in [*model.variables, *model.optimizer.variables]]
+        return state, summary["result"]
+
+    (whole, result), (killed, result_of_killed) = ended("whole"), ended("killed")
+    assert result == result_of_killed
+    for a, b in zip(whole, killed, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_keeps_workers_apart_is_one_clear_line_before_training(tmp_path):
+    addresses = processes.free_addresses(2)
+    alone = (processes.tf_config(addresses, 0), ("--connect_timeout=1",))
+    no_such_worker = (processes.tf_config(addresses, 2), ())
+    uneven = ("", ("--devices=cpu:0,cpu:1", "--meta_batch_size=5"))
+    started = [
+        processes.start("tests/support/train_small.py", *flags, cwd=tmp_path, TF_CONFIG=config)
+        for config, flags in (alone, no_such_worker, uneven)
+    ]
+    expected = [
+        f"answered within 1 s. Missing: {addresses[1]}. Start every worker",
+        "TF_CONFIG does not fit together: the task's `index` must be from 0 to 1",
+        "meta_batch_size=5, with 2 replicas. Use a meta_batch_size of 4",
+    ]
+    for (status, _, err), text in zip(processes.finish(started), expected, strict=True):
+        assert status == 1
+        assert text in err.strip().splitlines()[-1]
+        assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,60 @@
+"""Lines of README and docs that begin with a program of bin/ are taken, up to its work."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import warm
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# What stands for a reader's own, and what there is instead; see `warm_program.furnished`.
+OWN = {"DIR": "empty", "FOLDER": "images", "photos": "images", "IMAGES": "images"}
+# A run that the reader has trained; the one that there is here was trained on glyphs.
+TRAINED = {"--checkpoint", "--model"}
+# Why one goes no further where there are no accelerators and no data.
+NOT_HERE = {
+    "gpu:1": "There is no GPU:0, GPU:1 on this host",
+    "cpu:1": "The CPU cannot be divided into 2 devices once TensorFlow has started",
+    "--tpu=": "cannot be reached",
+    "tfds:cifar100": "TFDS has not prepared 'cifar100' in empty",
+    "--manual_dir=IMAGES": "images are missing: images/train is not there",
+    "mini_imagenet": "miniImageNet is not prepared in empty",
+    "runs/digits_png": "image_dir='runs/digits_png' is not a directory",
+    "photos": "with 2 classes",
+    "--runs=": "There are no accuracies in",
+}
+
+
+def commands():
+    found = {}
+    for page in PAGES:
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL):
+            for line in re.findall(r"^bin/.*", block.replace("\\\n", " "), flags=re.MULTILINE):
+                words = shlex.split(line.partition(" #")[0].rstrip("& "))
+                found[f"{page.stem}: {shlex.join(words)}"] = words
+    return found
+
+
+def arguments(program, words):
+    for word in words:
+        name, _, value = word.partition("=")
+        value = "run" if name in TRAINED else OWN.get(value, value)
+        if (program, name) != ("evaluate", "--data_dir"):
+            yield f"{name}={value}" if value else name
+
+
+@pytest.mark.parametrize("command", COMMANDS := commands())
+def test_a_command_is_taken(command):
+    path, *words = COMMANDS[command]
+    program = path.removeprefix("bin/")
+    job = (program, list(arguments(program, words)))
+    status, err = warm.ask("warm_program.py", *job, TFDS_DATA_DIR="empty")
+    reasons = [reason for part, reason in NOT_HERE.items() if part in command]
+    assert status == 0 or (status == 1 and any(reason in err for reason in reasons)), err
+
+
+def test_the_pages_have_commands_of_every_program():
+    programs = {words[0] for words in COMMANDS.values()}
+    assert programs == {f"bin/{p.name}" for p in (ROOT / "bin").iterdir() if p.name[0] not in "_."}

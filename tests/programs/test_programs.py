@@ -1,0 +1,465 @@
+"""The programs in bin/, as a user starts them."""
+
+import json
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import warm
+from commands import SHORT, run, run_cold, start
+from made_images import TinyShapes, class_folders
+
+ROOT = Path(__file__).resolve().parents[2]
+# Compiling would take longer than what there is to see.
+ENDLESS = ["--meta_iterations=100000", "--checkpoint_every=10", "--jit_compile=false"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A short run in the default place, and what it printed."""
+    cwd = tmp_path_factory.mktemp("finished")
+    status, out, err = run_cold("train", *SHORT, cwd=cwd)
+    assert status == 0, err
+    return cwd, out
+
+
+def test_training_ends_with_accuracy_interval_and_where_things_are(finished):
+    cwd, out = finished
+    assert "val_accuracy" in out
+    tail = out.strip().splitlines()[-3:]
+    assert tail[0].startswith("Trained 4 meta-iterations in ")
+    assert tail[1].startswith("Test accuracy ")
+    assert " % ± " in tail[1]
+    assert "5-way 1-shot, inductive, 3 tasks" in tail[1]
+    assert (
+        tail[2] == "In runs/glyphs: checkpoints/, tensorboard/, log.csv, curve.png, summary.json."
+    )
+    found = {p.name for p in (cwd / "runs" / "glyphs").iterdir()}
+    assert found == {
+        "checkpoints",
+        "tensorboard",
+        "log.csv",
+        "curve.png",
+        "summary.json",
+        "run.json",
+    }
+
+
+def test_evaluation_ends_with_a_line_of_json(finished):
+    cwd, _ = finished
+    arguments = ("--checkpoint=runs/glyphs", "--shots=2", "--transductive", "--tasks=5")
+    status, out, err = run("evaluate", *arguments, cwd=cwd)
+    assert status == 0, err
+    result = json.loads(out.strip().splitlines()[-1])
+    assert set(result) == {"accuracy", "confidence_95", "tasks", "ways", "shots", "transductive"}
+    assert (result["tasks"], result["ways"], result["shots"]) == (5, 5, 2)
+    assert result["transductive"] is True
+
+
+def test_a_single_task_ends_without_an_interval(finished, tmp_path):
+    cwd = shutil.copytree(finished[0], tmp_path / "copy")
+    status, out, err = run("evaluate", "--checkpoint=runs/glyphs", "--tasks=1", cwd=cwd)
+    assert status == 0, err
+    assert json.loads(out.strip().splitlines()[-1])["confidence_95"] is None
+    assert '"confidence_95": null' in out
+    status, out, err = run("train", *SHORT, "--test_tasks=1", cwd=cwd)
+    assert status == 0, err
+    line = out.strip().splitlines()[-2]
+    assert re.fullmatch(r"Test accuracy [\d.]+ % \(5-way 1-shot, inductive, 1 task\)\.", line)
+    (cwd / "runs" / "glyphs" / "log.csv").unlink()
+    status, out, err = run("train", *SHORT, cwd=cwd)
+    assert status == 0, err
+    assert out.strip().splitlines()[-3] == "Trained 4 meta-iterations."
+
+
+def test_both_ways_of_predicting_end_with_a_line_each(finished):
+    cwd, _ = finished
+    arguments = ("--checkpoint=runs/glyphs", "--both", "--tasks=5", "--record=found/both.json")
+    status, out, err = run("evaluate", *arguments, cwd=cwd)
+    assert status == 0, err
+    first, second = (json.loads(line) for line in out.strip().splitlines()[-2:])
+    record = json.loads((cwd / "found" / "both.json").read_text())
+    assert record["results"] == [first, second]
+    assert record["meta_iteration"] == record["settings"]["meta_iterations"]
+    assert {"versions", "machine", "command", "seconds"} <= set(record)
+    assert (first["transductive"], second["transductive"]) == (False, True)
+    assert first["tasks"] == second["tasks"] == 5
+    arguments = ("--checkpoint=runs/glyphs", "--both", "--transductive")
+    status, _, err = run("evaluate", *arguments, cwd=cwd)
+    assert status == 1
+    assert err == (
+        "evaluate: `both` measures inductively and transductively. Received with it: "
+        "transductive=True. Give one of the two.\n"
+    )
+
+
+def test_a_record_that_cannot_be_written_is_refused_before_the_work(finished):
+    cwd, _ = finished
+    status, out, err = run("evaluate", "--checkpoint=runs/glyphs", "--record=runs", cwd=cwd)
+    assert (status, out) == (1, "")
+    assert err.startswith("evaluate: runs cannot be written: Is a directory.")
+
+
+def test_help_and_recipes_can_be_read(tmp_path):
+    status, out, _ = run("train", "--help", cwd=tmp_path)
+    assert "bin/train --dataset=omniglot --data_dir=DIR" in out
+    assert "--inner_learning_rate: Learning rate of the inner loop." in out
+    status, out, _ = run("train", "--list_recipes", cwd=tmp_path)
+    assert status == 0
+    assert "omniglot_5way: Nichol, Achiam, Schulman 2018" in out
+    assert "    --meta_iterations=200000" in out
+    assert "    expected, %: 47.07 ± 0.26, transductive 49.97 ± 0.32" in out
+    assert "    expected, mean squared error: " in out
+    assert "--expected=" not in out
+
+
+def test_a_folder_of_images_trains_and_is_measured(tmp_path):
+    counts = {name: 12 for name in "abcdefghijkl"} | {"small": 1}
+    class_folders(tmp_path / "My images", counts)
+    status, out, err = run(
+        "train", "--image_dir=My images", "--test_classes=7", *SHORT, cwd=tmp_path
+    )
+    assert status == 0, err
+    assert "small (1)." in err
+    assert "In runs/folder_My_images: " in out
+    arguments = ("--checkpoint=../runs/folder_My_images", "--shots=3", "--tasks=2")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    status, out, err = run("evaluate", *arguments, cwd=elsewhere)
+    assert status == 0, err
+    assert json.loads(out.strip().splitlines()[-1])["shots"] == 3
+
+
+def test_a_set_of_tfds_trains_in_colour_with_the_other_network(tmp_path):
+    TinyShapes(data_dir=tmp_path / "data").download_and_prepare()
+    arguments = [
+        "--dataset=tfds:tiny_shapes",
+        "--data_dir=data",
+        "--channels=3",
+        "--image_size=16",
+        "--network=mini_imagenet_convnet",
+        "--ways=2",
+        "--train_shots=3",
+        "--test_classes=4",
+    ]
+    status, out, err = run("train", *arguments, *SHORT, cwd=tmp_path)
+    assert status == 0, err
+    assert "In runs/tfds_tiny_shapes: " in out
+    settings = json.loads((tmp_path / "runs" / "tfds_tiny_shapes" / "run.json").read_text())
+    assert settings["settings"]["network"] == "mini_imagenet_convnet"
+
+
+def test_sine_waves_end_with_their_squared_error_and_a_picture(tmp_path):
+    short = ["--meta_iterations=4", "--checkpoint_every=2", "--validation_tasks=2"]
+    status, out, err = run("train", "--dataset=sinusoid", *short, "--test_tasks=3", cwd=tmp_path)
+    assert status == 0, err
+    tail = out.strip().splitlines()[-2:]
+    assert tail[0].startswith("Test loss ")
+    assert tail[0].endswith("(mean squared error after 32 steps on 10 points, 3 tasks).")
+    assert "In runs/sinusoid: " in tail[1]
+    assert " predictions.png," in tail[1]
+    assert (tmp_path / "runs" / "sinusoid" / "predictions.png").exists()
+    arguments = ("--checkpoint=runs/sinusoid", "--which=best", "--tasks=2")
+    status, out, err = run("evaluate", *arguments, cwd=tmp_path)
+    assert status == 0, err
+    result = json.loads(out.strip().splitlines()[-1])
+    assert set(result) == {"loss", "confidence_95", "tasks", "shots", "inner_steps"}
+
+
+def wait_for_a_checkpoint(process, directory):
+    deadline = time.monotonic() + 120
+    while not list((directory / "checkpoints").glob("iteration-*.keras")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
+    arguments = (*ENDLESS, *SHORT[2:])
+    process = start("train", *arguments, cwd=tmp_path)
+    wait_for_a_checkpoint(process, tmp_path / "runs" / "glyphs")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    line = err.strip().splitlines()[-1]
+    assert line == ("train: stopped and saved in runs/glyphs. The same command goes on from there.")
+    assert list(tmp_path.rglob(".partial*")) == []
+
+
+# Two curves in seconds.
+SWEEP = [
+    "--figure=gradient_combinations",
+    "--dataset=glyphs",
+    "--only=g1,g2",
+    "--inner_batch_size=5",
+    "--eval_inner_batch_size=5",
+    "--curve_tasks=2",
+    "--test_tasks=3",
+]
+
+
+def test_a_sweep_ends_with_accuracies_and_where_things_are(tmp_path):
+    status, out, err = run("sweep", *SWEEP, "--meta_iterations=2", cwd=tmp_path)
+    assert status == 0, err
+    g1, g2, done, where = out.strip().splitlines()[-4:]
+    assert g1.startswith("g1: ")
+    assert g2.startswith("g2: ")
+    assert done.startswith("2 runs done, ")
+    name = "gradient_combinations"
+    assert where == f"In runs/{name}: {name}.csv, {name}.png, runs/."
+    found = {p.name for p in (tmp_path / "runs" / name).iterdir()}
+    assert found == {f"{name}.csv", f"{name}.png", "runs"}
+
+
+def test_a_killed_sweep_goes_on_and_ctrl_c_says_how(tmp_path):
+    arguments = (*SWEEP, *ENDLESS)
+    process = start("sweep", *arguments, cwd=tmp_path)
+    g1 = tmp_path / "runs" / "gradient_combinations" / "runs" / "g1"
+    wait_for_a_checkpoint(process, g1)
+    process.kill()
+    process.communicate()
+    reached = sorted((g1 / "checkpoints").glob("iteration-*.keras"))[-1]
+    process = start("sweep", *arguments, cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while sorted((g1 / "checkpoints").glob("iteration-*.keras"))[-1] == reached:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Going on from meta-iteration " in out
+    assert err.strip().splitlines()[-1] == (
+        "sweep: stopped and saved in runs/gradient_combinations. "
+        "The same command goes on from there."
+    )
+    csv = (tmp_path / "runs" / "gradient_combinations" / "gradient_combinations.csv").read_text()
+    assert csv.splitlines()[1].startswith("g1,g1,glyphs,5,5,reptile,")
+
+
+def test_the_runs_of_a_figure_can_be_listed(tmp_path):
+    status, out, _ = run(
+        "sweep", "--figure=tail_overlap", "--only=*shared_k8*", "--list", cwd=tmp_path
+    )
+    assert status == 0
+    assert out.splitlines()[0] == (
+        "fomaml_shared_k8_b25_e0.25: fomaml, 8 steps of 25 images, cycling, tail_shots=0, "
+        "meta_step_size=0.25; curve=fomaml_shared, panels=ac"
+    )
+    assert len(out.splitlines()) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+MISUSES = {
+    "an unknown flag": ("train", ["--colour=red"], 2, "Unknown command line flag 'colour'"),
+    "an argument": ("train", ["omniglot"], 2, "no arguments without dashes. Received: omniglot"),
+    "an unknown data set": (
+        "train",
+        ["--dataset=nope"],
+        1,
+        "['folder', 'glyphs', 'mini_imagenet', ",
+    ),
+    "an unknown recipe": ("train", ["--recipe=nope"], 1, "`recipe` must be one of ['glyphs', "),
+    "a number that is none": ("train", ["--ways=five"], 2, "--ways=five"),
+    "too many ways": ("train", ["--ways=1000"], 1, "ways=1000, with 500 classes. Lower `ways`"),
+    "too many shots": ("train", ["--shots=20"], 1, "shots=20, queries=1, with 20 images"),
+    "no data": (
+        "train",
+        ["--dataset=omniglot", "--data_dir=no/such/folder"],
+        1,
+        "data_dir='no/such/folder' is not a directory",
+    ),
+    "no folder": ("train", ["--image_dir=no/images"], 1, "image_dir='no/images' is not a dir"),
+    "a folder for other data": (
+        "train",
+        ["--dataset=glyphs", "--image_dir=x"],
+        1,
+        "`image_dir` is for dataset='folder' only",
+    ),
+    "images for sine waves": (
+        "train",
+        ["--dataset=sinusoid", "--image_size=28"],
+        1,
+        "no use for `image_size`",
+    ),
+    "a directory for sine waves": (
+        "train",
+        ["--dataset=sinusoid", "--data_dir=."],
+        1,
+        "Sine waves are read from no directory. Received: data_dir='.'",
+    ),
+    "a directory for glyphs": (
+        "train",
+        ["--data_dir=no/such/folder"],
+        1,
+        "Glyphs are read from no directory. Received: data_dir='no/such/folder'. Leave `data_dir`",
+    ),
+    "a directory of TFDS for images": (
+        "train",
+        ["--image_dir=images", "--data_dir=."],
+        1,
+        "The images of folders are read from `image_dir`. Received: data_dir='.'. Leave `data_",
+    ),
+    "an unknown set of TFDS": ("train", ["--dataset=tfds:omnglot"], 1, "Did you mean omniglot?"),
+    "no miniImageNet": (
+        "train",
+        ["--dataset=mini_imagenet", "--data_dir=.", "--manual_dir=none"],
+        1,
+        "miniImageNet is not prepared in ",
+    ),
+    "no checkpoint named": ("evaluate", [], 1, "--checkpoint is missing"),
+    "no run": ("evaluate", ["--checkpoint=nowhere"], 1, "nowhere holds no run"),
+    "no runs": ("compare", [], 1, "--runs is missing: output directories of bin/train"),
+    "two runs of one name": (
+        "compare",
+        ["--runs=a,a"],
+        1,
+        "Received: 2 --runs, and the names a, a. Use --names, with one for each run.",
+    ),
+    "more names than runs": (
+        "compare",
+        ["--runs=a,b", "--names=x,y,x"],
+        1,
+        "Received: 2 --runs, and the names x, y, x. Use --names, with one for each run.",
+    ),
+    "momentum of Adam": (
+        "train",
+        ["--inner_momentum=0.9"],
+        1,
+        "Inner adam has no use for `inner_momentum`. Leave these out, or choose inner_optimizer='s",
+    ),
+    "moments of SGD": (
+        "train",
+        ["--inner_optimizer=sgd", "--inner_beta_1=0.9", "--inner_epsilon=1"],
+        1,
+        "Inner sgd has no use for `inner_beta_1`, `inner_epsilon`. Leave these out, or choose",
+    ),
+    "a device twice": (
+        "train",
+        ["--devices=cpu:0,cpu:00"],
+        1,
+        "must be different devices of this host, such as 'gpu:0,gpu:1'",
+    ),
+    "a figure without tests": (
+        "sweep",
+        ["--figure=tail_overlap", "--test_tasks=0", "--curve_tasks=2"],
+        1,
+        "tail_overlap is drawn from tests of its runs. Received: test_tasks=0, curve_tasks=2.",
+    ),
+    "no log": ("compare", ["--runs=nowhere"], 1, "There are no accuracies in nowhere."),
+    "no figure": (
+        "sweep",
+        [],
+        1,
+        "--figure is missing: one of gradient_combinations, study, tail_",
+    ),
+    "an unknown figure": ("sweep", ["--figure=fig3"], 2, "--figure=fig3"),
+    "what each curve has of its own": (
+        "sweep",
+        ["--figure=tail_overlap", "--inner_steps=3"],
+        1,
+        "Each curve of tail_overlap has its own `inner_steps`. Received: inner_steps=3.",
+    ),
+    "an unknown curve": (
+        "sweep",
+        ["--figure=gradient_combinations", "--only=g1,g7"],
+        1,
+        "Received: 'g7', with the runs g1, g2, half_g1_g2",
+    ),
+    "nothing to draw": (
+        "sweep",
+        ["--figure=tail_overlap", "--draw_only"],
+        1,
+        "runs/tail_overlap holds no results of tail_overlap yet.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISUSES)
+def test_misuse_ends_in_one_clear_line(name):
+    program, arguments, expected_status, text = MISUSES[name]
+    # What is refused before the work begins, by a process that does no work: in less time.
+    status, err = warm.ask("warm_program.py", program, arguments, TFDS_DATA_DIR="empty")
+    assert status == expected_status, err
+    assert "Traceback" not in err
+    lines = [line for line in err.strip().splitlines() if line]
+    assert lines[-1].startswith(f"{program}: ")
+    assert text in lines[-1]
+    assert len(lines) == 1, err
+
+
+@pytest.mark.parametrize("name", ["no runs", "an unknown curve", "an unknown flag", "no run"])
+def test_a_whole_program_says_no_more(name, tmp_path):
+    program, arguments, expected_status, text = MISUSES[name]
+    status, out, err = run(program, *arguments, cwd=tmp_path)
+    assert (status, out) == (expected_status, "")
+    assert text in err and err.startswith(f"{program}: ") and len(err.splitlines()) == 1
+
+
+def test_a_run_that_diverges_ends_in_one_clear_line(tmp_path):
+    flags = ("--inner_optimizer=sgd", "--inner_learning_rate=1e30")
+    status, _, err = run("train", *flags, *SHORT, cwd=tmp_path)
+    (line,) = err.strip().splitlines()
+    assert (status, line[:32]) == (1, "train: Training diverged: loss_a"), err
+
+
+def test_evaluating_glyphs_in_a_directory_is_refused(finished):
+    cwd, _ = finished
+    flags = ("--checkpoint=runs/glyphs", "--data_dir=no/such/folder")
+    status, out, err = run("evaluate", *flags, cwd=cwd)
+    assert (status, out) == (1, "")
+    assert err.startswith("evaluate: Glyphs are read from no directory. Received: data_dir='no/")
+
+
+def test_too_few_folders_to_train_on_are_told_what_took_the_others(tmp_path):
+    class_folders(tmp_path / "images", dict.fromkeys("abcdefgh", 12))
+    status, _, err = run("train", "--image_dir=images", *SHORT, cwd=tmp_path)
+    assert status == 1
+    assert err.strip() == (
+        "train: `ways` must not exceed the number of training classes. Received: ways=5, with 3 "
+        "classes. Lower `ways`, or lower --test_classes, by itself a fifth of all classes and at "
+        "least 5."
+    )
+
+
+def test_an_evaluation_without_queries_is_refused(finished):
+    cwd, _ = finished
+    status, out, err = run("evaluate", "--checkpoint=runs/glyphs", "--queries=0", cwd=cwd)
+    assert (status, out) == (1, "")
+    assert err == "evaluate: `queries` must be at least 1. Received: queries=0.\n"
+
+
+def test_a_checkpoint_of_another_network_is_refused(finished):
+    cwd, _ = finished
+    status, _, err = run("evaluate", "--checkpoint=runs/glyphs", "--ways=3", cwd=cwd)
+    assert status == 1
+    assert err.strip() == (
+        "evaluate: The checkpoint's network has 5 outputs. Received: ways=3. "
+        "Use --ways=5 or another checkpoint."
+    )
+
+
+@pytest.mark.parametrize("content", ['{"settings": {"foo": 1}}', "{}", "[]"])
+def test_settings_of_another_version_end_in_one_clear_line(content, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(content)
+    for program, *flags in (
+        ("train", "--output_dir=run"),
+        ("evaluate", "--checkpoint=run"),
+        ("export", "--checkpoint=run", "--output=out"),
+    ):
+        status, _, err = run(program, *flags, cwd=tmp_path)
+        assert status == 1
+        assert err.startswith(f"{program}: run/run.json cannot be used: ")
+        assert len(err.strip().splitlines()) == 1
+
+
+def test_another_runs_directory_is_refused(finished):
+    cwd, _ = finished
+    status, _, err = run("train", *SHORT, "--inner_steps=4", cwd=cwd)
+    assert status == 1
+    assert "runs/glyphs holds a run with other settings: inner_steps=2 (now 4)" in err
+    assert len(err.strip().splitlines()) == 1

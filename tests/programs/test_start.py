@@ -1,0 +1,98 @@
+"""What a program meets before its work: signals, closed streams, someone's settings of Keras."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+from processes import environment
+
+import keras_reptile as kr
+
+ROOT = Path(__file__).resolve().parents[2]
+IMPORT = f"import sys; sys.argv = ['bin/train']; sys.path.insert(0, {str(ROOT / 'bin')!r})\n"
+# Ctrl-C as TensorFlow is looked for.
+INTERRUPTED = """
+import os, signal
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorflow":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+import _start
+"""
+PRINTS = "import _start; sys.stdout.write('a'); sys.stderr.write('b'); print(_start.TERMINAL > 2)"
+
+
+def python(program, shell="", **variables):
+    command = ["sh", "-c", f'exec "$0" "$@" {shell}', sys.executable, "-c", IMPORT + program]
+    return subprocess.run(
+        command,
+        env={**environment(), **variables},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_ctrl_c_while_modules_are_imported_is_one_line():
+    ended = python(INTERRUPTED)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "train: stopped.\n")
+
+
+def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it():
+    program = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + INTERRUPTED
+    ended = python(program)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_printed_into_without_an_error(closed):
+    ended = python(PRINTS, closed)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_reader_that_went_away_is_one_line():
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.run(
+        [sys.executable, str(ROOT / "bin" / "train"), "--list_recipes"],
+        env=environment(),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=300,
+    )
+    os.close(writing)
+    assert process.returncode == 1
+    assert process.stderr.splitlines() == [
+        "train: nobody reads what it prints. Send it to a file, or read it to its end."
+    ]
+
+
+def test_programs_and_networks_do_not_depend_on_someones_settings_of_keras(tmp_path):
+    settings = {"backend": "numpy", "image_data_format": "channels_first", "floatx": "float32"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    program = """
+import _start, keras, numpy as np
+import keras_reptile as kr
+for network in (kr.networks.omniglot_convnet(3, seed=0), kr.networks.mini_imagenet_convnet(3)):
+    x = np.ones((2, *network.input_shape[1:]), "float32")
+    print(keras.config.image_data_format(), network(x).shape)
+"""
+    ended = python(program, KERAS_HOME=str(tmp_path))
+    assert ended.stdout.splitlines() == ["channels_first (2, 3)"] * 2, ended.stderr
+
+
+def test_another_backend_is_refused_where_the_package_is_imported(monkeypatch):
+    # Another backend needs packages of its own, so that none is there to be tried.
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    text = r"needs Keras's TensorFlow backend. Received: 'jax'. Set .* KERAS_BACKEND=tensorflow bef"
+    with pytest.raises(ImportError, match=text):
+        importlib.reload(kr)
+    monkeypatch.undo()
+    importlib.reload(kr)

@@ -1,0 +1,194 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_reptile as kr
+from keras_reptile.algorithm import losses
+from keras_reptile.algorithm.inner_optimizers import InnerAdam, InnerState
+from keras_reptile.recipes import building, named
+from keras_reptile.recipes.data_options import data_options
+
+
+def weights(model):
+    return sum(int(np.prod(w.shape)) for w in model.network.trainable_weights)
+
+
+def test_mini_imagenet_recipes_are_the_papers_and_differ_in_evaluation_only():
+    one = named.get("mini_imagenet_5way_1shot")
+    five = named.get("mini_imagenet_5way_5shot")
+    a, b = dataclasses.asdict(one), dataclasses.asdict(five)
+    assert {k for k in a if a[k] != b[k]} == {"shots", "eval_inner_batch_size", "expected"}
+    training = (one.train_shots, one.inner_batch_size, one.inner_steps, one.inner_learning_rate)
+    assert training == (15, 10, 8, 1e-3)
+    assert (one.meta_iterations, one.meta_batch_size) == (100_000, 5)
+    assert (one.eval_inner_batch_size, five.eval_inner_batch_size) == (5, 15)
+    assert (one.shots, five.shots, one.eval_inner_steps) == (1, 5, 50)
+
+
+def test_the_recipe_chooses_the_network_and_the_data_its_size():
+    mini = named.get("mini_imagenet_5way_1shot")
+    model = building.build_model(mini, (84, 84, 3))
+    assert model.network.name == "mini_imagenet_convnet"
+    assert weights(model) == 34_661
+    assert weights(building.build_model(named.get("omniglot_5way"), (28, 28, 1))) == 113_221
+    small = building.build_model(named.get("images_5way", network=mini.network), (32, 32, 3))
+    assert small.network.input_shape == (None, 32, 32, 3)
+
+
+def test_every_recipe_says_where_it_comes_from_and_what_to_expect():
+    assert all(r.source and r.expected for r in named.RECIPES.values())
+
+
+def test_every_recipe_has_the_cost_that_was_measured():
+    folder = Path(__file__).parents[2] / "docs" / "results"
+    # The second has measured two of them with more steps.
+    files = (folder / f"{name}.json" for name in ("meta_steps", "fast_and_full"))
+    rows = (row for file in files for row in json.loads(file.read_text())["recipes"])
+    measured = {row["recipe"]: row["meta_step_in_fit_ms"] for row in rows}
+    assert set(named.MILLISECONDS) == set(named.RECIPES) == set(measured)
+    for name, milliseconds in measured.items():
+        assert named.MILLISECONDS[name] == pytest.approx(milliseconds, rel=0.1)
+        assert named.cost(name)
+
+
+@pytest.mark.parametrize(
+    ("given", "dataset", "name"),
+    [
+        ({}, "glyphs", "glyphs"),
+        (dict(image_dir="some/Cats & dogs"), "folder", "folder_Cats_dogs"),
+        (dict(dataset="tfds:cifar100"), "tfds:cifar100", "tfds_cifar100"),
+        (dict(dataset="mini_imagenet"), "mini_imagenet", "mini_imagenet_5way_1shot"),
+    ],
+)
+def test_a_data_set_brings_its_recipe(given, dataset, name):
+    recipe = named.get(**given)
+    assert recipe.dataset == dataset
+    assert named.run_name(recipe) == name
+
+
+def test_anyones_images_train_for_a_short_time():
+    recipe = named.get(dataset="tfds:cifar100")
+    assert (recipe.meta_iterations, recipe.image_size, recipe.channels) == (2000, 28, 1)
+    assert (recipe.network, recipe.validation_classes) == ("omniglot_convnet", 0)
+
+
+def test_what_a_data_set_is_told():
+    assert data_options(named.get("mini_imagenet_5way_5shot", manual_dir="m"), "d") == {
+        "validation_classes": 16,
+        "image_size": 84,
+        "channels": 3,
+        "data_dir": "d",
+        "manual_dir": "m",
+    }
+    omniglot = data_options(named.get("omniglot_5way", split_seed=2), None)
+    assert (omniglot["split"], omniglot["split_seed"]) == ("authors", 2)
+    assert data_options(named.get(dataset="tfds:cifar100", split_seed=2), None)["split_seed"] == 2
+    folder = named.get(image_dir="x", test_classes=7, split_seed=3, shots=2, queries=4)
+    assert data_options(folder, None) == {
+        "validation_classes": 0,
+        "image_size": 28,
+        "channels": 1,
+        "test_classes": 7,
+        "split_seed": 3,
+        "image_dir": "x",
+        "training_images": 14,
+        "evaluation_images": 6,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "text"),
+    [
+        ("glyphs", dict(channels=3), r"images of glyphs are grey. Received: channels=3"),
+        (
+            "omniglot_5way",
+            dict(test_classes=9),
+            r"test classes are fixed. Received: test_classes=9",
+        ),
+        ("images_5way", dict(test_classes=-1), r"must not be negative, .*test_classes=-1"),
+        ("glyphs", dict(image_dir="x"), r"`image_dir` is for dataset='folder' only.*image_dir='x'"),
+        ("glyphs", dict(manual_dir="x"), r"`manual_dir` is for dataset='mini_imagenet' only"),
+        (
+            "glyphs",
+            dict(split_seed=1),
+            r"`split_seed` is for dataset='folder' or 'omniglot' or 'tfds:NAME' only.*split_seed=1",
+        ),
+        (
+            "images_5way",
+            dict(dataset_split="background"),
+            r"`dataset_split` is for dataset='omniglot' only. Received: dataset='folder'",
+        ),
+    ],
+)
+def test_what_a_data_set_has_no_choice_of_is_refused(name, changes, text):
+    with pytest.raises(ValueError, match=text):
+        data_options(named.get(name, **changes), None)
+
+
+def test_glyphs_of_another_number_and_size():
+    pools = building.load_pools(named.get("glyphs", test_classes=600, image_size=20), None)
+    assert [len(pool) for pool in pools] == [50, 50, 600]
+    assert pools.train.image_shape == (20, 20, 1)
+
+
+def test_a_pool_and_its_episodes_share_memory():
+    images = np.zeros((12, 4, 4, 1), np.uint8)
+    pool = kr.ClassPool.from_arrays(images, np.repeat(np.arange(3), 4))
+    assert pool.images.base is images or pool.images is images
+    tensor = pool.tensor
+    assert pool.tensor is tensor
+    pool.images[0] = 9
+    assert tensor[0, 0, 0, 0].numpy() == 9
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int32", "bool", ">f4"])
+def test_pools_of_any_dtype_become_tensors(dtype):
+    pool = kr.ClassPool.from_arrays(np.arange(6).reshape(6, 1).astype(dtype), [0, 0, 1, 1, 2, 2])
+    np.testing.assert_array_equal(
+        pool.tensor.numpy(), pool.images.astype(pool.tensor.numpy().dtype)
+    )
+
+
+@pytest.mark.parametrize(("reduction", "reduce"), [("sum", np.sum), ("mean", np.mean)])
+def test_a_minibatchs_loss_is_the_sum_or_the_mean_over_its_images(reduction, reduce):
+    logits = np.random.RandomState(0).randn(5, 3).astype(np.float32)
+    labels = np.array([0, 2, 1, 1, 0])
+    by_hand = np.log(np.exp(logits).sum(1)) - logits[range(5), labels]
+    loss = building.task_loss(named.get("glyphs", loss_reduction=reduction))
+    found = losses.batch_loss(loss, labels, tf.constant(logits))
+    np.testing.assert_allclose(found, reduce(by_hand), rtol=1e-6)
+    waves = building.task_loss(named.get("sinusoid", loss_reduction=reduction))
+    found = losses.batch_loss(waves, np.zeros((5, 1), np.float32), tf.constant(logits[:, :1]))
+    np.testing.assert_allclose(found, reduce(logits[:, 0] ** 2), rtol=1e-6)
+
+
+def test_the_papers_recipes_sum_as_the_authors_program_does():
+    summed = {name for name, r in named.RECIPES.items() if r.loss_reduction == "sum"}
+    paper = {"omniglot_5way", "omniglot_20way", "mini_imagenet_5way_1shot"}
+    assert summed == paper | {"mini_imagenet_5way_5shot", "study"}
+
+
+@pytest.mark.parametrize(("reduction", "step"), [("sum", 0.5), ("mean", 1.0)])
+def test_carried_moments_make_steps_on_half_as_many_images_half_as_long_if_losses_are_sums(
+    reduction, step
+):
+    # Adam divides by the moments that minibatches of 10 left, and they change little in a task.
+    recipe = named.get("glyphs", loss_reduction=reduction)
+    loss, rule = building.task_loss(recipe), InnerAdam(1.0, beta_1=0.0, beta_2=1 - 1e-9)
+    labels = np.zeros(10, np.int64)
+
+    def gradient(images):
+        w = tf.Variable([1.0, 0.0], dtype=tf.float64)
+        with tf.GradientTape() as tape:
+            value = losses.batch_loss(loss, labels[:images], tf.tile(w[None], (images, 1)))
+        return [tape.gradient(value, w)]
+
+    state = rule.init([tf.zeros(2, tf.float64)])
+    many = InnerState(tf.constant(10**9, state.step.dtype), ([tf.square(g) for g in gradient(10)],))
+    before = [tf.zeros(2, tf.float64)]
+    moved = [rule.update(before, gradient(n), many)[0][0] for n in (10, 5)]
+    np.testing.assert_allclose(moved[1] / moved[0], [step, step], rtol=1e-6)

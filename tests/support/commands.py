@@ -1,0 +1,40 @@
+"""The programs in bin/, as a user starts them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import warm
+from helpers import SMALL_RUN
+
+ROOT = Path(__file__).resolve().parents[2]
+# A run of seconds, on real glyphs.
+SHORT = [
+    "--meta_iterations=4",
+    *SMALL_RUN,
+    "--test_tasks=3",
+]
+
+
+def start(program, *arguments, cwd):
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "bin" / program), *map(str, arguments)],
+        cwd=cwd,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )
+
+
+def run(program, *arguments, cwd):
+    """Status, output and errors of a program that ends by itself, started from a warm process."""
+    return warm.run(f"bin/{program}", *arguments, cwd=cwd)
+
+
+def run_cold(program, *arguments, cwd):
+    """The same in a process of its own, as from a shell."""
+    process = start(program, *arguments, cwd=cwd)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
