@@ -33,6 +33,7 @@ from timing import StepTimes, seconds_of, train_step
 import keras_reptile as kr
 from keras_reptile.files import provenance
 from keras_reptile.recipes import building, named
+from keras_reptile.recipes.recipe import SINUSOID
 from keras_reptile.runs import compilation
 
 FLAGS = flags.FLAGS
@@ -62,7 +63,7 @@ def made_up_pool(recipe) -> kr.ClassPool:
 
 
 def training_pool(recipe):
-    if recipe.dataset == named.SINUSOID:
+    if recipe.dataset == SINUSOID:
         return building.load_pools(recipe, None).train
     return made_up_pool(recipe)
 

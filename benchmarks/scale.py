@@ -79,9 +79,10 @@ def measure() -> list[dict]:
     """In a worker: a row for each meta-batch that the replicas can share."""
     os.sched_setaffinity(0, {FLAGS.core})
     logging.disable(logging.INFO)
+    from ring_model import reduced_bytes
+
     import keras_reptile as kr
     from keras_reptile import distribution
-    from keras_reptile.distribution.scaling import reduced_bytes
     from keras_reptile.recipes import building, named
 
     kr.one_task_per_core(1)
@@ -136,7 +137,7 @@ def reduce_time(strategy, size: int) -> float:
 
 def on_paper(rows: list[dict]) -> None:
     """Adds what the model says to each row for which there is a time in one process."""
-    from keras_reptile.distribution.scaling import step_seconds
+    from ring_model import step_seconds
 
     single = {row["tasks"]: row["step_seconds"] for row in rows if row["processes"] == 1}
     if not single:

@@ -25,6 +25,7 @@ import keras_reptile as kr
 from keras_reptile.files import provenance
 from keras_reptile.metrics.confidence import confidence_95
 from keras_reptile.recipes import building, named
+from keras_reptile.recipes.recipe import NOTES, Recipe
 from keras_reptile.runs import training
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.wave_plot import draw_wave, predictions_after, shown_steps
@@ -45,7 +46,7 @@ METHODS = {
 RANDOM = "random initialization"
 
 
-def recipe_of(name: str) -> named.Recipe:
+def recipe_of(name: str) -> Recipe:
     return named.get(name, meta_iterations=FLAGS.meta_iterations, test_tasks=FLAGS.tasks)
 
 
@@ -57,7 +58,7 @@ def trained(name: str) -> tuple[kr.ReptileModel, dict]:
 
 
 def facts_of(summary: dict) -> dict:
-    settings = {k: v for k, v in summary["settings"].items() if k not in named.NOTES}
+    settings = {k: v for k, v in summary["settings"].items() if k not in NOTES}
     return {"settings": settings, "seconds": summary["seconds"], "bin_train": summary["result"]}
 
 

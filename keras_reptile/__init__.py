@@ -1,12 +1,12 @@
 """Reptile meta-learning in Keras."""
 
-from keras_reptile import datasets, networks
+from keras_reptile import checks, datasets, networks
 from keras_reptile.algorithm.meta_update import linear_meta_step
-from keras_reptile.backend import check_backend
 from keras_reptile.datasets.sinusoid import sinusoid_dataset
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.episodes.episode_dataset import episode_dataset
 from keras_reptile.episodes.task_spec import TaskSpec
+from keras_reptile.errors import RunError
 from keras_reptile.evaluation import (
     Evaluation,
     LossEvaluation,
@@ -17,10 +17,9 @@ from keras_reptile.evaluation import (
 from keras_reptile.pretrained import pretrained, pretrained_names
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.threads import one_task_per_core
+from keras_reptile.version import __version__
 
-check_backend()
-
-__version__ = "0.1.0"
+checks.check_backend()
 
 __all__ = [
     "ClassPool",
@@ -28,7 +27,9 @@ __all__ = [
     "LossEvaluation",
     "Pools",
     "ReptileModel",
+    "RunError",
     "TaskSpec",
+    "__version__",
     "datasets",
     "episode_dataset",
     "evaluate",
@@ -41,3 +42,8 @@ __all__ = [
     "pretrained_names",
     "sinusoid_dataset",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, as completion shows them."""
+    return __all__

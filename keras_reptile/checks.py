@@ -5,6 +5,8 @@ import operator
 from collections.abc import Collection
 from typing import Any
 
+import keras
+
 # Task numbers and seeds reach TensorFlow as int64, NumPy's generators as uint32.
 INT64 = 2**63 - 1
 UINT32 = 2**32 - 1
@@ -61,6 +63,16 @@ def check_boolean(name: str, value: Any) -> None:
     """Raises `ValueError` unless a value is `True` or `False`; NumPy's are neither."""
     if not isinstance(value, bool):
         raise ValueError(f"`{name}` must be True or False. {_received(name, value)}")
+
+
+def check_backend() -> None:
+    """Raises `ImportError` unless Keras runs on TensorFlow."""
+    received = keras.backend.backend()
+    if received != "tensorflow":
+        raise ImportError(
+            f"keras_reptile needs Keras's TensorFlow backend. Received: {received!r}. Set the "
+            "environment variable KERAS_BACKEND=tensorflow before Keras is imported."
+        )
 
 
 def as_float(value: Any) -> float:

@@ -6,13 +6,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile.algorithm.methods import ends
+from keras_reptile.algorithm.network_checks import ends
+from keras_reptile.algorithm.network_copy import copy_of, replace_head
 from keras_reptile.algorithm.network_function import support_statistics
 from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
-from keras_reptile.episodes.episode_dataset import minibatch_order
 from keras_reptile.episodes.label_checks import known_outputs
-from keras_reptile.episodes.task_spec import TaskSpec
-from keras_reptile.head import copy_of, with_new_head
+from keras_reptile.episodes.sampling import support_order
 from keras_reptile.metrics.query_metrics import get_metrics
 
 
@@ -47,15 +46,6 @@ def _with_head(model, head, support_y, seed):
         raise ValueError("`head='replace'` counts classes, and needs integer labels.")
     _check_labels(support_y.numpy(), outputs=0)
     return with_new_head(model, int(tf.reduce_max(support_y)) + 1, seed)
-
-
-def support_order(number: int, batch: int, steps: int, seed: int) -> tf.Tensor:
-    """Which of `number` support images each inner step takes: int32 `(steps, batch)`."""
-    if steps == 0:
-        return tf.zeros((0, batch), tf.int32)
-    spec = TaskSpec(1, number, 0, batch, steps)
-    bits = np.random.RandomState(seed).randint(0, 2**62, (spec.passes, number))
-    return minibatch_order(tf.constant(bits, tf.int64), spec)
 
 
 def adapted(model, task) -> tuple:
@@ -191,3 +181,39 @@ def _check_labels(labels, outputs: int, places: tuple = ()) -> None:
         raise ValueError(
             f"Labels must be in 0{last}. Received: labels from {labels.min()} to {labels.max()}."
         )
+
+
+def with_new_head(model: Any, classes: int, seed: int) -> Any:
+    """A `ReptileModel` with a new head; body and its carried inner state are the model's.
+
+    The inner state of the new head's weights starts from zero.
+
+    Args:
+        model: A compiled `ReptileModel`.
+        classes: Integer, the new number of classes.
+        seed: Integer, decides the new head's kernel.
+
+    Raises:
+        ValueError: As `replace_head`.
+    """
+    network = replace_head(model.network, classes, seed)
+    other = type(model).from_config(
+        {**model.get_config(), "network": keras.saving.serialize_keras_object(network)}
+    )
+    other.network.set_weights(network.get_weights())
+    other.compile("sgd", loss=model.task_loss)
+    for variable, carried in zip(other.inner_variables, model.inner_variables, strict=True):
+        if variable.shape == carried.shape:
+            variable.assign(carried)
+    _zero_the_heads_state(other)
+    return other
+
+
+def _zero_the_heads_state(model) -> None:
+    # A head with as many classes as before has slots of the same shapes: they are not its own.
+    number = len(model.network.trainable_variables)
+    head = len(model.network.layers[-1].trainable_variables)
+    slots = model.inner_variables[1:]
+    for first in range(0, len(slots), number):
+        for variable in slots[first + number - head : first + number]:
+            variable.assign(keras.ops.zeros_like(variable))

@@ -5,13 +5,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from keras_reptile.export import portable
+from keras_reptile.checkpoint import load_checkpoint
+from keras_reptile.errors import RunError
+from keras_reptile.export.layout import METADATA, MODEL
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.runs.run_directory import RunError, load_checkpoint
 
 MODELS = Path(__file__).parent / "pretrained_models"
 # What every exported directory has.
-NEEDED = (portable.MODEL, portable.METADATA)
+NEEDED = (MODEL, METADATA)
 
 
 def pretrained_names() -> list[str]:
@@ -22,7 +23,7 @@ def pretrained_names() -> list[str]:
     >>> pretrained_names()
     ['omniglot_5way']
     """
-    return sorted(path.parent.name for path in MODELS.glob(f"*/{portable.MODEL}"))
+    return sorted(path.parent.name for path in MODELS.glob(f"*/{MODEL}"))
 
 
 def pretrained(name_or_path: str | os.PathLike) -> ReptileModel:
@@ -51,8 +52,8 @@ def pretrained(name_or_path: str | os.PathLike) -> ReptileModel:
     (5, 5)
     """
     directory = _directory(name_or_path)
-    model = load_checkpoint(directory / portable.MODEL)
-    metadata = _metadata(directory / portable.METADATA)
+    model = load_checkpoint(directory / MODEL)
+    metadata = _metadata(directory / METADATA)
     # Set past Keras's attribute tracking, which would wrap it in a type of its own.
     object.__setattr__(model, "metadata", metadata)
     return model
@@ -75,5 +76,5 @@ def _directory(name_or_path) -> Path:
         return Path(name_or_path)
     raise ValueError(
         f"`name_or_path` must be one of {pretrained_names()}, or a directory that `bin/export` "
-        f"wrote, with {portable.MODEL} and {portable.METADATA} in it. Received: {name_or_path!r}."
+        f"wrote, with {MODEL} and {METADATA} in it. Received: {name_or_path!r}."
     )

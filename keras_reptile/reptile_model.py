@@ -12,14 +12,16 @@ from keras_reptile import distribution, learner
 from keras_reptile.algorithm import adaptation, loss_scaling, losses
 from keras_reptile.algorithm.inner_optimizers import (
     InnerState,
+    check_dtypes,
     check_weight_decay,
     from_keras,
     optimizer_of,
 )
-from keras_reptile.algorithm.methods import METHODS, check_network
+from keras_reptile.algorithm.methods import METHODS
+from keras_reptile.algorithm.network_checks import check_network
 from keras_reptile.algorithm.network_function import mode, train_call
 from keras_reptile.checks import check_boolean, check_choice, check_integer
-from keras_reptile.episodes import label_checks
+from keras_reptile.episodes import episode_format, label_checks
 from keras_reptile.episodes.episode_format import (
     after,
     episodes_of,
@@ -32,9 +34,8 @@ from keras_reptile.episodes.episode_format import (
     with_queries,
 )
 from keras_reptile.execution import meta_batch
-from keras_reptile.export import saved_model
+from keras_reptile.kernels import devices
 from keras_reptile.metrics.task_metrics import Report
-from keras_reptile.weight_dtypes import check_dtypes
 
 
 @keras.saving.register_keras_serializable(package="keras_reptile")
@@ -340,9 +341,7 @@ class ReptileModel(distribution.DistributedModel):
         Under a strategy a step holds collective operations, which XLA does not compile alike.
         """
         allowed = self.jit_inner_loops is not False and not self.has_strategy
-        return (
-            allowed and not self.run_eagerly and distribution.on_gpu() and model_supports_jit(self)
-        )
+        return allowed and not self.run_eagerly and devices.on_gpu() and model_supports_jit(self)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One meta-iteration on a meta-batch of tasks."""
@@ -366,7 +365,7 @@ class ReptileModel(distribution.DistributedModel):
         episodes = with_queries(episodes_of(data))
         with after(episodes):
             first_loss, predictions = self.adapt_and_predict(episodes)
-            y, real = episodes["query"][1], episodes.get(distribution.REAL)
+            y, real = episodes["query"][1], episodes.get(episode_format.REAL)
             return {
                 **self.report.before(first_loss, first_minibatch_size(episodes), real),
                 **self.report.after(y, predictions, real),
@@ -473,6 +472,9 @@ class ReptileModel(distribution.DistributedModel):
         >>> tf.saved_model.load(folder).class_names().numpy()
         array([b'a', b'b', b'c'], dtype=object)
         """
+        # Imported here: training needs neither locks nor files.
+        from keras_reptile.export import saved_model
+
         saved_model.export(self, path, class_names, metadata, overwrite)
 
     def export(self, *args, **kwargs) -> None:

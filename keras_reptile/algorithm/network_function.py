@@ -4,20 +4,19 @@ Batch normalization uses the statistics of the batch at hand, in training and in
 paper does; the moving averages that a call would update are dropped.
 """
 
-import contextlib
-import contextvars
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_reptile.kernels.batch_normalization import batch_statistics, normalizations, switched
+from keras_reptile.algorithm.network_checks import check_output
+from keras_reptile.kernels.batch_normalization import batch_statistics, normalizations
 from keras_reptile.kernels.convolution_biases import separate_biases
-from keras_reptile.output import check_output
+from keras_reptile.kernels.switching import held_variables, switched
 
 
 def train_call(network: keras.Model, weights: Sequence, x: Any, draw: Any) -> tuple:
@@ -33,7 +32,7 @@ def train_call(network: keras.Model, weights: Sequence, x: Any, draw: Any) -> tu
     Returns:
         Tuple `(outputs, penalty)`; `penalty` is the sum of the regularization losses, or 0.
     """
-    held = zip(network.non_trainable_variables, _held(network), strict=True)
+    held = zip(network.non_trainable_variables, held_variables(network), strict=True)
     state = [_folded(value, draw) if _is_seed(v) else value for v, value in held]
     with separate_biases(network), batch_statistics(network):
         outputs, _, losses = network.stateless_call(
@@ -48,7 +47,7 @@ def predict_call(network: keras.Model, weights: Sequence, x: Any) -> tf.Tensor:
     statistics."""
     with separate_biases(network), batch_statistics(network):
         outputs, _ = network.stateless_call(
-            list(weights), _held(network), x, **mode(network, False)
+            list(weights), held_variables(network), x, **mode(network, False)
         )
     return outputs
 
@@ -58,28 +57,6 @@ def mode(network: keras.Model, training: bool) -> dict[str, bool]:
     parameters = inspect.signature(network.call).parameters.values()
     passed_on = any(p.kind is p.VAR_KEYWORD for p in parameters)
     return {"training": training} if network._call_has_training_arg or passed_on else {}
-
-
-_given: contextvars.ContextVar = contextvars.ContextVar("given", default=None)
-
-
-def _held(network):
-    """The non-trainable variables, or what was given for them."""
-    return list(network.non_trainable_variables) if _given.get() is None else _given.get()
-
-
-@contextlib.contextmanager
-def holding(values: Sequence) -> Iterator[None]:
-    """While this is open, the network's non-trainable variables have these values.
-
-    A function that XLA compiles locks every variable that it reads, and waits for all others that
-    read it; not so with tensors from outside.
-    """
-    before = _given.set(list(values))
-    try:
-        yield
-    finally:
-        _given.reset(before)
 
 
 def support_statistics(network: keras.Model, weights: Sequence, x: Any) -> list:

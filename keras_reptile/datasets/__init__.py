@@ -1,4 +1,8 @@
-"""Where classes come from: one file per source, one function to load any of them."""
+"""Where examples come from: the paper's data sets, image folders, and sets of TFDS.
+
+Each module reads one source into a `ClassPool` for each part. Nothing here draws tasks from them,
+sine waves apart, which are drawn and not read.
+"""
 
 from keras_reptile.datasets.load import load
 

@@ -7,7 +7,7 @@ import socket
 import numpy as np
 
 from keras_reptile.checks import check_integer, check_positive, check_seed
-from keras_reptile.datasets.records import unreadable
+from keras_reptile.datasets.tfds_images import unreadable
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.errors import cause
 

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from keras_reptile.checks import INT64, check_seed
 from keras_reptile.episodes.class_pool import Pools
-from keras_reptile.episodes.episode_dataset import minibatch_order, tail_of, task_bits, task_stream
+from keras_reptile.episodes.episode_dataset import task_stream
+from keras_reptile.episodes.sampling import minibatch_order, tail_of, task_bits
 from keras_reptile.episodes.task_spec import TaskSpec
 
 AMPLITUDES = (0.1, 5.0)

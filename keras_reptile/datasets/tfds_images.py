@@ -3,6 +3,7 @@
 import difflib
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ import tensorflow_datasets as tfds
 
 from keras_reptile.datasets.class_split import split_classes
 from keras_reptile.datasets.image_files import check_image_options, resized
-from keras_reptile.datasets.records import unreadable
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.episodes.shared_memory import empty
 from keras_reptile.errors import cause
@@ -187,3 +187,28 @@ def _batches(builder, split, image_size, channels, image, label):
 def _colour(pixels):
     # Grey becomes three equal channels; of four, the transparency is dropped.
     return tf.image.grayscale_to_rgb(pixels) if pixels.shape[-1] == 1 else pixels[..., :3]
+
+
+def unreadable(builder: Any, split: str, error: BaseException) -> str:
+    """What to say of a prepared data set that cannot be read: which files, and what to do."""
+    damaged = ", ".join(path.name for path in damaged_files(builder, split))
+    files = f" Damaged or missing: {damaged}." if damaged else ""
+    return (
+        f"{builder.name} cannot be read from {builder.data_path}.{files} Remove that folder to "
+        f"have it prepared anew. The cause: {cause(error)}"
+    )
+
+
+def damaged_files(builder: Any, split: str) -> list[Path]:
+    """The files of a split that cannot be read to their end."""
+    return [Path(p) for p in builder.info.splits[split].filepaths if not _is_whole(p)]
+
+
+def _is_whole(path) -> bool:
+    try:
+        # Every record has a checksum.
+        for _ in tf.data.TFRecordDataset(str(path)):
+            pass
+    except tf.errors.OpError:
+        return False
+    return True

@@ -10,9 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile.algorithm import prediction
-from keras_reptile.learner import support_order
+from keras_reptile.checkpoint import load_checkpoint
+from keras_reptile.episodes.sampling import support_order
+from keras_reptile.errors import RunError
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.runs.run_directory import RunDirectory, RunError, load_checkpoint
+from keras_reptile.runs.run_directory import RunDirectory
 
 STEPS = 50
 INNER_BATCH_SIZE = 10

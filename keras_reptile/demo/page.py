@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from keras_reptile.demo.drawings import prepare, read_canvas
 from keras_reptile.demo.drawn_task import SHOTS, DrawnTask, Learned, load_model
-from keras_reptile.runs.run_directory import RunError
+from keras_reptile.errors import RunError
 
 HOST = "127.0.0.1"
 FOLDER = Path(__file__).parent

@@ -9,8 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-# The key that tells the tasks of a meta-batch from those that only fill up a share.
-REAL = "real"
+from keras_reptile.episodes.episode_format import REAL
 
 
 def distributed(

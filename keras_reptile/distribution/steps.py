@@ -1,6 +1,5 @@
 """A step of `fit` or `evaluate` on every replica."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile.distribution.replicas import gathered
-from keras_reptile.distribution.shares import REAL, distributed, elements_of
+from keras_reptile.distribution.shares import distributed, elements_of
+from keras_reptile.episodes.episode_format import REAL
 
 
 def step_function(model: Any, step: Callable) -> Callable:
@@ -83,44 +83,3 @@ def values_by_task(model: Any, function: Callable, dataset: tf.data.Dataset) -> 
     for _ in range(elements_of(dataset) or 0):
         found = run(next(shares)).numpy()
         yield found[np.flatnonzero(found[:, -1]), :-1]
-
-
-def compiled_where_it_pays(function: Callable, jit_compile: bool | str) -> Callable:
-    """The function, compiled by XLA, unless told not to, if this replica is on a GPU.
-
-    Only the part of a step that has no collective operation can be compiled by itself under
-    `MirroredStrategy`.
-    """
-    if not jit_compile or not on_gpu() or tf.executing_eagerly():
-        return function
-    return tf.function(function, jit_compile=True, autograph=False)
-
-
-@contextlib.contextmanager
-def outside_of_xla() -> Iterator[None]:
-    """What is traced meanwhile does not know that a function around it is compiled by XLA."""
-    graph = tf.compat.v1.get_default_graph()
-    with contextlib.ExitStack() as left:
-        while graph is not None:
-            left.enter_context(graph.control_dependencies(None))
-            graph = getattr(graph, "outer_graph", None)
-        yield
-
-
-def on_gpu() -> bool:
-    """Whether this replica, or the only one, computes on a GPU."""
-    return "GPU" in device_kinds()
-
-
-def accelerated() -> bool:
-    """Whether this replica, or the only one, computes on a GPU or TPU."""
-    return bool(device_kinds() & {"GPU", "TPU"})
-
-
-def device_kinds() -> set[str]:
-    """The kinds of devices that the strategy at hand computes on, or that there are."""
-    if tf.distribute.has_strategy():
-        devices = tf.distribute.get_strategy().extended.worker_devices
-        return {tf.DeviceSpec.from_string(device).device_type for device in devices}
-    # TensorFlow places operations on an accelerator where there is one.
-    return {device.device_type for device in tf.config.list_logical_devices()}

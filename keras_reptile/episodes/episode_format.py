@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.distribution import REAL
+# The key that tells the tasks of a meta-batch from those that only fill up a share.
+REAL = "real"
 
 KEYS = {"support", "order", "query"}
 # The place of each task among all that are judged, which tells its random numbers from others'.

@@ -16,14 +16,12 @@ from keras_reptile.algorithm import adaptation, loss_scaling, prediction
 from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.methods import METHODS
-from keras_reptile.algorithm.network_function import holding
 from keras_reptile.episodes.episode_format import number_of_queries, scaled
 from keras_reptile.execution import core_schedule, outcome
-from keras_reptile.execution.outcome import Outcome
+from keras_reptile.execution.outcome import Outcome, in_series
 from keras_reptile.execution.weight_vectors import Layout
-from keras_reptile.kernels.batch_normalization import unfused
 from keras_reptile.kernels.patch_convolution import patch_convolutions
-from keras_reptile.task_order import in_series
+from keras_reptile.kernels.switching import holding, unfused
 from keras_reptile.threads import cores_for_tasks
 
 # Every task is a few nodes of the graph, which take a tenth of a second to make.

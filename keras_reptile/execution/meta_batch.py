@@ -13,19 +13,20 @@ from keras_reptile.algorithm import prediction
 from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.methods import METHODS
-from keras_reptile.algorithm.network_function import holding
+from keras_reptile.algorithm.network_checks import check_output
 from keras_reptile.episodes.episode_format import (
     PLACE,
     check_last_step,
     number_of_queries,
     scaled_dtype,
     scaled_task,
+    symbolic_support,
 )
-from keras_reptile.execution import compiled_tasks, outcome, vectorized
-from keras_reptile.execution.outcome import Outcome
+from keras_reptile.execution import compiled_tasks, outcome, vectorized, xla
+from keras_reptile.execution.outcome import Outcome, in_series
+from keras_reptile.kernels import devices
 from keras_reptile.kernels.normalized_pooling import fast_poolings
-from keras_reptile.output import check_output_of
-from keras_reptile.task_order import in_series
+from keras_reptile.kernels.switching import holding
 
 
 class TaskResult(NamedTuple):
@@ -68,12 +69,12 @@ def judge_tasks(
 
 def _one_by_one(function, model, jit_compile, tasks, theta, state):
     plain = functools.partial(function, model, _by_xla(jit_compile))
-    return distribution.compiled_where_it_pays(plain, jit_compile)(tasks, theta, state)
+    return xla.compiled_where_it_pays(plain, jit_compile)(tasks, theta, state)
 
 
 def _fastest(task_fn, model, by_xla):
     """One task as its device computes it fastest."""
-    if distribution.accelerated():
+    if devices.accelerated():
         return task_fn
     if by_xla:
         return compiled_tasks.compiled(model, task_fn)
@@ -88,14 +89,14 @@ def _told_of_training(model) -> bool | str:
     if model.method != "maml":
         return model.jit_inner_loops
     told = model.jit_inner_loops is True and not tf.executing_eagerly()
-    if told and "TPU" not in distribution.device_kinds():
+    if told and "TPU" not in devices.device_kinds():
         warnings.warn(f"Training is not compiled: {vectorized.MAML}", stacklevel=2)
     return False
 
 
 def _by_xla(jit_compile: bool | str) -> bool:
     """Whether XLA is to compile each task's inner loop for a CPU."""
-    return jit_compile is True and not tf.executing_eagerly() and not distribution.accelerated()
+    return jit_compile is True and not tf.executing_eagerly() and not devices.accelerated()
 
 
 def _with_fast_gradients(task_fn, model):
@@ -152,7 +153,7 @@ def wants_one_batch(model) -> bool:
     """Whether the model is told to compute all tasks at once, or that suits the device."""
     if model.task_order == "serial" or model.task_parallelism == "separate":
         return False
-    return model.task_parallelism == "vectorized" or distribution.accelerated()
+    return model.task_parallelism == "vectorized" or devices.accelerated()
 
 
 def _as_one_batch(model, name, function, *arguments) -> Callable | None:
@@ -255,3 +256,20 @@ def one_after_another(task_fn: Callable, tasks: Any, state: InnerState, outputs:
     start = (tf.constant(0), state, tuple(arrays))
     _, _, arrays = tf.while_loop(lambda i, *_: i < number, step, start, parallel_iterations=1)
     return tf.nest.pack_sequence_as(outputs, [a.stack() for a in arrays])
+
+
+def check_output_of(network: keras.Model, episodes: dict) -> None:
+    """The same before the loop over tasks: an error there leaves TensorFlow's strategies unusable.
+
+    Symbolic outputs carry no masks, so that a network that makes some is traced.
+    """
+    x = symbolic_support(episodes)
+    check_output(network.compute_output_spec(x))
+    if any(_makes_masks(layer) for layer in network._flatten_layers(include_self=False)):
+        specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), x)
+        traced = tf.function(lambda x: check_output(network(x)), autograph=False)
+        traced.get_concrete_function(specs)
+
+
+def _makes_masks(layer) -> bool:
+    return isinstance(layer, keras.layers.Masking) or getattr(layer, "mask_zero", False)

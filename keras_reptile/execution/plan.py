@@ -1,27 +1,27 @@
 """Where and how the tasks of a model are computed, in words: all of it is chosen unless told."""
 
 import contextlib
+from typing import Any
 
-from keras_reptile import distribution
 from keras_reptile.execution import meta_batch
-from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.kernels import devices
 from keras_reptile.threads import usable_cores
 
 
-def in_words(model: ReptileModel) -> str:
+def in_words(model: Any) -> str:
     """A sentence for people to see at the start of a run.
 
     Example:
 
-    >>> import keras
-    >>> model = ReptileModel(keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]))
+    >>> network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> model = keras_reptile.ReptileModel(network)
     >>> model.compile(keras.optimizers.SGD(1.0))
     >>> in_words(model).replace(str(usable_cores()), "2")
     'Tasks run side by side on 2 cores (--task_parallelism), not compiled by XLA (--jit_compile).'
     """
     strategy = model.distribute_strategy if model.has_strategy else None
     with strategy.scope() if strategy else contextlib.nullcontext():
-        kinds = distribution.device_kinds()
+        kinds = devices.device_kinds()
         together = meta_batch.wants_one_batch(model) and model.method != "maml"
     order = "one after another" if model.task_order == "serial" else "side by side"
     if together:

@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from keras_reptile import distribution
 from keras_reptile.algorithm import loss_scaling, prediction
 from keras_reptile.algorithm.adaptation import rows
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.episodes.episode_format import scaled_task
-from keras_reptile.kernels.batch_normalization import unfused
+from keras_reptile.execution import xla
 from keras_reptile.kernels.patch_convolution import patch_convolutions
+from keras_reptile.kernels.switching import unfused
 
 MAML = "XLA does not compile MAML's gradient through the loop for every network."
 
@@ -115,7 +115,7 @@ def compiled(function: Callable, *arguments) -> Callable | None:
     try:
         # For XLA, `tf.vectorized_map` wraps what it makes in calls of functions, and XLA compiles
         # anew for every value that goes into one.
-        with distribution.outside_of_xla():
+        with xla.outside_of_xla():
             traced = tf.function(function, autograph=False).get_concrete_function(*specs)
     except (ValueError, NotImplementedError) as error:
         one_at_a_time(str(error).strip().splitlines()[0])

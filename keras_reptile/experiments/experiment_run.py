@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from keras_reptile.recipes.named import Recipe
+from keras_reptile.recipes.recipe import Recipe
 
 
 class Run(NamedTuple):

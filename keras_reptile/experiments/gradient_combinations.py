@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from keras_reptile.experiments.experiment_run import Run
-from keras_reptile.recipes.named import Recipe
+from keras_reptile.recipes.recipe import Recipe
 
 # Fields of `Recipe` that each curve has of its own.
 SET_BY_CURVE = ("method", "inner_steps", "train_shots", "tail_shots", "minibatches")

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from keras_reptile.experiments.experiment_run import Run
-from keras_reptile.recipes.named import Recipe
+from keras_reptile.recipes.recipe import Recipe
 
 # What each curve changes of the recipe.
 CURVES: dict[str, dict[str, Any]] = {

@@ -9,13 +9,15 @@ from typing import Any
 
 import keras
 
+from keras_reptile.errors import RunError
 from keras_reptile.experiments.experiment_run import Run
 from keras_reptile.experiments.figures import FIGURES, runs_of
 from keras_reptile.files.atomic_file import read_csv, remove_partial, replacing, write_csv
-from keras_reptile.recipes.named import NOTES, Recipe
+from keras_reptile.recipes.recipe import NOTES, Recipe
 from keras_reptile.runs.callbacks import Diverged
-from keras_reptile.runs.run_directory import RunDirectory, RunError
-from keras_reptile.runs.training import FREE, check_same_run, check_settings, train
+from keras_reptile.runs.run_checks import FREE, check_same_run, check_settings
+from keras_reptile.runs.run_directory import RunDirectory
+from keras_reptile.runs.training import train
 
 # What rows of results say of a run's settings.
 SETTINGS = (

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from keras_reptile.experiments.experiment_run import Run
-from keras_reptile.recipes.named import Recipe
+from keras_reptile.recipes.recipe import Recipe
 
 # Fields of `Recipe` that each curve or point has of its own.
 SET_BY_CURVE = ("method", "minibatches", "tail_shots", "inner_steps", "inner_batch_size")

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_reptile.algorithm import adaptation, loss_scaling, losses, prediction
 from keras_reptile.algorithm.network_function import has_randomness, mode, train_call
-from keras_reptile.endpoint_checks import check_examples, check_images, check_steps
+from keras_reptile.export.endpoint_checks import check_examples, check_images, check_steps
 
 # The largest minibatch of an exported inner loop, as in `ReptileModel.adapt`.
 INNER_BATCH_SIZE = 10

@@ -9,14 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_reptile.export.layout import MARKS, METADATA, MODEL
 from keras_reptile.files import provenance
 from keras_reptile.files.atomic_directory import whole_directory
-
-METADATA = "metadata.json"
-# The network alone, for plain Keras; and the whole `ReptileModel`, for `keras_reptile.pretrained`.
-NETWORK = "network.keras"
-MODEL = "model.keras"
-MARKS = (METADATA, MODEL)
 
 
 def check(model: Any) -> None:

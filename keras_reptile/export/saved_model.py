@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_reptile.export import portable
 from keras_reptile.export.endpoints import Endpoints
+from keras_reptile.export.layout import MARKS, NETWORK
 from keras_reptile.files.atomic_directory import whole_directory
 
 
@@ -30,9 +31,9 @@ def export(
     """See `ReptileModel.export_learner`."""
     portable.check(model)
     described = portable.describe(model, class_names, metadata)
-    with whole_directory(path, overwrite, portable.MARKS) as directory:
+    with whole_directory(path, overwrite, MARKS) as directory:
         write_saved_model(model, directory, class_names)
-        model.network.save(directory / portable.NETWORK)
+        model.network.save(directory / NETWORK)
         portable.write(model, directory, described)
 
 

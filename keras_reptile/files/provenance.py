@@ -8,15 +8,15 @@ from typing import Any
 
 import tensorflow as tf
 
-import keras_reptile
 from keras_reptile.threads import usable_cores
+from keras_reptile.version import __version__
 
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "tensorflow-datasets")
 
 
 def facts() -> dict[str, Any]:
     """Command, versions and machine, for a run's JSON files."""
-    versions = {"keras_reptile": keras_reptile.__version__, "python": platform.python_version()}
+    versions = {"keras_reptile": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

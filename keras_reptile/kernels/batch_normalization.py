@@ -11,19 +11,13 @@ be derived as often as one likes.
 """
 
 import contextlib
-import contextvars
-import functools
-import threading
 from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
 
 from keras_reptile.kernels.row_sums import sum_of_rows
-
-# Held while a network's layers are switched: threads may share the network.
-_switching = threading.RLock()
-_fusing = contextvars.ContextVar("fusing", default=True)
+from keras_reptile.kernels.switching import fuses, switched
 
 
 def normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization]:
@@ -41,48 +35,6 @@ def batch_statistics(network: keras.Model) -> Iterator[None]:
     """While this is open, the network normalizes by batch statistics, whatever mode it is in."""
     with switched(normalizations(network), "call", _by_batch):
         yield
-
-
-@contextlib.contextmanager
-def switched(layers: list, method: str, replacement: Callable) -> Iterator[None]:
-    """While this is open, a method of each layer is what `replacement` makes of the layer.
-
-    For other threads the layers stay as they are.
-    """
-    with _switching:
-        before = [vars(layer).get(method) for layer in layers]
-        for layer in layers:
-            # Set past Keras's attribute tracking: the layer is as before once this closes.
-            object.__setattr__(layer, method, _here(replacement(layer), getattr(layer, method)))
-        try:
-            yield
-        finally:
-            for layer, own in zip(layers, before, strict=True):
-                object.__delattr__(layer, method)
-                if own is not None:
-                    object.__setattr__(layer, method, own)
-
-
-def _here(replacement: Callable, plain: Callable) -> Callable:
-    """The one in this thread, the other in all others."""
-    thread = threading.get_ident()
-
-    @functools.wraps(replacement)
-    def chosen(*args, **kwargs):
-        of_thread = replacement if threading.get_ident() == thread else plain
-        return of_thread(*args, **kwargs)
-
-    return chosen
-
-
-@contextlib.contextmanager
-def unfused() -> Iterator[None]:
-    """While this is open, `batch_statistics` uses operations that `tf.vectorized_map` knows."""
-    before = _fusing.set(False)
-    try:
-        yield
-    finally:
-        _fusing.reset(before)
 
 
 def _by_batch(layer) -> Callable:
@@ -115,11 +67,6 @@ def _before_bias(x: tf.Tensor) -> tf.Tensor:
 def before_normalization(x: tf.Tensor) -> tuple | None:
     """The layer that made `x` by `fused_normalization`, and of what; of other tensors `None`."""
     return getattr(x, "_before_normalization", None)
-
-
-def fuses() -> bool:
-    """Whether operations of TensorFlow's own may be used, or only what all of its tools know."""
-    return _fusing.get()
 
 
 def _fusible(layer, inputs) -> bool:

@@ -21,9 +21,9 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from keras_reptile.distribution import accelerated
-from keras_reptile.kernels.batch_normalization import fuses, switched
+from keras_reptile.kernels.devices import accelerated
 from keras_reptile.kernels.patch_convolution import CONVOLUTIONS
+from keras_reptile.kernels.switching import fuses, switched
 
 
 def separate_biases(network: keras.Model) -> contextlib.AbstractContextManager:

@@ -23,10 +23,10 @@ from keras_reptile.kernels.batch_normalization import (
     before_normalization,
     scale_and_offset,
     statistics,
-    switched,
 )
 from keras_reptile.kernels.max_pooling import by_place, max_pooling, max_pooling_gradient, separates
 from keras_reptile.kernels.row_sums import sum_of_rows
+from keras_reptile.kernels.switching import switched
 
 
 def fast_poolings(network: keras.Model) -> contextlib.AbstractContextManager:

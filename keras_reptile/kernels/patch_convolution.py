@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from keras_reptile.kernels.batch_normalization import switched
 from keras_reptile.kernels.image_groups import group_size, in_groups
+from keras_reptile.kernels.switching import switched
 
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 

@@ -10,7 +10,7 @@ from keras_reptile.datasets.sinusoid import Waves, sinusoid_dataset
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.episodes.episode_dataset import episode_dataset
 from keras_reptile.recipes.data_options import data_options
-from keras_reptile.recipes.named import SINE_NETWORKS, SINUSOID, Recipe
+from keras_reptile.recipes.recipe import SINE_NETWORKS, SINUSOID, Recipe
 from keras_reptile.reptile_model import ReptileModel
 
 # Validation and test tasks are the same for every run, whatever its seed, and drawn so many at a

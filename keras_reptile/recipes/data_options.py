@@ -3,7 +3,7 @@
 from typing import Any
 
 from keras_reptile.datasets.load import TFDS
-from keras_reptile.recipes.named import SINE_NETWORKS, SINUSOID, Recipe
+from keras_reptile.recipes.recipe import SINE_NETWORKS, SINUSOID, Recipe
 
 # The data sets whose images are grey, and those whose test classes are fixed.
 GREY = ("glyphs", "omniglot")

@@ -9,9 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import explained
 from keras_reptile.runs.results import best_row
-from keras_reptile.runs.run_directory import RunDirectory, RunError
+from keras_reptile.runs.run_directory import RunDirectory
 
 
 class RunLog(keras.callbacks.Callback):

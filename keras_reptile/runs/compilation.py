@@ -5,8 +5,8 @@ import math
 import tensorflow as tf
 
 from keras_reptile.execution import compiled_tasks
-from keras_reptile.recipes.named import Recipe
-from keras_reptile.task_order import in_series
+from keras_reptile.execution.outcome import in_series
+from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.threads import usable_cores
 
 # What XLA has been measured to run faster on a CPU than TensorFlow's own operations: in float32 by

@@ -12,15 +12,18 @@ from typing import Any
 import tensorflow as tf
 
 from keras_reptile import distribution
+from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.checks import check_positive
+from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import explained
 from keras_reptile.recipes import building
-from keras_reptile.recipes.named import SINUSOID, Recipe, check_fields, check_values
+from keras_reptile.recipes.recipe import SINUSOID, Recipe, check_fields, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import compilation
 from keras_reptile.runs.results import measure, measure_both, write_record
-from keras_reptile.runs.run_directory import RunDirectory, RunError, load_checkpoint
-from keras_reptile.runs.training import LOCAL, bar_verbosity, check_outputs
+from keras_reptile.runs.run_checks import LOCAL, check_outputs
+from keras_reptile.runs.run_directory import RunDirectory
+from keras_reptile.runs.training import bar_verbosity
 
 # What an evaluation may choose: the data, its tasks, and how they are computed.
 CHOICES = (

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_reptile.export import portable
 from keras_reptile.recipes import building
-from keras_reptile.recipes.named import Recipe
+from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.evaluating import load_chosen, read_run
 from keras_reptile.runs.run_directory import RunDirectory
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_reptile.evaluation import BOTH, Evaluation, evaluate, evaluate_both, evaluate_loss
 from keras_reptile.files import provenance
 from keras_reptile.files.atomic_file import finite, write_json
-from keras_reptile.recipes.named import Recipe
+from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.reptile_model import ReptileModel
 
 

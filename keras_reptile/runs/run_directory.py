@@ -20,7 +20,7 @@ from keras_reptile.files.atomic_file import (
     write_json,
 )
 from keras_reptile.files.locks import only_one
-from keras_reptile.recipes.named import Recipe, check_values
+from keras_reptile.recipes.recipe import Recipe, check_values
 from keras_reptile.reptile_model import ReptileModel
 
 KEPT = 2

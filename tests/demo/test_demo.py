@@ -13,7 +13,7 @@ from helpers import small_model
 
 from keras_reptile.demo import page
 from keras_reptile.demo.drawn_task import DrawnTask
-from keras_reptile.runs.run_directory import RunError
+from keras_reptile.errors import RunError
 
 NAMES = ["A", "B", "C"]
 needs_gradio = pytest.mark.skipif(

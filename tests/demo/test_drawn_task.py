@@ -7,7 +7,8 @@ import keras_reptile as kr
 from keras_reptile.algorithm import prediction
 from keras_reptile.demo import drawn_task
 from keras_reptile.demo.drawn_task import DrawnTask, load_model
-from keras_reptile.runs.run_directory import RunDirectory, RunError
+from keras_reptile.errors import RunError
+from keras_reptile.runs.run_directory import RunDirectory
 
 
 def drawings(ways=3, shots=2):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from helpers import small_episodes
 
-from keras_reptile.distribution import scaling, shares
+from keras_reptile.distribution import shares
 
 
 class Played:
@@ -69,20 +69,3 @@ def test_meta_batches_that_differ_or_do_not_divide_are_refused():
         shares.distributed(small_episodes(meta_batch_size=4, tasks=6), Played(1, 2))
     with pytest.raises(ValueError, match=r"meta_batch_size=4, with 3 replicas. Use a .* of 3, or"):
         shares.distributed(small_episodes(meta_batch_size=4), Played(3, 1))
-
-
-def test_a_ring_passes_on_twice_the_bytes_whatever_its_length():
-    for replicas in (2, 16, 256):
-        seconds = scaling.reduce_seconds(1e9, replicas, bandwidth=1e9)
-        assert seconds == pytest.approx(2 * (replicas - 1) / replicas)
-    # And 510 times the latency of a link.
-    assert scaling.reduce_seconds(0, 256, 1e9, latency=1e-6) == pytest.approx(510e-6)
-
-
-def test_where_replicas_have_the_balanced_number_of_tasks_half_the_time_is_reducing():
-    links = dict(size=1e6, replicas=4, bandwidth=1e9, latency=1e-5)
-    tasks = scaling.balanced_tasks(task_seconds=1e-4, **links)
-    reducing = scaling.reduce_seconds(**links)
-    assert tasks * 1e-4 == pytest.approx(reducing)
-    seconds = scaling.step_seconds(tasks=400, task_seconds=1e-4, **links)
-    assert seconds == pytest.approx(100 * 1e-4 + reducing)

@@ -12,7 +12,9 @@ import processes
 import pytest
 import tensorflow as tf
 
-from keras_reptile.distribution import cluster, rendezvous, steps, strategies
+from keras_reptile.distribution import cluster, rendezvous, strategies
+from keras_reptile.execution import xla
+from keras_reptile.kernels import devices
 from keras_reptile.recipes import named
 from keras_reptile.runs import training
 
@@ -210,14 +212,14 @@ def test_a_cpu_in_use_cannot_be_divided(monkeypatch):
 def test_all_inner_loops_are_compiled_at_once_on_gpus_unless_told_otherwise(
     jit_compile, on_gpu, compiled, monkeypatch
 ):
-    monkeypatch.setattr(steps, "on_gpu", lambda: on_gpu)
+    monkeypatch.setattr(xla, "on_gpu", lambda: on_gpu)
     inner = lambda x: x + 1  # noqa: E731
     with tf.Graph().as_default():
-        chosen = steps.compiled_where_it_pays(inner, jit_compile)
+        chosen = xla.compiled_where_it_pays(inner, jit_compile)
     assert (chosen is not inner) == compiled
     # Nor is anything compiled where a user runs step by step.
-    assert steps.compiled_where_it_pays(inner, jit_compile) is inner
+    assert xla.compiled_where_it_pays(inner, jit_compile) is inner
 
 
 def test_a_cpu_is_no_gpu():
-    assert not steps.on_gpu()
+    assert not devices.on_gpu()

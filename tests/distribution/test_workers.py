@@ -7,7 +7,8 @@ import numpy as np
 import processes
 import pytest
 
-from keras_reptile.runs.run_directory import RunDirectory, load_checkpoint
+from keras_reptile.checkpoint import load_checkpoint
+from keras_reptile.runs.run_directory import RunDirectory
 
 # The coordination service misses a worker's heartbeats for so long before it tells the others.
 NOTICED_SECONDS = 120

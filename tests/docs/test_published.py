@@ -10,6 +10,7 @@ import pytest
 
 from keras_reptile.experiments import figures
 from keras_reptile.recipes import named
+from keras_reptile.recipes.recipe import NOTES
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
@@ -184,7 +185,7 @@ def test_the_fast_run_is_its_recipe_and_has_the_accuracies_and_seconds_of_its_fi
     for run in (found, record("omniglot_5way_fast")):
         differ = {k for k, v in dataclasses.asdict(recipe).items() if run["settings"][k] != v}
         assert differ <= {
-            *named.NOTES,
+            *NOTES,
             "curve_tasks",
             "test_tasks",
             "validation_classes",

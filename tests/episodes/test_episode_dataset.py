@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 import keras_reptile as kr
-from keras_reptile.episodes.episode_dataset import distinct
+from keras_reptile.episodes.sampling import distinct
 
 # A pool whose images are their own numbers: image j of class c is 100 c + j.
 COUNTS = [7, 9, 6, 12, 8, 10]

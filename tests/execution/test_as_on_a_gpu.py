@@ -10,7 +10,7 @@ from helpers import differences, small_episodes, small_model
 from tensorflow.python.ops import control_flow_util
 
 from keras_reptile.algorithm.methods import METHODS
-from keras_reptile.distribution import steps
+from keras_reptile.kernels import devices
 
 WAYS = {
     "as one batch": {},
@@ -22,7 +22,7 @@ WAYS = {
 @pytest.fixture
 def gpu(monkeypatch):
     """Switches to what is chosen where there is a GPU."""
-    return lambda: monkeypatch.setattr(steps, "device_kinds", lambda: {"GPU"})
+    return lambda: monkeypatch.setattr(devices, "device_kinds", lambda: {"GPU"})
 
 
 def compiled_steps(model):

@@ -14,7 +14,7 @@ from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.execution import compiled_tasks, meta_batch
 from keras_reptile.kernels import image_groups, patch_convolution
-from keras_reptile.recipes.named import Recipe
+from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs import compilation
 
 LONG = 10**9

@@ -1,8 +1,8 @@
 import pytest
 from helpers import small_model
 
-from keras_reptile import distribution
 from keras_reptile.execution import plan
+from keras_reptile.kernels import devices
 from keras_reptile.threads import usable_cores
 
 CORES = f"{usable_cores()} cores"
@@ -26,8 +26,7 @@ CASES = [
 def test_it_tells_what_was_chosen(arguments, jit_compile, kinds, where, compiled, monkeypatch):
     model = small_model(**arguments)
     model.jit_inner_loops = jit_compile
-    monkeypatch.setattr(distribution, "device_kinds", lambda: kinds)
-    monkeypatch.setattr(distribution, "accelerated", lambda: bool(kinds & {"GPU", "TPU"}))
+    monkeypatch.setattr(devices, "device_kinds", lambda: kinds)
     assert plan.in_words(model) == (
         f"Tasks run {where} (--task_parallelism), {compiled} by XLA (--jit_compile)."
     )

@@ -10,11 +10,12 @@ import tensorflow as tf
 
 import keras_reptile as kr
 from keras_reptile.recipes import building, named
+from keras_reptile.recipes.recipe import NOTES, OF_IMAGES
 
 # Fields that change neither the arithmetic of a training step nor its shapes.
 ELSEWHERE = {
-    *named.NOTES,
-    *named.OF_IMAGES,
+    *NOTES,
+    *OF_IMAGES,
     "dataset",
     "shots",
     "queries",

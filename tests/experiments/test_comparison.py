@@ -1,8 +1,8 @@
 import pytest
 
+from keras_reptile.errors import RunError
 from keras_reptile.experiments import comparison
 from keras_reptile.files.atomic_file import write_csv
-from keras_reptile.runs.run_directory import RunError
 
 
 def row(iteration, rate, **measured):

@@ -6,6 +6,7 @@ import pytest
 from helpers import one_block
 
 from keras_reptile import datasets
+from keras_reptile.errors import RunError
 from keras_reptile.experiments import figures
 from keras_reptile.experiments import sweep as module
 from keras_reptile.experiments.sweep import choose, sweep
@@ -13,7 +14,6 @@ from keras_reptile.files.atomic_file import write_csv
 from keras_reptile.recipes import building
 from keras_reptile.runs import training
 from keras_reptile.runs.callbacks import Diverged, StopOnDivergence
-from keras_reptile.runs.run_directory import RunError
 
 
 @pytest.fixture(scope="module")

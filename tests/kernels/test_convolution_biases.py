@@ -7,8 +7,9 @@ import tensorflow as tf
 
 import keras_reptile as kr
 from keras_reptile.algorithm import network_function
-from keras_reptile.kernels.batch_normalization import batch_statistics, unfused
+from keras_reptile.kernels.batch_normalization import batch_statistics
 from keras_reptile.kernels.convolution_biases import has_bias, separate_biases, with_bias
+from keras_reptile.kernels.switching import unfused
 from keras_reptile.networks import omniglot_convnet
 
 

@@ -6,9 +6,9 @@ import pytest
 from helpers import differences, small_episodes, small_model
 
 import keras_reptile as kr
+from keras_reptile.errors import RunError
 from keras_reptile.export.portable import export_portable
 from keras_reptile.pretrained import MODELS
-from keras_reptile.runs.run_directory import RunError
 
 
 @pytest.fixture

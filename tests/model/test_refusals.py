@@ -11,12 +11,12 @@ from helpers import small_episodes, small_model
 import keras_reptile as kr
 from keras_reptile import distribution
 from keras_reptile.checks import check_number
-from keras_reptile.episodes.episode_dataset import UNROLLED, distinct, draw_tasks, task_bits
+from keras_reptile.episodes.sampling import UNROLLED, distinct, draw_tasks, task_bits
 from keras_reptile.errors import RunError
 from keras_reptile.export.portable import export_portable
 from keras_reptile.recipes import named
+from keras_reptile.runs.run_checks import check_settings
 from keras_reptile.runs.run_directory import RunDirectory
-from keras_reptile.runs.training import check_settings
 
 POINTS = np.zeros((4, 2), np.float32)
 NAN = float("nan")
@@ -292,7 +292,7 @@ def test_hundreds_of_ways_and_tasks_are_drawn_by_a_loop_of_the_same_numbers(monk
     bits = task_bits(3, tf.constant(5, tf.int64), UNROLLED + 8, 2 * 9)
     bits = tf.reshape(bits, (UNROLLED + 8, 2, 9))
     few = distinct(bits, tf.constant([20], tf.int64))
-    monkeypatch.setattr("keras_reptile.episodes.episode_dataset.UNROLLED", 4)
+    monkeypatch.setattr("keras_reptile.episodes.sampling.UNROLLED", 4)
     np.testing.assert_array_equal(distinct(bits, tf.constant([20], tf.int64)), few)
     looped = task_bits(3, tf.constant(5, tf.int64), 8, 18)
     np.testing.assert_array_equal(tf.reshape(looped, (8, 2, 9)), bits[:8])

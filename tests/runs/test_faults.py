@@ -15,11 +15,13 @@ import warm
 from helpers import SMALL_RUN, assert_same_end, small_model
 from made_images import TinyShapes
 
-from keras_reptile import seal
+from keras_reptile import checkpoint
+from keras_reptile.checkpoint import load_checkpoint
+from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_directory import whole_directory
 from keras_reptile.runs import run_directory
 from keras_reptile.runs.callbacks import Diverged, RunLog, check_finite
-from keras_reptile.runs.run_directory import RunDirectory, RunError, load_checkpoint
+from keras_reptile.runs.run_directory import RunDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = [
@@ -191,13 +193,13 @@ def test_damage_at_50_random_places_is_noticed_and_the_checkpoint_before_used(
 def test_every_byte_of_the_checksum_counts(directory):
     newest = directory.saved()[-1]
     content = newest.read_bytes()
-    for place in range(len(content) - seal.DIGITS - len(seal.MARK) - 2, len(content)):
+    for place in range(len(content) - checkpoint.DIGITS - len(checkpoint.MARK) - 2, len(content)):
         flipped = bytearray(content)
         flipped[place] ^= 1
         for wrong in (flipped, content[:place]):
             newest.write_bytes(wrong)
             with pytest.raises(ValueError, match="it is damaged: its checksum is wrong"):
-                seal.check_seal(newest)
+                checkpoint.check_seal(newest)
 
 
 def test_two_damaged_checkpoints_are_an_error_that_says_what_to_do(directory):

@@ -15,9 +15,9 @@ import warm
 from helpers import SMALL_RUN, assert_same_end, final_state
 
 import keras_reptile as kr
+from keras_reptile.checkpoint import check_seal, load_checkpoint
 from keras_reptile.files.atomic_directory import whole_directory
-from keras_reptile.runs.run_directory import RunDirectory, load_checkpoint
-from keras_reptile.seal import check_seal
+from keras_reptile.runs.run_directory import RunDirectory
 
 TRAIN = [
     "--dataset=sinusoid",

@@ -10,12 +10,14 @@ import pytest
 from helpers import assert_same_end, stop_at
 
 import keras_reptile as kr
+from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.data_options import data_options
+from keras_reptile.recipes.recipe import OF_IMAGES
 from keras_reptile.runs import training, wave_plot
 from keras_reptile.runs.evaluating import test as measure
 from keras_reptile.runs.results import best_row, best_validation
-from keras_reptile.runs.run_directory import RunDirectory, load_checkpoint
+from keras_reptile.runs.run_directory import RunDirectory
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -141,7 +143,7 @@ GIVEN = {
 }
 
 
-@pytest.mark.parametrize("name", named.OF_IMAGES)
+@pytest.mark.parametrize("name", OF_IMAGES)
 def test_fields_of_images_are_refused_whatever_their_value(name):
     text = f"neither classes nor images, and no use for `{name}`. Received: dataset='sinusoid'"
     with pytest.raises(ValueError, match=re.escape(text)):

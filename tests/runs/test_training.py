@@ -12,12 +12,14 @@ import tensorflow as tf
 from helpers import assert_same_end, final_state, one_block, stop_at
 
 from keras_reptile import datasets
+from keras_reptile.checkpoint import load_checkpoint
+from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
-from keras_reptile.runs import training
+from keras_reptile.runs import run_checks, training
 from keras_reptile.runs.callbacks import Interrupted
 from keras_reptile.runs.evaluating import test as measure
 from keras_reptile.runs.exporting import export_run
-from keras_reptile.runs.run_directory import RunDirectory, RunError, complete, load_checkpoint
+from keras_reptile.runs.run_directory import RunDirectory, complete
 
 
 @pytest.fixture(scope="module")
@@ -181,11 +183,11 @@ def test_a_folder_of_images_is_the_same_from_anywhere_and_in_any_writing(tmp_pat
     monkeypatch.chdir(tmp_path)
     folder = str(tmp_path / "images")
     for written in ("images", "./images/", f"{folder}/"):
-        assert training.in_one_place({"image_dir": written, "ways": 5}) == {
+        assert run_checks.in_one_place({"image_dir": written, "ways": 5}) == {
             "image_dir": folder,
             "ways": 5,
         }
-    assert training.in_one_place({"image_dir": ""}) == {"image_dir": ""}
+    assert run_checks.in_one_place({"image_dir": ""}) == {"image_dir": ""}
 
 
 def test_ctrl_c_saves_also_where_the_log_cannot_be_written(tmp_path, monkeypatch):

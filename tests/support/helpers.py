@@ -5,8 +5,9 @@ import numpy as np
 import tensorflow as tf
 
 import keras_reptile as kr
+from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.runs.callbacks import StopOnDivergence
-from keras_reptile.runs.run_directory import RunDirectory, load_checkpoint
+from keras_reptile.runs.run_directory import RunDirectory
 
 # Flags of `bin/train` for a run of seconds.
 SMALL_RUN = (

@@ -1,6 +1,4 @@
-"""A new head on a meta-learned body: another number of classes than it was trained with."""
-
-from typing import Any
+"""Copies of a network: the same again, or with a new last layer."""
 
 import keras
 
@@ -37,39 +35,3 @@ def copy_of(network: keras.Model) -> keras.Model:
     copy = keras.saving.deserialize_keras_object(config)
     copy.set_weights(network.get_weights())
     return copy
-
-
-def with_new_head(model: Any, classes: int, seed: int) -> Any:
-    """A `ReptileModel` with a new head; body and its carried inner state are the model's.
-
-    The inner state of the new head's weights starts from zero.
-
-    Args:
-        model: A compiled `ReptileModel`.
-        classes: Integer, the new number of classes.
-        seed: Integer, decides the new head's kernel.
-
-    Raises:
-        ValueError: As `replace_head`.
-    """
-    network = replace_head(model.network, classes, seed)
-    other = type(model).from_config(
-        {**model.get_config(), "network": keras.saving.serialize_keras_object(network)}
-    )
-    other.network.set_weights(network.get_weights())
-    other.compile("sgd", loss=model.task_loss)
-    for variable, carried in zip(other.inner_variables, model.inner_variables, strict=True):
-        if variable.shape == carried.shape:
-            variable.assign(carried)
-    _zero_the_heads_state(other)
-    return other
-
-
-def _zero_the_heads_state(model) -> None:
-    # A head with as many classes as before has slots of the same shapes: they are not its own.
-    number = len(model.network.trainable_variables)
-    head = len(model.network.layers[-1].trainable_variables)
-    slots = model.inner_variables[1:]
-    for first in range(0, len(slots), number):
-        for variable in slots[first + number - head : first + number]:
-            variable.assign(keras.ops.zeros_like(variable))

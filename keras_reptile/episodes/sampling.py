@@ -1,0 +1,134 @@
+"""Every random order of an episode, as functions of random integers."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_reptile.episodes.task_spec import TaskSpec
+
+# Longer loops are loops in the graph too: unrolled, hundreds of ways or tasks would take minutes to
+# trace.
+UNROLLED = 32
+
+
+def draw_tasks(spec: TaskSpec, counts, offsets, seed: int, first, size: int) -> tuple:
+    """The random part of `size` tasks, from task number `first` on.
+
+    Returns:
+        Tuple of the images' positions in the pool, int64 `(size, ways, shots + queries)`, and the
+        minibatches' positions in the support set, int32 `(size, inner_steps, inner_batch_size)`,
+        one step less where there is a tail.
+    """
+    ways, each, n = spec.ways, spec.shots + spec.queries, spec.drawn_size
+    passes = spec.passes
+    needs = (2 * ways, 2 * ways * each, passes * n)
+    for_classes, for_images, for_order = tf.split(
+        task_bits(seed, first, size, sum(needs)), needs, axis=1
+    )
+    total = tf.shape(counts, out_type=tf.int64)[0]
+    classes = distinct(tf.reshape(for_classes, (size, 2, ways)), total[None])
+    bits = tf.reshape(for_images, (size, ways, 2, each))
+    images = distinct(bits, tf.gather(counts, classes)) + tf.gather(offsets, classes)[..., None]
+    order = minibatch_order(tf.reshape(for_order, (size, passes, n)), spec)
+    return images, order
+
+
+def minibatch_order(bits: tf.Tensor, spec: TaskSpec) -> tf.Tensor:
+    """The support images of each minibatch, from one random order of those to draw from a pass.
+
+    Args:
+        bits: Random integers `(..., passes, ways * drawn_shots)`, with `spec.passes` passes.
+        spec: The `TaskSpec`.
+
+    Returns:
+        int32 `(..., drawn_steps, inner_batch_size)`, without the tail.
+    """
+    order = tf.argsort(bits)
+    if spec.tail_shots is not None:
+        order = tf.gather(_in_support(spec)[:, : spec.drawn_shots].ravel(), order)
+    if spec.minibatches == "replacement":
+        return order[..., : spec.inner_batch_size]
+    outer = order.shape[:-2]
+    stream = tf.reshape(order, (*outer, spec.passes * spec.drawn_size))
+    stream = stream[..., : spec.drawn_steps * spec.inner_batch_size]
+    return tf.reshape(stream, (*outer, spec.drawn_steps, spec.inner_batch_size))
+
+
+def tail_of(spec: TaskSpec) -> np.ndarray:
+    """Positions in the support set of the images kept apart, int32 `(ways * tail_shots,)`."""
+    # A class's images are in random order, so its last are as random as any.
+    return _in_support(spec)[:, spec.drawn_shots :].ravel()
+
+
+def _in_support(spec):
+    """Positions of each class's images in the support set, `(ways, shots)`."""
+    return np.arange(spec.ways * spec.shots, dtype=np.int32).reshape(spec.ways, spec.shots)
+
+
+def task_bits(seed: int, first: tf.Tensor, size: int, number: int) -> tf.Tensor:
+    """Random integers `(size, number)` in [0, 2^62): each row from its task's number alone."""
+
+    def row(i):
+        own = tf.stack([tf.constant(seed, tf.int64), first + tf.cast(i, tf.int64)])
+        return tf.random.stateless_uniform((number,), own, 0, 2**62, tf.int64, "philox")
+
+    if size > UNROLLED:
+        return tf.map_fn(row, tf.range(size), fn_output_signature=tf.int64)
+    return tf.stack([row(i) for i in range(size)])
+
+
+def distinct(bits: tf.Tensor, population: tf.Tensor) -> tf.Tensor:
+    """k distinct numbers below `population`, in random order (Floyd's algorithm).
+
+    Its work depends on k only, so that drawing from a million images costs what drawing from a
+    thousand does.
+
+    Args:
+        bits: Random integers int64 `(..., 2, k)`.
+        population: Integers int64 `(...)` or broadcast to it, at least k.
+
+    Returns:
+        int64 `(..., k)`.
+    """
+    k = bits.shape[-1]
+    chosen = _many(bits, population) if k > UNROLLED else _few(bits, population)
+    # Floyd's subset is uniform but its order is not.
+    return tf.gather(chosen, tf.argsort(bits[..., 1, :]), batch_dims=len(bits.shape) - 2)
+
+
+def _few(bits, population):
+    """Floyd's k numbers by O(k^2) operations in the graph, each of them small."""
+    k = bits.shape[-1]
+    chosen: list[tf.Tensor] = []
+    for i in range(k):
+        top = population - k + i
+        pick = bits[..., 0, i] % (top + 1)
+        taken = [tf.equal(pick, c) for c in chosen]
+        chosen.append(tf.where(tf.reduce_any(taken, axis=0), top, pick) if taken else pick)
+    return tf.stack(chosen, -1)
+
+
+def _many(bits, population):
+    """The same numbers by a loop in the graph."""
+    k = bits.shape[-1]
+    picks = tf.reshape(bits[..., 0, :], (-1, k))
+    tops = tf.reshape(tf.broadcast_to(population, tf.shape(bits)[:-2]), (-1,)) - k
+
+    def step(i, chosen):
+        top = tops + tf.cast(i, tf.int64)
+        pick = picks[:, i] % (top + 1)
+        taken = tf.reduce_any(tf.equal(chosen, pick[:, None]), axis=-1)
+        value = tf.where(taken, top, pick)
+        return i + 1, tf.where(tf.equal(tf.range(k), i), value[:, None], chosen)
+
+    none = tf.fill(tf.shape(picks), tf.constant(-1, tf.int64))
+    _, chosen = tf.while_loop(lambda i, _: i < k, step, (tf.constant(0), none))
+    return tf.reshape(chosen, (*bits.shape[:-2], k))
+
+
+def support_order(number: int, batch: int, steps: int, seed: int) -> tf.Tensor:
+    """Which of `number` support images each inner step takes: int32 `(steps, batch)`."""
+    if steps == 0:
+        return tf.zeros((0, batch), tf.int32)
+    spec = TaskSpec(1, number, 0, batch, steps)
+    bits = np.random.RandomState(seed).randint(0, 2**62, (spec.passes, number))
+    return minibatch_order(tf.constant(bits, tf.int64), spec)

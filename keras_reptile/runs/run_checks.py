@@ -1,0 +1,117 @@
+"""Checks of a run before it starts: its numbers, its data, its directory and its workers."""
+
+import dataclasses
+import os
+from typing import Any
+
+import tensorflow as tf
+
+from keras_reptile import distribution
+from keras_reptile.checks import check_positive, check_seed
+from keras_reptile.episodes.class_pool import ClassPool, Pools
+from keras_reptile.errors import RunError
+from keras_reptile.execution.outcome import in_series
+from keras_reptile.files import provenance
+from keras_reptile.networks import SEEDS
+from keras_reptile.recipes import building
+from keras_reptile.recipes.data_options import more_classes
+from keras_reptile.recipes.recipe import NOTES, Recipe, check_values
+from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.runs.run_directory import RunDirectory
+
+# What may differ between the parts of one run: it does not touch training.
+FREE = ("test_tasks", "manual_dir", "task_parallelism", "jit_compile", *NOTES)
+
+# What may differ between the workers of one run.
+LOCAL = ("image_dir", "manual_dir", *NOTES)
+
+
+def _shared_facts(recipe, pools) -> dict[str, Any]:
+    """What all workers of a run must have in common."""
+    settings = {k: v for k, v in dataclasses.asdict(recipe).items() if k not in LOCAL}
+    sizes = {}
+    # Sine waves never run out, and have no length.
+    if isinstance(pools.train, ClassPool):
+        sizes = {f"{name}_classes": len(getattr(pools, name)) for name in Pools._fields}
+    return {**settings, **sizes, **provenance.facts()["versions"]}
+
+
+def check_settings(recipe: Recipe) -> None:
+    """Raises `ValueError` for numbers that no run can have."""
+    check_values(recipe)
+    check_seed("seed", recipe.seed, -SEEDS, SEEDS)
+    for name in ("queries", "meta_batch_size", "meta_iterations", "checkpoint_every"):
+        check_positive(name, getattr(recipe, name))
+    for name in ("validation_tasks", "test_tasks", "curve_tasks", "validation_classes"):
+        if getattr(recipe, name) < 0:
+            raise ValueError(f"`{name}` must not be negative. Received: {getattr(recipe, name)}.")
+    for name in ("inner_learning_rate", "inner_epsilon"):
+        if not getattr(recipe, name) > 0:
+            raise ValueError(f"`{name}` must be positive. Received: {getattr(recipe, name)}.")
+    building.check_steps(recipe)
+
+
+def check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> None:
+    """Raises `ValueError` if the replicas of a strategy cannot share the recipe's tasks."""
+    replicas = strategy.num_replicas_in_sync if strategy else 1
+    distribution.check_divides(recipe.meta_batch_size, replicas)
+    if replicas > 1 and in_series(recipe):
+        raise ValueError(distribution.SERIAL.format(replicas))
+
+
+def check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
+    """Raises `RunError` if a directory holds a run with settings that train otherwise."""
+    earlier = directory.read_run()
+    if earlier is None:
+        _check_nothing_is_there(directory)
+        return
+    # Earlier versions kept the folder as it was typed.
+    now, before = in_one_place(dataclasses.asdict(recipe)), in_one_place(earlier["settings"])
+    other = {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in FREE}
+    if other:
+        listed = ", ".join(f"{k}={b!r} (now {n!r})" for k, (b, n) in other.items())
+        raise RunError(
+            f"{directory.path} holds a run with other settings: {listed}. "
+            "Give the same flags to go on with it, or another --output_dir."
+        )
+
+
+def in_one_place(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with a folder that is the same from wherever one goes on."""
+    folder = settings["image_dir"]
+    return {**settings, "image_dir": os.path.abspath(folder) if folder else ""}
+
+
+def _check_nothing_is_there(directory: RunDirectory) -> None:
+    if directory.saved():
+        raise RunError(
+            f"{directory.path} holds checkpoints, and no run.json that says what was trained. "
+            "Bring it back from a copy, or choose another --output_dir."
+        )
+
+
+def _check_pools(recipe: Recipe, pools: Pools) -> None:
+    tests = recipe.test_tasks or recipe.curve_tasks
+    used = {"train": True, "validation": _validates(recipe, pools), "test": tests}
+    for part in filter(used.get, used):
+        building.check_ways(recipe, pools, part, more_classes(recipe, part))
+    building.training_episodes(recipe, pools.train)
+    if used["validation"]:
+        building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)
+    for tasks in filter(None, (recipe.test_tasks, recipe.curve_tasks)):
+        building.evaluation_episodes(recipe, pools.test, tasks)
+
+
+def _validates(recipe, pools) -> bool:
+    # An empty pool is false; sine waves never run out.
+    return bool(pools.validation) and recipe.validation_tasks > 0
+
+
+def check_outputs(recipe: Recipe, model: ReptileModel) -> None:
+    """Raises `RunError` if a checkpoint's network cannot tell so many ways apart."""
+    outputs = model.network.output_shape[-1]
+    if outputs != recipe.ways:
+        raise RunError(
+            f"The checkpoint's network has {outputs} outputs. Received: ways={recipe.ways}. "
+            f"Use --ways={outputs} or another checkpoint."
+        )
