@@ -195,7 +195,7 @@ def _check(model, episodes, transductive) -> bool:
 
 
 def _accuracies(model, episodes, modes: dict[str, bool], verbose: int) -> list[Evaluation]:
-    if not model.is_classifier:
+    if not model._is_classifier:
         raise ValueError(
             "Accuracy needs integer labels and a sparse categorical cross-entropy. "
             f"Received a model with loss={model.task_loss}. Use `model.evaluate` or "
@@ -214,7 +214,7 @@ def _figures(
     """
 
     def figures_of(episode: dict[str, Any]):
-        _, predictions = model.judge(episode, tuple(modes.values()))
+        _, predictions = model._evaluate_tasks(episode, tuple(modes.values()))
         return tf.stack([figure_of(episode["query"][1], p) for p in predictions], axis=1)
 
     episodes = label_checks.checked(model, as_episodes(episodes))

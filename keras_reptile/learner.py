@@ -27,14 +27,14 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     check_positive("inner_batch_size", batch)
     model = _with_head(model, head, support_y, seed)
     _check_built(model.network)
-    if model.is_classifier:
+    if model._is_classifier:
         _check_labels(support_y.numpy(), known_outputs(model.network), _places(model.network))
     task = {
         "support": (support_x, support_y),
         "order": support_order(number, batch, steps, seed),
         "number": (tf.constant(seed), tf.constant(0)),
     }
-    return _learner(model, *model.adaptation_function(task))
+    return _learner(model, *model._adaptation_function(task))
 
 
 def _with_head(model, head, support_y, seed):
@@ -42,7 +42,7 @@ def _with_head(model, head, support_y, seed):
         raise ValueError(f"`head` must be 'keep' or 'replace'. Received: head={head!r}.")
     if head == "keep":
         return model
-    if not model.is_classifier:
+    if not model._is_classifier:
         raise ValueError("`head='replace'` counts classes, and needs integer labels.")
     _check_labels(support_y.numpy(), outputs=0)
     return with_new_head(model, int(tf.reduce_max(support_y)) + 1, seed)
@@ -51,7 +51,7 @@ def _with_head(model, head, support_y, seed):
 def adapted(model, task) -> tuple:
     """Adapted weights, the network's other variables by the support's statistics, inner state."""
     theta = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
-    result = model.adapt_task(task, theta, model.starting_state(theta))
+    result = model._adapt_task(task, theta, model._starting_state(theta))
     others = support_statistics(model.network, result.weights, task["support"][0])
     return result.weights, others, result.state
 

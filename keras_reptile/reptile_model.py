@@ -152,7 +152,7 @@ class ReptileModel(distribution.DistributedModel):
         self.inner_variables: list[Any] = []
         self._carried_of: list[int] = []
         self.jit_inner_loops: bool | str = "auto"
-        self._at_once: dict[Any, Any] = {}
+        self._made: dict[Any, Any] = {}
         self._forget_traces()
         if network.built:
             self.build()
@@ -183,7 +183,7 @@ class ReptileModel(distribution.DistributedModel):
             ]
         self.built = True
 
-    def build_for(self, element_spec: Any) -> None:
+    def _build_for(self, element_spec: Any) -> None:
         """Builds for episodes, or for what has their signature."""
         if not self.network.built:
             self.network(symbolic_support(element_spec))
@@ -295,16 +295,16 @@ class ReptileModel(distribution.DistributedModel):
 
     def _forget_traces(self) -> None:
         """What was made with another loss is made anew."""
-        self._at_once.clear()
+        self._made.clear()
 
     @property
-    def adaptation_function(self) -> Callable:
+    def _adaptation_function(self) -> Callable:
         """`learner.adapted` as a graph, for the weights that are trainable now."""
 
         def make():
             return tf.function(lambda task: learner.adapted(self, task), reduce_retracing=True)
 
-        return self.at_once(("adapt", *map(id, self.network.trainable_variables)), make)
+        return self._made_once(("adapt", *map(id, self.network.trainable_variables)), make)
 
     def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:
@@ -351,7 +351,7 @@ class ReptileModel(distribution.DistributedModel):
 
     def _train_on(self, episodes):
         theta = self._theta(episodes)
-        tasks = meta_batch.train_tasks(self, episodes, theta, self.starting_state(theta))
+        tasks = meta_batch.train_tasks(self, episodes, theta, self._starting_state(theta))
         distribution.apply(self.optimizer, tasks.gradient, self.trainable_variables)
         logs = self.report.before(tasks.first_loss, first_minibatch_size(episodes))
         if number_of_queries(episodes) != 0:
@@ -386,7 +386,7 @@ class ReptileModel(distribution.DistributedModel):
         return self.adapt_and_predict(with_queries(x))[1]
 
     @property
-    def is_classifier(self) -> bool:
+    def _is_classifier(self) -> bool:
         """Whether queries have integer labels, and tasks so an accuracy."""
         return self.compiled and losses.is_sparse(self.task_loss)
 
@@ -402,7 +402,7 @@ class ReptileModel(distribution.DistributedModel):
             `(meta_batch_size, ways * queries, outputs)`, both in the dtype of the weights.
         """
         transductive = self.transductive if transductive is None else transductive
-        first_loss, (predictions,) = self.judge(episodes, (transductive,))
+        first_loss, (predictions,) = self._evaluate_tasks(episodes, (transductive,))
         return first_loss, predictions
 
     def adapt(
@@ -498,7 +498,7 @@ class ReptileModel(distribution.DistributedModel):
 
     def _theta(self, episodes):
         if not self.built:
-            self.build_for(episodes)
+            self._build_for(episodes)
         if not self.network.trainable_variables:
             raise ValueError(
                 "The inner loop trains a network's weights. Received a network without trainable "
@@ -506,40 +506,40 @@ class ReptileModel(distribution.DistributedModel):
             )
         return [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
 
-    def judge(self, episodes: dict, modes: tuple[bool, ...]) -> tuple:
+    def _evaluate_tasks(self, episodes: dict, modes: tuple[bool, ...]) -> tuple:
         """`adapt_and_predict` with as many predictions, from one adaptation, as modes."""
         theta = self._theta(episodes)
-        state = self.starting_state(theta)
+        state = self._starting_state(theta)
         return meta_batch.judge_tasks(self, episodes, theta, state, modes)
 
-    def at_once(self, key, make) -> Any:
+    def _made_once(self, key, make) -> Any:
         """A function that was made for a key before, or now: eagerly, nothing else keeps it."""
-        if key not in self._at_once:
-            self._at_once[key] = make()
-        return self._at_once[key]
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
-    def adapt_task(self, task, theta, state, adapt=adaptation.adapt) -> adaptation.Adaptation:
+    def _adapt_task(self, task, theta, state, adapt=adaptation.adapt) -> adaptation.Adaptation:
         """One task's inner loop, from these weights and this state, by a method's function."""
         adapt = loss_scaling.where_needed(adapt, self.network)
         minibatches, rate = (task["order"], task.get("tail")), self.inner_weight_decay_rate
-        return adapt(self.loss_of(task), self.inner_rule, theta, state, *minibatches, rate)
+        return adapt(self._loss_of(task), self.inner_rule, theta, state, *minibatches, rate)
 
-    def loss_of(self, task) -> Callable:
+    def _loss_of(self, task) -> Callable:
         """The loss of one task's minibatches, for the inner loop."""
 
         def loss_fn(weights, minibatch, step):
             draw = tf.stack([*task["number"], step])
             x, y = tf.nest.map_structure(lambda t: tf.gather(t, minibatch), task["support"])
-            return self.minibatch_loss(weights, x, y, draw)
+            return self._minibatch_loss(weights, x, y, draw)
 
         return loss_fn
 
-    def minibatch_loss(self, weights, x, y, draw) -> tf.Tensor:
+    def _minibatch_loss(self, weights, x, y, draw) -> tf.Tensor:
         """The scalar that an inner step descends, in the dtype of the weights."""
         outputs, penalty = train_call(self.network, weights, x, draw)
         return losses.batch_loss(self.task_loss, y, tf.cast(outputs, weights[0].dtype)) + penalty
 
-    def starting_state(self, theta) -> InnerState:
+    def _starting_state(self, theta) -> InnerState:
         """The inner state that a task starts from: the carried one, or that of no steps."""
         start = self.inner_rule.init(theta)
         if self.inner_state == "reset":

@@ -114,7 +114,7 @@ def functions_of(model: ReptileModel, size: int) -> tuple:
     def adapt(x, y, order):
         start = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
         task = {"support": (x, y), "order": order, "number": (tf.constant(0), tf.constant(0))}
-        return model.adapt_task(task, start, model.starting_state(start)).weights
+        return model._adapt_task(task, start, model._starting_state(start)).weights
 
     @tf.function(input_signature=[tuple(theta), images, images])
     def logits(weights, support_x, query_x):
@@ -164,7 +164,7 @@ def load_model(path: str | os.PathLike) -> ReptileModel:
 def sizes(model: ReptileModel) -> tuple[int, int]:
     """The side of the network's images, and the number of its outputs."""
     shape = model.network.input_shape
-    if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 1 or not model.is_classifier:
+    if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 1 or not model._is_classifier:
         raise RunError(
             "The demo needs a classifier of grey square images, (height, height, 1). "
             f"Received: a network for inputs {tuple(shape[1:])}. Use another model."

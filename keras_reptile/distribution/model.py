@@ -34,10 +34,10 @@ class DistributedModel(keras.Model):
     @property
     def meta_iteration(self) -> int:
         """The number of meta-batches trained on so far."""
-        return int(keras.ops.convert_to_numpy(self.meta_iteration_variable))
+        return int(keras.ops.convert_to_numpy(self._meta_iteration_variable))
 
     @property
-    def meta_iteration_variable(self) -> Any:
+    def _meta_iteration_variable(self) -> Any:
         """What counts them: Keras's `iterations` counts steps, fewer if gradients accumulate."""
         return self.optimizer._iterations
 
@@ -96,9 +96,9 @@ class DistributedModel(keras.Model):
         """Makes the model's own variables for data of this signature, in the strategy's scope."""
         if not self.built:
             with self.distribute_strategy.scope():
-                self.build_for(element_spec)
+                self._build_for(element_spec)
 
-    def build_for(self, element_spec: Any) -> None:
+    def _build_for(self, element_spec: Any) -> None:
         """Builds for meta-batches like these; the model's own class knows how."""
         raise NotImplementedError
 

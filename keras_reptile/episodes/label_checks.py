@@ -20,7 +20,7 @@ def known_outputs(network: Any) -> int:
 def checked(model: Any, data: Any, parts: tuple[str, ...] = ("support", "query")) -> Any:
     """The data, of which episodes end at a label without an output: XLA would go on with NaN."""
     episodes = as_episodes(data)
-    if episodes is None or not model.is_classifier:
+    if episodes is None or not model._is_classifier:
         return data
     outputs = _outputs(model, episodes.element_spec)
     if not outputs:

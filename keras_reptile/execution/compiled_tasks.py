@@ -148,7 +148,7 @@ def _in_series(number, steps, start, advance, finish) -> list:
 def _some_steps(model, layout, keeps_last, task, base, reached, first, last) -> Adaptation:
     """The steps from `first` to before `last`, with all weights in a vector."""
     images, labels = task["support"]
-    loss_of = model.loss_of({**task, "support": (scaled(images), labels)})
+    loss_of = model._loss_of({**task, "support": (scaled(images), labels)})
 
     def run(loss_fn, optimizer, *arguments):
         return adaptation.steps_between(

@@ -115,7 +115,7 @@ def _train_separately(model, by_xla, tasks, theta, state) -> Outcome:
 
     def task_fn(task, state):
         task = scaled_task(task)
-        adapted = model.adapt_task(task, theta, state, method.adapt)
+        adapted = model._adapt_task(task, theta, state, method.adapt)
         predictions = ()
         if has_queries:
             query_x = task["query"][0]
@@ -137,7 +137,7 @@ def _judge_separately(modes, model, by_xla, tasks, theta, state) -> tuple:
 
     def task_fn(task, state):
         task = scaled_task(task)
-        adapted = model.adapt_task(task, theta, state)
+        adapted = model._adapt_task(task, theta, state)
         images = task["support"][0], task["query"][0]
         return adapted.first_loss, tuple(
             prediction.predict(model.network, adapted.weights, *images, mode) for mode in modes
@@ -176,7 +176,7 @@ def _as_one_batch(model, name, function, *arguments) -> Callable | None:
     make = functools.partial(vectorized.compiled, of_tensors, held, *arguments)
     if tf.executing_eagerly():
         shapes = [(tuple(t.shape), t.dtype) for t in tf.nest.flatten(arguments)]
-        compiled = model.at_once((name, *shapes), make)
+        compiled = model._made_once((name, *shapes), make)
     else:
         compiled = make()
     return compiled and functools.partial(compiled, held)
@@ -184,7 +184,7 @@ def _as_one_batch(model, name, function, *arguments) -> Callable | None:
 
 def _checked(model, episodes):
     """The episodes, if the network has an output that tasks have a loss of."""
-    model.at_once("output", lambda: check_output_of(model.network, episodes))
+    model._made_once("output", lambda: check_output_of(model.network, episodes))
     return episodes
 
 
@@ -197,7 +197,7 @@ def _numbered(model, episodes):
     places = distribution.replica_index() * size + tf.range(size)
     places = episodes.get(PLACE, places)
     episodes = {key: value for key, value in episodes.items() if key != PLACE}
-    iteration = tf.cast(tf.convert_to_tensor(model.meta_iteration_variable), tf.int32)
+    iteration = tf.cast(tf.convert_to_tensor(model._meta_iteration_variable), tf.int32)
     return {**episodes, "number": (tf.fill((size,), iteration), places)}
 
 

@@ -62,7 +62,7 @@ def _adapt(model, tasks, theta, state, adapt):
         x, y = tf.nest.map_structure(images, (support_x, support_y))
         draws = tf.stack([*tasks["number"], tf.fill((number,), step)], axis=1)
         return _for_each_task(
-            model.network, lambda t: model.minibatch_loss(*t), (weights, x, y, draws)
+            model.network, lambda t: model._minibatch_loss(*t), (weights, x, y, draws)
         )
 
     repeated = tf.nest.map_structure(

@@ -68,7 +68,7 @@ class Endpoints:
     def __init__(self, model):
         self.model, self.network = model, model.network
         self.names = weight_names(model.network)
-        self.classes = model.network.output_shape[-1] if model.is_classifier else None
+        self.classes = model.network.output_shape[-1] if model._is_classifier else None
         # Told each call of `train_logits` from the others, where layers draw random numbers.
         self.calls = tf.Variable(0, trainable=False, name="calls")
 
@@ -126,7 +126,7 @@ class Endpoints:
         theta = self._theta()
         rule = dataclasses.replace(self.model.inner_rule, learning_rate=lambda step: learning_rate)
         order = minibatch_order(tf.shape(x)[0], steps)
-        state = self.model.starting_state(theta)
+        state = self.model._starting_state(theta)
         decay = self.model.inner_weight_decay_rate
         adapt = loss_scaling.where_needed(adaptation.adapt, self.network)
         return adapt(loss_fn, rule, theta, state, order, None, decay).weights

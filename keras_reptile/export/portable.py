@@ -40,7 +40,7 @@ def image_spec(model: Any) -> tf.TensorSpec:
 def target_spec(model: Any) -> tf.TensorSpec:
     """Any number of labels, or of targets shaped like the outputs where the loss takes such."""
     given = model.network.outputs[0]
-    if model.is_classifier:
+    if model._is_classifier:
         return tf.TensorSpec((None, *given.shape[1:-1]), tf.int32)
     return tf.TensorSpec((None, *given.shape[1:]), model.network.trainable_variables[0].dtype)
 
@@ -68,7 +68,7 @@ def _checked_names(model, class_names) -> list[str] | None:
         return None
     outputs = model.network.output_shape[-1]
     names = list(class_names)
-    if isinstance(class_names, str) or not model.is_classifier or len(set(names)) != outputs:
+    if isinstance(class_names, str) or not model._is_classifier or len(set(names)) != outputs:
         raise ValueError(
             "`class_names` needs a different name for each output of a classifier. "
             f"Received: class_names={class_names!r}, with {outputs} outputs."

@@ -22,7 +22,7 @@ def measure(
     The interval of a single task is `None`.
     """
     how: dict[str, Any] = {"transductive": recipe.transductive, "verbose": verbose}
-    if not model.is_classifier:
+    if not model._is_classifier:
         loss = evaluate_loss(model, episodes, **how)
         return {
             "loss": loss.loss,

@@ -28,7 +28,7 @@ def test_all_tasks_as_one_batch_give_the_numbers_of_separate_ones(name, float64)
             model.fit(small_episodes(inner_steps=2, **tail), steps_per_epoch=20, verbose=0)
         models.append(model)
     assert differences(*models) < 1e-9
-    tests = [m.judge(next(iter(small_episodes(seed=3))), (False, True)) for m in models]
+    tests = [m._evaluate_tasks(next(iter(small_episodes(seed=3))), (False, True)) for m in models]
     for separate, together in zip(*map(tf.nest.flatten, tests), strict=True):
         np.testing.assert_allclose(separate, together, rtol=0, atol=1e-8)
 
@@ -39,7 +39,7 @@ def compiled_text(tasks):
     episode = next(iter(small_episodes(meta_batch_size=tasks)))
     theta = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
     numbers = {"number": (tf.zeros((tasks,), tf.int32), tf.range(tasks))}
-    arguments = ({**episode, **numbers}, theta, model.starting_state(theta))
+    arguments = ({**episode, **numbers}, theta, model._starting_state(theta))
     function = vectorized.compiled(lambda *a: vectorized.train(model, *a), *arguments)
     return function.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo")
 

@@ -399,7 +399,7 @@ def test_accuracy_does_not_need_the_loss_to_keep_its_name():
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="mine")
     model = small_model()
     model.compile(keras.optimizers.SGD(1.0), loss=loss)
-    assert model.is_classifier
+    assert model._is_classifier
     assert "accuracy" in model.fit(small_episodes(), steps_per_epoch=1, verbose=0).history
 
 
