@@ -1,0 +1,142 @@
+"""Tables of the GPU, of bfloat16, and of several replicas."""
+
+from typing import Any
+
+from ring_model import reduce_seconds
+
+from tables.files import record
+from tables.words import (
+    accuracy,
+    duration,
+    milliseconds,
+    seconds,
+    share,
+    table,
+    times,
+    two_digits,
+)
+
+# Assumed links: bandwidth in bytes a second, latency in seconds.
+LINKS = {
+    "1 Gbit/s, 100 µs": (1.25e8, 1e-4),
+    "10 Gbit/s, 50 µs": (1.25e9, 5e-5),
+    "100 GB/s, 1 µs": (1e11, 1e-6),
+}
+REPLICAS = (2, 16, 256)
+LARGE_NETWORK = 200e6
+
+
+def gpu_steps() -> str:
+    found = record("h200")
+    cpu = {row["recipe"]: row["meta_step_in_fit_ms"] for row in record("meta_steps")["recipes"]}
+    rows = [
+        gpu_row(step, tried, cpu[step["recipe"]])
+        for step, tried in zip(found["recipes"], found["kernels_tried_out"], strict=True)
+    ]
+    header = ["meta-step", "in `fit`", "first step after", "all meta-iterations"]
+    header += ["with trials, in `fit`", "with trials, first step after"]
+    return table([*header, "two CPU cores take", "matrix-product rate"], rows)
+
+
+def gpu_row(step: dict[str, Any], tried: dict[str, Any], cpu_ms: float) -> list[str]:
+    rate = step["matrix_product_gflops"] / 1000
+    return [
+        f"`{step['recipe']}`",
+        milliseconds(step["meta_step_in_fit_ms"]),
+        seconds(step["first_step_seconds"]),
+        duration(3600 * step["all_meta_iterations_hours"]),
+        milliseconds(tried["meta_step_in_fit_ms"]),
+        seconds(tried["first_step_seconds"]),
+        times(cpu_ms / step["meta_step_in_fit_ms"]),
+        f"{share(step['fraction_of_matrix_product_rate_in_fit'], 1)} of {rate:.0f} TFLOP/s",
+    ]
+
+
+def gpu_jax() -> str:
+    names = {
+        "jax_vmap": "JAX, `vmap`, its own convolutions",
+        "jax_patches_vmap": "JAX, `vmap`, convolutions as products of patches",
+    }
+    rows = [
+        [names[row["name"]]]
+        + [milliseconds(row[key]) for key in ("meta_step_ms", "meta_step_ms_fastest")]
+        for row in record("h200")["compare"]
+    ]
+    return table(["the 5-way meta-step, bare, with trials", "median", "fastest"], rows)
+
+
+def gpu_bits() -> str:
+    found = record("h200")["same_bits"]
+    rows = [
+        ["without trials", f"{found['largest_difference']:g}"],
+        ["with trials", f"{found['largest_difference_with_kernels_tried_out']:g}"],
+    ]
+    return table(["kernels", "largest difference of a variable"], rows)
+
+
+def gpu_fast() -> str:
+    found = record("h200")["omniglot_5way_fast"]
+    cells = [f"{found['meta_iterations']:,}", seconds(found["seconds"]), accuracy(found)]
+    header = ["recipe", "meta-iterations", "training", "transductive accuracy in %", "test tasks"]
+    return table(header, [["`omniglot_5way_fast`", *cells, f"{found['tasks']:,}"]])
+
+
+def bfloat16() -> str:
+    names = {"bfloat16": "compiled by XLA", "bfloat16_without_xla": "by TensorFlow"}
+    rows = [
+        [names[name], milliseconds(step["meta_step_ms"]), milliseconds(step["meta_step_in_fit_ms"])]
+        for name in names
+        for step in record(name)["recipes"]
+    ]
+    return table(["5-way meta-step in bfloat16", "bare", "in `fit`"], rows)
+
+
+def reduced_bytes() -> int:
+    return max(row["bytes"] for row in record("scale")["rows"])
+
+
+def task_seconds() -> float:
+    """What a task of the 5-way run takes a core."""
+    step = record("speed")["meta_step"]["recipes"][0]
+    return step["meta_step_ms"] / 1000 * step["cores"] / 5
+
+
+def links() -> str:
+    rows = [
+        [name, f"{two_digits(size / 1e6)} MB", *(reducing(size, n, *link) for n in REPLICAS)]
+        for size in (reduced_bytes(), LARGE_NETWORK)
+        for name, link in LINKS.items()
+    ]
+    return table(["bandwidth, latency", "reduced", *(f"{n} replicas" for n in REPLICAS)], rows)
+
+
+def reducing(size: float, replicas: int, bandwidth: float, latency: float) -> str:
+    """Time of a ring all-reduce, and of how many tasks of a replica that is the time."""
+    found = reduce_seconds(size, replicas, bandwidth, latency)
+    return f"{two_digits(1000 * found)} ms, {two_digits(found / task_seconds())} tasks"
+
+
+def task_time() -> str:
+    return milliseconds(1000 * task_seconds())
+
+
+def scale() -> str:
+    header = ["processes", "tasks", "bytes reduced", "meta-steps a second", "meta-step", "on paper"]
+    return table([*header, "measured by paper"], map(scale_row, record("scale")["rows"]))
+
+
+def scale_row(row: dict[str, Any]) -> list[str]:
+    measured, paper = row["step_seconds"], row["on_paper_seconds"]
+    whole = [f"{row[key]:,}" for key in ("processes", "tasks", "bytes")]
+    of_step = [milliseconds(1000 * s) for s in (measured, paper)]
+    return [*whole, f"{1 / measured:.1f}", *of_step, times(measured / paper)]
+
+
+def gpu_step() -> str:
+    return milliseconds(record("h200")["recipes"][0]["meta_step_in_fit_ms"])
+
+
+TABLES = {
+    f.__name__: f for f in (gpu_steps, gpu_jax, gpu_bits, gpu_fast, bfloat16, links, scale)
+}
+VALUES = {"gpu_step": gpu_step, "task_time": task_time}
