@@ -9,8 +9,8 @@ from tables.words import (
     accuracy,
     duration,
     milliseconds,
+    percent,
     seconds,
-    share,
     table,
     times,
     two_digits,
@@ -35,7 +35,7 @@ def gpu_steps() -> str:
     ]
     header = ["meta-step", "in `fit`", "first step after", "all meta-iterations"]
     header += ["with trials, in `fit`", "with trials, first step after"]
-    return table([*header, "two CPU cores take", "matrix-product rate"], rows)
+    return table([*header, "times on two CPU cores", "matrix-product rate"], rows)
 
 
 def gpu_row(step: dict[str, Any], tried: dict[str, Any], cpu_ms: float) -> list[str]:
@@ -48,7 +48,7 @@ def gpu_row(step: dict[str, Any], tried: dict[str, Any], cpu_ms: float) -> list[
         milliseconds(tried["meta_step_in_fit_ms"]),
         seconds(tried["first_step_seconds"]),
         times(cpu_ms / step["meta_step_in_fit_ms"]),
-        f"{share(step['fraction_of_matrix_product_rate_in_fit'], 1)} of {rate:.0f} TFLOP/s",
+        f"{percent(step['fraction_of_matrix_product_rate_in_fit'], 1)} % of {rate:.0f} TFLOP/s",
     ]
 
 
@@ -122,7 +122,7 @@ def task_time() -> str:
 
 def scale() -> str:
     header = ["processes", "tasks", "bytes reduced", "meta-steps a second", "meta-step", "on paper"]
-    return table([*header, "measured by paper"], map(scale_row, record("scale")["rows"]))
+    return table([*header, "measured / on paper"], map(scale_row, record("scale")["rows"]))
 
 
 def scale_row(row: dict[str, Any]) -> list[str]:
@@ -136,7 +136,5 @@ def gpu_step() -> str:
     return milliseconds(record("h200")["recipes"][0]["meta_step_in_fit_ms"])
 
 
-TABLES = {
-    f.__name__: f for f in (gpu_steps, gpu_jax, gpu_bits, gpu_fast, bfloat16, links, scale)
-}
+TABLES = {f.__name__: f for f in (gpu_steps, gpu_jax, gpu_bits, gpu_fast, bfloat16, links, scale)}
 VALUES = {"gpu_step": gpu_step, "task_time": task_time}

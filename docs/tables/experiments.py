@@ -6,7 +6,7 @@ from statistics import mean
 from typing import Any
 
 from tables.files import final_rows, record
-from tables.words import accuracy, loss, seconds, table
+from tables.words import accuracy, loss, percent, seconds, table
 
 OVERLAP = {
     "reptile_cycling": "Reptile, cycling",
@@ -17,7 +17,11 @@ OVERLAP = {
 # Of each panel of the paper's figure 4: the column that varies, and what all its points share.
 PANELS = {
     "a": ("inner_steps", "inner steps", {"inner_batch_size": "25", "meta_step_size": 0.25}),
-    "b": ("inner_batch_size", "images in a minibatch", {"inner_steps": "4", "meta_step_size": 0.25}),
+    "b": (
+        "inner_batch_size",
+        "images in a minibatch",
+        {"inner_steps": "4", "meta_step_size": 0.25},
+    ),
     "c": ("meta_step_size", "meta-step size", {"inner_steps": "8", "inner_batch_size": "25"}),
 }
 Row = dict[str, Any]
@@ -66,7 +70,7 @@ def study() -> str:
         by_curve.setdefault(row["curve"], []).append(row)
     paper = mean_of(by_curve["paper"])
     rows = [
-        [f"`{curve}`", *map(accuracy, runs), f"{mean_of(runs):.1f}", f"{mean_of(runs) - paper:+.1f}"]
+        [f"`{curve}`", *map(accuracy, runs), *beside(mean_of(runs), paper)]
         for curve, runs in by_curve.items()
     ]
     seeds = [f"seed {row['seed']}" for row in by_curve["paper"]]
@@ -78,11 +82,16 @@ def mean_of(runs: list[Row]) -> float:
     return 100 * mean(row["accuracy"] for row in runs)
 
 
+def beside(found: float, reference: float) -> list[str]:
+    """A number and what it is more than the reference."""
+    return [f"{found:.1f}", f"{found - reference:+.1f}"]
+
+
 def new_alphabet() -> str:
     names = {"meta-learned": "the meta-learned initialization", "from scratch": "random weights"}
     curves = record("new_alphabet")["curves"]
     rows = [
-        [f"from {words}", *(f"{100 * curve[name]['accuracy'][-1]:.1f}" for curve in curves.values())]
+        [f"from {words}", *(percent(curve[name]["accuracy"][-1], 1) for curve in curves.values())]
         for name, words in names.items()
     ]
     shots = [f"{n} shot{'s' if n != '1' else ''}" for n in curves]

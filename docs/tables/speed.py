@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from tables.files import record
-from tables.words import duration, milliseconds, seconds, share, table, times
+from tables.words import duration, milliseconds, percent, seconds, table, times
 
 # The programs of benchmarks/compare.py.
 PROGRAMS = {
@@ -47,7 +47,7 @@ def step_row(step: dict[str, Any]) -> list[str]:
         milliseconds(step["meta_step_in_fit_ms"]),
         duration(3600 * step["all_meta_iterations_hours"]),
         f"{step['operations_per_meta_step'] / 1e9:.3g} GFLOP",
-        f"{share(step['fraction_of_matrix_product_rate'])} of {rate:.0f} GFLOP/s",
+        f"{percent(step['fraction_of_matrix_product_rate'], 0)} % of {rate:.0f} GFLOP/s",
     ]
 
 
@@ -63,7 +63,7 @@ def all_recipes() -> str:
 def compare(name: str) -> str:
     rows = record(name)["compare"]["rows"]
     (own,) = (row for row in rows if row["name"] == "keras_reptile")
-    header = ["the 5-way meta-step, in turns", "median", "by ours", "fastest", "by ours"]
+    header = ["the 5-way meta-step, in turns", "median", "times ours", "fastest", "times ours"]
     rows = sorted(rows, key=lambda row: row["meta_step_ms"])
     return table([*header, "first step after", "memory"], [rival_row(row, own) for row in rows])
 
@@ -109,7 +109,9 @@ def memory() -> str:
     rows = []
     for name, points in record("memory")["figures"].items():
         (early, first), (late, last) = points[1], points[-1]
-        rows.append([whole[name], f"{first:.0f} MB after {early:,}", f"{last:.0f} MB after {late:,}"])
+        rows.append(
+            [whole[name], f"{first:.0f} MB after {early:,}", f"{last:.0f} MB after {late:,}"]
+        )
     return table(["memory", "early", "late"], rows)
 
 

@@ -9,26 +9,22 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     if any(len(line) != len(header) for line in lines):
         raise ValueError(f"All rows must have {len(header)} cells. Received: {lines}.")
-    return "\n".join(re_spaced(f"| {' | '.join(line)} |") for line in lines)
+    return "\n".join(
+        "|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in lines
+    )
 
 
-def re_spaced(line: str) -> str:
-    """The line with one space in an empty cell."""
-    return line.replace("|  |", "| |").replace("|  |", "| |")
+def percent(fraction: float, digits: int = 2) -> str:
+    return f"{100 * fraction:.{digits}f}"
 
 
 def accuracy(result: Mapping[str, Any], digits: int = 2) -> str:
     """An accuracy with its interval, in percent."""
-    mean, half = 100 * result["accuracy"], 100 * result["confidence_95"]
-    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+    return f"{percent(result['accuracy'], digits)} ± {percent(result['confidence_95'], digits)}"
 
 
 def loss(result: Mapping[str, float]) -> str:
     return f"{result['loss']:.2f} ± {result['confidence_95']:.2f}"
-
-
-def share(fraction: float, digits: int = 0) -> str:
-    return f"{100 * fraction:.{digits}f} %"
 
 
 def milliseconds(ms: float) -> str:
@@ -48,7 +44,8 @@ def duration(s: float) -> str:
 
 
 def times(ratio: float) -> str:
-    return f"{ratio:.2f} ×" if ratio < 10 else f"{ratio:.0f} ×"
+    """How many times as much, with as many digits as matter."""
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
 
 
 def two_digits(number: float) -> str:

@@ -1,0 +1,127 @@
+"""Tables of the full 5-way Omniglot runs, and of the paper."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tables.files import link, record
+from tables.words import accuracy, seconds, table
+
+SHOTS = ("1_shot", "5_shots")
+# The full 5-way runs: the names of their files, by what the command has beside the recipe.
+FULL = {
+    "": "omniglot_5way",
+    "--task_order=serial": "omniglot_5way_serial",
+    "--seed=1": "omniglot_5way_seed_1",
+    "--seed=1 --split_seed=1": "omniglot_5way_split_1",
+}
+FOUR_CELLS = ("1-shot", "1-shot, transductive", "5-shot", "5-shot, transductive")
+
+
+def results(name: str) -> list[dict[str, Any]]:
+    """Inductive and transductive result of a file that `bin/evaluate --both --record` wrote."""
+    found = record(name)["results"]
+    if [result["transductive"] for result in found] != [False, True]:
+        raise ValueError(f"{name}.json must hold an inductive and a transductive result.")
+    return found
+
+
+def four(run: str) -> list[dict[str, Any]]:
+    """A run's results in the order of `FOUR_CELLS`."""
+    return [result for shots in SHOTS for result in results(f"{run}_{shots}")]
+
+
+def alternating(inductive: list, transductive: list) -> list:
+    """One list of the two, in the order of `FOUR_CELLS`."""
+    return [cell for pair in zip(inductive, transductive, strict=True) for cell in pair]
+
+
+def by_mode(run: str) -> list[list[str]]:
+    """The cells of 1 and 5 shots, inductively, then transductively."""
+    one, five = (results(f"{run}_{shots}") for shots in SHOTS)
+    return [[accuracy(a), accuracy(b)] for a, b in zip(one, five, strict=True)]
+
+
+def label(flags: str) -> str:
+    return f"with `{flags}`" if flags else "keras_reptile"
+
+
+def headline() -> str:
+    paper = record("paper")["omniglot"]
+    own, own_transductive = by_mode("omniglot_5way")
+    rows = [
+        ["the paper", *paper["Reptile"][:2]],
+        ["keras_reptile", *own],
+        ["the paper, transductive", *paper["Reptile, transductive"][:2]],
+        ["keras_reptile, transductive", *own_transductive],
+    ]
+    return table(["accuracy in %", "5-way 1-shot", "5-way 5-shot"], rows)
+
+
+def paper_omniglot() -> str:
+    found = record("paper")
+    rows = [[name, *cells] for name, cells in found["omniglot"].items()]
+    return table(["accuracy in %", *found["omniglot_columns"]], [*rows, *re_runs()])
+
+
+def re_runs() -> list[list[str]]:
+    found = record("paper")["re_runs"]["omniglot"]
+    return [[f"{name}, run again by others", *map(band, bands)] for name, bands in found.items()]
+
+
+def band(ends: list[float]) -> str:
+    return " to ".join(f"{end:.2f}" for end in ends)
+
+
+def paper_mini_imagenet() -> str:
+    found = record("paper")
+    rows = [[name, *cells] for name, cells in found["mini_imagenet"].items()]
+    return table(["accuracy in %", *found["mini_imagenet_columns"]], rows)
+
+
+def omniglot_5way() -> str:
+    paper = record("paper")["omniglot"]
+    rows = [["the paper", *alternating(paper["Reptile"], paper["Reptile, transductive"])[:4]]]
+    rows += [[label(flags), *map(accuracy, four(run))] for flags, run in FULL.items()]
+    return table(["5-way, accuracy in %", *FOUR_CELLS], rows)
+
+
+def omniglot_5way_files() -> str:
+    return table(["run", "training", "files"], [files_of(*each) for each in FULL.items()])
+
+
+def files_of(flags: str, run: str) -> list[str]:
+    found = [("1 shot", "_1_shot.json"), ("5 shots", "_5_shots.json"), ("training", ".json")]
+    links = [link(text, run + ending) for text, ending in [*found, ("log", ".csv")]]
+    return [label(flags), seconds(record(run)["seconds"]), ", ".join(links)]
+
+
+def against_re_runs() -> str:
+    """Where each cell lies beside the lowest and highest of the re-runs."""
+    bands = alternating(*record("paper")["re_runs"]["omniglot"].values())[:4]
+    rows = [
+        [label(flags), *map(beside, (100 * cell["accuracy"] for cell in four(run)), bands)]
+        for flags, run in FULL.items()
+    ]
+    ranges = ["range of the re-runs", *map(band, bands)]
+    return table(["5-way", *FOUR_CELLS], [ranges, *rows])
+
+
+def beside(percent: float, ends: list[float]) -> str:
+    """In words where a number lies beside a range, both rounded to two digits."""
+    low, high = ends
+    found = round(percent, 2)
+    if found < low:
+        return f"{low - found:.2f} below"
+    return f"{found - high:.2f} above" if found > high else "within"
+
+
+FUNCTIONS = (
+    headline,
+    paper_omniglot,
+    paper_mini_imagenet,
+    omniglot_5way,
+    omniglot_5way_files,
+    against_re_runs,
+)
+TABLES: dict[str, Callable[[], str]] = {f.__name__: f for f in FUNCTIONS}
+VALUES: dict[str, Callable[[], str]] = {}
