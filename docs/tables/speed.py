@@ -18,6 +18,7 @@ PROGRAMS = {
     "tensorflow_1": "TensorFlow 1 (`tf.compat.v1`), a session's call for each inner step",
     "keras_eager": "Keras, eager, one task after another",
 }
+MODES = {"one by one, Keras": "tasks one by one in eager Keras"}
 AUTHORS = {
     "authors": "the authors' training step",
     "authors, TF_ENABLE_ONEDNN_OPTS=0": "the authors', without oneDNN",
@@ -82,7 +83,7 @@ def rival_row(row: dict[str, Any], own: dict[str, Any]) -> list[str]:
 def other_times(name: str) -> str:
     found = record(name)
     rows = [
-        [f"evaluation of a task, 50 inner steps, {mode}", milliseconds(ms)]
+        [f"evaluation of a task, 50 inner steps, {MODES.get(mode, mode)}", milliseconds(ms)]
         for mode, ms in found["evaluation"]["ms_per_task"].items()
     ]
     rows += [
