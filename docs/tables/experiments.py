@@ -24,6 +24,7 @@ PANELS = {
     ),
     "c": ("meta_step_size", "meta-step size", {"inner_steps": "8", "inner_batch_size": "25"}),
 }
+ACTIVATIONS = ("relu", "tanh")
 Row = dict[str, Any]
 
 
@@ -34,6 +35,19 @@ def sinusoid() -> str:
     ]
     steps = ["before", "8 steps", "16 steps", "32 steps"]
     return table(["mean squared error", *steps, "training"], rows)
+
+
+def sinusoid_trials() -> str:
+    """A row for each recipe and meta-step size, a column for each activation."""
+    found: dict[tuple, dict[str, str]] = {}
+    for row in record("sinusoid_trials")["rows"]:
+        cells = found.setdefault((row["recipe"], row["meta_step_size"]), {})
+        cells[row["network"]] = loss(row) if row["loss"] and row["loss"] < 1000 else "diverged"
+    rows = [
+        [f"`{recipe}`", f"{size:g}", *(cells.get(f"sine_mlp_{name}", "") for name in ACTIVATIONS)]
+        for (recipe, size), cells in found.items()
+    ]
+    return table(["recipe", "meta-step size", "ReLU", "tanh"], rows)
 
 
 def taken(found: Row) -> str:
@@ -109,7 +123,14 @@ def pool_of_mini_imagenet() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     f.__name__: f
-    for f in (sinusoid, gradient_combinations, study, new_alphabet, pool_of_mini_imagenet)
+    for f in (
+        sinusoid,
+        sinusoid_trials,
+        gradient_combinations,
+        study,
+        new_alphabet,
+        pool_of_mini_imagenet,
+    )
 }
 TABLES |= {f"tail_overlap_{panel}": partial(tail_overlap, panel) for panel in PANELS}
 VALUES: dict[str, Callable[[], str]] = {}

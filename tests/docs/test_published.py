@@ -128,6 +128,18 @@ def test_all_curves_of_figure_3_are_there_and_sums_get_better_with_every_gradien
     assert sums == sorted(sums) and found["g1_g2"] < found["g2"]
 
 
+@pytest.mark.parametrize("name", ["sinusoid", "sinusoid_fomaml", "sinusoid_maml"])
+def test_relu_is_the_better_activation_in_the_trials_at_the_recipes_meta_step_size(name):
+    size = named.get(name).meta_step_size
+    rows = [
+        row
+        for row in record("sinusoid_trials")["rows"]
+        if (row["recipe"], row["meta_step_size"]) == (name, size)
+    ]
+    best = min(rows, key=lambda row: row["loss"])
+    assert len(rows) == 2 and best["network"] == named.get(name).network == "sine_mlp_relu"
+
+
 def test_the_recipes_expect_what_the_paper_reports():
     paper = record("paper")
     omniglot, mini_imagenet = paper["omniglot"], paper["mini_imagenet"]
