@@ -10,7 +10,9 @@ import keras_reptile as kr
 
 # What a program that trains and adapts has no use for.
 NOT_LOADED = ("demo", "experiments", "files", "programs", "recipes", "runs")
-LOADED = "import keras_reptile, sys; print(*[n for n in sys.modules if n.startswith('keras_reptile.')])"
+LOADED = (
+    "import keras_reptile, sys; print(*[n for n in sys.modules if n.startswith('keras_reptile.')])"
+)
 INTERNAL = (
     "adapt_task",
     "adaptation_function",
