@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import warnings
 
 import tensorflow as tf
 
@@ -43,7 +44,11 @@ ON_A_GPU = {
 
 
 def one_task_per_core(
-    cores: int | None = None, *, jit_compile: bool = False, lend: bool = False
+    cores: int | None = None,
+    *,
+    jit_compile: bool = False,
+    share_idle_cores: bool = False,
+    lend: bool | None = None,
 ) -> int:
     """Has TensorFlow run every operation on one thread, and as many operations as there are cores.
 
@@ -59,11 +64,10 @@ def one_task_per_core(
         jit_compile: Boolean, whether XLA is to compile the inner loops, with `jit_compile=True` in
             `compile`: then it is told to use one thread for a task, and all of a register's width.
             Defaults to `False`.
-        lend: Boolean, whether XLA may hand pieces of a task to another core's thread: good where
-            there are fewer tasks than cores or more than 100, and for networks with many parallel
-            branches, where more than eight pieces are ready at once, which go to another thread in
-            any case, and without this for all tasks to the same one. Else it slows tasks down.
-            Defaults to `False`.
+        share_idle_cores: Boolean, whether XLA may run parts of a task on another core. It is faster
+            with fewer tasks than cores, with more than 100 tasks, and for networks with many
+            parallel branches. Otherwise it is slower. Defaults to `False`.
+        lend: The earlier name of `share_idle_cores`. Defaults to `None`.
 
     Returns:
         The number of cores.
@@ -80,12 +84,15 @@ def one_task_per_core(
     kr.one_task_per_core()
     ```
     """
-    check_boolean("lend", lend)
+    if lend is not None:
+        warnings.warn("`lend` is now called `share_idle_cores`.", DeprecationWarning, stacklevel=2)
+        share_idle_cores = lend
+    check_boolean("share_idle_cores", share_idle_cores)
     if cores is not None:
         check_integer("cores", cores, 1, INT32)
     cores = cores or usable_cores()
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(cores if lend else 1)
+        tf.config.threading.set_intra_op_parallelism_threads(cores if share_idle_cores else 1)
         tf.config.threading.set_inter_op_parallelism_threads(cores)
     except RuntimeError as error:
         raise RuntimeError(

@@ -19,24 +19,24 @@ from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.episodes.episode_format import number_of_queries, scaled
 from keras_reptile.execution import core_schedule, outcome
 from keras_reptile.execution.outcome import Outcome, in_series
-from keras_reptile.execution.weight_vectors import Layout
+from keras_reptile.execution.weight_vectors import VectorLayout
 from keras_reptile.kernels.patch_convolution import patch_convolutions
 from keras_reptile.kernels.switching import holding, unfused
 from keras_reptile.threads import cores_for_tasks
 
-# Every task is a few nodes of the graph, which take a tenth of a second to make.
-MOST = 100
+# Each task adds nodes to the graph, which take a tenth of a second to trace.
+MAX_TASKS_PER_GRAPH = 100
 
 
 def fits(tasks: dict) -> bool:
     """Whether the number of tasks and of their steps are known before the graph runs."""
     number, steps = tasks["order"].shape[:2]
-    return None not in (number, steps) and number <= MOST and steps > 0
+    return None not in (number, steps) and number <= MAX_TASKS_PER_GRAPH and steps > 0
 
 
 def train(model, tasks: dict, theta: list, state: InnerState) -> Outcome:
     """What the tasks lead to by the model's method."""
-    layout = Layout.of(theta)
+    layout = VectorLayout.of(theta)
     modes = [True] if number_of_queries(tasks) != 0 else []
     serial = in_series(model)
     keeps_last = "before_last" in METHODS[model.method].keeps
@@ -54,7 +54,7 @@ def train(model, tasks: dict, theta: list, state: InnerState) -> Outcome:
 
 def judge(model, modes: Sequence[bool], tasks: dict, theta: list, state: InnerState) -> tuple:
     """The tasks' first losses, and their queries' predictions for each mode."""
-    found = _run(model, Layout.of(theta), tasks, theta, state, modes)
+    found = _run(model, VectorLayout.of(theta), tasks, theta, state, modes)
     return _stacked([(adapted.first_loss, predictions) for adapted, predictions in found])
 
 
@@ -109,8 +109,8 @@ def _run(model, layout, tasks, theta, state, modes, serial=False, keeps_last=Fal
     start = _packed(layout, theta, state)
     if serial:
         return _in_series(number, steps, start, advance, finish)
-    plan = core_schedule.lanes(number, steps, cores_for_tasks())
-    return core_schedule.run(plan, start, advance, finish, steps)
+    schedule = core_schedule.core_schedule(number, steps, cores_for_tasks())
+    return core_schedule.run(schedule, start, advance, finish, steps)
 
 
 def _cuts(piece, rows) -> list[int]:
@@ -139,7 +139,7 @@ def _in_series(number, steps, start, advance, finish) -> list:
     """Each task from the inner state that the one before it left."""
     found = []
     for task in range(number):
-        reached = advance(core_schedule.Piece(task, 0, steps), start)
+        reached = advance(core_schedule.Segment(task, 0, steps), start)
         start = start._replace(state=reached.state)
         found.append(finish(task, reached))
     return found

@@ -1,8 +1,9 @@
-"""Tasks on the cores of a CPU, one of them cut in two where they do not divide.
+"""Which core computes which steps of which task.
 
-McNaughton's rule: tasks laid end to end and cut into as many equal lengths as there are cores keep
-every core busy to the end. A task across a cut has its first steps at the start of the next core's
-length and its last ones at the end of this one's, so that they never run at once.
+McNaughton's rule: lay the tasks end to end, and cut the line into as many equal lengths as there
+are cores. Every core is then busy to the end. A task that lies across a cut has its first steps at
+the start of the next core's length, and its last steps at the end of this one's. So the two parts
+never run at the same time.
 
 Reference: McNaughton, 1959, "Scheduling with deadlines and loss functions", theorem 3.1.
 """
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 
-class Piece(NamedTuple):
+class Segment(NamedTuple):
     """The steps number `first` to before number `last` of a task."""
 
     task: int
@@ -22,59 +23,59 @@ class Piece(NamedTuple):
     last: int
 
 
-def lanes(tasks: int, steps: int, cores: int) -> list[list[Piece]]:
-    """What each core does, in its order.
+def core_schedule(tasks: int, steps: int, cores: int) -> list[list[Segment]]:
+    """Returns the segments of each core, in the order in which it runs them.
 
     Example:
 
-    >>> for lane in lanes(tasks=3, steps=4, cores=2):
-    ...     print([tuple(piece) for piece in lane])
+    >>> for segments in core_schedule(tasks=3, steps=4, cores=2):
+    ...     print([tuple(segment) for segment in segments])
     [(0, 0, 4), (1, 2, 4)]
     [(1, 0, 2), (2, 0, 4)]
     """
     cores = min(cores, tasks)
-    ends = [tasks * steps * lane // cores for lane in range(cores + 1)]
+    ends = [tasks * steps * core // cores for core in range(cores + 1)]
     return [_between(start, end, steps) for start, end in itertools.pairwise(ends)]
 
 
-def _between(start, end, steps) -> list[Piece]:
-    """The pieces of tasks that lie between two places on the line."""
-    pieces = []
+def _between(start, end, steps) -> list[Segment]:
+    """Returns the segments that lie between two points of the line of tasks."""
+    segments = []
     while start < end:
         task, done = divmod(start, steps)
         here = min(steps - done, end - start)
-        # What lies before a cut are the last steps, what lies after it the first.
+        # Before a cut lie the last steps of a task, after it the first.
         first = steps - here if done == 0 else 0
-        pieces.append(Piece(task, first, first + here))
+        segments.append(Segment(task, first, first + here))
         start += here
-    return pieces
+    return segments
 
 
 def run(
-    lanes: list[list[Piece]], start: Any, advance: Callable, finish: Callable, steps: int
+    schedule: list[list[Segment]], start: Any, advance: Callable, finish: Callable, steps: int
 ) -> list:
-    """Runs every task from the same start, in a graph, the lanes side by side.
+    """Runs every task from the same start, in a graph, the cores side by side.
 
     Args:
-        lanes: List of lists of `Piece`.
-        start: Structure of tensors, what the tasks start from.
-        advance: Function `(piece, reached)` to what a piece makes of the structure.
-        finish: Function `(task, reached)` to a structure of tensors, called after the last step.
+        schedule: List of lists of `Segment`, one for each core.
+        start: Structure of tensors that the tasks start from.
+        advance: Function `(segment, so_far)` to the structure after the segment's steps.
+        finish: Function `(task, so_far)` to a structure of tensors, called after the last step.
         steps: Integer, the steps of a task.
 
     Returns:
         List of what `finish` returned, in the order of the tasks.
     """
-    reached: dict[int, Any] = {}
+    so_far: dict[int, Any] = {}
     finished: dict[int, Any] = {}
-    # The first steps of a task are in a later lane than its last ones.
-    for lane in reversed(lanes):
+    # The first steps of a task belong to a later core than its last ones.
+    for segments in reversed(schedule):
         before: list = []
-        for piece in lane:
+        for segment in segments:
             with tf.control_dependencies(before):
-                found = advance(piece, reached.get(piece.task, start))
-                reached[piece.task] = found
-                if piece.last == steps:
-                    found = finished[piece.task] = finish(piece.task, found)
-            before = tf.nest.flatten(found)
+                result = advance(segment, so_far.get(segment.task, start))
+                so_far[segment.task] = result
+                if segment.last == steps:
+                    result = finished[segment.task] = finish(segment.task, result)
+            before = tf.nest.flatten(result)
     return [finished[task] for task in range(len(finished))]

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 
-class Layout(NamedTuple):
+class VectorLayout(NamedTuple):
     """Where weights of these shapes and dtypes lie in vectors, one for each dtype.
 
     Example:
 
-    >>> layout = Layout.of([tf.zeros((2, 2)), tf.ones((1,))])
+    >>> layout = VectorLayout.of([tf.zeros((2, 2)), tf.ones((1,))])
     >>> [vector.numpy().tolist() for vector in layout.pack([tf.zeros((2, 2)), tf.ones((1,))])]
     [[0.0, 0.0, 0.0, 0.0, 1.0]]
     """
@@ -24,7 +24,7 @@ class Layout(NamedTuple):
     dtypes: tuple
 
     @classmethod
-    def of(cls, weights: Sequence) -> "Layout":
+    def of(cls, weights: Sequence) -> "VectorLayout":
         return cls(tuple(w.shape for w in weights), tuple(w.dtype for w in weights))
 
     def pack(self, weights: Sequence) -> tuple:

@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 from keras_reptile.recipes.recipe import Recipe
 
 
-class Run(NamedTuple):
+class ExperimentRun(NamedTuple):
     """One of the runs that a figure is made of.
 
     recipe: Its `Recipe`.
     columns: Dict of what its rows of results say of it beside its settings, such as its curve.
-    others: String, settings that the figure does not have by itself.
+    other_settings: String, settings that the figure does not have by itself.
     """
 
     recipe: Recipe
     columns: dict[str, Any]
-    others: str = ""
+    other_settings: str = ""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from keras_reptile.experiments import gradient_combinations, study, tail_overlap
-from keras_reptile.experiments.experiment_run import Run
+from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.recipes import named
 
 # A curve has at least so many points, whatever the number of meta-iterations.
@@ -16,7 +16,7 @@ class FigureOfRuns(NamedTuple):
     """A figure that several runs make up.
 
     set_by_curve: Tuple of the fields of `Recipe` that are not for the user to set.
-    runs: Function of a recipe to a dict of `Run`.
+    runs: Function of a recipe to a dict of `ExperimentRun`.
     picture: Function of rows of results and a title to a matplotlib figure.
     """
 
@@ -35,7 +35,7 @@ FIGURES = {
 }
 
 
-def runs_of(figure: str, **overrides: Any) -> dict[str, Run]:
+def runs_of(figure: str, **overrides: Any) -> dict[str, ExperimentRun]:
     """The runs of a figure, by name, with some fields of its recipe replaced for all of them.
 
     Args:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from keras_reptile.experiments.experiment_run import Run
+from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.recipes.recipe import Recipe
 
 # Fields of `Recipe` that each curve has of its own.
@@ -42,7 +42,7 @@ COMBINATIONS = {
 }
 
 
-def runs(recipe: Recipe) -> dict[str, Run]:
+def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
     """The run of each combination, by its name.
 
     With inner SGD of learning rate a, and g_j the gradient of minibatch j's loss at W_{j-1}:
@@ -56,7 +56,7 @@ def runs(recipe: Recipe) -> dict[str, Run]:
         recipe: A `Recipe`, what the curves have in common; `meta_step_size` is that of the sums.
 
     Returns:
-        Dict of `Run`.
+        Dict of `ExperimentRun`.
 
     Raises:
         ValueError: If a minibatch does not hold as many images of each class.
@@ -76,7 +76,9 @@ def runs(recipe: Recipe) -> dict[str, Run]:
             f"inner_batch_size={recipe.inner_batch_size}, ways={recipe.ways}. "
             f"Use, say, --inner_batch_size={5 * recipe.ways}."
         )
-    return {name: Run(_of(recipe, c), {"curve": name}) for name, c in COMBINATIONS.items()}
+    return {
+        name: ExperimentRun(_of(recipe, c), {"curve": name}) for name, c in COMBINATIONS.items()
+    }
 
 
 def _of(recipe: Recipe, combination: Combination) -> Recipe:

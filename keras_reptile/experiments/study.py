@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from keras_reptile.experiments.experiment_run import Run
+from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.recipes.recipe import Recipe
 
 # What each curve changes of the recipe.
@@ -37,15 +37,15 @@ SEEDS = (0, 1, 2)
 SET_BY_CURVE = ("seed", *dict.fromkeys(field for c in CURVES.values() for field in c))
 
 
-def runs(recipe: Recipe) -> dict[str, Run]:
+def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
     """The run of each curve and seed, by a name such as `reset_s1`.
 
     Args:
         recipe: A `Recipe`, what all runs have in common.
 
     Returns:
-        Dict of `Run`, with the columns curve, inner_state, inner_learning_rate, task_order,
-        precision and seed.
+        Dict of `ExperimentRun`, with the columns curve, inner_state, inner_learning_rate,
+        task_order, precision and seed.
 
     Example:
 
@@ -60,7 +60,7 @@ def runs(recipe: Recipe) -> dict[str, Run]:
             own = dataclasses.replace(recipe, seed=seed, **changes)
             fields = ("inner_state", "inner_learning_rate", "task_order", "precision", "seed")
             columns = {"curve": curve, **{field: getattr(own, field) for field in fields}}
-            found[f"{curve}_s{seed}"] = Run(own, columns)
+            found[f"{curve}_s{seed}"] = ExperimentRun(own, columns)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_reptile.errors import RunError
-from keras_reptile.experiments.experiment_run import Run
+from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.experiments.figures import FIGURES, runs_of
 from keras_reptile.files.atomic_file import read_csv, remove_partial, replacing, write_csv
 from keras_reptile.recipes.recipe import NOTES, Recipe
@@ -86,7 +86,7 @@ def sweep(
             draw, or runs diverged; the others are done first.
         Interrupted: If the process is told to stop; what was learned is saved.
     """
-    runs = runs_with_others(figure, **overrides)
+    runs = runs_with_other_settings(figure, **overrides)
     chosen = {} if draw_only else choose(runs, only)
     directories = {name: RunDirectory(Path(output_dir) / "runs" / name) for name in runs}
     for name, run in runs.items():
@@ -113,7 +113,7 @@ def sweep(
     return rows
 
 
-def choose(runs: dict[str, Run], only: tuple[str, ...]) -> dict[str, Run]:
+def choose(runs: dict[str, ExperimentRun], only: tuple[str, ...]) -> dict[str, ExperimentRun]:
     """The runs with these names or of these patterns, all if there are none, in the order of all.
 
     Raises:
@@ -146,7 +146,7 @@ def _train(name, run, directory, data_dir, verbose) -> list[str]:
     return []
 
 
-def summary_of(run: Run, directory: RunDirectory) -> dict[str, Any] | None:
+def summary_of(run: ExperimentRun, directory: RunDirectory) -> dict[str, Any] | None:
     """The summary of a run that is done, as this recipe tests it; else `None`."""
     summary = directory.read_run("summary.json")
     if summary is None:
@@ -155,7 +155,7 @@ def summary_of(run: Run, directory: RunDirectory) -> dict[str, Any] | None:
     return summary if all(had[k] == v for k, v in wanted.items() if k not in NOTES) else None
 
 
-def is_done(name: str, run: Run, directory: RunDirectory, earlier: list[dict]) -> bool:
+def is_done(name: str, run: ExperimentRun, directory: RunDirectory, earlier: list[dict]) -> bool:
     """Whether a run has its final accuracy, in its directory or, without one, in the CSV."""
     if directory.path.exists():
         return summary_of(run, directory) is not None
@@ -164,7 +164,7 @@ def is_done(name: str, run: Run, directory: RunDirectory, earlier: list[dict]) -
 
 
 def publish(
-    figure: str, runs: dict[str, Run], directories: dict[str, RunDirectory], path: Path
+    figure: str, runs: dict[str, ExperimentRun], directories: dict[str, RunDirectory], path: Path
 ) -> list[dict[str, Any]]:
     """Writes the rows of all runs there are, and their picture, each whole or not at all."""
     results = path / f"{figure}.csv"
@@ -183,7 +183,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return read_csv(path, MEASURED, "Mend or remove it: runs with a directory need none.")
 
 
-def rows_kept(name: str, run: Run, earlier: list[dict[str, str]]) -> list[dict[str, Any]]:
+def rows_kept(name: str, run: ExperimentRun, earlier: list[dict[str, str]]) -> list[dict[str, Any]]:
     """The rows of an earlier CSV that are of this run with these settings."""
     about = about_run(name, run)
     own = [row for row in earlier if not _different(row, about)]
@@ -193,23 +193,26 @@ def rows_kept(name: str, run: Run, earlier: list[dict[str, str]]) -> list[dict[s
     return [about | {k: kind(row[k]) for k, kind in MEASURED.items()} for row in own]
 
 
-def runs_with_others(figure: str, **overrides: Any) -> dict[str, Run]:
-    """`runs_of` with each run's `others`."""
+def runs_with_other_settings(figure: str, **overrides: Any) -> dict[str, ExperimentRun]:
+    """`runs_of` with each run's `other_settings`."""
     usual = runs_of(figure)
     runs = runs_of(figure, **overrides)
-    return {n: r._replace(others=_others(r.recipe, usual[n].recipe)) for n, r in runs.items()}
+    return {
+        n: r._replace(other_settings=_other_settings(r.recipe, usual[n].recipe))
+        for n, r in runs.items()
+    }
 
 
-def _others(recipe: Recipe, usual: Recipe) -> str:
+def _other_settings(recipe: Recipe, usual: Recipe) -> str:
     own, had = dataclasses.asdict(recipe), dataclasses.asdict(usual)
     names = [k for k in own if own[k] != had[k] and k not in NOT_AMONG_OTHERS]
     return " ".join(f"{k}={own[k]}" for k in names)
 
 
-def about_run(name: str, run: Run) -> dict[str, Any]:
+def about_run(name: str, run: ExperimentRun) -> dict[str, Any]:
     """What every row says of its run."""
     settings = {k: getattr(run.recipe, k) for k in SETTINGS}
-    return {"run": name, **run.columns, **settings, "others": run.others}
+    return {"run": name, **run.columns, **settings, "others": run.other_settings}
 
 
 def _different(row: dict[str, str], about: dict[str, Any]) -> dict[str, tuple]:
@@ -218,7 +221,9 @@ def _different(row: dict[str, str], about: dict[str, Any]) -> dict[str, tuple]:
     return {k: (had.get(k), v) for k, v in about.items() if had.get(k) != str(v)}
 
 
-def check_same_results(name: str, run: Run, earlier: list[dict[str, str]], file: str) -> None:
+def check_same_results(
+    name: str, run: ExperimentRun, earlier: list[dict[str, str]], file: str
+) -> None:
     """Raises `RunError` for rows of this run with other settings, which would be lost."""
     about = about_run(name, run)
     for row in earlier:
@@ -231,7 +236,7 @@ def check_same_results(name: str, run: Run, earlier: list[dict[str, str]], file:
             )
 
 
-def rows_of(name: str, run: Run, directory: RunDirectory) -> list[dict[str, Any]]:
+def rows_of(name: str, run: ExperimentRun, directory: RunDirectory) -> list[dict[str, Any]]:
     """The results of a run so far, from its log and its summary."""
     recipe, summary, about = run.recipe, summary_of(run, directory), about_run(name, run)
     curve = [

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from keras_reptile.experiments.experiment_run import Run
+from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.recipes.recipe import Recipe
 
 # Fields of `Recipe` that each curve or point has of its own.
@@ -68,7 +68,7 @@ def points(curve: str) -> dict[tuple, str]:
     return panels
 
 
-def runs(recipe: Recipe) -> dict[str, Run]:
+def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
     """The run of each point, by a name such as `fomaml_shared_k8_b25_e0.25`.
 
     First-order MAML takes the last minibatch's gradient g_k at W_{k-1}. Once k minibatches hold
@@ -78,7 +78,7 @@ def runs(recipe: Recipe) -> dict[str, Run]:
         recipe: A `Recipe`, what the points have in common.
 
     Returns:
-        Dict of `Run`, with the columns curve and panels.
+        Dict of `ExperimentRun`, with the columns curve and panels.
 
     Example:
 
@@ -102,7 +102,7 @@ def runs(recipe: Recipe) -> dict[str, Run]:
                 meta_step_size=factor * recipe.meta_step_size,
             )
             run_name = f"{name}_k{k}_b{batch}_e{own.meta_step_size:g}"
-            found[run_name] = Run(own, {"curve": name, "panels": panels})
+            found[run_name] = ExperimentRun(own, {"curve": name, "panels": panels})
     return found
 
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-# Blocks are as many as may be up to MOST; matrices of fewer BYTES are in the nearest cache anyway.
-MOST, BYTES = 8, 1 << 16
+MAX_BLOCKS = 8
+# A smaller matrix lies in the nearest cache, and is summed in one piece.
+MIN_BYTES_TO_CUT = 1 << 16
 
 
 def sum_of_rows(function: Callable, *matrices: tf.Tensor) -> tf.Tensor:
@@ -44,6 +45,6 @@ def blocks(rows: int | None, columns: int | None, size: int) -> int:
     >>> blocks(1960, 64, 4), blocks(490, 64, 4), blocks(160, 64, 4), blocks(None, 64, 4)
     (8, 7, 1, 1)
     """
-    if not rows or not columns or rows * columns * size < BYTES:
+    if not rows or not columns or rows * columns * size < MIN_BYTES_TO_CUT:
         return 1
-    return max(n for n in range(1, MOST + 1) if rows % n == 0)
+    return max(n for n in range(1, MAX_BLOCKS + 1) if rows % n == 0)

@@ -30,19 +30,22 @@ def tasks_at_once(recipe: Recipe) -> int:
 
 
 def threads(jit_compile: bool | str, tasks: int) -> dict:
-    """What `one_task_per_core` is told: threads are lent where some cores would have no task.
+    """Returns the arguments of `one_task_per_core` for a number of tasks at once.
 
-    So they are where tasks are too many to be kept on their cores.
+    Idle cores are shared where there are fewer tasks than cores, or too many for one graph.
 
     Example:
 
-    >>> threads(True, 100), threads("auto", 100)
-    ({'jit_compile': True, 'lend': False}, {'jit_compile': False, 'lend': False})
+    >>> threads(True, 100)
+    {'jit_compile': True, 'share_idle_cores': False}
+    >>> threads("auto", 100)
+    {'jit_compile': False, 'share_idle_cores': False}
     >>> threads(True, 101)
-    {'jit_compile': True, 'lend': True}
+    {'jit_compile': True, 'share_idle_cores': True}
     """
-    compiled, kept = jit_compile is True, usable_cores() <= tasks <= compiled_tasks.MOST
-    return {"jit_compile": compiled, "lend": compiled and not kept}
+    compiled = jit_compile is True
+    kept = usable_cores() <= tasks <= compiled_tasks.MAX_TASKS_PER_GRAPH
+    return {"jit_compile": compiled, "share_idle_cores": compiled and not kept}
 
 
 def of_evaluation(recipe: Recipe, tasks: int) -> bool | str:

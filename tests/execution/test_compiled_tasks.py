@@ -227,7 +227,7 @@ def test_long_runs_of_a_network_that_gains_are_compiled(fields, images, expected
 
 
 @pytest.mark.parametrize(
-    ("fields", "lend"),
+    ("fields", "shared"),
     [
         ({}, False),
         ({"meta_batch_size": 3}, True),
@@ -237,10 +237,10 @@ def test_long_runs_of_a_network_that_gains_are_compiled(fields, images, expected
         ({"task_order": "serial", "inner_state": "reset"}, False),
     ],
 )
-def test_threads_are_lent_where_tasks_do_not_each_keep_a_core(fields, lend, monkeypatch):
+def test_threads_share_idle_cores_where_tasks_do_not_each_keep_a_core(fields, shared, monkeypatch):
     monkeypatch.setattr(compilation, "usable_cores", lambda: 4)
     at_once = compilation.tasks_at_once(Recipe(**fields))
-    assert compilation.threads(True, at_once) == {"jit_compile": True, "lend": lend}
+    assert compilation.threads(True, at_once) == {"jit_compile": True, "share_idle_cores": shared}
     assert not any(compilation.threads("auto", at_once).values())
 
 

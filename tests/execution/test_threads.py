@@ -32,14 +32,14 @@ assert tf.config.threading.get_inter_op_parallelism_threads() == 3
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("lend", "threads"), [(False, 1), (True, 3)])
-def test_with_xla_tasks_get_one_thread_each_or_lend_them(lend, threads):
+@pytest.mark.parametrize(("shared", "threads"), [(False, 1), (True, 3)])
+def test_with_xla_tasks_get_one_thread_each_or_share_idle_cores(shared, threads):
     program = f"""
 import os
 os.environ["XLA_FLAGS"] = "--xla_cpu_enable_fast_math=false"
 import tensorflow as tf
 import keras_reptile as kr
-assert kr.one_task_per_core(3, jit_compile=True, lend={lend}) == 3
+assert kr.one_task_per_core(3, jit_compile=True, share_idle_cores={shared}) == 3
 tf.zeros(1)
 assert tf.config.threading.get_intra_op_parallelism_threads() == {threads}
 assert tf.config.threading.get_inter_op_parallelism_threads() == 3
@@ -108,3 +108,12 @@ def test_programs_compute_large_images_by_onednn(arguments, wanted, monkeypatch,
         monkeypatch.setattr(sys, "argv", ["train", *arguments])
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
         assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == found
+
+
+def test_the_earlier_name_of_sharing_idle_cores_is_taken_with_a_warning():
+    tf.zeros(1)
+    with (
+        pytest.warns(DeprecationWarning, match="`lend` is now called `share_idle_cores`"),
+        pytest.raises(RuntimeError, match="before TensorFlow does anything"),
+    ):
+        kr.one_task_per_core(lend=True)

@@ -28,7 +28,7 @@ def test_groups_fit_in_the_cache_and_divide_all_images():
 
 
 def test_a_kernel_that_fills_the_cache_is_not_read_for_every_group():
-    assert group_size(200, 100_000, image_groups.OWN) == 200
+    assert group_size(200, 100_000, image_groups.CORE_CACHE_BYTES) == 200
 
 
 def layer(x, kernel):
@@ -83,9 +83,9 @@ def test_xla_convolves_many_images_in_groups(monkeypatch):
 
     wanted = gradients(False)(x, kernel)
     each = 3 * 5 * 18 * 8  # Bytes of an image's patches.
-    monkeypatch.setattr(image_groups, "OWN", 4 * each + 18 * 4 * 8)
+    monkeypatch.setattr(image_groups, "CORE_CACHE_BYTES", 4 * each + 18 * 4 * 8)
     for share, images in ((12, 12), (11, 4)):
-        monkeypatch.setattr(image_groups, "SHARE", share * each)
+        monkeypatch.setattr(image_groups, "SHARED_CACHE_BYTES", share * each)
         compiled = gradients(True)
         for a, b in zip(compiled(x, kernel), wanted, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-12)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_reptile.kernels.row_sums import BYTES, blocks, sum_of_rows
+from keras_reptile.kernels.row_sums import MIN_BYTES_TO_CUT, blocks, sum_of_rows
 
 
 @pytest.mark.parametrize("rows", [3, 4096, 4099])
@@ -25,6 +25,6 @@ def test_rows_whose_number_is_not_known_are_summed_at_once():
 
 
 def test_many_rows_are_cut_into_equal_blocks():
-    wide = BYTES // 4
+    wide = MIN_BYTES_TO_CUT // 4
     assert [blocks(rows, wide, 4) for rows in (1, 6, 12, 11, 64)] == [1, 6, 6, 1, 8]
     assert blocks(8, wide // 8 - 1, 4) == 1
