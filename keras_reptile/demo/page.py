@@ -80,7 +80,7 @@ def launch_options(port: int) -> dict:
         footer_links=[],
         # A session keeps a copy of the network's weights.
         state_session_capacity=100,
-        css=(FOLDER / "demo.css").read_text(),
+        css=(FOLDER / "page.css").read_text(),
         theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
     )
 
@@ -134,7 +134,7 @@ def canvases(name: str, title: str, rows: Sequence[str], most: int, live: bool) 
     return gr.HTML(
         json.dumps([[] for _ in rows]),
         html_template=f'<div class="board {name}">{heading}{lines}</div>',
-        js_on_load=(FOLDER / "demo.js").read_text(),
+        js_on_load=(FOLDER / "page.js").read_text(),
         elem_id=name,
         most=most,
         live=live,
