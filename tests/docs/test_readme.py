@@ -19,7 +19,7 @@ SHORTER = {
 }
 LEARNED = """
 import json
-print(json.dumps(float((predictions.argmax(-1) == task["query"][1][0]).mean())))
+print(json.dumps(float((predictions.argmax(-1) == task["query"][1][0].numpy()).mean())))
 """
 
 
