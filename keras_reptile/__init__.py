@@ -14,6 +14,7 @@ from keras_reptile.evaluation import (
     evaluate_both,
     evaluate_loss,
 )
+from keras_reptile.pictures.task import plot_task
 from keras_reptile.pretrained import pretrained, pretrained_names
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.threads import one_task_per_core
@@ -38,6 +39,7 @@ __all__ = [
     "linear_meta_step",
     "networks",
     "one_task_per_core",
+    "plot_task",
     "pretrained",
     "pretrained_names",
     "sinusoid_dataset",

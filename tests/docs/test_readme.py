@@ -1,5 +1,6 @@
-"""README's Python, as a reader runs it, with fewer meta-iterations and tasks."""
+"""The README's Python, as a reader runs it, and the README's length."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,33 +8,56 @@ from pathlib import Path
 
 from processes import environment
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+FIRST_STEPS = ROOT / "docs" / "first_steps.md"
 SHORTER = {
     "meta_iterations=5000": "meta_iterations=20",
     "epochs=5, steps_per_epoch=1000": "epochs=2, steps_per_epoch=10",
     "tasks=1000": "tasks=20",
+    "steps_per_epoch=100)": "steps_per_epoch=3)",
 }
-SHOWN = "\nprint('predicted', learner.predict(task['query'][0][0], verbose=0).shape)"
+LEARNED = """
+import json
+print(json.dumps(float((predictions.argmax(-1) == task["query"][1][0].numpy()).mean())))
+"""
 
 
-def shorter(source):
+def python_of(page):
+    """The page's Python, one block after another, with fewer meta-iterations and tasks."""
+    source = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL))
     for long, short in SHORTER.items():
-        assert source.count(long) == 1
         source = source.replace(long, short)
     return source
 
 
-def test_the_python_of_the_readme_runs_and_is_better_than_chance(shared, tmp_path):
-    (source,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+def run(source, folder, **variables):
     ended = subprocess.run(
-        [sys.executable, "-c", shorter(source) + SHOWN],
-        cwd=tmp_path,
-        env=environment(TFDS_DATA_DIR=str(shared / "tensorflow_datasets")),
+        [sys.executable, "-c", source],
+        cwd=folder,
+        env=environment(**variables),
         capture_output=True,
         text=True,
         timeout=600,
     )
     assert ended.returncode == 0, ended.stderr
-    (accuracy,) = re.findall(r"^Evaluation\(accuracy=([\d.]+)", ended.stdout, flags=re.MULTILINE)
+    return ended.stdout
+
+
+def test_the_python_of_the_readme_learns_five_characters_and_draws_them(tmp_path):
+    out = run(python_of(README) + LEARNED, tmp_path)
+    assert json.loads(out.splitlines()[-1]) > 0.8
+    assert (tmp_path / "task.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_python_of_the_first_steps_runs_and_is_better_than_chance(shared, tmp_path):
+    shown = "\nprint('predicted', learner.predict(task['query'][0][0], verbose=0).shape)"
+    data = str(shared / "tensorflow_datasets")
+    out = run(python_of(FIRST_STEPS) + shown, tmp_path, TFDS_DATA_DIR=data)
+    (accuracy,) = re.findall(r"^Evaluation\(accuracy=([\d.]+)", out, flags=re.MULTILINE)
     assert float(accuracy) > 0.3
-    assert "predicted (5, 5)" in ended.stdout
+    assert "predicted (5, 5)" in out
+
+
+def test_the_readme_is_read_in_a_few_minutes():
+    assert len(README.read_text().split()) <= 700

@@ -1,0 +1,74 @@
+import matplotlib.colors
+import numpy as np
+import pytest
+from helpers import small_episodes
+
+import keras_reptile as kr
+from keras_reptile.pictures.task import RIGHT, WRONG
+
+
+@pytest.fixture(scope="module")
+def episode():
+    return next(iter(small_episodes(shots=2, queries=2)))
+
+
+def columns(figure):
+    """The axes by column, from the top."""
+    found = {}
+    for axes in figure.axes:
+        found.setdefault(axes.get_subplotspec().colspan.start, []).append(axes)
+    return found
+
+
+def test_each_class_has_a_column_of_its_support_images_and_queries(episode):
+    shown = columns(kr.plot_task(episode, task=1))
+    (support, labels), (queries, _) = episode["support"], episode["query"]
+    for label, axes in shown.items():
+        own = np.flatnonzero(labels[1] == label)
+        wanted = [support[1, i] for i in own] + [queries[1, 2 * label + i] for i in (0, 1)]
+        for one, image in zip(axes, wanted, strict=True):
+            np.testing.assert_array_equal(one.images[0].get_array(), image[..., 0])
+    assert [axes[0].get_title() for axes in shown.values()] == ["A", "B", "C"]
+
+
+def test_right_and_wrong_predictions_are_told_apart_by_word_and_colour(episode):
+    predicted = np.array([[0, 1, 1, 1, 2, 2]] * 2)
+    logits = np.eye(3)[predicted]
+    for given in (predicted, logits):
+        queries = [axes[2:] for axes in columns(kr.plot_task(episode, given)).values()]
+        words = [[axes.get_xlabel() for axes in pair] for pair in queries]
+        assert words == [["A", "B, not A"], ["B", "B"], ["C", "C"]]
+        edges = [axes.spines["top"].get_edgecolor() for axes in queries[0]]
+        assert edges == [matplotlib.colors.to_rgba(colour) for colour in (RIGHT, WRONG)]
+
+
+def test_names_and_a_title_are_shown(episode):
+    figure = kr.plot_task(episode, class_names=["ox", "hen", "cat"], title="Farm")
+    assert figure.axes[0].get_title() == "ox"
+    assert figure.get_suptitle() == "Farm"
+
+
+def test_of_many_images_some_are_shown():
+    episode = next(iter(small_episodes(shots=9, queries=1)))
+    assert len(kr.plot_task(episode).axes) == 3 * (5 + 1)
+
+
+REFUSED = {
+    r"must hold images, .* Received: support inputs of shape \(2, 6, 8, 8\)": dict(
+        change=lambda e: {**e, "support": (e["support"][0][..., 0], e["support"][1])}
+    ),
+    r"`task` must be at most 1. Received: task=2": dict(task=2),
+    r"one row for each of the 6 queries. Received: 5 rows": dict(predictions=np.zeros((2, 5, 3))),
+    r"\(tasks, queries, outputs\), or labels .* Received: shape \(6,\)": dict(
+        predictions=np.zeros(6)
+    ),
+    r"must name all 3 labels. Received: 2 names": dict(class_names=["a", "b"]),
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_cannot_be_drawn_is_refused(text, episode):
+    arguments = dict(REFUSED[text])
+    changed = arguments.pop("change", lambda e: e)(episode)
+    with pytest.raises(ValueError, match=text):
+        kr.plot_task(changed, **arguments)
