@@ -63,7 +63,8 @@ def inner_step(convolution, carry, minibatch):
     return (weights, v, t), loss
 
 
-def prepare(problem, variant, cores):
+def meta_step_of(variant):
+    """A function of weights, moments, step count and tasks, to the first three and the loss."""
     convolution = patch_convolution if "patches" in variant else plain_convolution
 
     def adapt(theta, v, t, task):
@@ -76,16 +77,25 @@ def prepare(problem, variant, cores):
             return jax.vmap(adapt, (None, None, None, 0))(theta, v, t, tasks)
         return lax.map(lambda task: adapt(theta, v, t, task), tasks)
 
-    @jax.jit
     def meta_step(theta, v, t, tasks):
         weights, v, first = over_tasks(theta, v, t, tasks)
         moved = [
             w + p.META_STEP_SIZE * (phi.mean(0) - w) for w, phi in zip(theta, weights, strict=True)
         ]
-        return moved, [m.mean(0) for m in v], t + problem.labels.shape[1], first.mean()
+        _, labels = tasks
+        return moved, [m.mean(0) for m in v], t + labels.shape[1], first.mean()
 
+    return meta_step
+
+
+def start(problem):
+    """The weights, moments and step count to start from."""
     theta = [jnp.array(w) for w in problem.weights]
-    state = [theta, [jnp.zeros_like(w) for w in theta], jnp.float32(0)]
+    return [theta, [jnp.zeros_like(w) for w in theta], jnp.float32(0)]
+
+
+def prepare(problem, variant, cores):
+    meta_step, state = jax.jit(meta_step_of(variant)), start(problem)
     tasks = (jnp.array(problem.images), jnp.array(problem.labels))
 
     def run():

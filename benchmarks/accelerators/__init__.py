@@ -1,0 +1,1 @@
+"""The project's steps, compiled for accelerators that are not there."""

@@ -1,0 +1,39 @@
+"""JAX's meta-step of the 5-way problem as serialized HLO: a program of its own, with JAX.
+
+  python rival_steps.py jax_vmap gpu STEP.pb
+
+prints as JSON the bytes that a host sends with every step.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+# The fastest on a GPU, and on a TPU.
+STEPS = ("jax_patches_vmap", "jax_vmap")
+
+
+def traced(name: str) -> tuple[bytes, int]:
+    import jax
+    from rivals import jax_step
+    from rivals import problem as p
+
+    problem = p.make()
+    state, tasks = jax_step.start(problem), (problem.images, problem.labels)
+    lowered = jax.jit(jax_step.meta_step_of(name)).lower(*state, tasks)
+    hlo = lowered.compiler_ir("hlo").as_serialized_hlo_module_proto()
+    return hlo, sum(t.nbytes for t in tasks)
+
+
+def main(name: str, device: str, file: str) -> None:
+    del device  # JAX's program is the same for all.
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    hlo, host_bytes = traced(name)
+    Path(file).write_bytes(hlo)
+    print(json.dumps({"host_bytes": host_bytes}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
