@@ -21,10 +21,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
 
-from tables import devices, experiments, full_runs, omniglot, speed  # noqa: E402
+from tables import accelerators, devices, experiments, full_runs, omniglot, speed  # noqa: E402
 
 MARKED = re.compile(r"<!-- (table|value): (\S+) -->(.*?)<!-- end -->", re.DOTALL)
-MODULES = (full_runs, omniglot, speed, devices, experiments)
+MODULES = (full_runs, omniglot, speed, devices, accelerators, experiments)
 TABLES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.TABLES.items()}
 VALUES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.VALUES.items()}
 

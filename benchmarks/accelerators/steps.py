@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-# Other recipes on images have the same steps up to numbers; MAML is not compiled as a whole.
+# Other recipes have similar steps. MAML's training is not compiled as a whole.
 TRAINED = (
     "omniglot_5way",
     "omniglot_5way_fast",

@@ -1,0 +1,76 @@
+"""The programs that an H200 and a TPU v5e get, compiled without them, against limits."""
+
+import json
+from pathlib import Path
+
+import pytest
+from accelerators import plugins, programs, table
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORD = json.loads((ROOT / "docs" / "results" / "accelerators.json").read_text())
+
+# What may not be exceeded, a little above what there was.
+COLUMNS = {"gpu": ("launches", "launches by the host", "us", "MB"), "tpu": ("Mcycles", "MB")}
+# Of the GPU, of the TPU, and of both the kilobytes that the host sends.
+LIMITS = {
+    "omniglot_5way/train": ((580, 8, 875, 55), (5.1, 6), 218),
+    "omniglot_5way_fast/train": ((172, 2, 360, 92), (4.6, 50), 198),
+    "omniglot_20way/train": ((1175, 13, 3130, 70), (17.1, 6), 872),
+    "mini_imagenet_5way_1shot/train": ((1270, 11, 5160, 350), (170, 1480), 8471),
+    "gradient_combinations/train": ((334, 7, 196, 42), (2.8, 4), 80),
+    "sinusoid/train": ((95, 8, 7, 36), (0.14, 2), 2),
+    "omniglot_5way/test": ((4250, 60, 8300, 82), (96.5, 33), 179),
+    "omniglot_5way_fast/test": ((296, 8, 512, 74), (6.2, 6), 160),
+    "omniglot_20way/test": ((5260, 75, 16600, 110), (216, 110), 671),
+    "mini_imagenet_5way_1shot/test": ((7020, 60, 62300, 640), (2220, 3000), 4255),
+}
+
+
+def numbers(found: dict) -> tuple:
+    """A program's numbers in the order of `COLUMNS`."""
+    megabytes = found["memory_bytes"]["temp"] / 1e6
+    if "cycles" in found:
+        return found["cycles"] / 1e6, megabytes
+    graphs = found["cuda_graphs"]
+    by_host = graphs["graphs"] + graphs["launches_alone"]
+    return found["launches"], by_host, found["model_microseconds"], megabytes
+
+
+@pytest.mark.accelerator
+@pytest.mark.parametrize("device", plugins.DEVICES)
+@pytest.mark.parametrize("name", programs.PROGRAMS)
+def test_a_program_compiles_and_keeps_within_its_limits(name, device):
+    if reason := plugins.missing(device):
+        pytest.skip(f"{device}: {reason}")
+    found = programs.measure(name, device)
+    assert found["launches"] > 0 and not found.get("loops_without_count")
+    if name in LIMITS:
+        *limits, kilobytes = LIMITS[name]
+        limit = limits[plugins.DEVICES.index(device)]
+        rows = zip(COLUMNS[device], numbers(found), limit, strict=True)
+        assert not [
+            f"{what}: {value}, at most {most}" for what, value, most in rows if value > most
+        ]
+        assert found["host_bytes"] <= 1e3 * kilobytes
+
+
+@pytest.mark.parametrize("device", plugins.DEVICES)
+def test_the_record_has_every_program_and_the_table_80_columns(device):
+    rows = RECORD[device]
+    assert tuple(row["program"] for row in rows) == programs.PROGRAMS
+    assert max(map(len, table.lines(device, rows))) <= 80
+
+
+def test_launches_are_those_of_the_thunks():
+    # Two lists of the same program: of XLA's compiler and of its runtime.
+    for row in RECORD["gpu"]:
+        graphs = row["cuda_graphs"]
+        assert graphs["launches_in_graphs"] + graphs["launches_alone"] == row["launches"]
+
+
+def test_a_program_that_fails_is_named_with_the_last_line_of_its_errors(tmp_path):
+    program = tmp_path / "compiler.py"
+    program.write_text("raise RuntimeError('UNIMPLEMENTED: such a convolution')")
+    message = "compiler.py step.pb gpu failed: RuntimeError: UNIMPLEMENTED: such a convolution"
+    with pytest.raises(programs.ProgramError, match=message):
+        programs.output_of(program, "step.pb", "gpu", "folder")
