@@ -1,0 +1,64 @@
+"""Layers that interpolate images, with derivatives of any order.
+
+    y = A x,    dx = A^T dy
+
+TensorFlow has the first derivative of its interpolations only. Of the bilinear one it takes the
+second to be zero, which it is not where `dy` depends on weights. A is linear, so that the
+derivative of A^T by `dy` is A again.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_reptile.kernels.switching import switched
+
+KINDS = (keras.layers.UpSampling2D, keras.layers.Resizing)
+
+
+def twice_differentiable_interpolations(
+    network: keras.Model,
+) -> contextlib.AbstractContextManager:
+    """While this is open, the network's interpolations are differentiated as linear functions."""
+    layers = network._flatten_layers(include_self=False)
+    return switched([n for n in layers if isinstance(n, KINDS)], "call", _interpolation_of)
+
+
+def _interpolation_of(layer) -> Callable:
+    plain = layer.call
+    return lambda x, **options: linear(functools.partial(plain, **options), x)
+
+
+def linear(function: Callable, x: tf.Tensor) -> tf.Tensor:
+    """`function(x)`, differentiated as often as one likes.
+
+    Args:
+        function: Function of a tensor of `x`'s shape that is linear, up to a constant, and whose
+            first derivative TensorFlow knows.
+        x: Tensor of a floating dtype.
+
+    Example:
+
+    >>> linear(lambda t: 3.0 * t, tf.constant([1.0, 2.0])).numpy()
+    array([3., 6.], dtype=float32)
+    """
+
+    @tf.custom_gradient
+    def forward(x) -> Any:
+        return function(x), backward
+
+    @tf.custom_gradient
+    def backward(dy) -> Any:
+        # Made here, as a loop's gradient is a graph of its own.
+        zeros = tf.zeros_like(x)
+        with tf.GradientTape() as tape:
+            tape.watch(zeros)
+            constant = function(zeros)
+        dx = tape.gradient(constant, zeros, output_gradients=dy)
+        return dx, lambda upstream: forward(upstream) - function(tf.zeros_like(upstream))
+
+    return forward(x)

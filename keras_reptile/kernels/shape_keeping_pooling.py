@@ -1,0 +1,82 @@
+"""Max-pooling whose outputs have the shape of its inputs, in a form with a right second derivative.
+
+    y = maximum over the places k in a window of x shifted by k
+
+In a graph TensorFlow's second derivative of such a layer is wrong: it writes over the array that it
+still reads, as the two have one shape. The maximum of two arrays is right however often it is
+differentiated.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+
+from keras_reptile.kernels.patch_convolution import margin
+from keras_reptile.kernels.switching import switched
+
+POOLINGS = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D, keras.layers.MaxPooling3D)
+
+
+def twice_differentiable_poolings(network: keras.Model) -> contextlib.AbstractContextManager:
+    """While this is open, max-pooling that keeps the shape of its inputs is that of this file."""
+    layers = network._flatten_layers(include_self=False)
+    return switched([n for n in layers if isinstance(n, POOLINGS)], "call", _pooling_of)
+
+
+def _pooling_of(layer) -> Callable:
+    plain = layer.call
+
+    def call(x):
+        if not _keeps_shape(layer, x):
+            return plain(x)
+        first = 1 if layer.data_format == "channels_last" else 2
+        return shape_keeping_pooling(x, layer.pool_size, first)
+
+    return call
+
+
+def _keeps_shape(layer, x) -> bool:
+    """Whether outputs have the shape of `x`, and windows more than one place."""
+    if max(layer.pool_size) == 1 or layer.padding != "same":
+        return False
+    spatial = x.shape[1:-1] if layer.data_format == "channels_last" else x.shape[2:]
+    # A stride does not matter along an axis of one place.
+    return all(s == 1 or n == 1 for n, s in zip(spatial, layer.strides, strict=True))
+
+
+def shape_keeping_pooling(x: tf.Tensor, sizes: Sequence, first: int = 1) -> tf.Tensor:
+    """Max-pooling with strides of 1 and padding "same".
+
+    Args:
+        x: Tensor with the spatial axes from `first` on, of any sizes.
+        sizes: Sequence of integers, the window, one for each spatial axis.
+        first: Integer, the first spatial axis. Defaults to `1`: channels are last.
+
+    Returns:
+        Tensor of the shape and dtype of `x`.
+
+    Example:
+
+    >>> x = tf.constant([3.0, 1.0, 2.0, 0.0])[None, :, None]
+    >>> shape_keeping_pooling(x, (3,))[0, :, 0].numpy().tolist()
+    [3.0, 3.0, 2.0, 2.0]
+    """
+    # The last axis first: of equal elements the first counts, row by row, as in TensorFlow.
+    for axis, size in reversed(list(enumerate(sizes, start=first))):
+        x = _along(x, axis, size)
+    return x
+
+
+def _along(x, axis, size):
+    places = tf.shape(x)[axis]
+    widths = [(0, 0)] * x.shape.rank
+    widths[axis] = margin(1, size, 1, 1, "same")
+    padded = tf.pad(x, widths, constant_values=x.dtype.min)
+    largest = None
+    for k in range(size):
+        here = (slice(None),) * axis + (slice(k, k + places),)
+        shifted = padded[here]
+        largest = shifted if largest is None else tf.maximum(largest, shifted)
+    return tf.ensure_shape(largest, x.shape)
