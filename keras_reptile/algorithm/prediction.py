@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_reptile.algorithm.known_layers import treats_examples_apart
 from keras_reptile.algorithm.network_function import predict_call
 
 
@@ -15,7 +16,8 @@ def predict(
     """Outputs for the queries of one task, in the dtype of the weights.
 
     Batch statistics make a prediction depend on what else is in the batch; the two ways are the
-    authors' two.
+    authors' two. Of a network that treats each example by itself they give the same, and all
+    queries are one batch either way.
 
     Args:
         network: A built `keras.Model`.
@@ -27,7 +29,7 @@ def predict(
     Returns:
         Tensor `(queries, outputs)`.
     """
-    if transductive:
+    if transductive or treats_examples_apart(network):
         outputs = transductive_outputs(network, weights, query_x)
     else:
         outputs = inductive_outputs(network, weights, support_x, query_x)

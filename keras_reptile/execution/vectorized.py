@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_reptile.algorithm import loss_scaling, prediction
 from keras_reptile.algorithm.adaptation import rows
 from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.algorithm.known_layers import treats_examples_apart
 from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.episodes.episode_format import scaled_task
 from keras_reptile.execution import xla
@@ -82,7 +83,7 @@ def _adapt(model, tasks, theta, state, adapt):
 
 def _predict(model, weights, tasks, transductive):
     network, support, queries = model.network, tasks["support"][0], tasks["query"][0]
-    if transductive:
+    if transductive or treats_examples_apart(network):
         return _for_each_task(
             network,
             lambda t: prediction.predict(network, t[0], None, t[1], True),
