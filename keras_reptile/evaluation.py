@@ -9,13 +9,11 @@ import tensorflow as tf
 
 from keras_reptile import distribution
 from keras_reptile.algorithm import losses
-from keras_reptile.algorithm.network_function import has_randomness
 from keras_reptile.checks import check_boolean
 from keras_reptile.episodes import label_checks
 from keras_reptile.episodes.episode_format import (
     as_episodes,
     episodes_of,
-    with_places,
     with_queries,
 )
 from keras_reptile.learner import check_compiled
@@ -62,7 +60,8 @@ def evaluate(
 
     Each task starts from the model's weights and carried inner state, and the model is left as it
     was. The tasks of a meta-batch run side by side, so a larger meta-batch in the dataset uses
-    more cores; it changes neither tasks nor results.
+    more cores; it changes neither tasks nor results. Layers such as `Dropout` draw random numbers
+    that follow from the task.
 
     Args:
         model: A compiled `ReptileModel` for integer labels.
@@ -218,8 +217,6 @@ def _figures(
         return tf.stack([figure_of(episode["query"][1], p) for p in predictions], axis=1)
 
     episodes = label_checks.checked(model, as_episodes(episodes))
-    if has_randomness(model.network):
-        episodes = with_places(episodes)
     bar = keras.utils.Progbar(int(episodes.cardinality()), verbose=verbose, unit_name="meta-batch")
     gathered = []
     with label_checks.explained():

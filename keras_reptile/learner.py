@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.algorithm.assignments import check_assignments
+from keras_reptile.algorithm.inner_optimizers import TaskSchedule
 from keras_reptile.algorithm.network_checks import ends
 from keras_reptile.algorithm.network_copy import copy_of, replace_head
 from keras_reptile.algorithm.network_function import support_statistics
@@ -27,6 +29,7 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     check_positive("inner_batch_size", batch)
     model = _with_head(model, head, support_y, seed)
     _check_built(model.network)
+    model._made_once("assignments", lambda: check_assignments(model.network, support_x))
     if model._is_classifier:
         _check_labels(support_y.numpy(), known_outputs(model.network), _places(model.network))
     task = {
@@ -34,7 +37,9 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
         "order": support_order(number, batch, steps, seed),
         "number": (tf.constant(seed), tf.constant(0)),
     }
-    return _learner(model, *model._adaptation_function(task))
+    # Made first, as not every network can be copied.
+    learner = copy_of(model.network)
+    return _learner(model, learner, steps, *model._adaptation_function(task))
 
 
 def _with_head(model, head, support_y, seed):
@@ -56,8 +61,7 @@ def adapted(model, task) -> tuple:
     return result.weights, others, result.state
 
 
-def _learner(model, weights, others, state):
-    learner = copy_of(model.network)
+def _learner(model, learner, steps, weights, others, state):
     learner.trainable = model.network.trainable
     for variable, value in zip(learner.trainable_variables, weights, strict=True):
         variable.assign(value)
@@ -65,16 +69,20 @@ def _learner(model, weights, others, state):
         variable.assign(value)
     loss = model.task_loss
     learner.compile(
-        optimizer=_optimizer(model, learner, state),
+        optimizer=_optimizer(model, learner, steps, state),
         loss=loss,
         metrics=["accuracy"] if get_metrics(None, loss) else None,
     )
     return learner
 
 
-def _optimizer(model, learner, state):
+def _optimizer(model, learner, steps, state):
     """The inner optimizer as a Keras optimizer that goes on from the inner state."""
     optimizer = keras.optimizers.deserialize(model.inner_optimizer_config)
+    carried, schedule = int(state.step) - steps, model.inner_rule.learning_rate
+    if callable(schedule) and carried:
+        # Keras has one count for the moments, whose steps are carried, and for the schedule.
+        optimizer.learning_rate = TaskSchedule(schedule, carried)
     optimizer.build(learner.trainable_variables)
     optimizer.iterations.assign(state.step)
     # Keras gives slots no public name. With beta_1 = 0 the first moment is not kept: the next

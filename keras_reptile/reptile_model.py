@@ -9,7 +9,8 @@ import tensorflow as tf
 from keras.src.trainers.trainer import model_supports_jit
 
 from keras_reptile import distribution, learner
-from keras_reptile.algorithm import adaptation, loss_scaling, losses
+from keras_reptile.algorithm import adaptation, loss_scaling, losses, network_copy
+from keras_reptile.algorithm.assignments import check_assignments
 from keras_reptile.algorithm.inner_optimizers import (
     InnerState,
     check_dtypes,
@@ -18,7 +19,7 @@ from keras_reptile.algorithm.inner_optimizers import (
     optimizer_of,
 )
 from keras_reptile.algorithm.methods import METHODS
-from keras_reptile.algorithm.network_checks import check_network
+from keras_reptile.algorithm.network_checks import check_network, ends, symbolic_inputs
 from keras_reptile.algorithm.network_function import mode, train_call
 from keras_reptile.checks import check_boolean, check_choice, check_integer
 from keras_reptile.episodes import episode_format, label_checks
@@ -35,6 +36,8 @@ from keras_reptile.episodes.episode_format import (
 )
 from keras_reptile.execution import meta_batch
 from keras_reptile.kernels import devices
+from keras_reptile.kernels.interpolation import twice_differentiable_interpolations
+from keras_reptile.kernels.shape_keeping_pooling import twice_differentiable_poolings
 from keras_reptile.metrics.task_metrics import Report
 
 
@@ -63,7 +66,8 @@ class ReptileModel(distribution.DistributedModel):
         network: A `keras.Model` with one output: functional, sequential or subclassed. Constraints
             of its weights hold after outer steps; inner steps know none.
         inner_optimizer: A `keras.optimizers.SGD` or `Adam`, its name or its config. Defaults to
-            the paper's: `Adam(1e-3, beta_1=0.0, epsilon=1e-8)`.
+            the paper's: `Adam(1e-3, beta_1=0.0, epsilon=1e-8)`. A `LearningRateSchedule` counts
+            the steps of each task from 0, also where the inner state is carried.
         method: String. `"reptile"`; `"fomaml"`, first-order MAML, the inner optimizer's last step;
             or `"maml"`, with second derivatives through the inner loop. MAML gives the outer
             optimizer a raw gradient, not steps of the inner one: choose the meta-step size anew.
@@ -88,14 +92,16 @@ class ReptileModel(distribution.DistributedModel):
             and adaptation. Defaults to `1.0`, no decay.
         transductive: Boolean, how `evaluate`, `predict` and validation predict. `False`: each
             query in a batch with the whole support set, so that batch statistics see no other
-            query. `True`: all queries of a task in one batch. Defaults to `False`.
+            query; all at once where the network is known to treat each example by itself. `True`:
+            all queries of a task in one batch. Defaults to `False`.
 
     Input: what `episode_dataset` yields, see there for keys, shapes, dtypes and ranges.
 
     Raises:
         ValueError: If an argument is not among those listed or out of range, the network holds
-            layers that MAML cannot derive twice, or its trainable weights have several dtypes, or
-            16 bits, in which Adam's steps are zero or not finite.
+            layers that MAML cannot derive twice, or that assign to variables in their `call`, or
+            its trainable weights have several dtypes, or 16 bits, in which Adam's steps are zero or
+            not finite.
 
     Example:
 
@@ -156,6 +162,9 @@ class ReptileModel(distribution.DistributedModel):
         self._forget_traces()
         if network.built:
             self.build()
+            # What a subclassed network takes is not known before it is given some.
+            if ends(network, "inputs"):
+                check_assignments(network, symbolic_inputs(network))
 
     # Building, calling and saving
 
@@ -223,8 +232,30 @@ class ReptileModel(distribution.DistributedModel):
         )
         return cls(**{**config, "network": network})
 
-    def get_build_config(self) -> None:
-        """Nothing: the network carries its own, and the rest follows from it."""
+    def get_build_config(self) -> dict[str, Any]:
+        """What the network was built with: the rest follows from it."""
+        return {"network": self.network.get_build_config()}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Builds a network that is not built, as that of the model that gave this config was."""
+        shapes = ((config or {}).get("network") or {}).get("input_shape")
+        if not self.network.built and shapes:
+            self.build(shapes)
+
+    def load_weights(self, filepath: Any, *args, **kwargs) -> None:
+        """`keras.Model.load_weights`, into a model whose network is built.
+
+        Raises:
+            ValueError: If the network is not built.
+        """
+        if not self.built:
+            raise ValueError(
+                "`load_weights` needs a network that has weights. Received one that is not built. "
+                "Begin it with `keras.Input(shape)`, or call `model.build(shape)` or "
+                "`model.build_from_config(config)` first, with `get_build_config()` of the model "
+                "that was saved."
+            )
+        super().load_weights(filepath, *args, **kwargs)
 
     # Compiling
 
@@ -419,7 +450,8 @@ class ReptileModel(distribution.DistributedModel):
         It starts from the initialization and the carried inner state, and runs the inner loop on
         the support set; its optimizer is the inner optimizer with the state that this leads to, so
         that `learner.fit` goes on from there. Its batch normalization keeps the support set's
-        statistics, so that `predict` treats each image by itself. The model itself stays as it is.
+        statistics, taken with dropout off, so that `predict` treats each image by itself. The model
+        itself stays as it is.
 
         Args:
             support_x: Array `(images, ...)`, as the network takes them.
@@ -435,7 +467,8 @@ class ReptileModel(distribution.DistributedModel):
 
         Raises:
             ValueError: If there are no images, not as many labels, labels that the network has no
-                output for, fewer than no steps, or no head to replace.
+                output for, fewer than no steps, no head to replace, or a network that Keras cannot
+                make anew from its configuration.
         """
         return learner.adapt(self, support_x, support_y, steps, inner_batch_size, seed, head)
 
@@ -490,6 +523,9 @@ class ReptileModel(distribution.DistributedModel):
 
     # Plumbing
 
+    def _before_fit(self) -> None:
+        self._made_once("copyable", lambda: network_copy.warn_of_no_copy(self.network))
+
     def _divided(self, data, steps, fill=False) -> tuple:
         return super()._divided(label_checks.checked(self, data), steps, fill)
 
@@ -520,9 +556,23 @@ class ReptileModel(distribution.DistributedModel):
 
     def _adapt_task(self, task, theta, state, adapt=adaptation.adapt) -> adaptation.Adaptation:
         """One task's inner loop, from these weights and this state, by a method's function."""
+        if adapt is adaptation.adapt_and_differentiate:
+            adapt = self._twice_differentiable(adapt)
         adapt = loss_scaling.where_needed(adapt, self.network)
         minibatches, rate = (task["order"], task.get("tail")), self.inner_weight_decay_rate
         return adapt(self._loss_of(task), self.inner_rule, theta, state, *minibatches, rate)
+
+    def _twice_differentiable(self, adapt) -> Callable:
+        """MAML's inner loop, in which layers have second derivatives that are right."""
+
+        def run(*arguments):
+            with (
+                twice_differentiable_poolings(self.network),
+                twice_differentiable_interpolations(self.network),
+            ):
+                return adapt(*arguments)
+
+        return run
 
     def _loss_of(self, task) -> Callable:
         """The loss of one task's minibatches, for the inner loop."""

@@ -31,6 +31,29 @@ class InnerState(NamedTuple):
     slots: tuple
 
 
+@keras.saving.register_keras_serializable(package="keras_reptile")
+class TaskSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule for an optimizer that has counted `first` steps before the task began.
+
+    rate(step) = schedule(step - first)
+    """
+
+    def __init__(self, schedule: Any, first: int):
+        self.schedule, self.first = schedule, first
+
+    def __call__(self, step: Any) -> Any:
+        return self.schedule(step - self.first)
+
+    def get_config(self) -> dict[str, Any]:
+        schedule = keras.optimizers.schedules.serialize(self.schedule)
+        return {"schedule": schedule, "first": self.first}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "TaskSchedule":
+        schedule = keras.optimizers.schedules.deserialize(config["schedule"])
+        return cls(schedule, config["first"])
+
+
 def zeros_like(weights: Sequence) -> tuple:
     return tuple(tf.zeros(w.shape, w.dtype) for w in weights)
 
@@ -46,10 +69,10 @@ def root(v: tf.Tensor) -> Any:
     return r, lambda upstream: tf.math.divide_no_nan(upstream, 2 * r)
 
 
-def at_step(learning_rate: LearningRate, step: tf.Tensor, dtype) -> tf.Tensor:
-    """The learning rate of update number `step`, counted from 0, as Keras counts."""
+def at_step(learning_rate: LearningRate, k: Any, dtype) -> tf.Tensor:
+    """The learning rate of a task's step number `k`, counted from 0, as Keras counts."""
     if callable(learning_rate):
-        return tf.cast(learning_rate(step), dtype)
+        return tf.cast(learning_rate(tf.convert_to_tensor(k)), dtype)
     return tf.constant(learning_rate, dtype)
 
 
@@ -65,8 +88,9 @@ class InnerSGD:
         slots = (zeros_like(weights),) if self.momentum else ()
         return InnerState(tf.zeros((), tf.int32), slots)
 
-    def update(self, weights: Sequence, gradients: Sequence, state: InnerState) -> tuple:
-        a = at_step(self.learning_rate, state.step, weights[0].dtype)
+    def update(self, weights: Sequence, gradients: Sequence, state: InnerState, k: Any) -> tuple:
+        """The weights and the state after a task's step number `k`."""
+        a = at_step(self.learning_rate, k, weights[0].dtype)
         if not self.momentum:
             weights = tuple(w - a * g for w, g in zip(weights, gradients, strict=True))
             return weights, InnerState(state.step + 1, ())
@@ -85,6 +109,9 @@ class InnerAdam:
 
     m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,
     w <- w - a sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon)
+
+    t counts the updates of the moments, which may be carried from task to task; the learning rate
+    goes by k, the steps of the task.
     """
 
     learning_rate: LearningRate
@@ -96,8 +123,9 @@ class InnerAdam:
         kinds = 2 if self.beta_1 else 1
         return InnerState(tf.zeros((), tf.int32), tuple(zeros_like(weights) for _ in range(kinds)))
 
-    def update(self, weights: Sequence, gradients: Sequence, state: InnerState) -> tuple:
-        rate = self._corrected_rate(state.step, weights[0].dtype)
+    def update(self, weights: Sequence, gradients: Sequence, state: InnerState, k: Any) -> tuple:
+        """The weights and the state after a task's step number `k`."""
+        rate = self._corrected_rate(state.step, k, weights[0].dtype)
         momenta = self._first_moment(gradients, state)
         v = tuple(
             self.beta_2 * v + (1 - self.beta_2) * tf.square(g)
@@ -110,12 +138,12 @@ class InnerAdam:
         slots = (momenta, v) if self.beta_1 else (v,)
         return weights, InnerState(state.step + 1, slots)
 
-    def _corrected_rate(self, step, dtype):
+    def _corrected_rate(self, step, k, dtype):
         t = tf.cast(step + 1, dtype)
         correction = tf.sqrt(1 - tf.pow(tf.constant(self.beta_2, dtype), t))
         if self.beta_1:
             correction /= 1 - tf.pow(tf.constant(self.beta_1, dtype), t)
-        return at_step(self.learning_rate, step, dtype) * correction
+        return at_step(self.learning_rate, k, dtype) * correction
 
     def _first_moment(self, gradients, state):
         if not self.beta_1:
@@ -140,7 +168,8 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerSGD | InnerAdam:
 
     Args:
         optimizer: A `keras.optimizers.SGD` or `keras.optimizers.Adam`. Its learning rate may be a
-            `LearningRateSchedule`, called with the number of inner updates made so far.
+            `LearningRateSchedule`, called with the number of the task's steps made so far: it
+            begins anew with every task, also where moments and their step count are carried.
 
     Raises:
         ValueError: For any other optimizer, and for hyper-parameters that the rules do not have

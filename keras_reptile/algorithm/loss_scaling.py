@@ -66,5 +66,5 @@ class Unscaling(NamedTuple):
     rule: Any
     scale: float
 
-    def update(self, weights: tuple, gradients: Any, state: Any) -> tuple:
-        return self.rule.update(weights, tuple(g / self.scale for g in gradients), state)
+    def update(self, weights: tuple, gradients: Any, state: Any, k: Any) -> tuple:
+        return self.rule.update(weights, tuple(g / self.scale for g in gradients), state, k)

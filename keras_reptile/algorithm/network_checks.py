@@ -61,6 +61,11 @@ def ends(network: keras.Model, name: str) -> list:
     return found if isinstance(found, list) else []
 
 
+def symbolic_inputs(network: keras.Model) -> Any:
+    """The structure of inputs that a functional or sequential network is called with."""
+    return network.inputs[0] if isinstance(network, keras.Sequential) else network.input
+
+
 def _check_layers(layers) -> None:
     renormalizing = [layer.name for layer in layers if getattr(layer, "renorm", False)]
     if renormalizing:

@@ -1,5 +1,9 @@
 """Copies of a network: the same again, or with a new last layer."""
 
+import random
+import warnings
+from typing import Any
+
 import keras
 
 
@@ -28,10 +32,72 @@ def replace_head(network: keras.Model, classes: int, seed: int) -> keras.Model:
     return keras.Model(body.inputs, head(body.layers[-1].input), name=network.name)
 
 
+NO_COPY = (
+    "`adapt`, exports and loading of saved models make the network anew from its configuration. "
+    "Received a network for which Keras cannot do that: {} ({}). Use a layer class in place of a "
+    "Lambda layer, register custom classes and functions with "
+    "`@keras.saving.register_keras_serializable()`, and have `get_config` return the arguments of "
+    "`__init__`."
+)
+
+
 def copy_of(network: keras.Model) -> keras.Model:
-    """The same network, not compiled, with variables of its own and the same values in them."""
-    config = keras.saving.serialize_keras_object(network)
-    config.pop("compile_config", None)
-    copy = keras.saving.deserialize_keras_object(config)
+    """The same network, not compiled, with variables of its own and the same values in them.
+
+    Raises:
+        ValueError: If Keras cannot make the network from its configuration.
+    """
+    try:
+        copy = _made_again(network)
+    except Exception as error:
+        raise ValueError(_why_not(network, error)) from error
     copy.set_weights(network.get_weights())
     return copy
+
+
+def warn_of_no_copy(network: keras.Model) -> None:
+    """Warns of a network that can be trained, but that `copy_of` cannot copy."""
+    # A copy draws seeds for its initializers: they are not to change those of later layers.
+    state = random.getstate()
+    try:
+        if _is_keras_own(keras.saving.serialize_keras_object(network)):
+            return
+        _made_again(network)
+    except Exception as error:
+        warnings.warn(_why_not(network, error), stacklevel=6)
+    finally:
+        random.setstate(state)
+
+
+def _made_again(network: Any) -> Any:
+    config = keras.saving.serialize_keras_object(network)
+    config.pop("compile_config", None)
+    return keras.saving.deserialize_keras_object(config)
+
+
+def _is_keras_own(config: Any) -> bool:
+    """Whether a configuration names nothing but classes of Keras, which makes all of them anew."""
+    if isinstance(config, list | tuple):
+        return all(map(_is_keras_own, config))
+    if not isinstance(config, dict):
+        return True
+    module = config.get("module", "keras") or ""
+    own = module.startswith("keras") and config.get("class_name") not in ("Lambda", "__lambda__")
+    return own and all(map(_is_keras_own, config.values()))
+
+
+def _why_not(network, error: Exception) -> str:
+    """The error in words, with the name of the layer that it is about."""
+    layers = network._flatten_layers(include_self=False)
+    faulty = next((layer for layer in layers if _error_of(layer)), network)
+    error = _error_of(faulty) or error
+    reason = str(error).strip().partition("\n")[0].partition(". ")[0]
+    return NO_COPY.format(f"{type(faulty).__name__} {faulty.name!r}", reason)
+
+
+def _error_of(layer) -> Exception | None:
+    try:
+        _made_again(layer)
+    except Exception as error:
+        return error
+    return None

@@ -33,7 +33,7 @@ def train_call(network: keras.Model, weights: Sequence, x: Any, draw: Any) -> tu
         Tuple `(outputs, penalty)`; `penalty` is the sum of the regularization losses, or 0.
     """
     held = zip(network.non_trainable_variables, held_variables(network), strict=True)
-    state = [_folded(value, draw) if _is_seed(v) else value for v, value in held]
+    state = [_folded(value, draw) if is_seed(v) else value for v, value in held]
     with separate_biases(network), batch_statistics(network):
         outputs, _, losses = network.stateless_call(
             list(weights), state, x, **mode(network, True), return_losses=True
@@ -63,15 +63,16 @@ def support_statistics(network: keras.Model, weights: Sequence, x: Any) -> list:
     """Values for `network.non_trainable_variables` with moving averages set to `x`'s statistics.
 
     A network that holds them predicts in inference mode, one image at a time if need be, with the
-    statistics of the images that it was adapted to.
+    statistics of the images that it was adapted to. They are taken as that prediction will be made:
+    dropout and other noise of training is off, batch normalization alone is in training mode.
     """
     held = network.non_trainable_variables
     layers = normalizations(network)
     moving = {id(v) for layer in layers for v in _moving(layer)}
     state = [tf.zeros_like(v) if id(v) in moving else tf.convert_to_tensor(v) for v in held]
     calls: Counter = Counter()
-    with switched(layers, "call", functools.partial(_counted, calls)):
-        _, updated = network.stateless_call(list(weights), state, x, **mode(network, True))
+    with switched(layers, "call", functools.partial(_counted_in_training, calls)):
+        _, updated = network.stateless_call(list(weights), state, x, **mode(network, False))
     # From zero, n updates leave (1 - momentum^n) of a mean of the statistics.
     share = {id(v): 1 - at.momentum ** calls[at] for at in calls for v in _moving(at)}
     return [
@@ -80,12 +81,12 @@ def support_statistics(network: keras.Model, weights: Sequence, x: Any) -> list:
     ]
 
 
-def _counted(calls, layer):
+def _counted_in_training(calls, layer):
     plain = layer.call
 
-    def call(*args, **kwargs):
+    def call(inputs, training=None, mask=None):
         calls[layer] += 1
-        return plain(*args, **kwargs)
+        return plain(inputs, training=True, mask=mask)
 
     return call
 
@@ -96,10 +97,46 @@ def _moving(layer):
 
 def has_randomness(network: keras.Model) -> bool:
     """Whether the network holds layers that draw random numbers, such as `Dropout`."""
-    return any(_is_seed(v) for v in network.non_trainable_variables)
+    return any(is_seed(v) for v in network.non_trainable_variables)
 
 
-def _is_seed(variable) -> bool:
+def task_numbers(tasks: Any) -> tf.Tensor:
+    """A number for each task that follows from all that the task holds, int32 `(tasks,)`.
+
+    Random layers that draw by it draw alike for a task, whatever else is evaluated with it.
+
+    Args:
+        tasks: Structure of tensors with the tasks along the first axis.
+
+    Example:
+
+    >>> images = tf.random.stateless_uniform((3, 4, 2), (0, 0))
+    >>> bool(task_numbers(images)[2] == task_numbers(images[2:])[0])
+    True
+    """
+    numbers = [_checksums(_words(t)) for t in tf.nest.flatten(tasks)]
+    return _checksums(tf.stack(numbers, axis=1))
+
+
+def _words(t) -> tf.Tensor:
+    """The bits of each task's values, int32 `(tasks, values)`."""
+    t = tf.convert_to_tensor(t)
+    if t.dtype.is_floating:
+        t = tf.bitcast(tf.cast(t, tf.float32), tf.int32)
+    return tf.reshape(tf.cast(t, tf.int32), (tf.shape(t)[0], -1))
+
+
+def _checksums(words) -> tf.Tensor:
+    """One number for each row, by a sum modulo 2^32, which is the same in any order."""
+    # Floats such as 1.0 have low bits of zero, which products would keep.
+    mixed = tf.bitwise.bitwise_xor(words, tf.bitwise.right_shift(words, 15)) + 1
+    odd = 2 * 40503 * tf.range(tf.shape(words)[1]) + 2654435
+    mixed = mixed * odd
+    return tf.reduce_sum(tf.bitwise.bitwise_xor(mixed, tf.bitwise.right_shift(mixed, 13)), axis=1)
+
+
+def is_seed(variable: Any) -> bool:
+    """Whether this is the state of a `keras.random.SeedGenerator`."""
     return variable.name == "seed_generator_state"
 
 

@@ -52,6 +52,7 @@ class DistributedModel(keras.Model):
         **kwargs,
     ) -> keras.callbacks.History:
         """`keras.Model.fit` on meta-batches, which come in their own random order."""
+        self._before_fit()
         # Callbacks may end it.
         if not kwargs.get("callbacks"):
             check_ends("fit", "steps_per_epoch", x, steps_per_epoch)
@@ -108,6 +109,9 @@ class DistributedModel(keras.Model):
         with self.distribute_strategy.scope():
             if not self.optimizer.built:
                 self.optimizer.build(self.trainable_variables)
+
+    def _before_fit(self) -> None:
+        """What a user is told before training begins; the model's own class knows what."""
 
     def _explained(self) -> contextlib.AbstractContextManager:
         """What tells errors of the data in plain words."""

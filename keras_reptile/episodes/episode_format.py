@@ -11,9 +11,7 @@ import tensorflow as tf
 REAL = "real"
 
 KEYS = {"support", "order", "query"}
-# The place of each task among all that are judged, which tells its random numbers from others'.
-PLACE = "place"
-OPTIONAL = {"tail", REAL, PLACE}
+OPTIONAL = {"tail", REAL}
 
 
 def is_episode(data: Any) -> bool:
@@ -105,16 +103,6 @@ def with_queries(episodes: dict) -> dict:
             "Build the evaluation episodes with `queries=1` or more."
         )
     return episodes
-
-
-def with_places(episodes: tf.data.Dataset) -> tf.data.Dataset:
-    """The episodes with the place of each task in the dataset, int32 `(tasks,)`."""
-
-    def count(before, tasks):
-        after = before + tf.shape(tasks["order"])[0]
-        return after, {**tasks, PLACE: tf.range(before, after)}
-
-    return episodes.scan(tf.constant(0), count)
 
 
 def scaled(images: Any) -> Any:

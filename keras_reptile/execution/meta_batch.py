@@ -11,13 +11,15 @@ import tensorflow as tf
 from keras_reptile import distribution
 from keras_reptile.algorithm import prediction
 from keras_reptile.algorithm.adaptation import Adaptation
+from keras_reptile.algorithm.assignments import check_assignments
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.algorithm.network_checks import check_output
+from keras_reptile.algorithm.network_function import has_randomness, task_numbers
 from keras_reptile.episodes.episode_format import (
-    PLACE,
     check_last_step,
     number_of_queries,
+    scaled,
     scaled_dtype,
     scaled_task,
     symbolic_support,
@@ -38,7 +40,7 @@ class TaskResult(NamedTuple):
 
 def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> Outcome:
     """Adapts to every training task by the model's method, and predicts its queries."""
-    tasks = _numbered(model, _checked(model, episodes))
+    tasks = _numbered(model, _checked(model, episodes), _places(episodes))
     if METHODS[model.method].keeps:
         check_last_step(tasks)
 
@@ -58,7 +60,10 @@ def judge_tasks(
 
     There are as many predictions as modes, each transductive or not.
     """
-    tasks = _numbered(model, _checked(model, episodes))
+    episodes = _checked(model, episodes)
+    # Where nothing is random, any number will do.
+    number_of = _numbers_by_content if has_randomness(model.network) else _places
+    tasks = _numbered(model, episodes, number_of(episodes))
     together = functools.partial(vectorized.judge, model, modes)
     at_once = _as_one_batch(model, f"judge {modes}", together, tasks, theta, state)
     if at_once:
@@ -188,17 +193,23 @@ def _checked(model, episodes):
     return episodes
 
 
-def _numbered(model, episodes):
-    """The tasks with a pair of numbers each that no other task of the run has.
-
-    Of an evaluation they have the second by their place in it, if they are told.
-    """
-    size = tf.shape(episodes["order"])[0]
-    places = distribution.replica_index() * size + tf.range(size)
-    places = episodes.get(PLACE, places)
-    episodes = {key: value for key, value in episodes.items() if key != PLACE}
+def _numbered(model, episodes, numbers):
+    """The tasks with the pair of numbers by which they draw: the meta-iteration's and their own."""
     iteration = tf.cast(tf.convert_to_tensor(model._meta_iteration_variable), tf.int32)
-    return {**episodes, "number": (tf.fill((size,), iteration), places)}
+    return {**episodes, "number": (tf.fill(tf.shape(numbers), iteration), numbers)}
+
+
+def _places(episodes):
+    """Each task's place in the whole meta-batch: no other task of the meta-iteration has it."""
+    size = tf.shape(episodes["order"])[0]
+    return distribution.replica_index() * size + tf.range(size)
+
+
+def _numbers_by_content(episodes):
+    """Numbers that tasks have in an evaluation, whatever the size of its meta-batches."""
+    x, y = episodes["support"]
+    minibatches = [episodes[key] for key in ("order", "tail") if key in episodes]
+    return task_numbers([scaled(x), y, *minibatches])
 
 
 def _adaptation_spec(theta, state, keeps):
@@ -265,6 +276,7 @@ def check_output_of(network: keras.Model, episodes: dict) -> None:
     """
     x = symbolic_support(episodes)
     check_output(network.compute_output_spec(x))
+    check_assignments(network, x)
     if any(_makes_masks(layer) for layer in network._flatten_layers(include_self=False)):
         specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), x)
         traced = tf.function(lambda x: check_output(network(x)), autograph=False)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_reptile.algorithm.network_copy import copy_of
 from keras_reptile.export.layout import MARKS, METADATA, MODEL
 from keras_reptile.files import provenance
 from keras_reptile.files.atomic_directory import whole_directory
@@ -29,6 +30,7 @@ def check(model: Any) -> None:
             f"known. Received: {received}"
             + (f" with {len(inputs)} inputs." if inputs else ". Wrap it in `keras.Model`.")
         )
+    copy_of(model.network)
 
 
 def image_spec(model: Any) -> tf.TensorSpec:

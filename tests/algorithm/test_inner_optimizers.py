@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import scalar_episode, scalar_model, weight
 
 from keras_reptile.algorithm.inner_optimizers import InnerAdam, from_keras
 
@@ -25,13 +26,40 @@ def test_a_rule_takes_the_steps_of_the_keras_optimizer(name):
     rule = from_keras(OPTIMIZERS[name]())
     weights = tuple(tf.constant(w) for w in start)
     state = rule.init(weights)
-    for _ in range(6):
+    for k in range(6):
         gradients = [rs.randn(*w.shape).astype(np.float32) for w in start]
         optimizer.apply(gradients, variables)
-        weights, state = rule.update(weights, [tf.constant(g) for g in gradients], state)
+        weights, state = rule.update(weights, [tf.constant(g) for g in gradients], state, k)
     for w, v in zip(weights, variables, strict=True):
         np.testing.assert_allclose(w.numpy(), v.numpy(), rtol=1e-5, atol=1e-6)
     assert int(state.step) == 6
+
+
+@pytest.mark.parametrize(
+    ("compiling", "arguments"),
+    [
+        ({}, {}),
+        ({}, {"task_order": "serial"}),
+        ({}, {"method": "maml"}),
+        ({"jit_compile": True}, {}),
+        ({}, {"task_parallelism": "vectorized"}),
+    ],
+)
+def test_a_schedule_counts_the_steps_of_each_task(compiling, arguments):
+    # Rate 1/4 halves the distance to 8, rate 1/8 takes a quarter of it: 0, 4, 5, then 6.5, 6.875.
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.25, 0.125])
+    inner = keras.optimizers.SGD(schedule, momentum=1e-9)
+    model = scalar_model(inner, keras.optimizers.SGD(1.0), **arguments)
+    model.compile(keras.optimizers.SGD(1.0), loss="mean_squared_error", **compiling)
+    reached = []
+    for _ in range(2):
+        model.train_on_batch(scalar_episode([8.0, 8.0, 8.0], steps=2))
+        reached.append(weight(model))
+    # MAML's gradient at 0: 2 (4 - 8) * 0.5 = -4; at 4: 2 (6 - 8) * 0.5 = -2.
+    expected = [4, 6] if arguments.get("method") == "maml" else [5, 6.875]
+    assert reached == pytest.approx(expected, abs=1e-5)
+    # The moments' count is carried all the same.
+    assert int(model.inner_variables[0]) == (4 if "task_order" not in arguments else 12)
 
 
 def test_adam_by_hand():
@@ -46,8 +74,8 @@ def test_adam_by_hand():
     rule = InnerAdam(0.1, beta_1=0.0, beta_2=0.5, epsilon=0.0)
     weights = (tf.constant([1.0], tf.float64),)
     state, w = rule.init(weights), 1.0
-    for gradient, step in zip((1.0, 2.0, 4.0), steps, strict=True):
-        weights, state = rule.update(weights, [tf.constant([gradient], tf.float64)], state)
+    for k, (gradient, step) in enumerate(zip((1.0, 2.0, 4.0), steps, strict=True)):
+        weights, state = rule.update(weights, [tf.constant([gradient], tf.float64)], state, k)
         w -= 0.1 * step
         assert float(weights[0][0]) == pytest.approx(w, abs=1e-12)
 
@@ -81,6 +109,6 @@ def test_adams_epsilon_stands_outside_the_root():
     # Gradient 2, beta 2 = 0.5: v = 0.5 * 4 = 2, so the step is 0.1 sqrt(0.5) * 2 / (sqrt(2) + 1).
     rule = InnerAdam(0.1, beta_1=0.0, beta_2=0.5, epsilon=1.0)
     weights = (tf.constant([0.0], tf.float64),)
-    weights, _ = rule.update(weights, [tf.constant([2.0], tf.float64)], rule.init(weights))
+    weights, _ = rule.update(weights, [tf.constant([2.0], tf.float64)], rule.init(weights), 0)
     expected = -0.1 * np.sqrt(0.5) * 2 / (np.sqrt(2) + 1)
     assert float(weights[0][0]) == pytest.approx(expected, abs=1e-12)

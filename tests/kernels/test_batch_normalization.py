@@ -112,6 +112,19 @@ def test_support_statistics_make_inference_mode_normalize_by_the_support_set():
     np.testing.assert_allclose(found, network(x, training=True), atol=1e-5)
 
 
+def test_support_statistics_are_taken_without_dropout():
+    layers = [keras.layers.Dropout(0.5), keras.layers.GaussianNoise(1.0)]
+    network = keras.Sequential(
+        [keras.Input((4,)), *layers, keras.layers.BatchNormalization(), keras.layers.Dense(2)]
+    )
+    x = np.random.RandomState(0).rand(9, 4).astype(np.float32)
+    state = support_statistics(network, network.trainable_variables, x)
+    paths = [v.path.rpartition("/")[2] for v in network.non_trainable_variables]
+    found = dict(zip(paths, state, strict=True))
+    np.testing.assert_allclose(found["moving_mean"], x.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(found["moving_variance"], x.var(axis=0), atol=1e-5)
+
+
 def dropout_network():
     return keras.Sequential([keras.Input((50,)), keras.layers.Dropout(0.5, seed=1)])
 

@@ -6,6 +6,7 @@ from helpers import scalar_episode, scalar_model, small_convnet, small_episodes,
 
 import keras_reptile as kr
 from keras_reptile.algorithm.losses import task_accuracy
+from keras_reptile.algorithm.network_function import task_numbers
 from keras_reptile.algorithm.prediction import predict
 from keras_reptile.metrics.confidence import (
     ConfidenceInterval,
@@ -222,18 +223,66 @@ def test_evaluation_needs_queries_and_a_size():
         kr.evaluate(model, some)
 
 
-def test_random_layers_draw_alike_whatever_the_size_of_meta_batches():
-    network = small_convnet(extra=[keras.layers.Dropout(0.5, seed=0)])
-    model = small_model(network)
+def random_model(**arguments):
+    keras.utils.set_random_seed(0)
+    return small_model(small_convnet(extra=[keras.layers.Dropout(0.5, seed=0)]), **arguments)
 
-    def losses_by(size):
-        tests = small_episodes(tasks=6, meta_batch_size=size, seed=4)
-        return kr.evaluate_loss(model, tests, verbose=0).losses
 
-    alone = losses_by(1)
-    np.testing.assert_allclose(losses_by(2), alone, rtol=1e-5)
-    np.testing.assert_allclose(losses_by(6), alone, rtol=1e-5)
-    # The same task twice draws twice.
-    again = small_episodes(tasks=1, meta_batch_size=1, seed=4).repeat(2)
-    first, second = kr.evaluate_loss(model, again, verbose=0).losses
-    assert first != second
+def random_tests(size, tasks=6):
+    return small_episodes(tasks=tasks, meta_batch_size=size, seed=4)
+
+
+def arrays(dataset):
+    return tf.nest.map_structure(lambda t: t.numpy(), next(iter(dataset)))
+
+
+WAYS_TO_EVALUATE = {
+    "kr.evaluate_loss": lambda model, tests: kr.evaluate_loss(model, tests, verbose=0).loss,
+    "evaluate": lambda model, tests: evaluated(model, tests),
+    "a generator": lambda model, tests: evaluated(model, ((e,) for e in tests), steps=len(tests)),
+    "validation_data": lambda model, tests: validated(model, tests),
+    "predict": lambda model, tests: model.predict(tests, verbose=0),
+}
+
+
+def evaluated(model, tests, **arguments):
+    return model.evaluate(tests, verbose=0, return_dict=True, **arguments)["loss_after"]
+
+
+def validated(model, tests):
+    model.optimizer.learning_rate = 0.0
+    train = small_episodes(meta_batch_size=1)
+    history = model.fit(train, steps_per_epoch=1, validation_data=tests, verbose=0).history
+    return history["val_loss_after"]
+
+
+@pytest.mark.parametrize("name", WAYS_TO_EVALUATE)
+def test_random_layers_draw_alike_whatever_the_size_of_meta_batches(name):
+    # Each of the models, which are alike, is evaluated once: validation follows a training step.
+    first, *others = (
+        WAYS_TO_EVALUATE[name](random_model(inner_state="reset"), random_tests(size))
+        for size in (1, 2, 6)
+    )
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=1e-5, atol=1e-6)
+
+
+def test_all_ways_to_evaluate_draw_alike_and_tasks_do_not():
+    model = random_model()
+    each = kr.evaluate_loss(model, random_tests(2), verbose=0).losses
+    assert evaluated(model, random_tests(3)) == pytest.approx(each.mean(), rel=1e-5)
+    whole = arrays(random_tests(6))
+    found = model.test_on_batch(whole, return_dict=True)["loss_after"]
+    assert found == pytest.approx(each.mean(), rel=1e-5)
+    # Two tasks that differ in nothing but the order of their minibatches draw each their own.
+    one = {**tf.nest.map_structure(lambda t: t[:1].repeat(2, axis=0), whole)}
+    one["order"][1] = one["order"][1][::-1]
+    numbers = task_numbers([one["support"], one["order"]]).numpy()
+    assert numbers[0] != numbers[1]
+
+
+def test_tasks_of_zeros_and_ones_have_numbers_of_their_own():
+    images = np.random.RandomState(0).randint(0, 2, (5000, 5, 28)).astype(np.float32)
+    assert len(set(task_numbers(images).numpy())) == 5000
+    bits = np.eye(2000, dtype=np.float32)
+    assert len(set(task_numbers(bits).numpy())) == 2000

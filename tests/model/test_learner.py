@@ -79,6 +79,8 @@ def test_the_learners_optimizer_goes_on_from_the_inner_state(float64):
         keras.optimizers.Adam(0.05, beta_1=0.0),
         keras.optimizers.Adam(0.05, beta_1=0.5),
         keras.optimizers.SGD(0.05, momentum=0.9),
+        # The schedule counts the task's steps, the moments the carried ones.
+        keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.05, 2, 0.5)),
     )
     x, y = np.ones((2, 1)), np.full((2, 1), 8.0)
     for optimizer in optimizers:
@@ -88,6 +90,17 @@ def test_the_learners_optimizer_goes_on_from_the_inner_state(float64):
         part = model.adapt(x, y, steps=4)
         part.fit(x, y, batch_size=2, epochs=2, verbose=0)
         np.testing.assert_allclose(part.get_weights()[0], whole.get_weights()[0], rtol=1e-5)
+
+
+def test_a_learner_with_a_schedule_is_saved_and_loaded(tmp_path):
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.05, 2, 0.5)
+    model = scalar_model(keras.optimizers.Adam(schedule), keras.optimizers.SGD(1.0))
+    model.train_on_batch(scalar_episode([3.0], steps=3))
+    model.adapt(np.ones((2, 1)), np.ones((2, 1)), steps=4).save(tmp_path / "learner.keras")
+    optimizer = keras.saving.load_model(tmp_path / "learner.keras").optimizer
+    # Four steps of this task are made, and seven in all.
+    assert int(optimizer.iterations) == 7
+    assert float(optimizer.learning_rate) == pytest.approx(0.05 * 0.5**2)
 
 
 def test_no_steps_leave_the_initialization():

@@ -97,6 +97,12 @@ FAULTS = {
     ],
     "algorithm.inner_optimizers": [
         (
+            "a schedule across tasks",
+            "a = at_step(self.learning_rate, k,",
+            "a = at_step(self.learning_rate, state.step,",
+            "algorithm/test_inner_optimizers.py::test_a_schedule_counts_the_steps_of_each_task[compiling0-arguments0]",
+        ),
+        (
             "updates counted from 0",
             "t = tf.cast(step + 1, dtype)",
             "t = tf.cast(step, dtype)",

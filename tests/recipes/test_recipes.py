@@ -190,5 +190,5 @@ def test_carried_moments_make_steps_on_half_as_many_images_half_as_long_if_losse
     state = rule.init([tf.zeros(2, tf.float64)])
     many = InnerState(tf.constant(10**9, state.step.dtype), ([tf.square(g) for g in gradient(10)],))
     before = [tf.zeros(2, tf.float64)]
-    moved = [rule.update(before, gradient(n), many)[0][0] for n in (10, 5)]
+    moved = [rule.update(before, gradient(n), many, 0)[0][0] for n in (10, 5)]
     np.testing.assert_allclose(moved[1] / moved[0], [step, step], rtol=1e-6)

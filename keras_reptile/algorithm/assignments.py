@@ -1,0 +1,93 @@
+"""Layers that assign to variables in their `call`: the inner loop would drop what they assign.
+
+A task's inner loop is a function of weights: it takes the gradient of the loss by them, and keeps
+no other variable from step to step. Two kinds of assignments are accounted for elsewhere: the
+states of random generators, and the moving averages of batch normalization. Metrics of layers do
+not change what a network computes.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_reptile.algorithm.known_layers import (
+    is_batch_normalization,
+    is_by_example,
+    operations,
+)
+from keras_reptile.algorithm.network_function import is_seed, mode
+
+
+def check_assignments(network: keras.Model, inputs: Any) -> None:
+    """Raises `ValueError` for a network that assigns to variables of its own while it trains.
+
+    Args:
+        network: A built `keras.Model`.
+        inputs: Structure of tensors, symbolic or not, or of specifications of some.
+    """
+    found = assigned(network, inputs)
+    if found:
+        raise ValueError(
+            "Inner loops train a network that is a function of its weights: what layers assign to "
+            "variables in their `call` would be lost. Received a network that assigns to "
+            f"{found}. Leave out such layers (SpectralNormalization, stateful recurrent layers, "
+            "counters and running averages of your own)."
+        )
+
+
+def assigned(network: keras.Model, inputs: Any) -> list[str]:
+    """The paths of the variables, each with its layer's name, that a call in training changes."""
+    if all(is_by_example(o) or is_batch_normalization(o) for o in operations(network)):
+        return []
+    specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), inputs)
+    scope = _Recording()
+
+    def trace(x):
+        with scope:
+            network(x, **mode(network, True))
+
+    graph = tf.function(trace, autograph=False).get_concrete_function(specs).graph
+    legitimate = _accounted_for(network)
+    paths = [v.path for v in scope.assigned if not (is_seed(v) or id(v) in legitimate)]
+    return [*dict.fromkeys([*paths, *_assigned_tensorflow_variables(network, graph)])]
+
+
+class _Recording(keras.StatelessScope):
+    """A scope in which no variable is changed, and that knows which would have been."""
+
+    def __init__(self):
+        super().__init__(collect_losses=True)
+        self.assigned: list[Any] = []
+
+    def add_update(self, update: tuple) -> None:
+        self.assigned.append(update[0])
+        super().add_update(update)
+
+
+def _accounted_for(network) -> set[int]:
+    """The ids of the moving averages of batch normalization, and of the metrics' variables."""
+    layers = network._flatten_layers()
+    kind = keras.layers.BatchNormalization
+    normalizations = [n for n in layers if isinstance(n, kind) and n.built]
+    moving = [v for n in normalizations for v in (n.moving_mean, n.moving_variance)]
+    return {id(v) for v in [*moving, *network.metrics_variables]}
+
+
+def _assigned_tensorflow_variables(network, graph) -> list[str]:
+    """The names of `tf.Variable`s, which Keras's scope does not keep from being changed."""
+    outer_handle = {id(inner): outer for outer, inner in graph.captures}
+    written = [
+        outer_handle.get(id(op.inputs[0]))
+        for op in graph.get_operations()
+        if op.type.startswith("Assign")
+    ]
+    found = [v for v in graph.variables if any(v.handle is handle for handle in written)]
+    return [_name(network, v) for v in found]
+
+
+def _name(network, variable) -> str:
+    """A variable's name after that of the layer that has it as an attribute."""
+    layers = network._flatten_layers()
+    owners = [n.name for n in layers if any(v is variable for v in vars(n).values())]
+    return "/".join([*owners[:1], variable.name])
