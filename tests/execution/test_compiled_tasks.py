@@ -119,7 +119,7 @@ def test_many_tasks_have_the_numbers_of_few(name, float64, monkeypatch):
     tasks = small_episodes(tasks=4)
     _, few = both_trained(name)
     expected = few.predict(tasks, verbose=0)
-    monkeypatch.setattr(compiled_tasks, "MOST", 1)
+    monkeypatch.setattr(compiled_tasks, "MAX_TASKS_PER_GRAPH", 1)
     many = trained(pair(**CASES[name])[1])
     assert differences(few, many) < 1e-9
     np.testing.assert_allclose(many.predict(tasks, verbose=0), expected)

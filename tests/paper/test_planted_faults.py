@@ -382,7 +382,7 @@ FAULTS = {
             "kernels/test_convolution_biases.py::test_a_bias_before_an_activation_is_added",
         ),
     ],
-    "episodes.episode_dataset": [
+    "episodes.sampling": [
         (
             "a tail that the minibatches see",
             "[:, spec.drawn_shots :].ravel()",

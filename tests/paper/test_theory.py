@@ -21,6 +21,7 @@ import pytest
 from helpers import episode
 
 import keras_reptile as kr
+from keras_reptile.algorithm.inner_optimizers import InnerSGD
 
 TASKS, MINIBATCHES, BATCH, WEIGHTS = 2, 3, 4, 3
 COEFFICIENTS = {
@@ -75,7 +76,7 @@ def expected_update(method, k, a):
     network.set_weights([w[:, None]])
     model = kr.ReptileModel(network, keras.optimizers.SGD(1.0), method=method)
     # A rate read back from Keras is rounded to float32.
-    model.inner_rule = kr.inner_optimizers.InnerSGD(a)
+    model.inner_rule = InnerSGD(a)
     model.compile(keras.optimizers.SGD(1.0), loss="mean_squared_error")
     model.train_on_batch(episode(support_x, support_y, order))
     update = w - network.get_weights()[0][:, 0]
