@@ -45,6 +45,11 @@ def tf_config(addresses, index):
     return json.dumps({"cluster": {"worker": list(addresses)}, "task": task})
 
 
+def of_workers(addresses):
+    """Each worker's environment variables."""
+    return [{"TF_CONFIG": tf_config(addresses, i)} for i in range(len(addresses))]
+
+
 def start_workers(number, program, arguments_of, addresses=None, prefixes=None, **options):
     """Starts a program `number` times; `arguments_of` is a function of a worker's index."""
     addresses = addresses or free_addresses(number)
