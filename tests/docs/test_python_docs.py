@@ -1,16 +1,14 @@
 """docs/python.md, as a reader runs it: from top to bottom, in a process and a folder of its own."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import warm
 from made_images import write_image
-from processes import environment
 
 import keras_reptile as kr
 
@@ -46,14 +44,11 @@ def printed(tmp_path_factory):
     write_image(cwd / "mine.png", drawing(6, 1))
     (shell,) = blocks("sh")
     program, *flags = f"{shell.strip()} {SHORT}".split()
-    train = [sys.executable, str(ROOT / program), *flags]
-    python = [sys.executable, "-c", "\n".join(blocks("python"))]
-    for command in (train, python):
-        ended = subprocess.run(
-            command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=600
-        )
-        assert ended.returncode == 0, ended.stderr
-    return cwd, ended.stdout
+    (cwd / "page.py").write_text("\n".join(blocks("python")))
+    for command in ((program, *flags), (cwd / "page.py",)):
+        status, out, err = warm.run(*command, cwd=cwd)
+        assert status == 0, err
+    return cwd, out
 
 
 def test_the_page_runs_and_names_the_class_of_an_image(printed):

@@ -2,11 +2,9 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-from processes import environment
+import warm
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -32,16 +30,10 @@ def python_of(page):
 
 
 def run(source, folder, **variables):
-    ended = subprocess.run(
-        [sys.executable, "-c", source],
-        cwd=folder,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    (folder / "page.py").write_text(source)
+    ((status, out, err, _),) = warm.run_together([(folder / "page.py",)], folder, [variables])
+    assert status == 0, err
+    return out
 
 
 def test_the_python_of_the_readme_learns_five_characters_and_draws_them(tmp_path):
