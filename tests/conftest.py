@@ -21,7 +21,11 @@ SLOW = (
 )
 
 
+# Before `-m` chooses.
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if "shared" in getattr(item, "fixturenames", ()):
+            item.add_marker("needs_data")
     order = {name: place for place, name in enumerate(SLOW)}
     items.sort(key=lambda item: order.get(item.path.stem, len(SLOW)))
 

@@ -6,6 +6,8 @@ import pytest
 import warm
 from replicas import CASES
 
+pytestmark = pytest.mark.process
+
 # Every worker of an arrangement, by its file.
 FILES = {
     "mirrored": ["mirrored"],

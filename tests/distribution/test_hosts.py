@@ -10,6 +10,8 @@ import processes
 import pytest
 import warm
 
+pytestmark = pytest.mark.process
+
 NETWORK = "10.213.77"
 
 

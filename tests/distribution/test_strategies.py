@@ -178,6 +178,7 @@ def test_serial_tasks_with_a_carried_state_need_one_replica(tmp_path):
         training.train(recipe, tmp_path, strategy=strategy)
 
 
+@pytest.mark.process
 def test_waiting_ends_with_one_line():
     code = (
         "import sys, time; sys.argv = ['train']\n"

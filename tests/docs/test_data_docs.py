@@ -51,6 +51,7 @@ def test_the_options_are_those_of_the_data_set(name):
     assert options_on_the_page()[name] == named
 
 
+@pytest.mark.process
 def test_the_example_prints_the_command_of_the_page(tmp_path):
     pytest.importorskip("sklearn", reason="needs scikit-learn: pip install '.[examples]'")
     command = ("examples/digits.py", "--test_tasks=20", "--meta_iterations=2")

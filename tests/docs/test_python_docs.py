@@ -51,11 +51,13 @@ def printed(tmp_path_factory):
     return cwd, out
 
 
+@pytest.mark.process
 def test_the_page_runs_and_names_the_class_of_an_image(printed):
     _, out = printed
     assert "new_3\n" in out
 
 
+@pytest.mark.process
 def test_the_pages_lines_are_learned(printed):
     _, out = printed
     (loss,) = re.findall(r"LossEvaluation\(loss=([\d.e-]+)", out)

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import warm
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,6 +19,7 @@ def test_after_tensorflow_has_started_it_is_too_late():
         kr.one_task_per_core()
 
 
+@pytest.mark.process
 def test_operations_get_one_thread_and_there_are_as_many_as_cores():
     program = """
 import tensorflow as tf
@@ -32,6 +33,7 @@ assert tf.config.threading.get_inter_op_parallelism_threads() == 3
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("shared", "threads"), [(False, 1), (True, 3)])
 def test_with_xla_tasks_get_one_thread_each_or_share_idle_cores(shared, threads):
     program = f"""
@@ -53,6 +55,7 @@ assert float(tf.function(lambda x: x + 1, jit_compile=True)(1.0)) == 2
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_on_a_gpu_xla_takes_the_same_kernels_in_every_run(jit_compile):
     program = f"""

@@ -93,6 +93,7 @@ def used_alone(exported, tmp_path_factory):
 # In TensorFlow alone
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("transductive", [False, True])
 @pytest.mark.parametrize("shots", SHOTS)
 def test_tensorflow_alone_adapts_as_the_python_model_does(shots, transductive, model, used_alone):
@@ -101,21 +102,25 @@ def test_tensorflow_alone_adapts_as_the_python_model_does(shots, transductive, m
     np.testing.assert_allclose(given, expected, atol=1e-5)
 
 
+@pytest.mark.process
 def test_tensorflow_alone_predicts_with_weights_adapted_before(model, used_alone):
     expected = by_the_python_model(model, task(5), transductive=True)
     np.testing.assert_allclose(used_alone["adapted_once"], expected, atol=1e-5)
 
 
+@pytest.mark.process
 def test_tensorflow_alone_serves_the_initialization_in_inference_mode(model, used_alone):
     expected = model.network(task(5)[2], training=False)
     np.testing.assert_allclose(used_alone["served"], expected, atol=1e-5)
 
 
+@pytest.mark.process
 def test_tensorflow_alone_fine_tunes_with_a_plain_gradient_tape(used_alone):
     losses = used_alone["losses"]
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.process
 def test_the_class_names_come_back(used_alone):
     assert used_alone["class_names"].tolist() == ["ant", "bee", "cat"]
 
@@ -231,6 +236,7 @@ def saved_model_cli(*arguments):
     ).stdout
 
 
+@pytest.mark.process
 def test_saved_model_cli_runs_a_signature(exported, learner, tmp_path):
     x, y, query_x = task(5)
     arrays = dict(support_images=x, support_labels=y, query_images=query_x)

@@ -50,6 +50,7 @@ def holding():
         process.communicate()
 
 
+@pytest.mark.process
 def test_a_second_run_in_a_directory_is_refused_until_the_first_is_killed(tmp_path, holding):
     (tmp_path / "run").mkdir()
     first = holding(tmp_path / "run", "folder")
@@ -197,6 +198,7 @@ def test_what_keras_leaves_of_a_killed_run_where_memory_is_short_is_removed(tmp_
     assert list(directory.checkpoints.iterdir()) == []
 
 
+@pytest.mark.process
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(
     tmp_path, holding
 ):

@@ -12,6 +12,8 @@ import warm
 from commands import SHORT, run, run_cold, start
 from made_images import TinyShapes, class_folders
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 # Compiling would take longer than what there is to see.
 ENDLESS = ["--meta_iterations=100000", "--checkpoint_every=10", "--jit_compile=false"]

@@ -46,28 +46,33 @@ def python(program, shell="", **variables):
     )
 
 
+@pytest.mark.process
 def test_ctrl_c_while_modules_are_imported_is_one_line():
     ended = python(INTERRUPTED)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "train: stopped.\n")
 
 
+@pytest.mark.process
 def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it(quick):
     program = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + INTERRUPTED
     ended = python(program, **quick)
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_closed_streams_are_printed_into_without_an_error(closed, quick):
     ended = python(PRINTS, closed, **quick)
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.process
 def test_tensorflow_starts_where_streams_are_closed():
     ended = python(PRINTS, ">&- 2>&-")
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.process
 def test_a_reader_that_went_away_is_one_line():
     reading, writing = os.pipe()
     os.close(reading)
@@ -86,6 +91,7 @@ def test_a_reader_that_went_away_is_one_line():
     ]
 
 
+@pytest.mark.process
 def test_programs_and_networks_do_not_depend_on_someones_settings_of_keras(tmp_path):
     settings = {"backend": "numpy", "image_data_format": "channels_first", "floatx": "float32"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
