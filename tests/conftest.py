@@ -21,10 +21,15 @@ SLOW = (
 )
 
 
-# Before `-m` chooses.
+def takes(item, fixture):
+    """Whether a test takes a fixture, and not a parameter of that name."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else ()
+    return fixture in getattr(item, "fixturenames", ()) and fixture not in parameters
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "shared" in getattr(item, "fixturenames", ()):
+        if takes(item, "shared"):
             item.add_marker("needs_data")
     order = {name: place for place, name in enumerate(SLOW)}
     items.sort(key=lambda item: order.get(item.path.stem, len(SLOW)))

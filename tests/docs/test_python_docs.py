@@ -44,10 +44,10 @@ def printed(tmp_path_factory):
     write_image(cwd / "mine.png", drawing(6, 1))
     (shell,) = blocks("sh")
     program, *flags = f"{shell.strip()} {SHORT}".split()
-    (cwd / "page.py").write_text("\n".join(blocks("python")))
-    for command in ((program, *flags), (cwd / "page.py",)):
-        status, out, err = warm.run(*command, cwd=cwd)
-        assert status == 0, err
+    status, _, err = warm.run(program, *flags, cwd=cwd)
+    assert status == 0, err
+    status, out, err = warm.run_source("\n".join(blocks("python")), cwd)
+    assert status == 0, err
     return cwd, out
 
 

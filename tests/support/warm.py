@@ -28,6 +28,13 @@ def run(path, *arguments, cwd):
     return ended[:3]
 
 
+def run_source(source, cwd):
+    """The same of a program that is given as text, and lies in the file `program.py` there."""
+    path = Path(cwd) / "program.py"
+    path.write_text(source)
+    return run(path, cwd=cwd)
+
+
 def run_together(programs, cwd, environments=None):
     """What became of Python programs that run at the same time, as a list of `Ended`.
 
