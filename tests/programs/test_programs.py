@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import warm
-from commands import SHORT, run, run_cold, start
+from commands import SHORT, run, start
 from made_images import TinyShapes, class_folders
 
 pytestmark = pytest.mark.process
@@ -23,7 +23,7 @@ ENDLESS = ["--meta_iterations=100000", "--checkpoint_every=10", "--jit_compile=f
 def finished(tmp_path_factory):
     """A short run in the default place, and what it printed."""
     cwd = tmp_path_factory.mktemp("finished")
-    status, out, err = run_cold("train", *SHORT, cwd=cwd)
+    status, out, err = run("train", *SHORT, cwd=cwd)
     assert status == 0, err
     return cwd, out
 
