@@ -25,6 +25,7 @@ MISSING = [
 pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
     pytest.mark.process,
+    pytest.mark.slow,
 ]
 
 TRAINING = [

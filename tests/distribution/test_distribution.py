@@ -6,7 +6,7 @@ import pytest
 import warm
 from replicas import CASES
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 # Every worker of an arrangement, by its file.
 FILES = {

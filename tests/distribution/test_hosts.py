@@ -10,7 +10,7 @@ import processes
 import pytest
 import warm
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 NETWORK = "10.213.77"
 

@@ -10,7 +10,7 @@ import warm
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.runs.run_directory import RunDirectory
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 # The coordination service misses a worker's heartbeats for so long before it tells the others.
 NOTICED_SECONDS = 120

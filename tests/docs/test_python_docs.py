@@ -51,12 +51,14 @@ def printed(tmp_path_factory):
     return cwd, out
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_page_runs_and_names_the_class_of_an_image(printed):
     _, out = printed
     assert "new_3\n" in out
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_pages_lines_are_learned(printed):
     _, out = printed
@@ -120,6 +122,7 @@ def test_bytes_are_refused_by_adapt_and_divided_in_episodes():
         model.adapt(images[:3], np.arange(3))
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_adapts_and_comes_back_and_is_exported_if_it_is_wrapped(tmp_path):
     (source,) = [block for block in blocks("python") if "class Network" in block]
     names = {"keras": keras}

@@ -37,12 +37,16 @@ def run(source, folder, **variables):
     return out
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_the_python_of_the_readme_learns_five_characters_and_draws_them(tmp_path):
     out = run(python_of(README) + LEARNED, tmp_path)
     assert json.loads(out.splitlines()[-1]) > 0.8
     assert (tmp_path / "task.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_the_python_of_the_first_steps_runs_and_is_better_than_chance(shared, tmp_path):
     shown = "\nprint('predicted', learner.predict(task['query'][0][0], verbose=0).shape)"
     data = str(shared / "tensorflow_datasets")

@@ -9,7 +9,7 @@ from commands import SHORT, run
 
 import keras_reptile as kr
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

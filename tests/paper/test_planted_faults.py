@@ -7,7 +7,7 @@ import pytest
 import warm
 from planted import NOT_PLANTABLE
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 COMPILED = "execution/test_compiled_tasks.py::test_a_compiled_task_has_the_numbers_of_any_other"
 

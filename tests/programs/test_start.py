@@ -66,12 +66,14 @@ def test_closed_streams_are_printed_into_without_an_error(closed, quick):
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_tensorflow_starts_where_streams_are_closed():
     ended = python(PRINTS, ">&- 2>&-")
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_reader_that_went_away_is_one_line():
     reading, writing = os.pipe()
@@ -91,6 +93,7 @@ def test_a_reader_that_went_away_is_one_line():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_programs_and_networks_do_not_depend_on_someones_settings_of_keras(tmp_path):
     settings = {"backend": "numpy", "image_data_format": "channels_first", "floatx": "float32"}

@@ -94,6 +94,7 @@ def failed(tmp_path_factory):
     return folder / "run", said
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_of_the_disk_ends_in_a_line_that_names_the_file(name, failed):
@@ -101,6 +102,7 @@ def test_a_fault_of_the_disk_ends_in_a_line_that_names_the_file(name, failed):
     assert LINES[name] in failed[1][name]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_and_loses_nothing(failed, tmp_path):
     status, _, err = start(tmp_path, "train", TRAIN)
@@ -109,6 +111,7 @@ def test_and_loses_nothing(failed, tmp_path):
     assert partial(failed[0]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_an_export_to_a_full_disk_keeps_the_earlier_one(failed):
     folder = failed[0].parent
@@ -125,6 +128,7 @@ def test_an_export_to_a_full_disk_keeps_the_earlier_one(failed):
     assert partial(folder) == []
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(("what", "cause"), [("memory", "MemoryError"), ("tensor", "OOM when")])
 def test_too_little_memory_ends_in_a_line_that_says_what_to_make_smaller(what, cause, tmp_path):

@@ -110,6 +110,7 @@ def killed(tmp_path_factory):
     return folder / "run", last
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_run_killed_21_times_ends_bit_for_bit_like_an_undisturbed_one(whole, killed):
     run, _ = killed
@@ -120,6 +121,7 @@ def test_a_run_killed_21_times_ends_bit_for_bit_like_an_undisturbed_one(whole, k
     assert rows(whole) == rows(run)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_best_checkpoint_is_that_of_the_undisturbed_run(whole, killed):
     run, _ = killed
@@ -128,6 +130,7 @@ def test_the_best_checkpoint_is_that_of_the_undisturbed_run(whole, killed):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_killed_runs_leave_nothing_behind(whole, killed):
     def names(run):
@@ -137,6 +140,7 @@ def test_killed_runs_leave_nothing_behind(whole, killed):
     assert not any(Path(name).name.startswith((".", "tmp")) for name in names(whole))
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_each_kill_landed_where_it_was_to(killed):
     """2 in training, 2 validating, 2 testing, 6 in checkpoints, 5 in logs, 4 wherever it was."""
@@ -154,6 +158,7 @@ def test_each_kill_landed_where_it_was_to(killed):
     assert len(KILLS) + len(EXPORT_KILLS) == 25
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_an_export_killed_four_times_is_whole_or_absent_and_then_complete(killed):
     folder = killed[0].parent
