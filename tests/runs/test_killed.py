@@ -24,7 +24,7 @@ TRAIN = [
     "--output_dir=run",
     "--meta_iterations=30",
     *SMALL_RUN,
-    "--test_tasks=45",
+    "--test_tasks=21",
 ]
 # Where each start is killed, how far it gets first, and what it is in the middle of.
 KILLS = [
