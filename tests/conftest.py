@@ -6,24 +6,39 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Files of few tests that take minutes: begun last, one of them would be waited for by itself.
-SLOW = (
-    "test_workers",
+# The files that take longest, in this order: begun last, one of them would be waited for by itself.
+LONGEST = (
     "test_distribution",
+    "test_workers",
+    "test_compiled_tasks",
+    "test_as_on_a_gpu",
     "test_killed",
+    "test_programs",
+    "test_planted_faults",
+    "test_saved_model",
+    "test_training",
+    "test_faults",
+    "test_vectorized",
+    "test_python_docs",
+    "test_sweep",
+    "test_methods",
     "test_hosts",
     "test_any_command_line",
-    "test_python_docs",
-    "test_planted_faults",
-    "test_threads_at_once",
-    "test_programs",
-    "test_faults",
 )
 
 
+def takes(item, fixture):
+    """Whether a test takes a fixture, and not a parameter of that name."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else ()
+    return fixture in getattr(item, "fixturenames", ()) and fixture not in parameters
+
+
 def pytest_collection_modifyitems(items):
-    order = {name: place for place, name in enumerate(SLOW)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(SLOW)))
+    for item in items:
+        if takes(item, "shared"):
+            item.add_marker("needs_data")
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture

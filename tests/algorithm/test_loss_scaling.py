@@ -50,6 +50,7 @@ def cosine(a, b):
     return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["reptile", "maml"])
 @pytest.mark.parametrize("loss_weight", [1.0, TINY], ids=["usual gradients", "tiny gradients"])
 def test_float16_leads_where_float32_does(method, loss_weight, policy):

@@ -82,6 +82,7 @@ def slope(function, theta, direction, h=1e-5):
     return (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tail_shots", [None, 2])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_gradient_is_that_of_finite_differences(name, tail_shots, float64):
@@ -100,6 +101,7 @@ def test_the_gradient_is_that_of_finite_differences(name, tail_shots, float64):
         assert found == pytest.approx(slope(last_loss, problem.theta, direction), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_eager_and_graph_find_the_same_gradient_and_the_same_solution(name, float64):
     problem = Problem(name, None)

@@ -62,6 +62,7 @@ def test_reptile_gradient_is_the_distance_to_the_mean_of_each_weight():
 
 # The same two tasks: W_1 = 0.2 and 0.6, W_2 = 0.36 and 1.08. FOMAML's last steps are 0.16 and 0.48,
 # 0.32 in the mean. MAML's gradients are 2 (W_1 - c) 0.8 = -1.28 and -3.84, -2.56 in the mean.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "steps", "expected"),
     [

@@ -31,6 +31,7 @@ def in_float64(method, **arguments):
     return trained(method, **arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "tail_shots"), [("reptile", None), ("fomaml", 2), ("maml", None), ("maml", 2)]
 )
@@ -41,6 +42,7 @@ def test_eager_and_graph_train_alike(method, tail_shots, float64):
     assert all(np.isfinite(v.numpy()).all() for v in graph.weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_learns_to_learn(method):
     model = small_model(inner_optimizer=keras.optimizers.SGD(0.05), method=method)
@@ -52,6 +54,7 @@ def test_every_method_learns_to_learn(method):
     assert history["loss_after"][-1] < history["loss_after"][0]
 
 
+@pytest.mark.slow
 def test_all_methods_report_and_carry_the_same_after_one_meta_iteration(float64):
     element = next(iter(small_episodes(tail_shots=2)))
     logs, carried = [], []
@@ -68,12 +71,14 @@ def test_all_methods_report_and_carry_the_same_after_one_meta_iteration(float64)
     assert int(carried[0][0]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_serial_tasks_with_nothing_carried_are_the_parallel_ones(method, float64):
     serial = trained(method, task_order="serial", inner_state="reset")
     assert differences(in_float64(method, inner_state="reset"), serial) < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_carried_moments_change_what_the_next_task_does(method, float64):
     carried, serial = in_float64(method), trained(method, task_order="serial")
@@ -102,6 +107,7 @@ def test_a_model_saved_before_there_were_methods_is_reptile():
     assert type(small_model()).from_config(config).method == "reptile"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_evaluation_is_the_same_whatever_the_method(method):
     tests = small_episodes(shots=2, seed=9, tasks=4)

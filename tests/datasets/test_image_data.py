@@ -174,6 +174,7 @@ def test_a_set_of_tfds_in_colour_and_another_size(data_dir):
     assert (pools.train.images == pools.train.images[:, :1, :1, :1]).all()
 
 
+@pytest.mark.slow
 def test_omniglot_by_its_name_in_tfds(shared):
     pools = kr.datasets.load("tfds:omniglot", data_dir=str(shared / "tensorflow_datasets"))
     assert [len(pool) for pool in pools] == [1299, 0, 324]

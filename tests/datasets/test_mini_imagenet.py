@@ -151,6 +151,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_is_broken_is_named_and_leaves_nothing_behind(name, tmp_path):
     layout, damage, text = BROKEN[name]

@@ -33,6 +33,7 @@ def test_another_seed_shuffles_as_pythons_random_does():
     assert omniglot.authors_order(seed=1) == expected != omniglot.authors_order()
 
 
+@pytest.mark.slow
 def test_the_split_seed_decides_which_classes_test(data_dir):
     names = {
         seed: kr.datasets.load(
@@ -44,6 +45,7 @@ def test_the_split_seed_decides_which_classes_test(data_dir):
     assert len(names[1]) == 423 and 80 < len({*names[0]} & {*names[1]}) < 140
 
 
+@pytest.mark.slow
 def test_the_split_seed_decides_which_background_classes_validate(data_dir):
     pools = [
         kr.datasets.load(
@@ -131,6 +133,7 @@ def test_missing_data_that_cannot_be_downloaded(tmp_path, monkeypatch):
         kr.datasets.load("omniglot", data_dir=str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "missing"])
 def test_damaged_data_is_noticed(damage, data_dir, tmp_path):
     import shutil

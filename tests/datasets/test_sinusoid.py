@@ -98,6 +98,7 @@ def test_a_task_is_the_same_whatever_the_batching_and_wherever_drawing_starts():
     tf.nest.map_structure(lambda a, b: np.testing.assert_array_equal(a[8:], b), one, later)
 
 
+@pytest.mark.slow
 def test_splits_and_seeds_share_no_wave():
     draws = [(split, seed) for split in ("train", "validation", "test") for seed in range(4)]
     found = np.concatenate([waves(s, 100, seed=n)[:, 0] for s, n in draws])
@@ -141,6 +142,7 @@ def test_the_data_set_is_three_splits_of_waves():
     assert isinstance(pools.train, Waves)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_reptile_learns_waves(activation):
     network = kr.networks.sine_mlp(activation=activation, seed=0)

@@ -86,6 +86,7 @@ def test_a_port_that_is_taken_is_named(tmp_path):
             page.serve(tmp_path, port, steps=1)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "arguments, status, text",
     [

@@ -22,7 +22,11 @@ MISSING = [
     }.items()
     if not there
 ]
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+pytestmark = [
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+    pytest.mark.process,
+    pytest.mark.slow,
+]
 
 TRAINING = [
     "--meta_iterations=100",

@@ -3,7 +3,10 @@
 import numpy as np
 import processes
 import pytest
+import warm
 from replicas import CASES
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 # Every worker of an arrangement, by its file.
 FILES = {
@@ -26,18 +29,19 @@ def results(tmp_path_factory):
     """The files of all arrangements, by their names."""
     folder = tmp_path_factory.mktemp("replicas")
     path = lambda name: folder / f"{name}.npz"  # noqa: E731
-    single = [processes.start("tests/support/replicas.py", a, path(a)) for a in ("one", "mirrored")]
-    succeed(single)
+    program = "tests/support/replicas.py"
+    succeed(warm.run_together([(program, a, path(a)) for a in ("one", "mirrored")], folder))
     for number, word in ((2, "two"), (3, "three")):
         cases = CASES_OF[f"{word} workers"]
-        arguments = lambda i: ("workers", path(f"{word}.{i}"), *cases)  # noqa: B023, E731
-        succeed(processes.start_workers(number, "tests/support/replicas.py", arguments))
+        workers = [(program, "workers", path(f"{word}.{i}"), *cases) for i in range(number)]
+        environments = processes.of_workers(processes.free_addresses(number))
+        succeed(warm.run_together(workers, folder, environments))
     names = ["one", *(name for files in FILES.values() for name in files)]
     return {name: dict(np.load(path(name))) for name in names}
 
 
-def succeed(started):
-    for status, _, err in processes.finish(started, timeout=600):
+def succeed(ended):
+    for status, _, err, _ in ended:
         assert status == 0, err
 
 

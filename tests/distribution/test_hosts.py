@@ -8,6 +8,9 @@ import subprocess
 
 import processes
 import pytest
+import warm
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 NETWORK = "10.213.77"
 
@@ -48,21 +51,20 @@ def rows(path):
 def test_a_run_begun_on_one_device_goes_on_on_two_hosts(hosts, tmp_path):
     single = tmp_path / "one"
     alone = ("--precision=float64", "--strategy=none", f"--output_dir={single}")
-    [(status, _, err)] = processes.finish([processes.start("tests/support/train_small.py", *alone)])
+    status, _, err = warm.run("tests/support/train_small.py", *alone, cwd=tmp_path)
     assert status == 0, err
     folder = tmp_path / "chief" / "begun"
     shutil.copytree(single, folder)
     (folder / "checkpoints" / "iteration-000000006.keras").unlink()
     (tmp_path / "other").mkdir()
-    started = processes.start_workers(
-        2,
-        "tests/support/train_small.py",
-        lambda i: ("--precision=float64", f"--output_dir={folder if i == 0 else 'unused'}"),
-        addresses=[f"{NETWORK}.1:2222", f"{NETWORK}.2:2222"],
-        prefixes=[("ip", "netns", "exec", name) for name in hosts],
-        cwd=tmp_path / "other",
-    )
-    (status, out, err), (other_status, _, other_err) = processes.finish(started)
+    program = ("train_small.py", "--precision=float64")
+    workers = [
+        ("tests/support/on_host.py", name, *program, f"--output_dir={place}")
+        for name, place in zip(hosts, (folder, "unused"), strict=True)
+    ]
+    environments = processes.of_workers([f"{NETWORK}.1:2222", f"{NETWORK}.2:2222"])
+    ended = warm.run_together(workers, tmp_path / "other", environments)
+    (status, out, err, _), (other_status, _, other_err, _) = ended
     assert (status, other_status) == (0, 0), err + other_err
     assert "Going on from meta-iteration 4 in " in out
     assert list((tmp_path / "other").iterdir()) == []

@@ -3,14 +3,13 @@
 import json
 import re
 import socket
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import processes
 import pytest
 import tensorflow as tf
+import warm
 
 from keras_reptile.distribution import cluster, rendezvous, strategies
 from keras_reptile.execution import xla
@@ -178,18 +177,17 @@ def test_serial_tasks_with_a_carried_state_need_one_replica(tmp_path):
         training.train(recipe, tmp_path, strategy=strategy)
 
 
-def test_waiting_ends_with_one_line():
+@pytest.mark.process
+def test_waiting_ends_with_one_line(tmp_path):
     code = (
         "import sys, time; sys.argv = ['train']\n"
         "from keras_reptile.distribution import strategies\n"
         "with strategies.time_limit(0.2, 'the other hosts did not answer'):\n"
         "    time.sleep(60)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=processes.environment()
-    )
-    assert done.returncode == -9
-    assert done.stderr.splitlines()[-1] == "train: the other hosts did not answer within 0.2 s."
+    status, _, err = warm.run_source(code, tmp_path)
+    assert status == -9
+    assert err.splitlines()[-1] == "train: the other hosts did not answer within 0.2 s."
 
 
 def test_a_tpu_that_is_not_there_is_one_line(monkeypatch):

@@ -45,6 +45,7 @@ def arguments(program, words):
             yield f"{name}={value}" if value else name
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", COMMANDS := commands())
 def test_a_command_is_taken(command):
     path, *words = COMMANDS[command]

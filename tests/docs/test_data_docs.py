@@ -1,14 +1,11 @@
 """docs/data.md says what `kr.datasets.load` takes, and what the example prints."""
 
 import inspect
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from processes import environment
+import warm
 
 from keras_reptile.datasets import class_split, folder, glyphs, mini_imagenet, omniglot, tfds_images
 
@@ -54,18 +51,12 @@ def test_the_options_are_those_of_the_data_set(name):
     assert options_on_the_page()[name] == named
 
 
+@pytest.mark.process
 def test_the_example_prints_the_command_of_the_page(tmp_path):
     pytest.importorskip("sklearn", reason="needs scikit-learn: pip install '.[examples]'")
-    command = [sys.executable, str(ROOT / "examples/digits.py"), "--test_tasks=20"]
-    ended = subprocess.run(
-        [*command, "--meta_iterations=2"],
-        cwd=tmp_path,
-        env=environment(PYTHONPATH=os.pathsep.join(sys.path)),
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert ended.returncode == 0, ended.stderr
+    command = ("examples/digits.py", "--test_tasks=20", "--meta_iterations=2")
+    status, out, err = warm.run(*command, cwd=tmp_path)
+    assert status == 0, err
     (documented,) = re.findall(r"^bin/train --image_dir=runs/digits_png.*$", PAGE, re.MULTILINE)
-    printed = ended.stdout.strip().splitlines()[-1]
+    printed = out.strip().splitlines()[-1]
     assert printed == documented.replace("--meta_iterations=1000", "--meta_iterations=2")

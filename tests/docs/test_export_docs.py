@@ -23,6 +23,7 @@ def names(tmp_path_factory):
     return names
 
 
+@pytest.mark.slow
 def test_the_pages_python_runs_from_top_to_bottom(names):
     assert names["logits"].shape == (8, 5)
     assert float(names["loss"]) < 0.5
@@ -68,6 +69,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", [by_method, by_signature])
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_wrong_use_is_an_error_that_says_what_was_received(names, call, wrong):
@@ -75,6 +77,7 @@ def test_wrong_use_is_an_error_that_says_what_was_received(names, call, wrong):
         call(names, **wrong)
 
 
+@pytest.mark.slow
 def test_images_of_another_shape_are_refused_by_methods_and_by_signatures_otherwise(names):
     wrong = dict(query_images=np.zeros((8, 20, 28, 1), "float32"))
     with pytest.raises(TypeError, match=r"^Binding inputs to tf\.function failed .*query_images"):
@@ -83,6 +86,7 @@ def test_images_of_another_shape_are_refused_by_methods_and_by_signatures_otherw
         by_signature(names, **wrong)
 
 
+@pytest.mark.slow
 def test_arrays_of_another_dtype_are_cast_and_tensors_are_refused(names):
     plain = by_method(names)
     for labels in (names["support_labels"] + 0.7, list(range(5))):

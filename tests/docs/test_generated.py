@@ -40,11 +40,13 @@ def change(copy, name):
     path.write_text(json.dumps(content))
 
 
+@pytest.mark.process
 def test_no_page_is_stale():
     ended = run(ROOT, "--check")
     assert ended.returncode == 0, ended.stdout
 
 
+@pytest.mark.process
 def test_a_stale_table_is_named_and_nothing_is_written(copy):
     change(copy, "omniglot_20way_10000_1_shot")
     before = (copy / "docs" / "omniglot.md").read_text()
@@ -55,6 +57,7 @@ def test_a_stale_table_is_named_and_nothing_is_written(copy):
     assert (copy / "docs" / "omniglot.md").read_text() == before
 
 
+@pytest.mark.process
 def test_the_pages_are_written_with_what_the_files_say(copy):
     change(copy, "omniglot_5way_1_shot")
     ended = run(copy)
@@ -63,6 +66,7 @@ def test_the_pages_are_written_with_what_the_files_say(copy):
     assert run(copy, "--check").returncode == 0
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("text", "message"),
     [

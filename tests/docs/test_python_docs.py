@@ -1,16 +1,14 @@
 """docs/python.md, as a reader runs it: from top to bottom, in a process and a folder of its own."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import warm
 from made_images import write_image
-from processes import environment
 
 import keras_reptile as kr
 
@@ -46,21 +44,22 @@ def printed(tmp_path_factory):
     write_image(cwd / "mine.png", drawing(6, 1))
     (shell,) = blocks("sh")
     program, *flags = f"{shell.strip()} {SHORT}".split()
-    train = [sys.executable, str(ROOT / program), *flags]
-    python = [sys.executable, "-c", "\n".join(blocks("python"))]
-    for command in (train, python):
-        ended = subprocess.run(
-            command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=600
-        )
-        assert ended.returncode == 0, ended.stderr
-    return cwd, ended.stdout
+    status, _, err = warm.run(program, *flags, cwd=cwd)
+    assert status == 0, err
+    status, out, err = warm.run_source("\n".join(blocks("python")), cwd)
+    assert status == 0, err
+    return cwd, out
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_the_page_runs_and_names_the_class_of_an_image(printed):
     _, out = printed
     assert "new_3\n" in out
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_the_pages_lines_are_learned(printed):
     _, out = printed
     (loss,) = re.findall(r"LossEvaluation\(loss=([\d.e-]+)", out)
@@ -123,6 +122,7 @@ def test_bytes_are_refused_by_adapt_and_divided_in_episodes():
         model.adapt(images[:3], np.arange(3))
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_adapts_and_comes_back_and_is_exported_if_it_is_wrapped(tmp_path):
     (source,) = [block for block in blocks("python") if "class Network" in block]
     names = {"keras": keras}

@@ -2,11 +2,10 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-from processes import environment
+import pytest
+import warm
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -32,24 +31,22 @@ def python_of(page):
 
 
 def run(source, folder, **variables):
-    ended = subprocess.run(
-        [sys.executable, "-c", source],
-        cwd=folder,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    (folder / "page.py").write_text(source)
+    ((status, out, err, _),) = warm.run_together([(folder / "page.py",)], folder, [variables])
+    assert status == 0, err
+    return out
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_the_python_of_the_readme_learns_five_characters_and_draws_them(tmp_path):
     out = run(python_of(README) + LEARNED, tmp_path)
     assert json.loads(out.splitlines()[-1]) > 0.8
     assert (tmp_path / "task.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_the_python_of_the_first_steps_runs_and_is_better_than_chance(shared, tmp_path):
     shown = "\nprint('predicted', learner.predict(task['query'][0][0], verbose=0).shape)"
     data = str(shared / "tensorflow_datasets")

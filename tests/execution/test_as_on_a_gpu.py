@@ -12,6 +12,8 @@ from tensorflow.python.ops import control_flow_util
 from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.kernels import devices
 
+pytestmark = pytest.mark.slow
+
 WAYS = {
     "as one batch": {},
     "one by one": {"task_parallelism": "separate"},

@@ -60,12 +60,14 @@ def both_trained(name):
     return [trained(model) for model in pair(**CASES[name])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_compiled_task_has_the_numbers_of_any_other(name, float64):
     assert differences(*both_trained(name)) < 1e-9
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["reptile, carried", "in series, frozen normalization"])
 def test_images_in_groups_have_the_numbers_of_all_at_once(name, float64, monkeypatch):
     in_groups = mock.Mock(side_effect=image_groups.in_groups)
     monkeypatch.setattr(patch_convolution, "in_groups", in_groups)
@@ -77,8 +79,12 @@ def test_images_in_groups_have_the_numbers_of_all_at_once(name, float64, monkeyp
     assert differences(plain, compiled) < 1e-9
 
 
-@pytest.mark.parametrize("method", ["reptile", "fomaml"])
-@pytest.mark.parametrize(("steps", "tail_shots"), [(2, 1), (3, 1), (2, 2), (3, 2)])
+# Any two of the three in every combination.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("steps", "tail_shots", "method"),
+    [(2, 1, "reptile"), (3, 1, "fomaml"), (2, 2, "fomaml"), (3, 2, "reptile")],
+)
 def test_a_tail_is_the_last_step_of_a_compiled_task(method, steps, tail_shots, float64):
     # Of 3 ways, 2 shots are as many images as a minibatch has.
     chosen = dict(tail_shots=tail_shots, inner_steps=steps, inner_batch_size=6, meta_batch_size=3)
@@ -88,6 +94,7 @@ def test_a_tail_is_the_last_step_of_a_compiled_task(method, steps, tail_shots, f
     assert differences(*models) < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["reptile", "fomaml"])
 def test_the_number_of_cores_changes_nothing(method, monkeypatch):
     # On two cores one of three tasks is cut in two.
@@ -114,7 +121,8 @@ def test_small_last_steps_of_large_weights_are_not_lost_in_their_mean():
     np.testing.assert_allclose(gradient, -np.mean(steps), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["reptile, carried", "fomaml in series"])
 def test_many_tasks_have_the_numbers_of_few(name, float64, monkeypatch):
     tasks = small_episodes(tasks=4)
     _, few = both_trained(name)
@@ -133,6 +141,7 @@ def change(model):
     return np.concatenate([(a - b).ravel() for a, b in zip(after, before, strict=True)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_a_compiled_task_in_half_precision_goes_where_float32_does(precision):
     # With SGD: Adam's first steps are a sign of the gradient, which may be that of rounding.
@@ -147,12 +156,14 @@ def test_a_compiled_task_in_half_precision_goes_where_float32_does(precision):
         assert 0 < np.linalg.norm(found - exact) < 0.03 * np.linalg.norm(exact)
 
 
+@pytest.mark.slow
 def test_compiled_evaluation_has_the_accuracies_of_any_other():
     plain, compiled = (kr.evaluate_both(m, small_episodes(tasks=4), verbose=0) for m in pair())
     for a, b in zip(plain, compiled, strict=True):
         np.testing.assert_array_equal(a.accuracies, b.accuracies)
 
 
+@pytest.mark.slow
 def test_compiled_dropout_is_the_same_in_every_run(float64):
     # XLA's random numbers are others than TensorFlow's.
     _, first = pair(lambda: small_convnet(extra=dropout()))

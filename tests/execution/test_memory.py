@@ -6,6 +6,8 @@ import pytest
 
 from keras_reptile import memory
 
+pytestmark = pytest.mark.process
+
 PROGRAM = """
 import ctypes, resource, runpy, sys, threading
 keep_freed_memory = runpy.run_path(sys.argv[2])["keep_freed_memory"]

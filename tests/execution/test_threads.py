@@ -1,12 +1,12 @@
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
+import warm
 
 import keras_reptile as kr
 
@@ -19,7 +19,8 @@ def test_after_tensorflow_has_started_it_is_too_late():
         kr.one_task_per_core()
 
 
-def test_operations_get_one_thread_and_there_are_as_many_as_cores():
+@pytest.mark.process
+def test_operations_get_one_thread_and_there_are_as_many_as_cores(tmp_path):
     program = """
 import tensorflow as tf
 import keras_reptile as kr
@@ -28,12 +29,13 @@ tf.zeros(1)
 assert tf.config.threading.get_intra_op_parallelism_threads() == 1
 assert tf.config.threading.get_inter_op_parallelism_threads() == 3
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    status, _, err = warm.run_source(program, tmp_path)
+    assert status == 0, err
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("shared", "threads"), [(False, 1), (True, 3)])
-def test_with_xla_tasks_get_one_thread_each_or_share_idle_cores(shared, threads):
+def test_with_xla_tasks_get_one_thread_each_or_share_idle_cores(shared, threads, tmp_path):
     program = f"""
 import os
 os.environ["XLA_FLAGS"] = "--xla_cpu_enable_fast_math=false"
@@ -49,12 +51,13 @@ assert second == "--xla_cpu_multi_thread_eigen=false"
 assert third == "--xla_cpu_prefer_vector_width=512"
 assert float(tf.function(lambda x: x + 1, jit_compile=True)(1.0)) == 2
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    status, _, err = warm.run_source(program, tmp_path)
+    assert status == 0, err
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_on_a_gpu_xla_takes_the_same_kernels_in_every_run(jit_compile):
+def test_on_a_gpu_xla_takes_the_same_kernels_in_every_run(jit_compile, tmp_path):
     program = f"""
 import os
 import tensorflow as tf
@@ -68,8 +71,8 @@ assert level == "--xla_gpu_autotune_level=0"
 assert triton == "--xla_gpu_enable_triton_gemm=false"
 assert float(tf.function(lambda x: x + 1, jit_compile=True)(1.0)) == 2
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    status, _, err = warm.run_source(program, tmp_path)
+    assert status == 0, err
 
 
 def test_a_file_of_xlas_flags_stays():

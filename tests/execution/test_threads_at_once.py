@@ -8,6 +8,8 @@ from helpers import image_pool, small_episodes, small_model
 
 import keras_reptile as kr
 
+pytestmark = pytest.mark.slow
+
 THREADS = 8
 
 

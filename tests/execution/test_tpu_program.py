@@ -12,6 +12,8 @@ import keras_reptile as kr
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.recipe import NOTES, OF_IMAGES
 
+pytestmark = pytest.mark.slow
+
 # Fields that change neither the arithmetic of a training step nor its shapes.
 ELSEWHERE = {
     *NOTES,

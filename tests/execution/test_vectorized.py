@@ -18,6 +18,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_all_tasks_as_one_batch_give_the_numbers_of_separate_ones(name, float64):
     tail = {"tail_shots": 1} if "tail" in name else {}
@@ -44,6 +45,7 @@ def compiled_text(tasks):
     return function.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo")
 
 
+@pytest.mark.slow
 def test_matrix_products_do_not_grow_with_the_number_of_tasks():
     programs = [compiled_text(tasks) for tasks in (1, 5, 20)]
     products = [len(re.findall(r" dot\(", text)) for text in programs]
@@ -58,6 +60,7 @@ def with_transposed_convolution():
     return keras.Sequential([keras.Input((8, 8, 1)), *layers])
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_runs_task_by_task_and_says_so():
     keras.utils.set_random_seed(0)
     network = with_transposed_convolution()
@@ -72,6 +75,7 @@ def test_a_network_that_cannot_runs_task_by_task_and_says_so():
     assert differences(*models) == 0
 
 
+@pytest.mark.slow
 def test_maml_and_meta_batches_of_unknown_size_run_task_by_task_and_say_so():
     model = small_model(method="maml", task_parallelism="vectorized")
     with pytest.warns(UserWarning, match="MAML's gradient"):

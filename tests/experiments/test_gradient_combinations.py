@@ -26,6 +26,7 @@ COEFFICIENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COEFFICIENTS)
 def test_a_curves_meta_update_is_the_sum_it_is_named_after(name, float64, monkeypatch):
     use_smooth_network(monkeypatch)
@@ -33,6 +34,7 @@ def test_a_curves_meta_update_is_the_sum_it_is_named_after(name, float64, monkey
     assert_update_is(recipe, COEFFICIENTS[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COEFFICIENTS)
 def test_minibatches_are_disjoint_and_take_the_whole_support_set(name):
     recipe = gradient_combinations.runs(RECIPE)[name].recipe

@@ -62,6 +62,7 @@ def whole(tmp_path_factory, pools):
         return path, run(path)
 
 
+@pytest.mark.slow
 def test_one_csv_holds_the_curves_and_the_final_accuracies(whole):
     path, rows = whole
     found = [(r["run"], r["measured"], r["meta_iteration"], r["tasks"]) for r in rows]
@@ -76,6 +77,7 @@ def test_one_csv_holds_the_curves_and_the_final_accuracies(whole):
     assert csv_rows(path) == [{k: str(v) for k, v in r.items()} for r in rows]
 
 
+@pytest.mark.slow
 def test_it_draws_and_names_no_path(whole):
     path, _ = whole
     assert (path / "gradient_combinations.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
@@ -83,6 +85,7 @@ def test_it_draws_and_names_no_path(whole):
     assert {p.name for p in (path / "runs").iterdir()} == {"g1", "g2"}
 
 
+@pytest.mark.slow
 def test_a_csv_alone_is_enough_to_go_on_elsewhere(whole, tmp_path):
     path, rows = whole
     shutil.copy(path / "gradient_combinations.csv", tmp_path)
@@ -102,6 +105,7 @@ def test_a_csv_that_cannot_be_read_is_an_error_before_training(content, tmp_path
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("other", "words"),
     [
@@ -117,6 +121,7 @@ def test_rows_of_other_settings_are_neither_taken_nor_lost(other, words, whole, 
     assert csv_rows(tmp_path) == csv_rows(path)
 
 
+@pytest.mark.slow
 def test_rows_of_an_earlier_version_are_kept(whole, tmp_path):
     path, rows = whole
     earlier = [{k: v for k, v in row.items() if k != "others"} for row in csv_rows(path)]
@@ -124,6 +129,7 @@ def test_rows_of_an_earlier_version_are_kept(whole, tmp_path):
     assert run(tmp_path) == rows
 
 
+@pytest.mark.slow
 def test_a_single_test_task_has_no_interval_and_is_drawn_all_the_same(tmp_path):
     for _ in range(2):
         *_, final = run(tmp_path, only=("g1",), test_tasks=1)
@@ -131,6 +137,7 @@ def test_a_single_test_task_has_no_interval_and_is_drawn_all_the_same(tmp_path):
     assert csv_rows(tmp_path)[-1]["confidence_95"] == "nan"
 
 
+@pytest.mark.slow
 def test_nothing_is_trained_twice(whole, monkeypatch):
     path, rows = whole
 
@@ -142,6 +149,7 @@ def test_nothing_is_trained_twice(whole, monkeypatch):
     assert run(path, draw_only=True) == rows
 
 
+@pytest.mark.slow
 def test_after_a_crash_the_same_call_ends_with_the_same_results(whole, tmp_path, monkeypatch):
     plain, seen = StopOnDivergence.on_train_batch_end, []
 
@@ -163,6 +171,7 @@ def test_after_a_crash_the_same_call_ends_with_the_same_results(whole, tmp_path,
     assert without_seconds(csv_rows(tmp_path))[: len(before)] == without_seconds(before)
 
 
+@pytest.mark.slow
 def test_runs_may_be_added_later(whole, tmp_path):
     run(tmp_path, only=("g2",))
     assert {r["run"] for r in csv_rows(tmp_path)} == {"g2"}
@@ -170,6 +179,7 @@ def test_runs_may_be_added_later(whole, tmp_path):
     assert without_seconds(csv_rows(tmp_path)) == without_seconds(csv_rows(whole[0]))
 
 
+@pytest.mark.slow
 def test_more_test_tasks_measure_again_and_train_no_more(tmp_path, monkeypatch):
     run(tmp_path, only=("g1",))
     monkeypatch.setattr(training, "segments", lambda done, total, every: [] if done == total else 1)
@@ -177,6 +187,7 @@ def test_more_test_tasks_measure_again_and_train_no_more(tmp_path, monkeypatch):
     assert [r["tasks"] for r in rows] == [3, 3, 5]
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
     tried = []
 
@@ -239,6 +250,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(changes, text, 
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.slow
 def test_another_sweeps_directory_is_left_alone(whole):
     path, rows = whole
     with pytest.raises(RunError, match=r"g1 holds a run with other settings: seed=0 \(now 1\)"):

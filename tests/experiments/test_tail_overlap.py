@@ -31,6 +31,7 @@ OVERLAPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OVERLAPS)
 def test_the_last_minibatch_overlaps_where_it_should(name):
     *earlier, last = minibatches(name)
@@ -43,6 +44,7 @@ def test_with_replacement_it_overlaps_in_part():
     assert 0 < len(last & set().union(*earlier)) < 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "coefficients"),
     [

@@ -9,6 +9,8 @@ from commands import SHORT, run
 
 import keras_reptile as kr
 
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -93,6 +93,8 @@ def used_alone(exported, tmp_path_factory):
 # In TensorFlow alone
 
 
+@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize("transductive", [False, True])
 @pytest.mark.parametrize("shots", SHOTS)
 def test_tensorflow_alone_adapts_as_the_python_model_does(shots, transductive, model, used_alone):
@@ -101,21 +103,29 @@ def test_tensorflow_alone_adapts_as_the_python_model_does(shots, transductive, m
     np.testing.assert_allclose(given, expected, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_tensorflow_alone_predicts_with_weights_adapted_before(model, used_alone):
     expected = by_the_python_model(model, task(5), transductive=True)
     np.testing.assert_allclose(used_alone["adapted_once"], expected, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_tensorflow_alone_serves_the_initialization_in_inference_mode(model, used_alone):
     expected = model.network(task(5)[2], training=False)
     np.testing.assert_allclose(used_alone["served"], expected, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_tensorflow_alone_fine_tunes_with_a_plain_gradient_tape(used_alone):
     losses = used_alone["losses"]
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_the_class_names_come_back(used_alone):
     assert used_alone["class_names"].tolist() == ["ant", "bee", "cat"]
 
@@ -138,6 +148,7 @@ def test_more_steps_begin_with_the_minibatches_of_fewer(images):
     np.testing.assert_array_equal(few, many[:3])
 
 
+@pytest.mark.slow
 def test_no_steps_are_no_adaptation(model, learner):
     x, y, query_x = task(5)
     given = learner.adapt_and_predict_transductive(x, y, query_x, 0, RATE)
@@ -156,6 +167,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_kind_of_model_is_exported(name, tmp_path):
     model = trained_model(**MODELS[name])
@@ -171,6 +183,7 @@ def test_every_kind_of_model_is_exported(name, tmp_path):
     assert same == (name != "dropout")
 
 
+@pytest.mark.slow
 def test_a_regression_is_exported_with_its_path_by_hand(tmp_path):
     # The loss (w - 8)^2 and the rate 0.25 halve the distance at each step: 4, 6, 7.
     model = scalar_model(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0))
@@ -184,6 +197,7 @@ def test_a_regression_is_exported_with_its_path_by_hand(tmp_path):
 # What lies in the directory
 
 
+@pytest.mark.slow
 def test_labels_of_every_pixel_are_exported(tmp_path):
     network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 1)])
     model = small_model(network, inner_state="reset")
@@ -198,6 +212,7 @@ def test_labels_of_every_pixel_are_exported(tmp_path):
         np.testing.assert_allclose(found[name], wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_plain_keras_loads_the_network(model, exported):
     network = keras.models.load_model(exported / "network.keras", safe_mode=True)
     assert type(network) is keras.Sequential
@@ -205,6 +220,7 @@ def test_plain_keras_loads_the_network(model, exported):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_metadata_tell_what_is_there(exported):
     metadata = json.loads((exported / "metadata.json").read_text())
     assert metadata["image_shape"] == [8, 8, 1]
@@ -213,6 +229,7 @@ def test_metadata_tell_what_is_there(exported):
     assert metadata["versions"]["keras"] == keras.__version__
 
 
+@pytest.mark.slow
 def test_no_file_is_of_a_kind_that_runs_code(exported):
     kinds = {p.suffix or p.name for p in exported.rglob("*") if p.is_file()}
     assert kinds == {".pb", ".json", ".keras", ".index", ".data-00000-of-00001"}
@@ -231,6 +248,8 @@ def saved_model_cli(*arguments):
     ).stdout
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_saved_model_cli_runs_a_signature(exported, learner, tmp_path):
     x, y, query_x = task(5)
     arrays = dict(support_images=x, support_labels=y, query_images=query_x)
@@ -244,6 +263,7 @@ def test_saved_model_cli_runs_a_signature(exported, learner, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_signatures_have_flat_names_and_free_batch_sizes(learner):
     signatures = learner.signatures
     assert set(signatures) == {
@@ -273,6 +293,7 @@ def test_signatures_have_flat_names_and_free_batch_sizes(learner):
     np.testing.assert_allclose(given, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endpoint", ["serve", "train_logits"])
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 def test_tflite_gives_equal_logits(endpoint, exported, learner):
@@ -283,6 +304,7 @@ def test_tflite_gives_equal_logits(endpoint, exported, learner):
     np.testing.assert_allclose(given, getattr(learner, endpoint)(query_x), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_tflite_converts_adaptation_with_tensorflows_own_kernels(exported):
     name = "adapt_and_predict_inductive"
     converter = tf.lite.TFLiteConverter.from_saved_model(str(exported), signature_keys=[name])
@@ -325,6 +347,7 @@ def by_signature(learner, endpoint, arguments):
     return learner.signatures[endpoint](**given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_use_is_a_clear_error(name, endpoint, learner):
@@ -335,6 +358,7 @@ def test_wrong_use_is_a_clear_error(name, endpoint, learner):
         by_signature(learner, endpoint, {**GOOD, **change})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("name", SHAPES)
 def test_another_shape_is_a_clear_error(name, endpoint, learner):
@@ -346,6 +370,7 @@ def test_another_shape_is_a_clear_error(name, endpoint, learner):
         by_signature(learner, endpoint, {**GOOD, argument: images})
 
 
+@pytest.mark.slow
 def test_a_batch_statistic_of_nothing_is_a_clear_error(learner):
     with pytest.raises(tf.errors.InvalidArgumentError, match="`images` must hold at least 1 image"):
         learner.train_logits(IMAGES[:0])
@@ -421,6 +446,7 @@ def test_a_path_that_cannot_be_written_is_named(model, tmp_path):
         model.export_learner(tmp_path / "file" / "learner")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("earlier", [False, True])
 def test_an_interrupted_export_leaves_all_as_it_was(earlier, model, tmp_path, monkeypatch):
     path = tmp_path / "learner"

@@ -50,6 +50,8 @@ def holding():
         process.communicate()
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_a_second_run_in_a_directory_is_refused_until_the_first_is_killed(tmp_path, holding):
     (tmp_path / "run").mkdir()
     first = holding(tmp_path / "run", "folder")
@@ -72,6 +74,7 @@ def test_a_second_run_in_a_directory_is_refused_until_the_first_is_killed(tmp_pa
     assert not (tmp_path / "run" / ".lock").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_is_refused_a_run_that_another_trains(tmp_path, monkeypatch):
     pools = datasets.load("glyphs", classes=40, validation_classes=8, test_classes=8)
     monkeypatch.setattr(building, "load_pools", lambda recipe, data_dir: pools)
@@ -197,6 +200,8 @@ def test_what_keras_leaves_of_a_killed_run_where_memory_is_short_is_removed(tmp_
     assert list(directory.checkpoints.iterdir()) == []
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(
     tmp_path, holding
 ):

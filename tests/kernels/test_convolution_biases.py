@@ -68,6 +68,7 @@ def test_layers_without_a_bias_of_this_kind_stay_as_they_are():
     assert not any(map(has_bias, others))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_tasks_that_are_not_compiled_have_such_biases(precision, monkeypatch):
     keras.utils.set_random_seed(0)
@@ -169,6 +170,7 @@ def check_that_the_bias_counts(network):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "jit_compile, task_parallelism",
     [("auto", "separate"), (True, "separate"), ("auto", "vectorized")],

@@ -105,6 +105,7 @@ def test_narrow_patches_are_not_grouped(monkeypatch):
         assert re.findall(r"f32\[(\d+),\d+\]\S* dot\(", text) == [str(rows)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "strides", "padding", "dilation"),
     [

@@ -29,6 +29,7 @@ def arguments_of(shape):
     return [tf.constant(a, tf.float64) for a in (x, *of_channels)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 @pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
 def test_values_and_gradients_are_those_of_one_after_the_other(case, graph):
@@ -151,6 +152,7 @@ def test_halves_are_normalized_and_pooled_one_after_the_other():
     assert "FusedBatchNormV3" in kinds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eagerly", [False, True], ids=["graph", "eager"])
 def test_training_with_it_is_training_without(eagerly, monkeypatch):
     images = np.random.RandomState(0).randint(0, 256, (60, 12, 12, 3)).astype(np.uint8)

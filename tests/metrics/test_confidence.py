@@ -12,6 +12,7 @@ def values_around(mean, number=1000):
     return (mean + np.random.RandomState(0).randn(number)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mean", [0.0, 1000.0, -1e4])
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_a_large_mean_costs_no_digits(mean, size):

@@ -9,6 +9,7 @@ import math
 
 import keras
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -111,6 +112,7 @@ def test_task_spec(ways, options):
     return works_or_says_why(lambda: kr.TaskSpec(ways, 3, **options).passes)
 
 
+@pytest.mark.slow
 @many(150, ways=integer, options=some(scale=boolean, **{**TASK, **STREAM}))
 def test_episode_dataset(ways, options):
     options = {"shots": 2, **options}

@@ -7,6 +7,8 @@ import pytest
 import warm
 from planted import NOT_PLANTABLE
 
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
 COMPILED = "execution/test_compiled_tasks.py::test_a_compiled_task_has_the_numbers_of_any_other"
 
 # By module: what is wrong, the text, what is there instead, and the test that notices.

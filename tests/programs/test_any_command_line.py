@@ -15,6 +15,8 @@ from warm_program import furnished
 
 from keras_reptile.recipes.recipe import NOTES, Recipe
 
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
 NUMBERS = ["0", "1", "-1", "2", "3", "5", "7", "20", "1000", "2147483648", "9223372036854775808"]
 WRONG = ["", " ", "five", "2.5", "1e3", "nan", "-", "0x", "None", "--", "é", "1,2"]
 REALS = ["0.5", "1e-8", "1e400", "inf", "-inf", "nan", "-0.0", "1.0"]

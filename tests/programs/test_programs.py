@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import warm
-from commands import SHORT, run, run_cold, start
+from commands import SHORT, run, start
 from made_images import TinyShapes, class_folders
+
+pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).resolve().parents[2]
 # Compiling would take longer than what there is to see.
@@ -21,11 +23,12 @@ ENDLESS = ["--meta_iterations=100000", "--checkpoint_every=10", "--jit_compile=f
 def finished(tmp_path_factory):
     """A short run in the default place, and what it printed."""
     cwd = tmp_path_factory.mktemp("finished")
-    status, out, err = run_cold("train", *SHORT, cwd=cwd)
+    status, out, err = run("train", *SHORT, cwd=cwd)
     assert status == 0, err
     return cwd, out
 
 
+@pytest.mark.slow
 def test_training_ends_with_accuracy_interval_and_where_things_are(finished):
     cwd, out = finished
     assert "val_accuracy" in out
@@ -48,6 +51,7 @@ def test_training_ends_with_accuracy_interval_and_where_things_are(finished):
     }
 
 
+@pytest.mark.slow
 def test_evaluation_ends_with_a_line_of_json(finished):
     cwd, _ = finished
     arguments = ("--checkpoint=runs/glyphs", "--shots=2", "--transductive", "--tasks=5")
@@ -59,6 +63,7 @@ def test_evaluation_ends_with_a_line_of_json(finished):
     assert result["transductive"] is True
 
 
+@pytest.mark.slow
 def test_a_single_task_ends_without_an_interval(finished, tmp_path):
     cwd = shutil.copytree(finished[0], tmp_path / "copy")
     status, out, err = run("evaluate", "--checkpoint=runs/glyphs", "--tasks=1", cwd=cwd)
@@ -75,6 +80,7 @@ def test_a_single_task_ends_without_an_interval(finished, tmp_path):
     assert out.strip().splitlines()[-3] == "Trained 4 meta-iterations."
 
 
+@pytest.mark.slow
 def test_both_ways_of_predicting_end_with_a_line_each(finished):
     cwd, _ = finished
     arguments = ("--checkpoint=runs/glyphs", "--both", "--tasks=5", "--record=found/both.json")
@@ -96,6 +102,7 @@ def test_both_ways_of_predicting_end_with_a_line_each(finished):
     )
 
 
+@pytest.mark.slow
 def test_a_record_that_cannot_be_written_is_refused_before_the_work(finished):
     cwd, _ = finished
     status, out, err = run("evaluate", "--checkpoint=runs/glyphs", "--record=runs", cwd=cwd)
@@ -116,6 +123,7 @@ def test_help_and_recipes_can_be_read(tmp_path):
     assert "--expected=" not in out
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_trains_and_is_measured(tmp_path):
     counts = {name: 12 for name in "abcdefghijkl"} | {"small": 1}
     class_folders(tmp_path / "My images", counts)
@@ -133,6 +141,7 @@ def test_a_folder_of_images_trains_and_is_measured(tmp_path):
     assert json.loads(out.strip().splitlines()[-1])["shots"] == 3
 
 
+@pytest.mark.slow
 def test_a_set_of_tfds_trains_in_colour_with_the_other_network(tmp_path):
     TinyShapes(data_dir=tmp_path / "data").download_and_prepare()
     arguments = [
@@ -152,6 +161,7 @@ def test_a_set_of_tfds_trains_in_colour_with_the_other_network(tmp_path):
     assert settings["settings"]["network"] == "mini_imagenet_convnet"
 
 
+@pytest.mark.slow
 def test_sine_waves_end_with_their_squared_error_and_a_picture(tmp_path):
     short = ["--meta_iterations=4", "--checkpoint_every=2", "--validation_tasks=2"]
     status, out, err = run("train", "--dataset=sinusoid", *short, "--test_tasks=3", cwd=tmp_path)
@@ -177,6 +187,7 @@ def wait_for_a_checkpoint(process, directory):
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     arguments = (*ENDLESS, *SHORT[2:])
     process = start("train", *arguments, cwd=tmp_path)
@@ -201,6 +212,7 @@ SWEEP = [
 ]
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_with_accuracies_and_where_things_are(tmp_path):
     status, out, err = run("sweep", *SWEEP, "--meta_iterations=2", cwd=tmp_path)
     assert status == 0, err
@@ -214,6 +226,7 @@ def test_a_sweep_ends_with_accuracies_and_where_things_are(tmp_path):
     assert found == {f"{name}.csv", f"{name}.png", "runs"}
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_and_ctrl_c_says_how(tmp_path):
     arguments = (*SWEEP, *ENDLESS)
     process = start("sweep", *arguments, cwd=tmp_path)
@@ -399,6 +412,7 @@ def test_a_whole_program_says_no_more(name, tmp_path):
     assert text in err and err.startswith(f"{program}: ") and len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_ends_in_one_clear_line(tmp_path):
     flags = ("--inner_optimizer=sgd", "--inner_learning_rate=1e30")
     status, _, err = run("train", *flags, *SHORT, cwd=tmp_path)
@@ -406,6 +420,7 @@ def test_a_run_that_diverges_ends_in_one_clear_line(tmp_path):
     assert (status, line[:32]) == (1, "train: Training diverged: loss_a"), err
 
 
+@pytest.mark.slow
 def test_evaluating_glyphs_in_a_directory_is_refused(finished):
     cwd, _ = finished
     flags = ("--checkpoint=runs/glyphs", "--data_dir=no/such/folder")
@@ -425,6 +440,7 @@ def test_too_few_folders_to_train_on_are_told_what_took_the_others(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_an_evaluation_without_queries_is_refused(finished):
     cwd, _ = finished
     status, out, err = run("evaluate", "--checkpoint=runs/glyphs", "--queries=0", cwd=cwd)
@@ -432,6 +448,7 @@ def test_an_evaluation_without_queries_is_refused(finished):
     assert err == "evaluate: `queries` must be at least 1. Received: queries=0.\n"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_network_is_refused(finished):
     cwd, _ = finished
     status, _, err = run("evaluate", "--checkpoint=runs/glyphs", "--ways=3", cwd=cwd)
@@ -457,6 +474,7 @@ def test_settings_of_another_version_end_in_one_clear_line(content, tmp_path):
         assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_another_runs_directory_is_refused(finished):
     cwd, _ = finished
     status, _, err = run("train", *SHORT, "--inner_steps=4", cwd=cwd)

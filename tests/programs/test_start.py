@@ -28,6 +28,13 @@ import _start
 PRINTS = "import _start; sys.stdout.write('a'); sys.stderr.write('b'); print(_start.TERMINAL > 2)"
 
 
+@pytest.fixture
+def quick(tmp_path):
+    """Variables that put a stand-in in TensorFlow's place, which takes seconds to import."""
+    (tmp_path / "tensorflow.py").write_text("class config:\n    list_physical_devices = list\n")
+    return {"PYTHONPATH": str(tmp_path)}
+
+
 def python(program, shell="", **variables):
     command = ["sh", "-c", f'exec "$0" "$@" {shell}', sys.executable, "-c", IMPORT + program]
     return subprocess.run(
@@ -39,23 +46,35 @@ def python(program, shell="", **variables):
     )
 
 
+@pytest.mark.process
 def test_ctrl_c_while_modules_are_imported_is_one_line():
     ended = python(INTERRUPTED)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "train: stopped.\n")
 
 
-def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it():
+@pytest.mark.process
+def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it(quick):
     program = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + INTERRUPTED
-    ended = python(program)
+    ended = python(program, **quick)
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
-def test_closed_streams_are_printed_into_without_an_error(closed):
-    ended = python(PRINTS, closed)
+def test_closed_streams_are_printed_into_without_an_error(closed, quick):
+    ended = python(PRINTS, closed, **quick)
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.process
+def test_tensorflow_starts_where_streams_are_closed():
+    ended = python(PRINTS, ">&- 2>&-")
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.process
 def test_a_reader_that_went_away_is_one_line():
     reading, writing = os.pipe()
     os.close(reading)
@@ -74,6 +93,8 @@ def test_a_reader_that_went_away_is_one_line():
     ]
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_programs_and_networks_do_not_depend_on_someones_settings_of_keras(tmp_path):
     settings = {"backend": "numpy", "image_data_format": "channels_first", "floatx": "float32"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))

@@ -94,12 +94,16 @@ def failed(tmp_path_factory):
     return folder / "run", said
 
 
+@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_of_the_disk_ends_in_a_line_that_names_the_file(name, failed):
     assert failed[1][name].startswith("train: ")
     assert LINES[name] in failed[1][name]
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_and_loses_nothing(failed, tmp_path):
     status, _, err = start(tmp_path, "train", TRAIN)
     assert status == 0, err
@@ -107,6 +111,8 @@ def test_and_loses_nothing(failed, tmp_path):
     assert partial(failed[0]) == []
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_an_export_to_a_full_disk_keeps_the_earlier_one(failed):
     folder = failed[0].parent
     flags = ["--checkpoint=run", "--output=exported", "--only_model"]
@@ -122,6 +128,8 @@ def test_an_export_to_a_full_disk_keeps_the_earlier_one(failed):
     assert partial(folder) == []
 
 
+@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize(("what", "cause"), [("memory", "MemoryError"), ("tensor", "OOM when")])
 def test_too_little_memory_ends_in_a_line_that_says_what_to_make_smaller(what, cause, tmp_path):
     status, _, err = start(tmp_path, "train", TRAIN, what, "step", 3)
@@ -134,6 +142,7 @@ def test_too_little_memory_ends_in_a_line_that_says_what_to_make_smaller(what, c
     assert names == ["iteration-000000002.keras"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("program", ["train", "evaluate", "export", "sweep", "demo"])
 def test_too_little_address_space_is_said_before_tensorflow_starts(program):
     limit = (2 * 2**30, 2 * 2**30)
@@ -286,6 +295,7 @@ def test_weights_that_are_no_numbers_are_not_kept(directory):
         check_finite(model)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
 def test_damaged_records_end_in_a_line_that_names_the_file(damage, tmp_path):
     TinyShapes(data_dir=tmp_path / "data").download_and_prepare()

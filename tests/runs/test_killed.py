@@ -24,7 +24,7 @@ TRAIN = [
     "--output_dir=run",
     "--meta_iterations=30",
     *SMALL_RUN,
-    "--test_tasks=45",
+    "--test_tasks=21",
 ]
 # Where each start is killed, how far it gets first, and what it is in the middle of.
 KILLS = [
@@ -110,6 +110,8 @@ def killed(tmp_path_factory):
     return folder / "run", last
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_a_run_killed_21_times_ends_bit_for_bit_like_an_undisturbed_one(whole, killed):
     run, _ = killed
     assert_same_end(whole, run)
@@ -119,6 +121,8 @@ def test_a_run_killed_21_times_ends_bit_for_bit_like_an_undisturbed_one(whole, k
     assert rows(whole) == rows(run)
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_the_best_checkpoint_is_that_of_the_undisturbed_run(whole, killed):
     run, _ = killed
     best = [load_checkpoint(RunDirectory(r).best) for r in (whole, run)]
@@ -126,6 +130,8 @@ def test_the_best_checkpoint_is_that_of_the_undisturbed_run(whole, killed):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_killed_runs_leave_nothing_behind(whole, killed):
     def names(run):
         return {str(p.relative_to(run)) for p in run.rglob("*") if "tfevents" not in p.name}
@@ -134,6 +140,8 @@ def test_killed_runs_leave_nothing_behind(whole, killed):
     assert not any(Path(name).name.startswith((".", "tmp")) for name in names(whole))
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_each_kill_landed_where_it_was_to(killed):
     """2 in training, 2 validating, 2 testing, 6 in checkpoints, 5 in logs, 4 wherever it was."""
     _, last = killed
@@ -150,6 +158,8 @@ def test_each_kill_landed_where_it_was_to(killed):
     assert len(KILLS) + len(EXPORT_KILLS) == 25
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_an_export_killed_four_times_is_whole_or_absent_and_then_complete(killed):
     folder = killed[0].parent
     path = folder / "exported"

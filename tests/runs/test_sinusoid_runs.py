@@ -37,6 +37,7 @@ def finished(tmp_path_factory):
     return path, run(path)
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_the_mean_squared_error_of_its_test_waves(finished):
     path, summary = finished
     assert summary == json.loads((path / "summary.json").read_text())
@@ -53,6 +54,7 @@ def test_a_run_ends_with_the_mean_squared_error_of_its_test_waves(finished):
     assert result["confidence_95"] == pytest.approx(half, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_writes_both_pictures_and_validates_by_loss(finished):
     path, summary = finished
     for name in ("curve.png", "predictions.png"):
@@ -76,6 +78,7 @@ def test_a_run_of_images_draws_no_predictions(tmp_path):
     assert not (tmp_path / "predictions.png").exists()
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit(finished, tmp_path, monkeypatch):
     def crash(model):
         raise MemoryError
@@ -89,6 +92,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(finished, tmp_path, monkeypatch):
     assert resumed["result"] == finished[1]["result"]
 
 
+@pytest.mark.slow
 def test_measuring_a_run_again_gives_its_summary(finished):
     path, summary = finished
     assert measure(path, tasks=8, verbose=0) == [summary["result"]]

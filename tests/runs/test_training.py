@@ -105,6 +105,7 @@ def test_a_run_compiled_by_xla_says_so_and_goes_on_bit_for_bit(tmp_path, capsys,
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_every_figure_at_its_meta_iteration(undisturbed):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -140,10 +141,12 @@ def interrupted(undisturbed, pools, tmp_path_factory):
     return path, rows
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_call_goes_on_bit_for_bit(undisturbed, interrupted):
     assert_same_end(undisturbed, interrupted[0])
 
 
+@pytest.mark.slow
 def test_the_log_of_an_interrupted_run_counts_every_meta_iteration_and_its_time(interrupted):
     path, before = interrupted
     assert before[-1]["meta_iteration"] == "4"
@@ -158,6 +161,7 @@ def test_the_log_of_an_interrupted_run_counts_every_meta_iteration_and_its_time(
     assert {row["meta_iteration"] for row in rows if row["val_accuracy"]} == {"3", "6", "7"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [6, 7])
 def test_ctrl_c_after_an_epochs_last_meta_iteration_leaves_it_whole(
     end, undisturbed, tmp_path, monkeypatch
@@ -173,6 +177,7 @@ def test_ctrl_c_after_an_epochs_last_meta_iteration_leaves_it_whole(
     assert rows[-1]["meta_iteration"] == str(end) and rows[-1]["val_accuracy"]
 
 
+@pytest.mark.slow
 def test_checkpoints_without_a_run_json_are_not_gone_on_with(finished, tmp_path):
     (tmp_path / "run.json").unlink()
     with pytest.raises(RunError, match=r"holds checkpoints, and no run.json that says .* Bring it"):
@@ -199,6 +204,7 @@ def test_ctrl_c_saves_also_where_the_log_cannot_be_written(tmp_path, monkeypatch
     assert [p.name for p in RunDirectory(tmp_path).saved()] == ["iteration-000000002.keras"]
 
 
+@pytest.mark.slow
 def test_a_log_without_seconds_is_no_log(finished, tmp_path):
     (tmp_path / "log.csv").write_text("meta_iteration\n3\n")
     with pytest.raises(
@@ -240,6 +246,7 @@ def test_adam_as_outer_optimizer_makes_its_first_step_by_the_displacement():
         np.testing.assert_allclose(step, 0.01 * g / (abs(g) + 1e-7 / 0.001**0.5), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_crash_goes_on_from_the_last_checkpoint_bit_for_bit(undisturbed, tmp_path, monkeypatch):
     def crash(model):
         raise MemoryError
@@ -258,6 +265,7 @@ def test_a_crash_goes_on_from_the_last_checkpoint_bit_for_bit(undisturbed, tmp_p
         }
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     finished, undisturbed, tmp_path, capsys
 ):
@@ -270,6 +278,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     assert_same_end(undisturbed, tmp_path)
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_half_written_is_never_read_and_removed(
     finished, undisturbed, tmp_path
 ):
@@ -280,6 +289,7 @@ def test_what_a_killed_run_left_half_written_is_never_read_and_removed(
     assert_same_end(undisturbed, tmp_path)
 
 
+@pytest.mark.slow
 def test_no_readable_checkpoint_is_an_error_and_not_a_new_beginning(finished, tmp_path):
     for path in RunDirectory(tmp_path).saved():
         path.write_bytes(b"not a model")
@@ -287,12 +297,14 @@ def test_no_readable_checkpoint_is_an_error_and_not_a_new_beginning(finished, tm
         run(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(finished, tmp_path):
     again = run(tmp_path)
     assert finished["result"] == again["result"]
     assert finished["seconds"] == again["seconds"]
 
 
+@pytest.mark.slow
 def test_another_runs_directory_is_left_alone(finished, tmp_path):
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(
@@ -307,6 +319,7 @@ def test_the_losses_of_earlier_versions_were_means():
     assert complete({"loss_reduction": "sum"})["loss_reduction"] == "sum"
 
 
+@pytest.mark.slow
 def test_a_run_of_an_earlier_version_goes_on_with_the_defaults_of_newer_settings(
     finished, tmp_path
 ):
@@ -431,6 +444,7 @@ def test_every_setting_trains(changes, tmp_path):
         assert summary["best_validation"] is None
 
 
+@pytest.mark.slow
 def test_measuring_a_run_again_on_its_test_tasks_gives_its_summary(finished, tmp_path):
     assert measure(tmp_path, tasks=6, verbose=0) == [finished["result"]]
     (other,) = measure(tmp_path, tasks=4, shots=3, transductive=True, which="best", verbose=0)
@@ -463,6 +477,7 @@ def test_what_earlier_versions_wrote_for_it_is_read_as_null(tmp_path):
     assert metadata["result"]["confidence_95"] is None
 
 
+@pytest.mark.slow
 def test_a_finished_run_without_its_log_gives_its_summary(finished, tmp_path):
     (tmp_path / "log.csv").unlink()
     again = run(tmp_path)
@@ -471,6 +486,7 @@ def test_a_finished_run_without_its_log_gives_its_summary(finished, tmp_path):
     assert strictly(tmp_path / "summary.json") == again
 
 
+@pytest.mark.slow
 def test_the_curve_is_the_accuracy_on_the_first_test_tasks_and_changes_nothing(
     undisturbed, tmp_path
 ):

@@ -31,10 +31,3 @@ def start(program, *arguments, cwd):
 def run(program, *arguments, cwd):
     """Status, output and errors of a program that ends by itself, started from a warm process."""
     return warm.run(f"bin/{program}", *arguments, cwd=cwd)
-
-
-def run_cold(program, *arguments, cwd):
-    """The same in a process of its own, as from a shell."""
-    process = start(program, *arguments, cwd=cwd)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
