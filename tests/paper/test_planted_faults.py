@@ -391,6 +391,8 @@ FAULTS = {
             "[:, : spec.tail_shots].ravel()",
             "episodes/test_episode_dataset.py::test_the_tail_is_kept_apart_from_the_minibatches_before_it[cycling]",
         ),
+    ],
+    "episodes.episode_dataset": [
         (
             "queries out of the support set",
             "images[..., spec.shots :]",
