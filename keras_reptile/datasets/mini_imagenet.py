@@ -42,7 +42,7 @@ class MiniImagenet(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, images) -> Iterator:
         for position, (path, label) in enumerate(images):
-            yield position, {"image": read_image(path, IMAGE_SIZE), "label": label}
+            yield position, {"image": read_image(path, IMAGE_SIZE, 3, scale=False), "label": label}
 
 
 def load(

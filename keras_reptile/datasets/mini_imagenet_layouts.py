@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_reptile.datasets.image_files import class_folders
+from keras_reptile.datasets.class_folders import class_folders
 
 # Ravi and Larochelle's split, by TFDS's names of its parts.
 CLASSES = {"train": 64, "validation": 16, "test": 20}
