@@ -74,21 +74,24 @@ def unused(folder: str | os.PathLike, classes: Mapping[str, Sequence[Path]]) -> 
         if path.is_dir():
             if path.name not in classes:
                 found.folders.append(path.name)
-            for directory, name in _files_in(path):
-                place = os.path.relpath(os.path.join(directory, name), folder)
-                if not _is_image(name):
-                    found.others.append(place)
-                elif directory != str(path):
-                    found.deeper.append(place)
+            for place in _files_in(path):
+                if not _is_image(place):
+                    found.others.append(os.path.join(path.name, place))
+                elif os.sep in place:
+                    found.deeper.append(os.path.join(path.name, place))
         else:
             (found.beside if _is_image(path.name) else found.others).append(path.name)
     return found
 
 
-def _files_in(folder) -> Iterator[tuple[str, str]]:
+def _files_in(folder) -> Iterator[str]:
+    """The names of all files below a folder, from there."""
     for directory, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name[0] != ".")
-        yield from ((directory, name) for name in sorted(files) if name[0] != ".")
+        above = os.path.relpath(directory, folder)
+        for name in sorted(files):
+            if name[0] != ".":
+                yield name if above == "." else os.path.join(above, name)
 
 
 def listed(names: Sequence, number: int = NAMED) -> str:
