@@ -2,6 +2,7 @@
 
 from keras_reptile import checks, datasets, networks
 from keras_reptile.algorithm.meta_update import linear_meta_step
+from keras_reptile.datasets.image_files import read_image
 from keras_reptile.datasets.sinusoid import sinusoid_dataset
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.episodes.episode_dataset import episode_dataset
@@ -42,6 +43,7 @@ __all__ = [
     "plot_task",
     "pretrained",
     "pretrained_names",
+    "read_image",
     "sinusoid_dataset",
 ]
 

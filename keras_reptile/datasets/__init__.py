@@ -4,6 +4,7 @@ Each module reads one source into a `ClassPool` for each part. Nothing here draw
 sine waves apart, which are drawn and not read.
 """
 
+from keras_reptile.datasets.description import describe
 from keras_reptile.datasets.load import load
 
-__all__ = ["load"]
+__all__ = ["describe", "load"]

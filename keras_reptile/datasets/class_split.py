@@ -3,7 +3,7 @@
 from absl import logging
 
 from keras_reptile.checks import check_integer, check_seed
-from keras_reptile.datasets.image_files import listed
+from keras_reptile.datasets.class_folders import listed
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 
 

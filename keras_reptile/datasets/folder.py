@@ -1,10 +1,15 @@
-"""A folder of class folders of PNG and JPEG files."""
+"""A folder of class folders of image files."""
 
 import os
 from typing import Any
 
+from absl import logging
+
+from keras_reptile.datasets.class_folders import class_folders, unused
 from keras_reptile.datasets.class_split import split_classes
-from keras_reptile.datasets.image_files import check_image_options, class_folders, read_images
+from keras_reptile.datasets.image_decoding import KINDS, shown
+from keras_reptile.datasets.image_files import check_image_options, read_images
+from keras_reptile.datasets.unusual_images import remarks
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 
 
@@ -18,11 +23,11 @@ def load(image_dir: str, image_size: int = 28, channels: int = 1, **split: Any) 
     ```
 
     Args:
-        image_dir: String. Every folder in it that holds PNG or JPEG files is a class, by its
-            name; classes may differ in size.
+        image_dir: String. Every folder in it that holds image files is a class, by its name;
+            classes may differ in size. What else it holds is named in a warning.
         image_size: Integer, height and width to which images are squeezed, see
-            `image_files.resized`. Defaults to `28`.
-        channels: Integer, 1 for grey, 3 for colour. Defaults to `1`.
+            `resampling.resized`. Defaults to `28`.
+        channels: Integer, 1 for grey, 3 for colour, see `image_files.read_image`. Defaults to `1`.
         **split: How many classes validate and test, see `class_split.split_classes`.
 
     Returns:
@@ -38,13 +43,19 @@ def load(image_dir: str, image_size: int = 28, channels: int = 1, **split: Any) 
             f"image_dir={image_dir!r} is not a directory. Give a folder that holds a folder of "
             "images for each class."
         )
-    folders = class_folders(image_dir)
-    if not folders:
+    classes = class_folders(image_dir)
+    besides = str(unused(image_dir, classes))
+    if not classes:
         raise ValueError(
-            f"image_dir={image_dir!r} holds no folder with PNG or JPEG files. Give a folder that "
-            "holds a folder of images for each class."
+            f"image_dir={image_dir!r} holds no folder with {KINDS} files. "
+            f"{f'It holds {besides}. ' if besides else ''}"
+            "Give a folder that holds a folder of images for each class."
         )
-    paths = [path for files in folders.values() for path in files]
+    if besides:
+        logging.warning("Not used of %s: %s.", shown(image_dir), besides)
+    paths = [path for files in classes.values() for path in files]
     images = read_images(paths, image_size, channels)
-    pool = ClassPool(images, [len(files) for files in folders.values()], list(folders))
+    for remark in remarks(images, classes):
+        logging.warning("%s", remark)
+    pool = ClassPool(images, [len(files) for files in classes.values()], list(classes))
     return split_classes(pool, **split)

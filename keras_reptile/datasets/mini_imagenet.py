@@ -1,12 +1,16 @@
 """miniImageNet (Vinyals et al., 2016) in the split of Ravi and Larochelle (2017), through TFDS."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_reptile.checks import check_integer
 from keras_reptile.datasets import mini_imagenet_layouts, tfds_images
-from keras_reptile.datasets.image_files import check_image_options, read_image
+from keras_reptile.datasets.image_decoding import decoded
+from keras_reptile.datasets.image_files import check_image_options
+from keras_reptile.datasets.resampling import squeezed
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 
 IMAGE_SIZE = 84
@@ -16,12 +20,17 @@ class MiniImagenet(tfds.core.GeneratorBasedBuilder):
     """TFDS's builder of `mini_imagenet`: 100 classes of 600 images, 84 x 84 pixels in colour.
 
     Features: `"image"`, uint8 `(84, 84, 3)` in [0, 255], and `"label"`, the name of the class.
-    Images of another size are squeezed to 84 x 84, see `image_files.resized`; images of that size
-    are kept as they are. Stored class by class.
+    Images of another size are reduced to 84 x 84 as in the authors' program, by nearest neighbour
+    and without a look at EXIF data; images of that size are kept as they are. Stored class by
+    class.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012
+    VERSION = tfds.core.Version("1.1.0")
+    SUPPORTED_VERSIONS = [tfds.core.Version("1.0.0")]  # noqa: RUF012
+    RELEASE_NOTES = {  # noqa: RUF012
+        "1.1.0": "Images of another size than 84 x 84 are reduced by nearest neighbour.",
+        "1.0.0": "First version, which reduced them bilinearly, with antialiasing.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = mini_imagenet_layouts.INSTRUCTIONS
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -41,8 +50,13 @@ class MiniImagenet(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(images) for split, images in found.items()}
 
     def _generate_examples(self, images) -> Iterator:
-        for position, (path, label) in enumerate(images):
-            yield position, {"image": read_image(path, IMAGE_SIZE), "label": label}
+        for position, (image, label) in enumerate(images):
+            yield position, {"image": _as_stored(image), "label": label}
+
+
+def _as_stored(image: Path | np.ndarray) -> np.ndarray:
+    pixels = image if isinstance(image, np.ndarray) else decoded(image, 3, upright=False)
+    return squeezed(pixels, IMAGE_SIZE, "nearest")
 
 
 def load(
@@ -93,9 +107,12 @@ def load(
 
 
 def _prepared(data_dir, manual_dir) -> MiniImagenet:
-    builder = MiniImagenet(data_dir=data_dir)
-    if (builder.data_path / "dataset_info.json").exists():
-        return builder
+    # What version 1.0.0 prepared is the same for images of 84 x 84, which most have.
+    builders = [MiniImagenet(data_dir=data_dir, version=version) for version in ("1.1.0", "1.0.0")]
+    for builder in builders:
+        if (builder.data_path / "dataset_info.json").exists():
+            return builder
+    builder = builders[0]
     config = tfds.download.DownloadConfig(
         manual_dir=manual_dir, compute_stats=tfds.download.ComputeStatsMode.SKIP
     )

@@ -1,96 +1,161 @@
 """Where miniImageNet's images lie: the layouts in which it is passed around."""
 
 import csv
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from keras_reptile.datasets.image_files import class_folders
+from keras_reptile.datasets.class_folders import class_folders
+from keras_reptile.datasets.mini_imagenet_cache import read_cache
 
 # Ravi and Larochelle's split, by TFDS's names of its parts.
 CLASSES = {"train": 64, "validation": 16, "test": 20}
 IMAGES_PER_CLASS = 600
 SHORT_NAMES = {"train": "train", "validation": "val", "test": "test"}
+# What the columns of an image's file and of its class are called.
+HEADERS = (("filename", "label"), ("image_name", "class_name"))
+# The names of the classes of each split, in WordNet's numbers.
+KNOWN = Path(__file__).with_name("mini_imagenet_classes.json")
 
 INSTRUCTIONS = """\
 miniImageNet consists of images of ImageNet, which its licence does not let us pass on. Put it into
-the manual directory in one of these layouts; images may be PNG or JPEG, of any size:
+the manual directory in one of these layouts; images may be of any size:
 
 1. train/, val/ (or validation/) and test/, each with one folder of 600 images for each class;
-2. train.csv, val.csv and test.csv, with the header filename,label, and the folder images/ with all
-   images in it;
-3. the same three files, and the images in folders in images/, each named after a split, a class, or
-   a split with its classes in it.
+2. train.csv, val.csv and test.csv, there or in split/, with the header filename,label or
+   class_name,image_name, and the images in images/ or beside it: all in one folder, or in folders
+   named after a split, a class, or a split with its classes in it;
+3. mini-imagenet-cache-train.pkl, mini-imagenet-cache-val.pkl and mini-imagenet-cache-test.pkl;
+4. 100 folders named after the classes (n01532829 and so on), there or in images/.
 
 The split is that of Ravi and Larochelle: 64 training, 16 validation and 20 test classes.
 """
 
 
-def find_images(folder: str | os.PathLike) -> dict[str, list[tuple[Path, str]]]:
+def find_images(folder: str | os.PathLike) -> dict[str, list[tuple[Any, str]]]:
     """Every image of each split with its class, class by class.
 
     Args:
         folder: String or path, the folder that `INSTRUCTIONS` tells to fill.
 
     Returns:
-        Dict of lists of (path, label), both sorted, by `"train"`, `"validation"` and `"test"`.
+        Dict of lists of (image, label) by `"train"`, `"validation"` and `"test"`, sorted by label.
+        An image is a path, or uint8 `(height, width, 3)` where one file holds all.
 
     Raises:
         ValueError: If a split, a file or a class is missing or too small, or a class is in two
             splits; it names the file or folder.
     """
     folder = Path(folder)
-    in_files = any(_csv(folder, split).exists() for split in CLASSES)
-    find = _from_csv if in_files else _from_folders
-    found = {split: sorted(find(folder, split), key=lambda pair: pair[::-1]) for split in CLASSES}
+    find = _layout(folder)
+    found = {split: list(find(folder, split)) for split in CLASSES}
     for split, images in found.items():
         _check_split(folder, split, Counter(label for _, label in images))
     _check_disjoint(folder, found)
     return found
 
 
+def _layout(folder):
+    """The function that finds the images of a split."""
+    if any(_split_folder(folder, split) for split in CLASSES):
+        return _from_folders
+    if any(_csv(folder, split).exists() for split in CLASSES):
+        return _from_csv
+    if any(_cache(folder, split).exists() for split in CLASSES):
+        return _from_cache
+    return _from_known_names if _known_folders(folder) else _from_folders
+
+
 def _csv(folder, split):
-    return folder / f"{SHORT_NAMES[split]}.csv"
+    name = f"{SHORT_NAMES[split]}.csv"
+    return next((p for p in (folder / name, folder / "split" / name) if p.exists()), folder / name)
+
+
+def _cache(folder, split):
+    return folder / f"mini-imagenet-cache-{SHORT_NAMES[split]}.pkl"
+
+
+def _split_folder(folder, split) -> dict[str, list[Path]]:
+    """The class folders of a split's folder; none if there are no such folders in it."""
+    names = (folder / name for name in (split, SHORT_NAMES[split]))
+    return next((found for path in names if path.is_dir() and (found := class_folders(path))), {})
 
 
 def _from_folders(folder: Path, split: str) -> list[tuple[Path, str]]:
-    for name in (split, SHORT_NAMES[split]):
-        if (folder / name).is_dir():
-            folders = class_folders(folder / name)
-            return [(path, label) for label, paths in folders.items() for path in paths]
-    raise ValueError(
-        f"miniImageNet's {split} images are missing: {folder / SHORT_NAMES[split]} is not there, "
-        f"nor is {_csv(folder, split)}. {INSTRUCTIONS}"
-    )
+    folders = _split_folder(folder, split)
+    if not folders:
+        raise ValueError(
+            f"miniImageNet's {split} images are missing: {folder / SHORT_NAMES[split]} is not "
+            f"there or holds no class folders, nor is {_csv(folder, split)}. {INSTRUCTIONS}"
+        )
+    return _listed(folders)
 
 
-def _from_csv(folder: Path, split: str) -> Iterator[tuple[Path, str]]:
+def _listed(folders):
+    return [(path, label) for label, paths in folders.items() for path in paths]
+
+
+def _from_cache(folder: Path, split: str) -> list[tuple[Any, str]]:
+    path = _cache(folder, split)
+    if not path.exists():
+        raise ValueError(f"miniImageNet's {split} images are missing: {path} is not there.")
+    return read_cache(path)
+
+
+def _known_folders(folder) -> dict[str, list[Path]]:
+    """The folders named after a class of miniImageNet, if there are any."""
+    known = {name for names in json.loads(KNOWN.read_text()).values() for name in names}
+    for place in (folder, folder / "images"):
+        folders = class_folders(place) if place.is_dir() else {}
+        if known & set(folders):
+            return {name: paths for name, paths in folders.items() if name in known}
+    return {}
+
+
+def _from_known_names(folder: Path, split: str) -> list[tuple[Path, str]]:
+    names = json.loads(KNOWN.read_text())[split]
+    return _listed({k: paths for k, paths in _known_folders(folder).items() if k in names})
+
+
+def _from_csv(folder: Path, split: str) -> list[tuple[Path, str]]:
     path = _csv(folder, split)
     if not path.exists():
         raise ValueError(f"miniImageNet's {split} images are missing: {path} is not there.")
+    rows = [(_locate(folder, path, split, *row), row[1]) for row in _rows(path)]
+    return sorted(rows, key=lambda pair: pair[::-1])
+
+
+def _rows(path) -> Iterator[tuple[str, str]]:
+    """The file and the class of each row."""
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file, skipinitialspace=True)
         columns = [(name or "").strip() for name in rows.fieldnames or ()]
         rows.fieldnames = columns
-        if not {"filename", "label"} <= set(columns):
-            raise ValueError(f"{path} needs the header filename,label. Received: {columns}.")
+        header = next((each for each in HEADERS if set(each) <= set(columns)), None)
+        if header is None:
+            raise ValueError(
+                f"{path} needs the header filename,label or class_name,image_name. "
+                f"Received: {columns}."
+            )
         for row in rows:
-            yield _locate(path, split, row["filename"], row["label"]), row["label"]
+            yield row[header[0]], row[header[1]]
 
 
-def _locate(path: Path, split: str, filename: str, label: str) -> Path:
-    """The file of a row, in images/ or in the folders there that may hold it."""
+def _locate(folder: Path, path: Path, split: str, filename: str, label: str) -> Path:
+    """The file of a row: in images/ or beside it, or in the folders there that may hold it."""
     if not filename or not label:
         raise ValueError(f"{path} has a row with no filename or no label: {filename},{label}.")
     splits = dict.fromkeys((split, SHORT_NAMES[split]))
-    for inner in ("", label, *splits, *(f"{name}/{label}" for name in splits)):
-        image = path.parent / "images" / inner / filename
-        if image.is_file():
-            return image
+    inner = ("", label, *splits, *(f"{name}/{label}" for name in splits))
+    for place in (folder / above / name for above in ("images", "") for name in inner):
+        if (place / filename).is_file():
+            return place / filename
     raise ValueError(
-        f"{filename}, which {path} lists with the label {label}, is not in {path.parent}/images, "
-        f"nor in its folders {label}, {' or '.join(splits)}."
+        f"{filename}, which {path} lists with the label {label}, is not in {folder}/images, "
+        f"nor in {folder}, nor in their folders {label}, {' or '.join(splits)}."
     )
 
 
@@ -98,7 +163,7 @@ def _check_split(folder: Path, split: str, counts: Counter) -> None:
     if len(counts) != CLASSES[split]:
         raise ValueError(
             f"miniImageNet's {split} split has {CLASSES[split]} classes. Received: {len(counts)} "
-            f"classes with PNG or JPEG images for it in {folder}."
+            f"classes with images for it in {folder}."
         )
     for label, count in counts.items():
         if count != IMAGES_PER_CLASS:

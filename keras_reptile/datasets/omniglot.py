@@ -7,6 +7,7 @@ import socket
 import numpy as np
 
 from keras_reptile.checks import check_integer, check_positive, check_seed
+from keras_reptile.datasets.resampling import nearest_rows
 from keras_reptile.datasets.tfds_images import unreadable
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.errors import cause
@@ -148,14 +149,3 @@ def _not_ready(data_dir, error) -> str:
         "Point `data_dir` or TFDS_DATA_DIR to a directory in which TFDS has prepared `omniglot`, "
         f"or run once with a network. The cause: {cause(error)}"
     )
-
-
-def nearest_rows(size: int, reduced: int) -> np.ndarray:
-    """The rows that nearest-neighbour reduction keeps: floor((i + 1/2) * size / reduced).
-
-    Example:
-
-    >>> nearest_rows(105, 28)[:4].tolist()
-    [1, 5, 9, 13]
-    """
-    return np.floor((np.arange(reduced) + 0.5) * size / reduced).astype(np.int64)

@@ -11,7 +11,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_reptile.datasets.class_split import split_classes
-from keras_reptile.datasets.image_files import check_image_options, resized
+from keras_reptile.datasets.image_files import check_image_options
+from keras_reptile.datasets.resampling import resized
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.episodes.shared_memory import empty
 from keras_reptile.errors import cause
@@ -38,7 +39,7 @@ def load(
         data_dir: String, TFDS's data directory. Defaults to `None`: `TFDS_DATA_DIR`, or TFDS's own
             default; data that is not there is downloaded.
         image_size: Integer, height and width to which images are squeezed, see
-            `image_files.resized`. Defaults to `28`.
+            `resampling.resized`. Defaults to `28`.
         channels: Integer, 1 for grey, 3 for colour. Defaults to `1`.
         **split: How many classes validate and test, see `class_split.split_classes`.
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_reptile.threads import usable_cores
 from keras_reptile.version import __version__
 
-PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "tensorflow-datasets")
+PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "tensorflow-datasets", "pillow")
 
 
 def facts() -> dict[str, Any]:

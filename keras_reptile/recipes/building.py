@@ -1,5 +1,7 @@
 """From a recipe to its parts: data, episodes, network and compiled model."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -29,6 +31,11 @@ def set_precision(recipe: Recipe) -> None:
 
 def load_pools(recipe: Recipe, data_dir: str | None) -> Pools:
     return datasets.load(recipe.dataset, **data_options(recipe, data_dir))
+
+
+def describe_images(recipe: Recipe) -> dict[str, Any] | None:
+    """What the images of a recipe are, see `datasets.describe`."""
+    return datasets.describe(recipe.dataset, recipe.image_size, recipe.channels)
 
 
 def check_ways(recipe: Recipe, pools: Pools, part: str, else_do: str) -> None:

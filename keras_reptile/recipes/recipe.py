@@ -65,7 +65,7 @@ class Recipe:
         "Decides which classes of omniglot, tfds:NAME and folders test; of omniglot's background "
         "split, which validate.",
     )
-    image_dir: str = _field("", "A folder that holds a folder of PNG or JPEG files for each class.")
+    image_dir: str = _field("", "A folder that holds a folder of image files for each class.")
     manual_dir: str = _field("", "Where miniImageNet lies, until TFDS has prepared it.")
     image_size: int = _field(28, "Height and width of the images, to which others are resized.")
     channels: int = _field(1, "Channels of the images: 1 for grey, 3 for colour.")

@@ -61,6 +61,7 @@ def run_metadata(directory: RunDirectory, run: dict, model, which: str) -> dict[
     finished = iteration == settings["meta_iterations"]
     return {
         "dataset": settings["dataset"],
+        "images": building.describe_images(Recipe(**settings)),
         "ways": settings["ways"],
         "shots": settings["shots"],
         "meta_iteration": iteration,

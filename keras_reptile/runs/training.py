@@ -93,7 +93,11 @@ def train(
         jit_compile = compilation.of_training(recipe)
         shape = pools.train.image_shape
         model = building.on_strategy(recipe, shape, saved, strategy, workers, jit_compile)
-        settings = {"settings": in_one_place(dataclasses.asdict(recipe)), **provenance.facts()}
+        settings = {
+            "settings": in_one_place(dataclasses.asdict(recipe)),
+            "images": building.describe_images(recipe),
+            **provenance.facts(),
+        }
         with workers.together():
             directory.write_json("run.json", settings)
         run_log = _fit(recipe, directory, pools, model, verbose)
@@ -184,6 +188,7 @@ def _finish(recipe, directory, pools, model, run_log, verbose) -> dict[str, Any]
         # Someone may have removed the log, which alone knows.
         "meta_iterations_per_second": recipe.meta_iterations / seconds if seconds else None,
         "settings": dataclasses.asdict(recipe),
+        "images": building.describe_images(recipe),
         **provenance.facts(),
     }
     directory.write_json("summary.json", summary)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from made_images import TinyShapes, class_folders, picture, write_image
+from made_images import TinyShapes, class_folders, picture, save_deep, write_image
 
 import keras_reptile as kr
-from keras_reptile.datasets import image_files, tfds_images
+from keras_reptile.datasets import resampling, tfds_images
 from keras_reptile.datasets.class_split import split_classes
 
 
@@ -99,23 +99,23 @@ def test_grey_and_colour(tmp_path):
     red = np.zeros((4, 4, 3), np.uint8)
     red[..., 0] = 255
     path = write_image(tmp_path / "red.png", red)
-    np.testing.assert_array_equal(image_files.read_image(path, 4, 3), red)
-    grey = image_files.read_image(path, 4, 1)
+    np.testing.assert_array_equal(kr.read_image(path, 4, 3, scale=False), red)
+    grey = kr.read_image(path, 4, 1, scale=False)
     # The luma of red.
     assert grey.shape == (4, 4, 1)
     assert abs(int(grey[0, 0, 0]) - 0.299 * 255) < 25
     single = write_image(tmp_path / "grey.png", picture(0, 4, 1))
     np.testing.assert_array_equal(
-        image_files.read_image(single, 4, 3), np.repeat(picture(0, 4, 1), 3, axis=-1)
+        kr.read_image(single, 4, 3, scale=False), np.repeat(picture(0, 4, 1), 3, axis=-1)
     )
 
 
 def test_reduction_averages_and_the_right_size_stays_as_it_is():
     stripes = tf.constant(np.tile([0, 200], (40, 20))[..., None], tf.uint8)
-    reduced = image_files.resized(stripes, 4).numpy()
+    reduced = resampling.resized(stripes, 4).numpy()
     # Taking single pixels would give 0 or 200.
     assert abs(reduced.astype(int) - 100).max() <= 5
-    np.testing.assert_array_equal(image_files.resized(stripes, 40), stripes)
+    np.testing.assert_array_equal(resampling.resized(stripes, 40), stripes)
 
 
 def test_unreadable_images_are_all_named(tmp_path):
@@ -123,16 +123,18 @@ def test_unreadable_images_are_all_named(tmp_path):
     (tmp_path / "a" / "1.png").write_bytes(b"no image")
     (tmp_path / "b" / "2.png").write_bytes((tmp_path / "b" / "0.png").read_bytes()[:60])
     with pytest.raises(
-        ValueError, match=r"2 of 6 images cannot be read as PNG or JPEG: .*a/1.png, .*b/2.png. Mend"
+        ValueError,
+        match=r"2 of 6 images cannot be read: .*a/1.png \(it is no PNG, JPEG.* file\), .*b/2.png "
+        r"\(.*\). Mend or remove them",
     ):
         kr.datasets.load("folder", image_dir=str(tmp_path))
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(
-        ValueError, match=r"x.png cannot be read as a PNG or JPEG image: .*x.png; No such"
+        ValueError, match=r"x.png cannot be read as an image: No such file or directory"
     ):
-        image_files.read_image(tmp_path / "x.png", 8)
+        kr.read_image(tmp_path / "x.png", 8)
 
 
 @pytest.mark.parametrize("image_dir", ["", "no/where"])
@@ -143,7 +145,9 @@ def test_a_folder_that_is_not_there_is_refused(image_dir):
 
 def test_a_folder_with_no_classes_is_refused(tmp_path):
     write_image(tmp_path / "a.png", picture(0, 8))
-    with pytest.raises(ValueError, match=r"holds no folder with PNG or JPEG files"):
+    with pytest.raises(
+        ValueError, match=r"holds no folder with PNG, JPEG, .* It holds 1 images beside the"
+    ):
         kr.datasets.load("folder", image_dir=str(tmp_path))
 
 
@@ -227,3 +231,65 @@ def test_a_data_directory_that_is_not_there_is_refused():
 def test_names_that_are_none_are_refused(name):
     with pytest.raises(ValueError, match=r"`dataset` must be one of \['folder', .*'tfds:NAME'"):
         kr.datasets.load(name)
+
+
+def test_what_a_folder_holds_besides_its_images_is_said(tmp_path, caplog):
+    class_folders(tmp_path, {name: 2 for name in "abcdef"})
+    write_image(tmp_path / "beside.png", picture(0, 8))
+    write_image(tmp_path / "a" / "more" / "deeper.png", picture(0, 8))
+    for name in ("a/photo.heic", "heic/1.heic", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("no image")
+    write_image(tmp_path / "nested" / "x" / "1.png", picture(0, 8))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    kr.datasets.load("folder", image_dir=str(tmp_path))
+    (warning,) = (record.getMessage() for record in caplog.records)
+    assert warning == (
+        f"Not used of {tmp_path}: 1 images beside the class folders (beside.png); "
+        "2 images in folders of class folders (a/more/deeper.png, nested/x/1.png); "
+        "3 files whose names do not end as images' do (a/photo.heic, heic/1.heic, notes.txt); "
+        "3 folders without images (empty, heic, nested)."
+    )
+
+
+def test_a_folder_of_images_alone_needs_no_word(tmp_path, caplog):
+    class_folders(tmp_path, {name: 2 for name in "abcdef"})
+    kr.datasets.load("folder", image_dir=str(tmp_path))
+    assert not caplog.records
+
+
+def test_a_folder_of_folders_of_class_folders_is_refused_with_what_it_holds(tmp_path):
+    class_folders(tmp_path / "train", {"a": 2, "b": 2})
+    with pytest.raises(
+        ValueError, match=r"It holds 4 images in folders .*train/a/0.png.*; 1 folders"
+    ):
+        kr.datasets.load("folder", image_dir=str(tmp_path))
+
+
+def test_images_of_one_colour_and_dark_classes_are_named(tmp_path, caplog):
+    class_folders(tmp_path, {name: 3 for name in "abcdef"})
+    write_image(tmp_path / "b" / "1.png", np.full((8, 8, 3), (9, 99, 200), np.uint8))
+    twelve_bits = np.random.RandomState(0).randint(0, 2**12, (8, 8, 1))
+    for number in range(3):
+        save_deep(tmp_path / "e" / f"{number}.png", twelve_bits)
+        write_image(tmp_path / "f" / f"{number}.png", np.zeros((8, 8, 1), np.uint8))
+    kr.datasets.load("folder", image_dir=str(tmp_path), image_size=8, channels=3)
+    blank, dark = (record.getMessage() for record in caplog.records)
+    names = ", ".join(str(tmp_path / name) for name in ("b/1.png", "f/0.png", "f/1.png", "f/2.png"))
+    assert blank.startswith(f"4 of 18 images are of one colour all over: {names}. ")
+    assert "All images of 1 of 6 classes are darker than 1/8 of white: e. 12-bit" in dark
+
+
+@pytest.mark.parametrize("name", ["glyphs", "omniglot", "mini_imagenet", "folder", "tfds:cifar10"])
+def test_a_data_set_tells_what_its_images_are(name):
+    told = kr.datasets.describe(name, 28, 1)
+    assert (told["image_size"], told["channels"], told["value_range"]) == (28, 1, [0.0, 1.0])
+    is_drawn = name in ("glyphs", "omniglot")
+    assert (told["paper"], told["ink"]) == ((1.0, 0.0) if is_drawn else (None, None))
+    if name == "glyphs":
+        images = kr.datasets.load(
+            name, classes=10, validation_classes=0, test_classes=5
+        ).train.images
+        assert images.min() == 255 * told["ink"] and np.median(images) == 255 * told["paper"]
+    assert kr.datasets.describe("sinusoid", 28, 1) is None

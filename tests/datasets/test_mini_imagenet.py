@@ -1,3 +1,5 @@
+import json
+import pickle
 import shutil
 import tempfile
 from pathlib import Path
@@ -5,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from made_images import IMAGES, mini_imagenet, picture, write_image
+from made_images import IMAGES, PLACES, mini_imagenet, picture, save, turned
+from PIL import Image
 
 import keras_reptile as kr
 from keras_reptile.datasets import mini_imagenet_layouts as layouts
+from keras_reptile.datasets.image_decoding import decoded
 from keras_reptile.datasets.mini_imagenet import MiniImagenet
+from keras_reptile.datasets.mini_imagenet_cache import read_cache
 
-LAYOUTS = ("folders", "validation", "flat", "by class", "by split", "by both")
+LAYOUTS = (*PLACES, "cache", "cache of Python 2")
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +60,11 @@ def test_every_layout_has_the_same_images(layout, tmp_path):
     }
     for split, images in found.items():
         assert [label for _, label in images] == [label for _, label in expected[split]]
-        for (path, _), (other, _) in zip(images, expected[split], strict=True):
-            assert path.read_bytes() == other.read_bytes()
+        for (image, _), (other, _) in zip(images, expected[split], strict=True):
+            if isinstance(image, np.ndarray):
+                np.testing.assert_array_equal(image, decoded(other, 3))
+            else:
+                assert image.read_bytes() == other.read_bytes()
 
 
 def test_pools_are_the_three_splits_pixel_by_pixel(tmp_path):
@@ -91,13 +99,98 @@ def test_a_training_pool_is_not_copied_for_episodes(tmp_path):
 
 def test_other_sizes_are_squeezed_to_84(tmp_path):
     manual = mini_imagenet(tmp_path / "manual")
-    half = np.zeros((100, 200, 3), np.uint8)
-    half[:, 100:] = 200
-    write_image(manual / "test" / "ntest0" / "ntest0_0.png", half)
+    large = np.random.RandomState(0).randint(0, 256, (375, 500, 3), np.uint8)
+    path = manual / "test" / "ntest0" / "ntest0_0.png"
+    save(path, Image.fromarray(large), exif=turned(6))
     image = load(tmp_path).test.images[0]
-    assert image.shape == (84, 84, 3)
-    assert (image[:, :40] == 0).all()
-    assert (image[:, 44:] == 200).all()
+    # As the authors' program reads it, with the default of Pillow before version 7.
+    expected = Image.open(path).resize((84, 84), Image.Resampling.NEAREST).convert("RGB")
+    np.testing.assert_array_equal(image, expected)
+
+
+def test_what_an_earlier_version_prepared_is_read(tmp_path):
+    manual = mini_imagenet(tmp_path / "manual")
+    (tmp_path / "data").mkdir()
+    config = tfds.download.DownloadConfig(manual_dir=manual)
+    builder = MiniImagenet(data_dir=tmp_path / "data", version="1.0.0")
+    builder.download_and_prepare(download_config=config)
+    shutil.rmtree(manual)
+    assert len(load(tmp_path).train) == 3
+
+
+@pytest.mark.parametrize("inside", ["", "images"])
+def test_100_folders_are_split_by_their_names(inside, tmp_path, monkeypatch):
+    monkeypatch.setattr(layouts, "CLASSES", {"train": 64, "validation": 16, "test": 20})
+    monkeypatch.setattr(layouts, "IMAGES_PER_CLASS", 1)
+    known = json.loads(layouts.KNOWN.read_text())
+    names = [name for split in known.values() for name in split]
+    assert len(set(names)) == 100
+    for name in names:
+        (tmp_path / inside / name).mkdir(parents=True)
+        (tmp_path / inside / name / "1.JPEG").touch()
+    found = layouts.find_images(tmp_path)
+    assert {s: [label for _, label in images] for s, images in found.items()} == known
+    assert "n01532829" in known["train"]  # The first rows of Ravi and Larochelle's three lists.
+    assert "n01855672" in known["validation"]
+    assert "n01930112" in known["test"]
+
+
+class Bomb:
+    def __reduce__(self):
+        return Path.touch, (Path("exploded"),)
+
+
+CACHES = {
+    "code": (lambda: {"image_data": Bomb()}, r"it asks for pathlib\.Path.*, which no array needs"),
+    "a name of NumPy": (lambda: {"image_data": np.load}, "it asks for numpy.load, which no array"),
+    "no dict": (lambda: [1, 2], "is no cache of miniImageNet: "),
+    "no images": (lambda: {"class_dict": {}}, "it has no 'image_data'"),
+    "floats": (
+        lambda: {"image_data": np.zeros((2, 8, 8, 3)), "class_dict": {"a": [0]}},
+        r"its image_data are float64 of shape \(2, 8, 8, 3\)",
+    ),
+    "a list of images": (
+        lambda: {"image_data": [[1]], "class_dict": {"a": [0]}},
+        "its image_data are of type list",
+    ),
+    "too few images": (
+        lambda: {"image_data": np.zeros((2, 8, 8, 3), np.uint8), "class_dict": {"a": [1, 2]}},
+        "it has not all images of the class a",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CACHES)
+def test_a_cache_runs_no_code_and_holds_images(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make, text = CACHES[kind]
+    path = mini_imagenet(tmp_path, "cache") / "mini-imagenet-cache-val.pkl"
+    for protocol in (2, 5):
+        path.write_bytes(pickle.dumps(make(), protocol))
+        with pytest.raises(ValueError, match=rf"mini-imagenet-cache-val.pkl .*{text}"):
+            layouts.find_images(tmp_path)
+    assert not Path("exploded").exists()
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_caches_of_every_protocol_are_read(protocol, tmp_path):
+    images = np.random.RandomState(0).randint(0, 256, (6, 8, 8, 3), np.uint8)
+    classes = {"b": [0, 2, 4], "a": np.array([5, 3, 1])}
+    path = tmp_path / "cache.pkl"
+    path.write_bytes(pickle.dumps({"image_data": images, "class_dict": classes}, protocol))
+    found = read_cache(path)
+    assert [label for _, label in found] == ["a"] * 3 + ["b"] * 3
+    np.testing.assert_array_equal([image for image, _ in found], images[[5, 3, 1, 0, 2, 4]])
+
+
+def test_a_cache_that_is_cut_off_or_missing_is_named(tmp_path):
+    path = mini_imagenet(tmp_path, "cache") / "mini-imagenet-cache-train.pkl"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ValueError, match=r"cache-train.pkl is no cache of miniImageNet: "):
+        layouts.find_images(tmp_path)
+    path.unlink()
+    with pytest.raises(ValueError, match=r"train images are missing: .*cache-train.pkl is not th"):
+        layouts.find_images(tmp_path)
 
 
 def remove_split(manual):
@@ -127,7 +220,7 @@ BROKEN = {
     "an unreadable image": (
         "folders",
         spoil_image,
-        r"ntest0_1.png cannot be read as a PNG or JPEG",
+        r"ntest0_1.png cannot be read as an image: ",
     ),
     "a missing class": ("folders", remove_class, r"test split has 2 classes. Received: 1 classes"),
     "a repeated class": ("folders", repeat_class, r"class ntrain0 is in 2 splits of .*manual"),
@@ -140,7 +233,7 @@ BROKEN = {
     "a list with no header": (
         "flat",
         lambda m: (m / "test.csv").write_text("a.png,n1\n"),
-        r"test.csv needs the header filename,label. Received: \['a.png', 'n1'\]",
+        r"test.csv needs the header filename,label or class_n.* Received: \['a.png', 'n1'\]",
     ),
     "a row with no label": (
         "flat",

@@ -93,19 +93,6 @@ def test_training_that_goes_on_from_a_file_leads_to_the_weights_of_one_without_a
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_file_read_by_the_page_is_what_training_reads_to_1_of_255(tmp_path):
-    from keras_reptile.datasets.image_files import read_image
-
-    noise = np.random.RandomState(0).rand(120, 90, 3).cumsum(0).cumsum(1)
-    path = write_image(tmp_path / "a.png", (255 * noise / noise.max()).astype(np.uint8))
-    (source,) = [block for block in blocks("python") if "def read(" in block]
-    names = {"keras": keras}
-    exec(source.split("\n\n\n")[0], names)
-    found = names["read"](path)
-    assert found.shape == (28, 28, 1) and found.dtype == np.float32
-    assert np.abs(255 * found - read_image(path, 28, 1)).max() < 1.01
-
-
 def test_bytes_are_refused_by_adapt_and_divided_in_episodes():
     images = np.random.RandomState(0).randint(0, 256, (12, 4, 4, 1), np.uint8)
     pool = kr.ClassPool.from_arrays(images, np.arange(12) % 3)

@@ -35,6 +35,9 @@ def test_the_export_adapts_and_knows_its_run(folder):
     summary = json.loads((folder / "runs" / "glyphs" / "summary.json").read_text())
     assert metadata["result"] == summary["result"]
     assert metadata["settings"] == summary["settings"]
+    run_file = json.loads((folder / "runs" / "glyphs" / "run.json").read_text())
+    told = kr.datasets.describe("glyphs", 28, 1)
+    assert metadata["images"] == summary["images"] == run_file["images"] == told
     assert (metadata["dataset"], metadata["ways"], metadata["shots"]) == ("glyphs", 5, 1)
     assert (metadata["meta_iteration"], metadata["checkpoint"]) == (4, "last")
 

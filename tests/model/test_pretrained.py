@@ -48,7 +48,10 @@ def test_what_ships_is_small_and_says_how_good_it_is(name):
     metadata = kr.pretrained(name).metadata
     assert metadata["result"]["tasks"] >= 1000
     assert 0 < metadata["result"]["confidence_95"] < 0.02
-    assert metadata["meta_iteration"] == metadata["settings"]["meta_iterations"]
+    settings = metadata["settings"]
+    assert metadata["meta_iteration"] == settings["meta_iterations"]
+    of_images = [settings[name] for name in ("dataset", "image_size", "channels")]
+    assert metadata["images"] == kr.datasets.describe(*of_images)
 
 
 def test_the_accuracy_is_what_it_says(shared):
