@@ -107,7 +107,7 @@ def test_a_file_read_by_the_page_is_what_training_reads_to_1_of_255(tmp_path):
     assert np.abs(255 * found - read_image(path, 28, 1)).max() < 1.01
 
 
-def test_bytes_are_refused_by_adapt_and_divided_in_episodes():
+def test_bytes_are_divided_in_episodes_and_by_adapt():
     images = np.random.RandomState(0).randint(0, 256, (12, 4, 4, 1), np.uint8)
     pool = kr.ClassPool.from_arrays(images, np.arange(12) % 3)
     flat = [keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
@@ -119,8 +119,10 @@ def test_bytes_are_refused_by_adapt_and_divided_in_episodes():
     scaled, bytes_ = (kr.evaluate(model, each, verbose=0).accuracies for each in tasks)
     np.testing.assert_array_equal(scaled, bytes_)
     assert next(iter(tasks[0]))["support"][0].numpy().max() <= 1.0
-    with pytest.raises(ValueError, match="Pass `images / 255`"):
-        model.adapt(images[:3], np.arange(3))
+    x = images[:3]
+    by_bytes, by_floats = (model.adapt(y, np.arange(3), steps=2) for y in (x, x / np.float32(255)))
+    found, expected = by_bytes.predict(x, verbose=0), by_floats.predict(x / 255, verbose=0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_network_of_ones_own_adapts_and_comes_back_and_is_exported_if_it_is_wrapped(tmp_path):
