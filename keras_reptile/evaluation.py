@@ -216,7 +216,7 @@ def _figures(
         _, predictions = model._evaluate_tasks(episode, tuple(modes.values()))
         return tf.stack([figure_of(episode["query"][1], p) for p in predictions], axis=1)
 
-    episodes = label_checks.checked(model, as_episodes(episodes))
+    episodes = model._checked(as_episodes(episodes))
     bar = keras.utils.Progbar(int(episodes.cardinality()), verbose=verbose, unit_name="meta-batch")
     gathered = []
     with label_checks.explained():

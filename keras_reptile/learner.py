@@ -14,6 +14,7 @@ from keras_reptile.algorithm.network_function import support_statistics
 from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
 from keras_reptile.episodes.label_checks import known_outputs
 from keras_reptile.episodes.sampling import support_order
+from keras_reptile.fine_tuned import taking_bytes
 from keras_reptile.metrics.query_metrics import get_metrics
 
 
@@ -25,6 +26,7 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     support_x, support_y = _as_tensors(model.network, support_x, support_y)
     number = _check_support(support_x, support_y)
     _check_images(model.network, support_x)
+    model._input_ranges.watch_arrays(model.network, support_x)
     batch = min(number, 10) if inner_batch_size is None else inner_batch_size
     check_positive("inner_batch_size", batch)
     model = _with_head(model, head, support_y, seed)
@@ -33,7 +35,7 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     if model._is_classifier:
         _check_labels(support_y.numpy(), known_outputs(model.network), _places(model.network))
     task = {
-        "support": (support_x, support_y),
+        "support": (model._as_taken(support_x), support_y),
         "order": support_order(number, batch, steps, seed),
         "number": (tf.constant(seed), tf.constant(0)),
     }
@@ -67,6 +69,7 @@ def _learner(model, learner, steps, weights, others, state):
         variable.assign(value)
     for variable, value in zip(learner.non_trainable_variables, others, strict=True):
         variable.assign(value)
+    learner = taking_bytes(learner, model._byte_scale, model.trained_on_bytes)
     loss = model.task_loss
     learner.compile(
         optimizer=_optimizer(model, learner, steps, state),
@@ -146,12 +149,6 @@ def _check_built(network) -> None:
 
 
 def _check_images(network, images) -> None:
-    if any(t.dtype == tf.uint8 for t in tf.nest.flatten(images)):
-        raise ValueError(
-            "`adapt` takes images as the network does. Received: images of dtype uint8, which "
-            "episodes divide by 255. Pass `images / 255`, or, to a network that was trained on "
-            'other numbers, `images.astype("float32")`.'
-        )
     shape: Any = getattr(network, "input_shape", None)
     one = isinstance(shape, tuple) and isinstance(images, tf.Tensor)
     if one and not any(images.shape[1:].is_compatible_with(s) for s in _fitting(shape[1:])):

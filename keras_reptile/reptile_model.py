@@ -22,14 +22,13 @@ from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.algorithm.network_checks import check_network, ends, symbolic_inputs
 from keras_reptile.algorithm.network_function import mode, train_call
 from keras_reptile.checks import check_boolean, check_choice, check_integer
-from keras_reptile.episodes import episode_format, label_checks
+from keras_reptile.episodes import episode_format, input_ranges, label_checks, network_inputs
 from keras_reptile.episodes.episode_format import (
     after,
     episodes_of,
     first_minibatch_size,
     is_episode,
     number_of_queries,
-    scaled,
     symbolic_batch,
     symbolic_support,
     with_queries,
@@ -94,6 +93,11 @@ class ReptileModel(distribution.DistributedModel):
             query in a batch with the whole support set, so that batch statistics see no other
             query; all at once where the network is known to treat each example by itself. `True`:
             all queries of a task in one batch. Defaults to `False`.
+        byte_scale: Float, multiplies inputs of dtype uint8, as float32, wherever the model or one
+            of its learners and exports takes them; `None` leaves their numbers as they are.
+            `"auto"`: 1/255, or `None` if the network's first layers are for numbers up to 255, as
+            `Rescaling(1 / 255)` is. Integer inputs of the network, and those that an `Embedding`
+            or the like takes, are never scaled. Defaults to `"auto"`.
 
     Input: what `episode_dataset` yields, see there for keys, shapes, dtypes and ranges.
 
@@ -129,6 +133,7 @@ class ReptileModel(distribution.DistributedModel):
         task_parallelism: str = "auto",
         inner_weight_decay_rate: float = 1.0,
         transductive: bool = False,
+        byte_scale: float | str | None = "auto",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -144,6 +149,7 @@ class ReptileModel(distribution.DistributedModel):
                 "task_parallelism='separate'."
             )
         check_boolean("transductive", transductive)
+        network_inputs.check_byte_scale(byte_scale)
         check_weight_decay(inner_weight_decay_rate)
         if inner_optimizer is None:
             inner_optimizer = keras.optimizers.Adam(1e-3, beta_1=0.0, epsilon=1e-8)
@@ -155,6 +161,7 @@ class ReptileModel(distribution.DistributedModel):
         self.task_parallelism = task_parallelism
         self.inner_weight_decay_rate = inner_weight_decay_rate
         self.transductive = transductive
+        self.byte_scale, self.trained_on_bytes = byte_scale, False
         self.inner_variables: list[Any] = []
         self._carried_of: list[int] = []
         self.jit_inner_loops: bool | str = "auto"
@@ -195,7 +202,7 @@ class ReptileModel(distribution.DistributedModel):
     def _build_for(self, element_spec: Any) -> None:
         """Builds for episodes, or for what has their signature."""
         if not self.network.built:
-            self.network(symbolic_support(element_spec))
+            self.network(symbolic_support(element_spec, self.network))
         self.build()
 
     def _zeros(self, name, like):
@@ -207,8 +214,8 @@ class ReptileModel(distribution.DistributedModel):
         """The network at the initialization; of an episode, on its support images."""
         if is_episode(inputs):
             shape_of_one = lambda t: keras.ops.reshape(t, (-1, *t.shape[2:]))  # noqa: E731
-            inputs = scaled(tf.nest.map_structure(shape_of_one, inputs["support"][0]))
-        return self.network(inputs, **mode(self.network, training))
+            inputs = tf.nest.map_structure(shape_of_one, inputs["support"][0])
+        return self.network(self._as_taken(inputs), **mode(self.network, training))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -221,6 +228,8 @@ class ReptileModel(distribution.DistributedModel):
             "task_parallelism": self.task_parallelism,
             "inner_weight_decay_rate": self.inner_weight_decay_rate,
             "transductive": self.transductive,
+            "byte_scale": self._byte_scale if self.network.built else self.byte_scale,
+            "trained_on_bytes": self.trained_on_bytes,
         }
 
     @classmethod
@@ -230,7 +239,12 @@ class ReptileModel(distribution.DistributedModel):
         network = keras.saving.deserialize_keras_object(
             config["network"], custom_objects=custom_objects
         )
-        return cls(**{**config, "network": network})
+        # Files from before both were kept: bytes were divided by 255.
+        config = {"byte_scale": network_inputs.UNIT, **config, "network": network}
+        trained_on_bytes = config.pop("trained_on_bytes", False)
+        model = cls(**config)
+        model.trained_on_bytes = trained_on_bytes
+        return model
 
     def get_build_config(self) -> dict[str, Any]:
         """What the network was built with: the rest follows from it."""
@@ -382,6 +396,7 @@ class ReptileModel(distribution.DistributedModel):
 
     def _train_on(self, episodes):
         theta = self._theta(episodes)
+        self.trained_on_bytes |= network_inputs.scales_any(self.network, episodes["support"][0])
         tasks = meta_batch.train_tasks(self, episodes, theta, self._starting_state(theta))
         distribution.apply(self.optimizer, tasks.gradient, self.trainable_variables)
         logs = self.report.before(tasks.first_loss, first_minibatch_size(episodes))
@@ -406,7 +421,7 @@ class ReptileModel(distribution.DistributedModel):
     def predict(self, x: Any, *args, **kwargs) -> Any:
         """`keras.Model.predict` on meta-batches, whose queries need no labels, or plain inputs."""
         with label_checks.explained():
-            return super().predict(label_checks.checked(self, x, ("support",)), *args, **kwargs)
+            return super().predict(self._checked(x, ("support",)), *args, **kwargs)
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """Of episodes, the query predictions after adaptation; of plain inputs, the network's."""
@@ -454,7 +469,7 @@ class ReptileModel(distribution.DistributedModel):
         itself stays as it is.
 
         Args:
-            support_x: Array `(images, ...)`, as the network takes them.
+            support_x: Array `(images, ...)`, uint8 or as the network takes them.
             support_y: Array `(images,)`, integer labels from 0, or what the loss takes.
             steps: Integer, inner steps; 0 for none, to fine-tune with `fit`. Defaults to `50`.
             inner_batch_size: Integer, images in a minibatch, which cycle through the support set.
@@ -526,8 +541,25 @@ class ReptileModel(distribution.DistributedModel):
     def _before_fit(self) -> None:
         self._made_once("copyable", lambda: network_copy.warn_of_no_copy(self.network))
 
+    @property
+    def _byte_scale(self) -> float | None:
+        return network_inputs.resolved(self.byte_scale, self.network)
+
+    def _as_taken(self, images: Any) -> Any:
+        """Images with their bytes as the network takes them."""
+        return network_inputs.as_taken(images, self.network, self._byte_scale)
+
+    @property
+    def _input_ranges(self) -> input_ranges.InputRanges:
+        key = "ranges", self._byte_scale, self.trained_on_bytes
+        return self._made_once(key, lambda: input_ranges.InputRanges(*key[1:]))
+
     def _divided(self, data, steps, fill=False) -> tuple:
-        return super()._divided(label_checks.checked(self, data), steps, fill)
+        return super()._divided(self._checked(data), steps, fill)
+
+    def _checked(self, data, parts: tuple[str, ...] = ("support", "query")) -> Any:
+        """The data, which is looked at as it goes by: its labels, and the range of its inputs."""
+        return label_checks.checked(self, input_ranges.watched(self, data), parts)
 
     def _explained(self) -> contextlib.AbstractContextManager:
         return label_checks.explained()

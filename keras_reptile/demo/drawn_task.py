@@ -109,16 +109,26 @@ def functions_of(model: ReptileModel, size: int) -> tuple:
     images = tf.TensorSpec((None, size, size, 1), tf.float32)
     labels, order = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, None), tf.int32)
     theta = [tf.TensorSpec(v.shape, v.dtype) for v in model.network.trainable_variables]
+    # As large as the bytes that the drawings stand for were when they reached the network.
+    factor = 255 * (model._byte_scale or 1) if model.trained_on_bytes else 1
+
+    def as_trained(x):
+        return x if factor == 1 else x * factor
 
     @tf.function(input_signature=[images, labels, order])
     def adapt(x, y, order):
         start = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
-        task = {"support": (x, y), "order": order, "number": (tf.constant(0), tf.constant(0))}
+        task = {
+            "support": (as_trained(x), y),
+            "order": order,
+            "number": (tf.constant(0), tf.constant(0)),
+        }
         return model._adapt_task(task, start, model._starting_state(start)).weights
 
     @tf.function(input_signature=[tuple(theta), images, images])
     def logits(weights, support_x, query_x):
-        return prediction.predict(model.network, weights, support_x, query_x, transductive=False)
+        images = as_trained(support_x), as_trained(query_x)
+        return prediction.predict(model.network, weights, *images, transductive=False)
 
     return adapt, logits
 

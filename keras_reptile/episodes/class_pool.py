@@ -16,9 +16,10 @@ class ClassPool:
     """Images of many classes, grouped by class: what tasks are drawn from.
 
     Args:
-        images: Array `(images, ...)`, class by class. uint8 stands for [0, 255] and reaches the
-            network as float32 in [0, 1]; other dtypes reach it as they are. They are not copied:
-            leave them as they are once episodes are drawn from them.
+        images: Array `(images, ...)`, class by class. uint8 reaches the network as the
+            `byte_scale` of `ReptileModel` says, by default as float32 in [0, 1]; other dtypes
+            reach it as they are. They are not copied: leave them as they are once episodes are
+            drawn from them.
         counts: Sequence of integers, the number of images of each class, in the same order.
         names: Sequence, what the classes are called. Defaults to their positions.
 

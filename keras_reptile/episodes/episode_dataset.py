@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_reptile.checks import INT64, check_boolean, check_integer, check_positive, check_seed
 from keras_reptile.episodes.class_pool import ClassPool
-from keras_reptile.episodes.episode_format import scaled
+from keras_reptile.episodes.network_inputs import UNIT
 from keras_reptile.episodes.sampling import draw_tasks, tail_of
 from keras_reptile.episodes.task_spec import TaskSpec
 
@@ -31,7 +31,7 @@ def episode_dataset(
     seed: int = 0,
     start: int = 0,
     tasks: int | None = None,
-    scale: bool = True,
+    scale: bool = False,
 ) -> tf.data.Dataset:
     """Meta-batches of few-shot tasks, endless or a fixed number, the same for the same seed.
 
@@ -48,9 +48,10 @@ def episode_dataset(
             after so many elements. Defaults to `0`.
         tasks: Integer, tasks in all, the last element smaller if they do not divide; `None` for
             an endless stream. Defaults to `None`.
-        scale: Boolean. Images of a uint8 pool come as float32 in [0, 1] if true, else as they
-            are, a quarter of the bytes; `ReptileModel` then scales them where it computes.
-            Defaults to `True`.
+        scale: Boolean. Images of a uint8 pool come as they are if false, and `ReptileModel`
+            scales them where it computes, see its `byte_scale`. If true, they come as float32 in
+            [0, 1], four times as large; not for a network that scales bytes itself.
+            Defaults to `False`.
 
     Returns:
         A `tf.data.Dataset` of dicts:
@@ -166,7 +167,7 @@ class _MetaBatches:
     def _examples(self, indices, size):
         each = indices.shape[-1]
         x = tf.gather(self.images, tf.reshape(indices, (size, self.spec.ways * each)))
-        if self.scale:
-            x = scaled(x)
+        if self.scale and x.dtype == tf.uint8:
+            x = tf.cast(x, tf.float32) * UNIT
         labels = np.repeat(np.arange(self.spec.ways, dtype=np.int32), each)
         return x, tf.tile(labels[None], (size, 1))

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_reptile.episodes import network_inputs
+
 # The key that tells the tasks of a meta-batch from those that only fill up a share.
 REAL = "real"
 
@@ -105,33 +107,15 @@ def with_queries(episodes: dict) -> dict:
     return episodes
 
 
-def scaled(images: Any) -> Any:
-    """A structure of tensors, those of uint8 in [0, 255] as float32 in [0, 1]."""
-
-    def to_unit(x):
-        # A product: of a quotient, graphs that are optimized and those that are not make two.
-        return tf.cast(x, tf.float32) * (1 / 255) if x.dtype == tf.uint8 else x
-
-    return tf.nest.map_structure(to_unit, images)
-
-
-def scaled_task(task: dict) -> dict:
-    """A task or a meta-batch of them with its images as the network takes them."""
+def with_inputs(task: dict, change: Callable) -> dict:
+    """A task or a meta-batch of them with the inputs of support and queries changed."""
     (support_x, support_y), (query_x, query_y) = task["support"], task["query"]
-    return {**task, "support": (scaled(support_x), support_y), "query": (scaled(query_x), query_y)}
+    return {**task, "support": (change(support_x), support_y), "query": (change(query_x), query_y)}
 
 
-def scaled_dtype(dtype: Any) -> str:
-    """The dtype of images as the network takes them."""
-    return "float32" if dtype == tf.uint8 else keras.backend.standardize_dtype(dtype)
-
-
-def symbolic_support(spec: dict) -> Any:
+def symbolic_support(spec: dict, network: keras.Model) -> Any:
     """A symbolic batch of support images as the network takes them, of episodes or their spec."""
-    return tf.nest.map_structure(
-        lambda t: keras.KerasTensor((None, *t.shape[2:]), scaled_dtype(t.dtype)),
-        spec["support"][0],
-    )
+    return network_inputs.symbolic(spec["support"][0], network, lambda t: (None, *t.shape[2:]))
 
 
 def symbolic_batch(shapes: Any, axes: int = 2) -> Any:

@@ -60,7 +60,7 @@ def _outputs(model, spec) -> int:
     known = known_outputs(model.network)
     if known:
         return known
-    found = model.network.compute_output_spec(symbolic_support(spec))
+    found = model.network.compute_output_spec(symbolic_support(spec, model.network))
     return (found.shape[-1] or 0) if isinstance(found, keras.KerasTensor) else 0
 
 

@@ -16,7 +16,7 @@ from keras_reptile.algorithm import adaptation, loss_scaling, prediction
 from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.methods import METHODS
-from keras_reptile.episodes.episode_format import number_of_queries, scaled
+from keras_reptile.episodes.episode_format import number_of_queries
 from keras_reptile.execution import core_schedule, outcome
 from keras_reptile.execution.outcome import Outcome, in_series
 from keras_reptile.execution.weight_vectors import VectorLayout
@@ -148,7 +148,7 @@ def _in_series(number, steps, start, advance, finish) -> list:
 def _some_steps(model, layout, keeps_last, task, base, reached, first, last) -> Adaptation:
     """The steps from `first` to before `last`, with all weights in a vector."""
     images, labels = task["support"]
-    loss_of = model._loss_of({**task, "support": (scaled(images), labels)})
+    loss_of = model._loss_of({**task, "support": (model._as_taken(images), labels)})
 
     def run(loss_fn, optimizer, *arguments):
         return adaptation.steps_between(
@@ -164,7 +164,7 @@ def _some_steps(model, layout, keeps_last, task, base, reached, first, last) -> 
 
 
 def _predict(model, modes, weights, support_x, query_x) -> tuple:
-    images = scaled(support_x), scaled(query_x)
+    images = model._as_taken(support_x), model._as_taken(query_x)
     return tuple(prediction.predict(model.network, weights, *images, mode) for mode in modes)
 
 

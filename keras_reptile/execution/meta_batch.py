@@ -16,13 +16,12 @@ from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.algorithm.network_checks import check_output
 from keras_reptile.algorithm.network_function import has_randomness, task_numbers
+from keras_reptile.episodes import network_inputs
 from keras_reptile.episodes.episode_format import (
     check_last_step,
     number_of_queries,
-    scaled,
-    scaled_dtype,
-    scaled_task,
     symbolic_support,
+    with_inputs,
 )
 from keras_reptile.execution import compiled_tasks, outcome, vectorized, xla
 from keras_reptile.execution.outcome import Outcome, in_series
@@ -62,8 +61,9 @@ def judge_tasks(
     """
     episodes = _checked(model, episodes)
     # Where nothing is random, any number will do.
-    number_of = _numbers_by_content if has_randomness(model.network) else _places
-    tasks = _numbered(model, episodes, number_of(episodes))
+    random = has_randomness(model.network)
+    numbers = _numbers_by_content(model, episodes) if random else _places(episodes)
+    tasks = _numbered(model, episodes, numbers)
     together = functools.partial(vectorized.judge, model, modes)
     at_once = _as_one_batch(model, f"judge {modes}", together, tasks, theta, state)
     if at_once:
@@ -119,7 +119,7 @@ def _train_separately(model, by_xla, tasks, theta, state) -> Outcome:
     method = METHODS[model.method]
 
     def task_fn(task, state):
-        task = scaled_task(task)
+        task = with_inputs(task, model._as_taken)
         adapted = model._adapt_task(task, theta, state, method.adapt)
         predictions = ()
         if has_queries:
@@ -141,7 +141,7 @@ def _judge_separately(modes, model, by_xla, tasks, theta, state) -> tuple:
         return compiled_tasks.judge(model, modes, tasks, theta, state)
 
     def task_fn(task, state):
-        task = scaled_task(task)
+        task = with_inputs(task, model._as_taken)
         adapted = model._adapt_task(task, theta, state)
         images = task["support"][0], task["query"][0]
         return adapted.first_loss, tuple(
@@ -205,11 +205,11 @@ def _places(episodes):
     return distribution.replica_index() * size + tf.range(size)
 
 
-def _numbers_by_content(episodes):
+def _numbers_by_content(model, episodes):
     """Numbers that tasks have in an evaluation, whatever the size of its meta-batches."""
     x, y = episodes["support"]
     minibatches = [episodes[key] for key in ("order", "tail") if key in episodes]
-    return task_numbers([scaled(x), y, *minibatches])
+    return task_numbers([model._as_taken(x), y, *minibatches])
 
 
 def _adaptation_spec(theta, state, keeps):
@@ -220,9 +220,7 @@ def _adaptation_spec(theta, state, keeps):
 
 
 def _predictions_spec(model, episodes, dtype):
-    x = tf.nest.map_structure(
-        lambda t: keras.KerasTensor(t.shape[1:], scaled_dtype(t.dtype)), episodes["query"][0]
-    )
+    x = network_inputs.symbolic(episodes["query"][0], model.network, lambda t: t.shape[1:])
     return tf.TensorSpec(model.network.compute_output_spec(x).shape, dtype)
 
 
@@ -274,7 +272,7 @@ def check_output_of(network: keras.Model, episodes: dict) -> None:
 
     Symbolic outputs carry no masks, so that a network that makes some is traced.
     """
-    x = symbolic_support(episodes)
+    x = symbolic_support(episodes, network)
     check_output(network.compute_output_spec(x))
     check_assignments(network, x)
     if any(_makes_masks(layer) for layer in network._flatten_layers(include_self=False)):

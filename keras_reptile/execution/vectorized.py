@@ -17,7 +17,7 @@ from keras_reptile.algorithm.adaptation import rows
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.known_layers import treats_examples_apart
 from keras_reptile.algorithm.methods import METHODS
-from keras_reptile.episodes.episode_format import scaled_task
+from keras_reptile.episodes.episode_format import with_inputs
 from keras_reptile.execution import xla
 from keras_reptile.kernels.patch_convolution import patch_convolutions
 from keras_reptile.kernels.switching import unfused
@@ -38,7 +38,7 @@ def train(model, tasks: dict, theta: list, state: InnerState) -> tuple:
         Tuple of the tasks' `Adaptation`, tasks along the first axis except of the state's step, and
         the predictions `(tasks, queries, outputs)`, or () where tasks have no queries.
     """
-    tasks = scaled_task(tasks)
+    tasks = with_inputs(tasks, model._as_taken)
     adapted = _adapt(model, tasks, theta, state, METHODS[model.method].adapt)
     if not tasks["query"][1].shape[1]:
         return adapted, ()
@@ -47,7 +47,7 @@ def train(model, tasks: dict, theta: list, state: InnerState) -> tuple:
 
 def judge(model, modes: Sequence[bool], tasks: dict, theta: list, state: InnerState) -> tuple:
     """Adapts to all tasks at once: their first losses and their queries' predictions by mode."""
-    tasks = scaled_task(tasks)
+    tasks = with_inputs(tasks, model._as_taken)
     adapted = _adapt(model, tasks, theta, state, METHODS["reptile"].adapt)
     return adapted.first_loss, tuple(_predict(model, adapted.weights, tasks, m) for m in modes)
 

@@ -5,11 +5,17 @@ from typing import Any
 import tensorflow as tf
 
 
-def check_images(name: str, images: tf.Tensor, least: int = 1) -> tuple:
+def check_images(name: str, images: tf.Tensor, least: int = 1, most: float | None = None) -> tuple:
     """The images, once it is known that they have the shape that their type says, and are enough.
 
     A signature of a loaded SavedModel does not check shapes, and a network with strides may well
     give some answer for images of another size. Batch statistics need at least one image.
+
+    Args:
+        name: String, what the errors call the images.
+        images: Tensor `(number, ...)`.
+        least: Integer, the smallest number of images. Defaults to `1`.
+        most: Float, the largest number in them. Defaults to `None`, any.
     """
     expected, shape = list(images.shape[1:]), tf.shape(images)
     known = [i for i, size in enumerate(expected) if size is not None]
@@ -26,10 +32,23 @@ def check_images(name: str, images: tf.Tensor, least: int = 1) -> tuple:
     if least:
         text = f"`{name}` must hold at least {least} image. Received (shape):"
         checks.append(_is(shape[0] >= least, text, shape))
+    if most is not None:
+        largest = tf.reduce_max(images)
+        text = (
+            f"`{name}` must not exceed {most:.5g}: the model was trained on scaled bytes. Give "
+            "uint8, or bytes times the byte_scale in metadata.json. Received a largest number of:"
+        )
+        checks.append(_is(largest <= tf.cast(most, images.dtype), text, largest))
     return _after(checks, images)
 
 
-def check_examples(kind: str, images: tf.Tensor, labels: tf.Tensor, classes: int | None) -> tuple:
+def check_examples(
+    kind: str,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    classes: int | None,
+    most: float | None = None,
+) -> tuple:
     """The images and labels, once it is known that they belong together.
 
     Args:
@@ -37,8 +56,9 @@ def check_examples(kind: str, images: tf.Tensor, labels: tf.Tensor, classes: int
         images: Tensor `(number, ...)`.
         labels: Integer tensor `(number,)`, or targets `(number, ...)`.
         classes: Integer, the number of labels; `None` where the targets are no labels.
+        most: See `check_images`.
     """
-    (images,) = check_images(kind, images)
+    (images,) = check_images(kind, images, most=most)
     numbers = tf.shape(images)[0], tf.shape(labels)[0]
     text = f"`{kind}` must have one label for each image. Received (images, labels):"
     checks = [_is(tf.equal(*numbers), text, *numbers)]

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_reptile.algorithm import adaptation, loss_scaling, losses, prediction
 from keras_reptile.algorithm.network_function import has_randomness, mode, train_call
+from keras_reptile.episodes.network_inputs import taken_by
 from keras_reptile.export.endpoint_checks import check_examples, check_images, check_steps
 
 # The largest minibatch of an exported inner loop, as in `ReptileModel.adapt`.
@@ -69,24 +70,30 @@ class Endpoints:
         self.model, self.network = model, model.network
         self.names = weight_names(model.network)
         self.classes = model.network.output_shape[-1] if model._is_classifier else None
+        ranges = model._input_ranges
+        self.most = (
+            ranges.limit if ranges.may(taken_by(self.network, self.network.inputs[0])) else None
+        )
         # Told each call of `train_logits` from the others, where layers draw random numbers.
         self.calls = tf.Variable(0, trainable=False, name="calls")
 
     def serve(self, images) -> tf.Tensor:
         """Logits at the initialization, batch normalization in inference mode."""
-        (images,) = check_images("images", images, least=0)
+        (images,) = check_images("images", images, 0, self.most)
         return self._as_weights(self.network(images, **mode(self.network, False)))
 
     def adapt(self, support_images, support_labels, steps, learning_rate) -> dict[str, tf.Tensor]:
         """Dict of the weights after fine-tuning on a support set."""
-        x, y = check_examples("support_images", support_images, support_labels, self.classes)
+        x, y = check_examples(
+            "support_images", support_images, support_labels, self.classes, self.most
+        )
         steps, learning_rate = check_steps(steps, learning_rate)
         weights = self._adapted(x, y, steps, learning_rate)
         return dict(zip(self.names, weights, strict=True))
 
     def predict_with(self, weights, images) -> tf.Tensor:
         """Logits with weights from `adapt`, normalized by the statistics of these images."""
-        (images,) = check_images("images", images)
+        (images,) = check_images("images", images, 1, self.most)
         return self._predict(weights, None, images, transductive=True)
 
     def adapt_and_predict_inductive(
@@ -94,7 +101,7 @@ class Endpoints:
     ) -> tf.Tensor:
         """Logits of each query in a batch with the whole support set, after fine-tuning on it."""
         weights = self.adapt(support_images, support_labels, steps, learning_rate)
-        (query_images,) = check_images("query_images", query_images, least=0)
+        (query_images,) = check_images("query_images", query_images, 0, self.most)
         return self._predict(weights, support_images, query_images, transductive=False)
 
     def adapt_and_predict_transductive(
@@ -102,17 +109,17 @@ class Endpoints:
     ) -> tf.Tensor:
         """Logits of all queries in one batch, after fine-tuning on the support set."""
         weights = self.adapt(support_images, support_labels, steps, learning_rate)
-        (query_images,) = check_images("query_images", query_images)
+        (query_images,) = check_images("query_images", query_images, 1, self.most)
         return self._predict(weights, None, query_images, transductive=True)
 
     def train_logits(self, images) -> tf.Tensor:
         """Logits in training mode, normalized by batch statistics; for a gradient tape."""
-        (images,) = check_images("images", images)
+        (images,) = check_images("images", images, 1, self.most)
         return self._as_weights(train_call(self.network, self._theta(), images, self._draw())[0])
 
     def train_loss(self, images, labels) -> tf.Tensor:
         """The loss that the inner loop minimizes, of one minibatch; for a gradient tape."""
-        x, y = check_examples("images", images, labels, self.classes)
+        x, y = check_examples("images", images, labels, self.classes, self.most)
         return self._loss(self._theta(), x, y, self._draw())
 
     def _theta(self) -> tuple:

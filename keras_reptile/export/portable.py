@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_reptile.algorithm.network_copy import copy_of
+from keras_reptile.episodes.network_inputs import taken_by
 from keras_reptile.export.layout import MARKS, METADATA, MODEL
 from keras_reptile.files import provenance
 from keras_reptile.files.atomic_directory import whole_directory
@@ -54,6 +55,8 @@ def describe(
     own = {
         "image_shape": list(image_spec(model).shape[1:]),
         "image_dtype": image_spec(model).dtype.name,
+        "byte_scale": model._byte_scale if _is_scaled(model) else None,
+        "trained_on_bytes": model.trained_on_bytes,
         "outputs": model.network.output_shape[-1],
         "class_names": _checked_names(model, class_names),
         "inner_optimizer": model.inner_optimizer_config["config"],
@@ -63,6 +66,10 @@ def describe(
         **provenance.facts(),
     }
     return {**own, **_checked_metadata(metadata or {}, own)}
+
+
+def _is_scaled(model) -> bool:
+    return taken_by(model.network, model.network.inputs[0]).is_scaled
 
 
 def _checked_names(model, class_names) -> list[str] | None:

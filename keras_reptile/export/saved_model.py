@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile.export import portable
+from keras_reptile.export import arguments, portable
 from keras_reptile.export.endpoints import Endpoints
 from keras_reptile.export.layout import MARKS, NETWORK
 from keras_reptile.files.atomic_directory import whole_directory
@@ -45,15 +45,17 @@ def write_saved_model(model: Any, directory: Path, class_names: Sequence[str] | 
     saved.non_trainable_variables = [v.value for v in model.network.non_trainable_variables]
     saved.inner_state = [v.value for v in model.inner_variables]
     saved.calls = endpoints.calls
-    for name, function in _functions(model, endpoints, class_names).items():
-        setattr(saved, name, function)
+    functions = _functions(model, endpoints, class_names)
+    for name, function in functions.items():
+        setattr(saved, name, arguments.for_several_dtypes(model, function))
     own = "transductive" if model.transductive else "inductive"
     saved.adapt_and_predict = getattr(saved, f"adapt_and_predict_{own}")
-    tf.saved_model.save(saved, str(directory), signatures=_signatures(saved))
+    functions["adapt_and_predict"] = functions[f"adapt_and_predict_{own}"]
+    tf.saved_model.save(saved, str(directory), signatures=_signatures(model, functions))
 
 
 def _functions(model, endpoints, class_names) -> dict[str, Any]:
-    """Each endpoint, traced for any number of images."""
+    """Each endpoint, traced for any number of images as the network takes them."""
     takes = _input_specs(model, endpoints)
     functions = {
         name: tf.function(getattr(endpoints, name), input_signature=specs)
@@ -90,31 +92,26 @@ def _input_specs(model, endpoints) -> dict[str, list]:
     }
 
 
-def _signatures(saved: SavedLearner) -> dict[str, Any]:
-    """The endpoints under flat names, for TensorFlow Serving and its command line."""
-    named = {
-        name: _named(getattr(saved, name), "logits")
-        for name in (
-            "serve",
-            "predict_with",
-            "adapt_and_predict",
-            "adapt_and_predict_inductive",
-            "adapt_and_predict_transductive",
-            "train_logits",
-        )
-    }
-    signatures = {**named, "serving_default": named["serve"], "adapt": saved.adapt}
-    signatures["train_loss"] = _named(saved.train_loss, "loss")
-    if hasattr(saved, "class_names"):
-        signatures["class_names"] = _named(saved.class_names, "class_names")
-    return signatures
+def _signatures(model, functions: dict[str, Any]) -> dict[str, Any]:
+    """The endpoints under flat names, for TensorFlow Serving and its command line.
+
+    A signature has one dtype for each argument, so that there is another for bytes.
+    """
+    outputs = {"adapt": None, "train_loss": "loss", "class_names": "class_names"}
+    signatures = {}
+    for name, function in functions.items():
+        output = outputs.get(name, "logits")
+        signatures[name] = _named(function, output)
+        if arguments.takes_images(function):
+            signatures[f"{name}_uint8"] = _named(arguments.for_bytes(model, function), output)
+    return {**signatures, "serving_default": signatures["serve"]}
 
 
-def _named(function, output: str):
-    """The function with a name for its output."""
-    specs = function.input_signature
+def _named(function, output: str | None):
+    """The function with a name for its output; None if that is a dict of names already."""
 
-    def flat(*arguments):
-        return {output: function(*arguments)}
+    def flat(*given):
+        found = function(*given)
+        return found if output is None else {output: found}
 
-    return tf.function(flat, input_signature=specs)
+    return tf.function(flat, input_signature=function.input_signature)

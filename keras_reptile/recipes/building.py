@@ -93,7 +93,7 @@ def evaluation_episodes(
 def _episodes(recipe, pool, shots, **arguments):
     if isinstance(pool, Waves):
         return sinusoid_dataset(pool.split, shots, **arguments)
-    return episode_dataset(pool, recipe.ways, shots, scale=False, **arguments)
+    return episode_dataset(pool, recipe.ways, shots, **arguments)
 
 
 def inner_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:

@@ -93,7 +93,7 @@ def test_training_that_goes_on_from_a_file_leads_to_the_weights_of_one_without_a
         np.testing.assert_array_equal(a, b)
 
 
-def test_bytes_are_refused_by_adapt_and_divided_in_episodes():
+def test_bytes_are_divided_in_episodes_and_by_adapt():
     images = np.random.RandomState(0).randint(0, 256, (12, 4, 4, 1), np.uint8)
     pool = kr.ClassPool.from_arrays(images, np.arange(12) % 3)
     flat = [keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
@@ -105,8 +105,10 @@ def test_bytes_are_refused_by_adapt_and_divided_in_episodes():
     scaled, bytes_ = (kr.evaluate(model, each, verbose=0).accuracies for each in tasks)
     np.testing.assert_array_equal(scaled, bytes_)
     assert next(iter(tasks[0]))["support"][0].numpy().max() <= 1.0
-    with pytest.raises(ValueError, match="Pass `images / 255`"):
-        model.adapt(images[:3], np.arange(3))
+    x = images[:3]
+    by_bytes, by_floats = (model.adapt(y, np.arange(3), steps=2) for y in (x, x / np.float32(255)))
+    found, expected = by_bytes.predict(x, verbose=0), by_floats.predict(x / 255, verbose=0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -171,12 +171,13 @@ def test_a_fixed_number_of_tasks_drops_none():
     assert [len(e["order"]) for e in drawn(episodes(tasks=2), 99)] == [2]
 
 
-def test_uint8_images_become_float32_in_0_to_1_and_others_stay():
+def test_uint8_images_stay_or_become_float32_in_0_to_1_and_others_stay():
     pool = kr.ClassPool.from_arrays(np.full((6, 2, 2, 1), 51, np.uint8), np.arange(6) % 3)
-    element = next(iter(kr.episode_dataset(pool, ways=2, shots=1)))
+    assert next(iter(kr.episode_dataset(pool, ways=2, shots=1)))["query"][0].dtype == tf.uint8
+    element = next(iter(kr.episode_dataset(pool, ways=2, shots=1, scale=True)))
     assert element["query"][0].dtype == tf.float32
     np.testing.assert_allclose(element["query"][0], 0.2)
-    assert next(iter(episodes()))["support"][0].numpy().max() > 100
+    assert next(iter(episodes(scale=True)))["support"][0].numpy().max() > 100
 
 
 def test_distinct_numbers_are_a_uniform_random_order():

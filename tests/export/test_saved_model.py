@@ -29,9 +29,8 @@ def trained_model(**arguments):
 
 
 def task(shots, queries=4):
-    drawn = next(
-        iter(kr.episode_dataset(image_pool(images=40), ways=3, shots=shots, queries=queries))
-    )
+    pool = image_pool(images=40)
+    drawn = next(iter(kr.episode_dataset(pool, ways=3, shots=shots, queries=queries, scale=True)))
     (x, y), (query_x, _) = drawn["support"], drawn["query"]
     return x[0].numpy(), y[0].numpy(), query_x[0].numpy()
 

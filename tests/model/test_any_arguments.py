@@ -194,6 +194,7 @@ optimizers = st.sampled_from(["sgd", "adam", "adamw", "", "nope", {"class_name":
         task_parallelism=choice("auto", "separate", "vectorized"),
         inner_weight_decay_rate=number,
         transductive=boolean,
+        byte_scale=st.one_of(choice("auto"), number),
     ),
 )
 def test_reptile_model(inner_optimizer, options):

@@ -176,12 +176,6 @@ def test_labels_with_an_axis_too_many_are_refused_and_spoil_nothing():
     assert model.adapt(support_x, support_y, steps=1)
 
 
-def test_bytes_are_refused_as_episodes_would_divide_them():
-    support_x, support_y, *_ = support()
-    with pytest.raises(ValueError, match=r"Received: images of dtype uint8.*Pass `images / 255`"):
-        small_model().adapt((255 * support_x).astype(np.uint8), support_y)
-
-
 def test_images_of_another_shape_are_refused():
     support_x, support_y, *_ = support()
     with pytest.raises(ValueError, match=r"shape \(images, 8, 8, 1\). Received: \(12, 7, 8, 1\)"):

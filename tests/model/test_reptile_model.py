@@ -329,7 +329,7 @@ def test_images_that_come_as_bytes_are_scaled_by_the_model():
     np.testing.assert_array_equal(tests[0].accuracies, tests[1].accuracies)
     element = next(iter(small_episodes(scale=False)))
     predicted = by_model(element)
-    np.testing.assert_array_equal(predicted, by_model(next(iter(small_episodes()))))
+    np.testing.assert_array_equal(predicted, by_model(next(iter(small_episodes(scale=True)))))
 
 
 @keras.saving.register_keras_serializable(package="tests")

@@ -90,7 +90,7 @@ def one_block(recipe, image_shape):
 
 
 def small_episodes(**arguments):
-    chosen = dict(ways=3, shots=4, inner_batch_size=6, inner_steps=3, meta_batch_size=2)
+    chosen = dict(ways=3, shots=4, inner_batch_size=6, inner_steps=3, meta_batch_size=2, scale=True)
     return kr.episode_dataset(image_pool(), **{**chosen, **arguments})
 
 

@@ -1,0 +1,111 @@
+"""Warnings of float inputs in another range than that of the bytes that they seem to stand for."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_reptile.episodes.episode_format import as_episodes
+from keras_reptile.episodes.network_inputs import Taken, dtype_name, taken_by_each
+
+# Numbers so many times as large as scaled bytes are another range, not other images.
+FAR = 10
+
+TOO_LARGE = (
+    "The model was trained on bytes times {scale:.5g}, up to {most:.3g}. Received: float inputs up "
+    "to {largest:.3g}. Give bytes as uint8, which the model scales, or scale them yourself."
+)
+TOO_SMALL = (
+    "The network's first layers are for numbers up to 255, as `Rescaling(1 / 255)` is. Received: "
+    "float inputs up to {largest:.3g}. Give bytes as uint8, as `episode_dataset` does with "
+    "scale=False, or leave these layers out."
+)
+
+
+def upper_limit(scale: float | None, trained_on_bytes: bool) -> float | None:
+    """The largest float that a network takes that was trained on scaled bytes, None for any."""
+    return FAR * 255 * scale if scale is not None and trained_on_bytes else None
+
+
+class InputRanges:
+    """What a model's float inputs are expected to be; it warns once.
+
+    Args:
+        scale: Float or None, see `network_inputs.resolved`.
+        trained_on_bytes: Boolean, whether the model was trained on bytes.
+    """
+
+    def __init__(self, scale: float | None, trained_on_bytes: bool):
+        self.scale, self.trained_on_bytes = scale, trained_on_bytes
+        self.limit = upper_limit(scale, trained_on_bytes)
+        self.warned = False
+
+    def may(self, taken: Taken) -> bool:
+        """Whether floats for such an input can be out of its range."""
+        small = self.scale is None and taken.takes_bytes
+        return taken.is_scaled and (self.limit is not None or small)
+
+    def message(self, largest: float, taken: Taken) -> str | None:
+        """What is to be said of an input with this largest number, None for nothing."""
+        if not self.may(taken):
+            return None
+        if self.limit is None:
+            return TOO_SMALL.format(largest=largest) if 0 < largest <= 1 else None
+        if largest <= self.limit:
+            return None
+        return TOO_LARGE.format(scale=self.scale, most=self.limit / FAR, largest=largest)
+
+    def watch(self, largest: Sequence[Any], taken: Sequence[Taken]) -> None:
+        """Warns, unless it did so before, if one of the inputs is out of its range."""
+        found = [self.message(float(n), t) for n, t in zip(largest, taken, strict=True)]
+        told = next(filter(None, found), None)
+        if told and not self.warned:
+            self.warned = True
+            warnings.warn(told, stacklevel=3)
+
+    def watch_arrays(self, network: Any, inputs: Any) -> None:
+        """The same of arrays or eager tensors, of which others than floats are left alone."""
+        leaves = zip(tf.nest.flatten(inputs), taken_by_each(network, inputs), strict=True)
+        pairs = [(np.max(x), t) for x, t in leaves if _is_float(x) and self.may(t) and np.size(x)]
+        if pairs:
+            self.watch(*zip(*pairs, strict=True))
+
+
+def watched(model: Any, data: Any) -> Any:
+    """The data, of which episodes, or plain inputs, are looked at as they go by."""
+    episodes, ranges = as_episodes(data), model._input_ranges
+    if episodes is None:
+        ranges.watch_arrays(model.network, data)
+        return data
+    if not _to_watch(model.network, ranges, episodes.element_spec):
+        return data
+    return episodes.map(lambda tasks: _watched(model.network, ranges, tasks))
+
+
+def _to_watch(network, ranges, tasks) -> list[tuple[int, Taken]]:
+    """Which inputs may be out of their range, by their place among the flattened ones."""
+    inputs = tasks["support"][0]
+    leaves = zip(tf.nest.flatten(inputs), taken_by_each(network, inputs), strict=True)
+    return [(i, taken) for i, (x, taken) in enumerate(leaves) if _is_float(x) and ranges.may(taken)]
+
+
+def _watched(network, ranges, tasks: dict) -> dict:
+    """The tasks, once those of their inputs have been looked at."""
+    places, taken = zip(*_to_watch(network, ranges, tasks), strict=True)
+    inputs = tf.nest.flatten(tasks["support"][0])
+    largest = tf.stack([tf.cast(tf.reduce_max(inputs[i]), tf.float32) for i in places])
+
+    def tell(values):
+        ranges.watch(values, taken)
+        return np.True_
+
+    odd = tf.reduce_any(largest <= 1 if ranges.limit is None else largest > ranges.limit)
+    told = tf.cond(odd, lambda: tf.numpy_function(tell, [largest], tf.bool), lambda: odd)
+    with tf.control_dependencies([told]):
+        return tf.nest.map_structure(tf.identity, tasks)
+
+
+def _is_float(x) -> bool:
+    return dtype_name(x) in ("float16", "bfloat16", "float32", "float64")

@@ -1,0 +1,75 @@
+"""Endpoints for arguments of several dtypes, bytes among them, around one for a single dtype.
+
+A method of a loaded SavedModel casts NumPy arrays to the dtype of a single signature, bytes to
+floats from 0 to 255. With several traced it takes the one of the array's own dtype.
+"""
+
+import inspect
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+IMAGES = ("images", "support_images", "query_images")
+TARGETS = ("labels", "support_labels")
+
+
+def takes_images(function: Any) -> bool:
+    return any(spec.name in IMAGES for spec in _flat(function.input_signature))
+
+
+def for_several_dtypes(model: Any, function: Any) -> Any:
+    """A `tf.function` of the same arguments, of any dtype that they are often given in."""
+    if not takes_images(function):
+        return function
+    polymorphic = tf.function(_converting(model, function))
+    for specs in _variants(function.input_signature):
+        polymorphic.get_concrete_function(*specs)
+    return polymorphic
+
+
+def for_bytes(model: Any, function: Any) -> Any:
+    """A `tf.function` of the same arguments, images of dtype uint8."""
+    specs = [_with_dtype(spec, IMAGES, tf.uint8) for spec in function.input_signature]
+    return tf.function(_converting(model, function), input_signature=specs)
+
+
+def _converting(model, function):
+    def converting(*given):
+        return function(*map(converted, given, function.input_signature))
+
+    def converted(value, spec):
+        if not isinstance(spec, tf.TensorSpec):
+            return value
+        return tf.cast(model._as_taken(value) if spec.name in IMAGES else value, spec.dtype)
+
+    converting.__signature__ = inspect.signature(function.python_function)  # type: ignore[attr-defined]
+    return converting
+
+
+def _variants(signature) -> Iterator[list]:
+    """The signature with other dtypes of images and targets, first as it is."""
+    names = {spec.name: spec.dtype for spec in _flat(signature)}
+    of_images = _others(next(names[n] for n in IMAGES if n in names), tf.uint8)
+    of_targets = _others(next((names[n] for n in TARGETS if n in names), None))
+    for images, targets in itertools.product(of_images, of_targets):
+        specs = [_with_dtype(spec, IMAGES, images) for spec in signature]
+        yield [_with_dtype(spec, TARGETS, targets) for spec in specs]
+
+
+def _others(dtype, *more) -> list:
+    """A dtype, those like it that NumPy makes by default, and more."""
+    if dtype is None:
+        return [None]
+    alike = (tf.float32, tf.float64) if dtype.is_floating else (tf.int32, tf.int64)
+    return list(dict.fromkeys([dtype, *alike, *more]))
+
+
+def _with_dtype(spec, names, dtype):
+    known = isinstance(spec, tf.TensorSpec) and spec.name in names
+    return tf.TensorSpec(spec.shape, dtype, spec.name) if known else spec
+
+
+def _flat(signature) -> list:
+    return tf.nest.flatten(list(signature))

@@ -1,0 +1,104 @@
+"""Fine-tuned networks that take bytes (uint8) as the model did that they come from.
+
+Such a network is of its own class still, `keras.Sequential` say, with `FineTuned` mixed in. Keras
+casts bytes for an input of floats before any layer can know that they were some, so that no layer
+could scale them.
+"""
+
+import functools
+from typing import Any
+
+import keras
+
+from keras_reptile.episodes.input_ranges import InputRanges
+from keras_reptile.episodes.network_inputs import as_taken, taken_by
+
+
+@keras.saving.register_keras_serializable(package="keras_reptile")
+class FineTuned:
+    """What a network's class is mixed with to take bytes.
+
+    Its file holds the network's own class and config, and loads once `keras_reptile` is imported.
+    """
+
+    # Of the class, as `keras.models.clone_model` makes another of the same class.
+    byte_scale: float | None
+    trained_on_bytes: bool
+    _plain: Any
+
+    @property
+    def _ranges(self) -> InputRanges:
+        ranges = InputRanges(self.byte_scale, self.trained_on_bytes)
+        return vars(self).setdefault("_own_ranges", ranges)
+
+    def fit(self, x: Any = None, *args, **kwargs) -> Any:
+        self._ranges.watch_arrays(self, x)
+        return super().fit(x, *args, **kwargs)  # type: ignore[misc]
+
+    def evaluate(self, x: Any = None, *args, **kwargs) -> Any:
+        self._ranges.watch_arrays(self, x)
+        return super().evaluate(x, *args, **kwargs)  # type: ignore[misc]
+
+    def predict(self, x: Any, *args, **kwargs) -> Any:
+        self._ranges.watch_arrays(self, x)
+        return super().predict(x, *args, **kwargs)  # type: ignore[misc]
+
+    def get_config(self) -> dict[str, Any]:
+        # The same object seen as one of its own class.
+        plain = object.__new__(self._plain)
+        object.__setattr__(plain, "__dict__", vars(self))
+        network = keras.saving.serialize_keras_object(plain)
+        network.pop("compile_config", None)
+        return {
+            "network": network,
+            "byte_scale": self.byte_scale,
+            "trained_on_bytes": self.trained_on_bytes,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Any:
+        network = keras.saving.deserialize_keras_object(
+            config["network"], custom_objects=custom_objects
+        )
+        return with_bytes(network, config["byte_scale"], config["trained_on_bytes"])
+
+    def __reduce__(self) -> tuple:
+        # Pickle finds no class that was made while a program ran.
+        return keras.Model._unpickle_model, super().__reduce__()[1]
+
+
+def taking_bytes(network: keras.Model, scale: float | None, trained_on_bytes: bool) -> keras.Model:
+    """The network, with `FineTuned` mixed in where Keras alone would take bytes otherwise.
+
+    Args:
+        network: A `keras.Model`.
+        scale: Float or None, see `network_inputs.resolved`.
+        trained_on_bytes: Boolean, whether the model that it comes from was trained on bytes.
+    """
+    inputs = getattr(network, "inputs", None)
+    if isinstance(inputs, list):
+        by_keras = scale is None or not any(taken_by(network, i).is_scaled for i in inputs)
+        if by_keras:
+            return network
+    return with_bytes(network, scale, trained_on_bytes)
+
+
+def with_bytes(network: keras.Model, scale: float | None, trained_on_bytes: bool) -> keras.Model:
+    """The network, with `FineTuned` mixed in."""
+    plain: Any = type(network)
+    object.__setattr__(network, "__class__", _mixed(plain, scale, trained_on_bytes))
+    return network
+
+
+@functools.cache
+def _mixed(plain: Any, scale: float | None, trained_on_bytes: bool) -> type:
+    """The class with `FineTuned` mixed in."""
+
+    @functools.wraps(plain.call)
+    def call(self, inputs, *args, **kwargs):
+        return plain.call(self, as_taken(inputs, self, self.byte_scale), *args, **kwargs)
+
+    scaling = {"byte_scale": scale, "trained_on_bytes": trained_on_bytes}
+    own = {"call": call, "_plain": plain, "__module__": __name__, **scaling}
+    kind = type("FineTuned", (FineTuned, plain), own)
+    return keras.saving.register_keras_serializable(package="keras_reptile")(kind)
