@@ -33,8 +33,8 @@ class Evaluation(NamedTuple):
     accuracy: Float in [0, 1], the mean over tasks.
     confidence_95: Float, half the width of its 95 % confidence interval over tasks.
     accuracies: float64 array `(tasks,)`, each task's accuracy.
-    non_finite_tasks: Integer, the tasks with a prediction that is no finite number, as where the
-        inner loop diverges. Such a prediction counts as wrong.
+    non_finite_tasks: Integer, the number of tasks with a prediction that is not finite, for
+        instance because the inner loop diverged. Such a prediction counts as wrong.
     """
 
     accuracy: float
@@ -49,8 +49,8 @@ class LossEvaluation(NamedTuple):
     loss: Float, the mean over tasks of the queries' loss after adaptation, per query.
     confidence_95: Float, half the width of its 95 % confidence interval over tasks.
     losses: float64 array `(tasks,)`, each task's loss.
-    non_finite_tasks: Integer, the tasks with a prediction or a loss that is no finite number, as
-        where the inner loop diverges. With any, the mean is none either.
+    non_finite_tasks: Integer, the number of tasks with a prediction or a loss that is not finite,
+        for instance because the inner loop diverged. Then the mean is not finite either.
     """
 
     loss: float
@@ -231,7 +231,7 @@ class Measured(NamedTuple):
 def _measured(
     model, episodes, modes: dict[str, bool], value_of: Callable, verbose: int
 ) -> list[Measured]:
-    """What a value of each task, from its queries' targets and predictions, is for each named mode.
+    """Measures a value of each task, from its queries' targets and predictions, in each mode.
 
     A mode tells whether predictions are transductive.
     """

@@ -1,4 +1,4 @@
-"""Which predictions are right. One that is no number never is."""
+"""Which predictions are correct. NaN and infinity never are."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ class BinaryAccuracyOfLogits(keras.metrics.MeanMetricWrapper):
         return {"name": self.name, "dtype": self.dtype}
 
 
-# Keras's functions of targets and outputs to 1 for what is right and 0 for what is not.
+# Functions of targets and outputs that return 1 for a correct output and 0 for a wrong one.
 ACCURACIES = (
     equal_values,
     binary_accuracy_of_logits,
@@ -36,7 +36,7 @@ ACCURACIES = (
 
 
 def is_accuracy(metric: keras.metrics.Metric) -> bool:
-    """Whether a metric is the mean over examples of whether they are right.
+    """Whether a metric is the share of correct examples.
 
     Example:
 
@@ -71,7 +71,7 @@ def tasks_with_numbers(predictions: tf.Tensor) -> tf.Tensor:
 
 
 def matches(metric: keras.metrics.Metric, y: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
-    """1 where predictions are right, 0 where they are not or are no numbers.
+    """1 where predictions are correct, 0 where they are wrong or not finite.
 
     Args:
         metric: An accuracy, see `is_accuracy`.
@@ -104,7 +104,7 @@ def update(metric: keras.metrics.Metric, y: Any, predictions: Any, **weights: An
 
 
 def task_accuracies(metric: Any, y: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
-    """Share of each task's queries that are right.
+    """Share of each task's queries that are correct.
 
     Args:
         metric: An accuracy, see `is_accuracy`.

@@ -85,8 +85,8 @@ def test(
         List of one dict, of accuracy and confidence_95 in [0, 1], tasks, non_finite_tasks, ways,
         shots, transductive; of sine waves loss, the mean squared error, and confidence_95, tasks,
         non_finite_tasks, shots, inner_steps. With `both` a list of two dicts, inductive and
-        transductive. What is no finite number is `None`: the confidence_95 of a single task, and
-        the loss where the inner loop diverges in one of the tasks.
+        transductive. The confidence_95 of a single task is `None`. So is the loss if the inner
+        loop diverges in one of the tasks.
 
     Raises:
         RunError: If there is no run, its checkpoint cannot be read or is of another network, or

@@ -19,8 +19,8 @@ def measure(
 ) -> dict[str, Any]:
     """Accuracy over tasks where they have one, else their loss, with its 95 % interval.
 
-    What is no finite number is `None`: the interval of a single task, and the mean of losses of
-    which one is none. `non_finite_tasks` counts the tasks with predictions that are none.
+    The interval of a single task is `None`. So is a mean loss that is not finite.
+    `non_finite_tasks` counts the tasks with predictions, or a loss, that are not finite.
     """
     how: dict[str, Any] = {"transductive": recipe.transductive, "verbose": verbose}
     if not model._is_classifier:
