@@ -1,11 +1,13 @@
 """Shares of meta-batches, without a strategy: the workers are played one after another."""
 
+import importlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import small_episodes
 
-from keras_reptile.distribution import replicas, shares
+from keras_reptile.distribution import shares
 
 
 class Played:
@@ -73,12 +75,13 @@ def test_meta_batches_that_differ_or_do_not_divide_are_refused():
 
 def test_nan_of_one_replica_stays_in_its_place(monkeypatch):
     """Three replicas whose values are placed one after another, and then summed."""
-    module = "keras_reptile.distribution.replicas"
+    # The package has a function of the module's name.
+    module = importlib.import_module("keras_reptile.distribution.replicas")
     values = [tf.constant([[1.0, i], [np.nan if i == 1 else 2.0, i]]) for i in range(3)]
     placed = []
-    monkeypatch.setattr(f"{module}.replicas", lambda: 3)
-    monkeypatch.setattr(f"{module}.sum_over_replicas", lambda tensors: tensors)
+    monkeypatch.setattr(module, "replicas", lambda: 3)
+    monkeypatch.setattr(module, "sum_over_replicas", lambda tensors: tensors)
     for i, of_replica in enumerate(values):
-        monkeypatch.setattr(f"{module}.replica_index", lambda i=i: i)
-        placed.append(replicas.gathered(of_replica))
+        monkeypatch.setattr(module, "replica_index", lambda i=i: i)
+        placed.append(module.gathered(of_replica))
     np.testing.assert_array_equal(tf.add_n(placed), np.concatenate(values))
