@@ -1,5 +1,6 @@
 """Accuracy or loss over test tasks, with its confidence interval."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,13 +11,14 @@ import tensorflow as tf
 from keras_reptile import distribution
 from keras_reptile.algorithm import losses
 from keras_reptile.checks import check_boolean
-from keras_reptile.episodes import label_checks
+from keras_reptile.episodes import finite_checks, label_checks
 from keras_reptile.episodes.episode_format import (
     as_episodes,
     episodes_of,
     with_queries,
 )
 from keras_reptile.learner import check_compiled
+from keras_reptile.metrics import accuracy, query_metrics
 from keras_reptile.metrics.confidence import confidence_95
 from keras_reptile.reptile_model import ReptileModel
 
@@ -29,11 +31,14 @@ class Evaluation(NamedTuple):
     accuracy: Float in [0, 1], the mean over tasks.
     confidence_95: Float, half the width of its 95 % confidence interval over tasks.
     accuracies: float64 array `(tasks,)`, each task's accuracy.
+    non_finite_tasks: Integer, the number of tasks with a prediction that is not finite, for
+        instance because the inner loop diverged. Such a prediction counts as wrong.
     """
 
     accuracy: float
     confidence_95: float
     accuracies: np.ndarray
+    non_finite_tasks: int = 0
 
 
 class LossEvaluation(NamedTuple):
@@ -42,11 +47,14 @@ class LossEvaluation(NamedTuple):
     loss: Float, the mean over tasks of the queries' loss after adaptation, per query.
     confidence_95: Float, half the width of its 95 % confidence interval over tasks.
     losses: float64 array `(tasks,)`, each task's loss.
+    non_finite_tasks: Integer, the number of tasks with a prediction or a loss that is not finite,
+        for instance because the inner loop diverged. Then the mean is not finite either.
     """
 
     loss: float
     confidence_95: float
     losses: np.ndarray
+    non_finite_tasks: int = 0
 
 
 def evaluate(
@@ -64,7 +72,8 @@ def evaluate(
     that follow from the task.
 
     Args:
-        model: A compiled `ReptileModel` for integer labels.
+        model: A compiled `ReptileModel`. Accuracy is the first one among its metrics, or else the
+            one that fits its loss.
         episodes: A finite dataset from `episode_dataset(..., tasks=...)`.
         transductive: Boolean, `True` to predict all queries of a task in one batch, `False` to
             predict each in a batch with the support set. Defaults to `None`, as the model was told.
@@ -75,7 +84,8 @@ def evaluate(
 
     Raises:
         ValueError: If the dataset is endless or no `tf.data.Dataset`, or the model is no compiled
-            `ReptileModel`, or its loss has no integer labels, or the network no output for one.
+            `ReptileModel`, or neither its metrics nor its loss tell what accuracy is, or the
+            network has no output for a label, or an input is not finite.
 
     Example:
 
@@ -158,9 +168,9 @@ def evaluate_loss(
     (10,)
     """
     mode = _check(model, episodes, transductive)
-    of_tasks = lambda y, predictions: losses.task_losses(model.task_loss, y, predictions)  # noqa: E731
-    (values,) = _figures(model, episodes, {"loss": mode}, of_tasks, verbose)
-    return LossEvaluation(float(values.mean()), confidence_95(values), values)
+    of_tasks = functools.partial(losses.task_losses, model.task_loss)
+    (measured,) = _measured(model, episodes, {"loss": mode}, of_tasks, verbose)
+    return LossEvaluation(*measured)
 
 
 def _check(model, episodes, transductive) -> bool:
@@ -194,33 +204,76 @@ def _check(model, episodes, transductive) -> bool:
 
 
 def _accuracies(model, episodes, modes: dict[str, bool], verbose: int) -> list[Evaluation]:
-    if not model._is_classifier:
+    metric = model.report.accuracy or query_metrics.accuracy_of(model.task_loss)
+    if metric is None:
+        named = [metric.name for metric in model.report.query_metrics]
         raise ValueError(
-            "Accuracy needs integer labels and a sparse categorical cross-entropy. "
-            f"Received a model with loss={model.task_loss}. Use `model.evaluate` or "
+            "What accuracy is depends on the loss, and is not known of this one. Received a model "
+            f"with loss={model.task_loss}, metrics={named}. Name it in `compile`, say "
+            "`metrics=[keras.metrics.SparseCategoricalAccuracy()]`, or use `model.evaluate` or "
             "`evaluate_loss` for its loss."
         )
-    figures = _figures(model, episodes, modes, losses.task_accuracy, verbose)
-    return [Evaluation(float(a.mean()), confidence_95(a), a) for a in figures]
+    of_tasks = functools.partial(accuracy.task_accuracies, metric)
+    measured = _measured(model, episodes, modes, of_tasks, verbose)
+    return [Evaluation(*each) for each in measured]
 
 
-def _figures(
-    model, episodes, modes: dict[str, bool], figure_of: Callable, verbose: int
-) -> list[np.ndarray]:
-    """A figure of each task, from its queries' targets and predictions, for each named mode.
+class Measured(NamedTuple):
+    """The fields of `Evaluation` and `LossEvaluation`."""
+
+    mean: float
+    confidence_95: float
+    values: np.ndarray
+    non_finite_tasks: int
+
+
+def _measured(
+    model, episodes, modes: dict[str, bool], value_of: Callable, verbose: int
+) -> list[Measured]:
+    """Measures a value of each task, from its queries' targets and predictions, in each mode.
 
     A mode tells whether predictions are transductive.
     """
 
-    def figures_of(episode: dict[str, Any]):
+    def values_of(episode: dict[str, Any]):
         _, predictions = model._evaluate_tasks(episode, tuple(modes.values()))
-        return tf.stack([figure_of(episode["query"][1], p) for p in predictions], axis=1)
+        values = [value_of(episode["query"][1], p) for p in predictions]
+        numbers = [accuracy.tasks_with_numbers(p) for p in predictions]
+        counted = [tf.cast(n, v.dtype) for n, v in zip(numbers, values, strict=True)]
+        return tf.stack([*values, *counted], axis=1)
 
     episodes = model._checked(as_episodes(episodes))
     bar = keras.utils.Progbar(int(episodes.cardinality()), verbose=verbose, unit_name="meta-batch")
-    gathered = []
-    with label_checks.explained():
-        for values in distribution.values_by_task(model, figures_of, episodes):
+    gathered: list[np.ndarray] = []
+    with label_checks.explained(), finite_checks.explained():
+        for values in distribution.values_by_task(model, values_of, episodes):
             gathered.append(values.astype(np.float64))
-            bar.update(len(gathered), list(zip(modes, gathered[-1].mean(axis=0), strict=True)))
-    return [figures.copy() for figures in np.concatenate(gathered).T]
+            so_far = _by_mode(np.concatenate(gathered))
+            shown = _shown(modes, so_far)
+            # Shown as they are: the bar would take means of meta-batches, and end on the last one.
+            bar.stateful_metrics.update(dict(shown))
+            bar.update(len(gathered), shown)
+    return so_far
+
+
+def _by_mode(values: np.ndarray) -> list[Measured]:
+    """Means and intervals of `(tasks, 2 * modes)`: values, and whether all are numbers."""
+    found, numbers = np.split(values, 2, axis=1)
+    finite = np.isfinite(found) & (numbers == 1)
+    return [
+        Measured(float(v.mean()), confidence_95(v), v.copy(), int(np.sum(~f)))
+        for v, f in zip(found.T, finite.T, strict=True)
+    ]
+
+
+def _shown(modes, measured: list[Measured]) -> list[tuple[str, float]]:
+    """The means over the tasks so far, each with its interval, and tasks that are no numbers."""
+    shown: list[tuple[str, float]] = []
+    for name, each in zip(modes, measured, strict=True):
+        shown.append((name, each.mean))
+        beside = f"{name}_" if len(modes) > 1 else ""
+        if len(each.values) > 1:
+            shown.append((f"{beside}confidence_95", each.confidence_95))
+        if each.non_finite_tasks:
+            shown.append((f"{beside}non_finite_tasks", each.non_finite_tasks))
+    return shown

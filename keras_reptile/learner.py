@@ -11,6 +11,7 @@ from keras_reptile.algorithm.inner_optimizers import TaskSchedule
 from keras_reptile.algorithm.network_checks import ends
 from keras_reptile.algorithm.network_copy import copy_of, replace_head
 from keras_reptile.algorithm.network_function import support_statistics
+from keras_reptile.algorithm.prediction import all_finite
 from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
 from keras_reptile.episodes.label_checks import known_outputs
 from keras_reptile.episodes.sampling import support_order
@@ -26,6 +27,7 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     support_x, support_y = _as_tensors(model.network, support_x, support_y)
     number = _check_support(support_x, support_y)
     _check_images(model.network, support_x)
+    _check_finite(support_x, support_y)
     model._input_ranges.watch_arrays(model.network, support_x)
     batch = min(number, 10) if inner_batch_size is None else inner_batch_size
     check_positive("inner_batch_size", batch)
@@ -41,7 +43,14 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     }
     # Made first, as not every network can be copied.
     learner = copy_of(model.network)
-    return _learner(model, learner, steps, *model._adaptation_function(task))
+    weights, others, state = model._adaptation_function(task)
+    if not all_finite(weights):
+        raise ValueError(
+            "The inner loop diverged: the adapted weights hold NaN or infinity. Received: "
+            f"steps={steps}. Use fewer, a lower learning rate of the inner optimizer, or inputs of "
+            "the size that the network was trained on."
+        )
+    return _learner(model, learner, steps, weights, others, state)
 
 
 def _with_head(model, head, support_y, seed):
@@ -155,6 +164,15 @@ def _check_images(network, images) -> None:
         raise ValueError(
             f"The network takes inputs of shape (images, {', '.join(map(str, shape[1:]))}). "
             f"Received: {tuple(images.shape)}."
+        )
+
+
+def _check_finite(support_x, support_y) -> None:
+    floats = [t for t in tf.nest.flatten((support_x, support_y)) if t.dtype.is_floating]
+    if floats and not all_finite(floats):
+        raise ValueError(
+            "The support set must hold finite numbers. Received NaN or infinity in it. Replace "
+            "these values, or leave the examples out."
         )
 
 

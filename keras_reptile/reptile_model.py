@@ -1,7 +1,7 @@
 """`ReptileModel`: a `keras.Model` whose training step is a meta-iteration."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -22,7 +22,13 @@ from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.algorithm.network_checks import check_network, ends, symbolic_inputs
 from keras_reptile.algorithm.network_function import mode, train_call
 from keras_reptile.checks import check_boolean, check_choice, check_integer
-from keras_reptile.episodes import episode_format, input_ranges, label_checks, network_inputs
+from keras_reptile.episodes import (
+    episode_format,
+    finite_checks,
+    input_ranges,
+    label_checks,
+    network_inputs,
+)
 from keras_reptile.episodes.episode_format import (
     after,
     episodes_of,
@@ -33,7 +39,7 @@ from keras_reptile.episodes.episode_format import (
     symbolic_support,
     with_queries,
 )
-from keras_reptile.execution import meta_batch
+from keras_reptile.execution import meta_batch, outcome
 from keras_reptile.kernels import devices
 from keras_reptile.kernels.interpolation import twice_differentiable_interpolations
 from keras_reptile.kernels.shape_keeping_pooling import twice_differentiable_poolings
@@ -60,6 +66,9 @@ class ReptileModel(distribution.DistributedModel):
     While fitting, `loss_before` is the loss of each task's first minibatch at theta, `loss_after`
     and `accuracy` are those of its queries at W_k, predicted in one batch. The first is what the
     first inner step descends: with the penalties of regularizers, and at the decayed theta.
+    `loss`, for callbacks such as `TerminateOnNaN`, is `loss_after`, or `loss_before` where tasks
+    have no queries. `evaluate` adds `confidence_95`, half the width of the 95 % interval over tasks
+    of the first accuracy among the metrics, or of the loss where there is none.
 
     Args:
         network: A `keras.Model` with one output: functional, sequential or subclassed. Constraints
@@ -117,7 +126,7 @@ class ReptileModel(distribution.DistributedModel):
     >>> episodes = keras_reptile.episode_dataset(pool, ways=3, shots=5, meta_batch_size=2)
     >>> history = model.fit(episodes, steps_per_epoch=3, verbose=0)
     >>> sorted(history.history)
-    ['accuracy', 'loss_after', 'loss_before']
+    ['accuracy', 'loss', 'loss_after', 'loss_before']
 
     Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999).
     """
@@ -388,6 +397,16 @@ class ReptileModel(distribution.DistributedModel):
         allowed = self.jit_inner_loops is not False and not self.has_strategy
         return allowed and not self.run_eagerly and devices.on_gpu() and model_supports_jit(self)
 
+    def fit(self, x: Any = None, *args, **kwargs) -> keras.callbacks.History:
+        """`keras.Model.fit` on meta-batches, which come in their own random order.
+
+        Raises:
+            ValueError: If the data hold no episodes, a label without an output or a value that is
+                not finite, or `class_weight` is given.
+        """
+        _check_class_weight(kwargs)
+        return super().fit(x, *args, **kwargs)
+
     def train_step(self, data: Any) -> dict[str, Any]:
         """One meta-iteration on a meta-batch of tasks."""
         episodes = episodes_of(data)
@@ -398,9 +417,11 @@ class ReptileModel(distribution.DistributedModel):
         theta = self._theta(episodes)
         self.trained_on_bytes |= network_inputs.scales_any(self.network, episodes["support"][0])
         tasks = meta_batch.train_tasks(self, episodes, theta, self._starting_state(theta))
+        tasks = outcome.with_nan_shown(tasks)
         distribution.apply(self.optimizer, tasks.gradient, self.trainable_variables)
-        logs = self.report.before(tasks.first_loss, first_minibatch_size(episodes))
-        if number_of_queries(episodes) != 0:
+        size, queries = first_minibatch_size(episodes), number_of_queries(episodes) != 0
+        logs = self.report.before(tasks.first_loss, size, monitored=not queries)
+        if queries:
             logs |= self.report.after(episodes["query"][1], tasks.predictions)
         slots, logs = distribution.mean_over_replicas((tasks.state.slots, logs))
         self._carry_on(InnerState(tasks.state.step, slots))
@@ -420,8 +441,22 @@ class ReptileModel(distribution.DistributedModel):
 
     def predict(self, x: Any, *args, **kwargs) -> Any:
         """`keras.Model.predict` on meta-batches, whose queries need no labels, or plain inputs."""
-        with label_checks.explained():
-            return super().predict(self._checked(x, ("support",)), *args, **kwargs)
+        with self._explained():
+            x = self._checked(x, ("support",), query_targets=False)
+            return super().predict(x, *args, **kwargs)
+
+    def train_on_batch(self, x: Any, *args, **kwargs) -> Any:
+        """`keras.Model.train_on_batch` on one meta-batch."""
+        _check_class_weight(kwargs)
+        return super().train_on_batch(finite_checks.checked(x), *args, **kwargs)
+
+    def test_on_batch(self, x: Any, *args, **kwargs) -> Any:
+        """`keras.Model.test_on_batch` on one meta-batch."""
+        return super().test_on_batch(finite_checks.checked(x), *args, **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """`keras.Model.predict_on_batch` on one meta-batch, or plain inputs."""
+        return super().predict_on_batch(finite_checks.checked(x, query_targets=False))
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """Of episodes, the query predictions after adaptation; of plain inputs, the network's."""
@@ -557,12 +592,17 @@ class ReptileModel(distribution.DistributedModel):
     def _divided(self, data, steps, fill=False) -> tuple:
         return super()._divided(self._checked(data), steps, fill)
 
-    def _checked(self, data, parts: tuple[str, ...] = ("support", "query")) -> Any:
-        """The data, which is looked at as it goes by: its labels, and the range of its inputs."""
-        return label_checks.checked(self, input_ranges.watched(self, data), parts)
+    def _checked(
+        self, data: Any, parts: tuple[str, ...] = ("support", "query"), query_targets: bool = True
+    ) -> Any:
+        """The data, checked as it goes by: labels, the range of inputs, finite numbers."""
+        data = label_checks.checked(self, input_ranges.watched(self, data), parts)
+        return finite_checks.checked(data, query_targets=query_targets)
 
-    def _explained(self) -> contextlib.AbstractContextManager:
-        return label_checks.explained()
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        with label_checks.explained(), finite_checks.explained():
+            yield
 
     def _theta(self, episodes):
         if not self.built:
@@ -645,3 +685,13 @@ class ReptileModel(distribution.DistributedModel):
         if self.inner_state == "carried":
             for variable, value in zip(self.inner_variables, tf.nest.flatten(state), strict=True):
                 variable.assign(value)
+
+
+def _check_class_weight(arguments: dict[str, Any]) -> None:
+    received = arguments.get("class_weight")
+    if received is not None:
+        raise ValueError(
+            "Labels of tasks are positions among the task's classes, and weigh the same. Received: "
+            f"class_weight={received!r}. Leave it out, or give `compile` a loss function that "
+            "weighs labels."
+        )

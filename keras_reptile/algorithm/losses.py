@@ -114,25 +114,3 @@ def names_of(loss: Any) -> list[str]:
     """The names of what a loss computes, first the function's: the loss may be called otherwise."""
     function = getattr(loss, "fn", loss) if isinstance(loss, keras.losses.Loss) else loss
     return [getattr(function, "__name__", ""), getattr(loss, "name", "")]
-
-
-def task_accuracy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """Share of a task's queries classified rightly, from integer labels and logits.
-
-    Args:
-        y_true: Integer tensor `(tasks, queries, ...)`, with or without a last axis of 1.
-        y_pred: Float tensor `(tasks, queries, ..., ways)`.
-
-    Returns:
-        Float tensor `(tasks,)` in [0, 1].
-
-    Example:
-
-    >>> task_accuracy(tf.constant([[0, 1]]), tf.constant([[[2.0, 0.0], [1.0, 0.0]]])).numpy()
-    array([0.5], dtype=float32)
-    """
-    best = tf.argmax(y_pred, axis=-1, output_type=tf.int32)
-    if y_true.shape.rank == y_pred.shape.rank:
-        y_true = tf.squeeze(y_true, axis=-1)
-    hits = tf.cast(tf.equal(best, tf.cast(y_true, tf.int32)), tf.float32)
-    return tf.reduce_mean(hits, axis=list(range(1, hits.shape.rank)))

@@ -27,13 +27,33 @@ def predict(
         transductive: Boolean. See `transductive_outputs` and `inductive_outputs`.
 
     Returns:
-        Tensor `(queries, outputs)`.
+        Tensor `(queries, outputs)`. NaN if a weight is not finite.
     """
     if transductive or treats_examples_apart(network):
         outputs = transductive_outputs(network, weights, query_x)
     else:
         outputs = inductive_outputs(network, weights, support_x, query_x)
-    return tf.cast(outputs, weights[0].dtype)
+    return numbers_of(weights, tf.cast(outputs, weights[0].dtype))
+
+
+def numbers_of(weights: Sequence, outputs: tf.Tensor) -> tf.Tensor:
+    """The outputs if all weights are finite, else NaN.
+
+    A network does not tell by itself: normalization and ReLU in one, as oneDNN computes them on a
+    CPU, make 0 of NaN.
+
+    Example:
+
+    >>> numbers_of([tf.constant([1.0, float("inf")])], tf.constant([0.5])).numpy()
+    array([nan], dtype=float32)
+    """
+    return tf.where(all_finite(weights), outputs, tf.constant(float("nan"), outputs.dtype))
+
+
+def all_finite(tensors: Sequence) -> tf.Tensor:
+    """Whether all values of all tensors are finite, a boolean scalar."""
+    each = [tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(t))) for t in tensors]
+    return tf.reduce_all(tf.stack(each))
 
 
 def transductive_outputs(network: keras.Model, weights: Sequence, query_x: Any) -> tf.Tensor:

@@ -79,7 +79,9 @@ def gathered(values: tf.Tensor) -> tf.Tensor:
     """
     if replicas() == 1:
         return values
-    mine = tf.one_hot(replica_index(), replicas(), dtype=values.dtype)
-    placed = tf.tensordot(mine, values, axes=0)
+    mine = tf.one_hot(replica_index(), replicas(), on_value=True, off_value=False, dtype=tf.bool)
+    # Not a product with 0, which would make NaN of the other replicas' values where these are NaN.
+    places = tf.reshape(mine, (-1, *[1] * values.shape.rank))
+    placed = tf.where(places, values[None], tf.zeros((), values.dtype))
     (everyones,) = sum_over_replicas([placed])
     return tf.reshape(everyones, (-1, *values.shape[1:]))

@@ -24,7 +24,8 @@ class ClassPool:
         names: Sequence, what the classes are called. Defaults to their positions.
 
     Raises:
-        ValueError: If the counts do not add up to the images, or a class is empty.
+        ValueError: If the counts do not add up to the images, a class is empty, or an image holds
+            NaN or infinity.
 
     Example:
 
@@ -55,6 +56,7 @@ class ClassPool:
                 f"Every class needs an image. Received a count of {self.counts.min()} in `counts`."
             )
         self.offsets = np.concatenate([[0], np.cumsum(self.counts)[:-1]]).astype(np.int64)
+        self._check_finite()
 
     @classmethod
     def from_arrays(cls, images: Any, labels: Any) -> "ClassPool":
@@ -67,7 +69,7 @@ class ClassPool:
 
         Raises:
             ValueError: If there are not as many labels as images, or none at all, or they are
-                neither integers nor strings.
+                neither integers nor strings, or an image holds NaN or infinity.
         """
         images, labels = _as_images(images), _as_array("labels", labels)
         if labels.ndim != 1 or len(labels) != len(images) or not len(labels):
@@ -80,6 +82,18 @@ class ClassPool:
         if (labels[1:] < labels[:-1]).any():
             images = images[np.argsort(labels, kind="stable")]
         return cls(images, counts, names.tolist())
+
+    def _check_finite(self) -> None:
+        """Raises `ValueError` for images with NaN or infinity, from which no network learns."""
+        if _is_finite(self.images):
+            return
+        found = [i for i, image in enumerate(self.images) if not _is_finite(image)]
+        first = int(np.searchsorted(self.offsets, found[0], side="right")) - 1
+        raise ValueError(
+            f"Images must hold finite numbers. Received NaN or infinity in {len(found)} of "
+            f"{len(self.images)} images, the first of them in class {self.names[first]!r}. Replace "
+            "these values, or leave the images out."
+        )
 
     def __len__(self) -> int:
         """The number of classes."""
@@ -187,6 +201,14 @@ def _as_images(images: Any) -> np.ndarray:
             f"{array.shape}, dtype {array.dtype}."
         )
     return array
+
+
+def _is_finite(images: np.ndarray) -> bool:
+    """Whether no value is NaN or infinite, without a copy; minima and maxima show any."""
+    can_hold_nan = images.dtype.kind in "fc" or images.dtype == tf.bfloat16.as_numpy_dtype
+    return not (can_hold_nan and images.size) or bool(
+        np.isfinite(images.min()) and np.isfinite(images.max())
+    )
 
 
 def _check_labels(labels: np.ndarray) -> None:

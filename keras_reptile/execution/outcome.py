@@ -1,5 +1,6 @@
 """What the tasks of a meta-batch leave: the meta-gradient, and the inner state to carry on."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from keras_reptile import distribution
 from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.methods import METHODS
+from keras_reptile.algorithm.prediction import all_finite
 
 
 class Outcome(NamedTuple):
@@ -34,6 +36,18 @@ def of_tasks(model, theta: Sequence, tasks: Adaptation, predictions: Any) -> Out
     """
     gradient = METHODS[model.method].gradient(theta, tasks)
     return Outcome(gradient, state_left_by(model, tasks.state), tasks.first_loss, predictions)
+
+
+def with_nan_shown(found: Outcome) -> Outcome:
+    """The outcome, with NaN for predictions, or losses without any, if its gradient is not finite.
+
+    So the loss of a step that spoils the weights shows it, as a plain Keras model's does.
+    """
+    finite = all_finite(found.gradient)
+    shown = lambda t: tf.where(finite, t, tf.constant(math.nan, t.dtype))  # noqa: E731
+    if isinstance(found.predictions, tf.Tensor):
+        return found._replace(predictions=shown(found.predictions))
+    return found._replace(first_loss=shown(found.first_loss))
 
 
 def state_left_by(model, tasks: InnerState) -> InnerState:

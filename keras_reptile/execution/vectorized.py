@@ -99,7 +99,11 @@ def _predict(model, weights, tasks, transductive):
     signature = tf.TensorSpec(None, weights[0].dtype)
     query_first = tf.nest.map_structure(lambda t: tf.experimental.numpy.swapaxes(t, 0, 1), queries)
     outputs = tf.map_fn(output_of, query_first, fn_output_signature=signature)
-    return tf.transpose(outputs, (1, 0, 2))
+    return _for_each_task(
+        network,
+        lambda t: prediction.numbers_of(*t),
+        (weights, tf.transpose(outputs, (1, 0, 2))),
+    )
 
 
 def _for_each_task(network, function, arguments):

@@ -14,7 +14,7 @@ from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.experiments.figures import FIGURES, runs_of
 from keras_reptile.files.atomic_file import read_csv, remove_partial, replacing, write_csv
 from keras_reptile.recipes.recipe import NOTES, Recipe
-from keras_reptile.runs.callbacks import Diverged
+from keras_reptile.runs.divergence import Diverged
 from keras_reptile.runs.run_checks import FREE, check_same_run, check_settings
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.training import train

@@ -4,12 +4,15 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_reptile.algorithm.prediction import all_finite
+
 
 def check_images(name: str, images: tf.Tensor, least: int = 1, most: float | None = None) -> tuple:
     """The images, once it is known that they have the shape that their type says, and are enough.
 
     A signature of a loaded SavedModel does not check shapes, and a network with strides may well
-    give some answer for images of another size. Batch statistics need at least one image.
+    give some answer for images of another size, or for NaN. Batch statistics need at least one
+    image.
 
     Args:
         name: String, what the errors call the images.
@@ -29,6 +32,7 @@ def check_images(name: str, images: tf.Tensor, least: int = 1, most: float | Non
             shape,
         )
     ]
+    checks.extend(_finite(name, images))
     if least:
         text = f"`{name}` must hold at least {least} image. Received (shape):"
         checks.append(_is(shape[0] >= least, text, shape))
@@ -61,7 +65,7 @@ def check_examples(
     (images,) = check_images(kind, images, most=most)
     numbers = tf.shape(images)[0], tf.shape(labels)[0]
     text = f"`{kind}` must have one label for each image. Received (images, labels):"
-    checks = [_is(tf.equal(*numbers), text, *numbers)]
+    checks = [_is(tf.equal(*numbers), text, *numbers), *_finite("labels", labels)]
     if classes is not None:
         checks.append(
             _is(
@@ -82,6 +86,19 @@ def check_steps(steps: tf.Tensor, learning_rate: tf.Tensor) -> tuple:
         _is(fine, "`learning_rate` must be finite and not negative. Received:", learning_rate),
     ]
     return _after(checks, steps, learning_rate)
+
+
+def check_weights(weights: list) -> tuple:
+    """Adapted weights, once it is known that they are numbers: with NaN, logits may seem fine."""
+    text = "`weights` must be finite. Received NaN or infinity. Use a lower `learning_rate`."
+    return _after([_is(all_finite(weights), text)], *weights)
+
+
+def _finite(name: str, values: tf.Tensor) -> list:
+    if not values.dtype.is_floating:
+        return []
+    finite = tf.reduce_all(tf.math.is_finite(values))
+    return [_is(finite, f"`{name}` must be finite numbers. Received NaN or infinity.")]
 
 
 def _is(condition: tf.Tensor, message: str, *received: Any) -> Any:

@@ -11,7 +11,12 @@ import tensorflow as tf
 from keras_reptile.algorithm import adaptation, loss_scaling, losses, prediction
 from keras_reptile.algorithm.network_function import has_randomness, mode, train_call
 from keras_reptile.episodes.network_inputs import taken_by
-from keras_reptile.export.endpoint_checks import check_examples, check_images, check_steps
+from keras_reptile.export.endpoint_checks import (
+    check_examples,
+    check_images,
+    check_steps,
+    check_weights,
+)
 
 # The largest minibatch of an exported inner loop, as in `ReptileModel.adapt`.
 INNER_BATCH_SIZE = 10
@@ -143,7 +148,7 @@ class Endpoints:
         return losses.batch_loss(self.model.task_loss, y, self._as_weights(outputs)) + penalty
 
     def _predict(self, weights, support_x, query_x, transductive):
-        weights = [weights[name] for name in self.names]
+        weights = check_weights([weights[name] for name in self.names])
         logits = prediction.predict(self.network, weights, support_x, query_x, transductive)
         return tf.ensure_shape(logits, self.network.output_shape)
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from keras_reptile.algorithm.losses import names_of
+from keras_reptile.metrics.accuracy import BinaryAccuracyOfLogits, is_accuracy
 
 # The accuracy that fits a cross-entropy, and is shown by default.
 CROSS_ENTROPIES = {
@@ -43,9 +43,13 @@ def _get_metric(identifier: Any, loss: Any) -> keras.metrics.Metric:
     if identifier in ("accuracy", "acc"):
         return _accuracy(identifier, loss)
     metric = keras.metrics.get(identifier)
-    if isinstance(metric, keras.metrics.Metric):
-        return metric
-    return keras.metrics.MeanMetricWrapper(metric, name=getattr(metric, "__name__", None))
+    if not isinstance(metric, keras.metrics.Metric):
+        name = getattr(metric, "__name__", None)
+        metric = keras.metrics.MeanMetricWrapper(metric, name=name)
+    if isinstance(identifier, str):
+        # As Keras does: logs have the name that was given.
+        metric.name = identifier
+    return metric
 
 
 def _accuracy(name: str, loss: Any) -> keras.metrics.Metric:
@@ -57,17 +61,33 @@ def _accuracy(name: str, loss: Any) -> keras.metrics.Metric:
             f"metrics={[name]!r}. Name it: keras.metrics.SparseCategoricalAccuracy(), "
             "CategoricalAccuracy() or BinaryAccuracy()."
         )
-    if fitting is keras.metrics.BinaryAccuracy and getattr(loss, "from_logits", False):
-        return BinaryAccuracyOfLogits(name=name)
-    return fitting(name=name)
+    return _of_outputs(fitting, loss)(name=name)
+
+
+def _of_outputs(fitting: Callable, loss: Any) -> Callable:
+    """The accuracy that takes the loss's outputs as they are, logits or probabilities."""
+    logits = fitting is keras.metrics.BinaryAccuracy and getattr(loss, "from_logits", False)
+    return BinaryAccuracyOfLogits if logits else fitting
+
+
+def accuracy_among(metrics: list) -> Any:
+    """The first accuracy among metrics, `None` if there is none."""
+    return next((metric for metric in metrics if is_accuracy(metric)), None)
+
+
+def accuracy_of(loss: Any) -> Any:
+    """The accuracy that fits a loss, `None` where the loss does not tell which.
+
+    Example:
+
+    >>> accuracy_of(keras.losses.BinaryCrossentropy()).name
+    'binary_accuracy'
+    >>> accuracy_of(keras.losses.MeanSquaredError()) is None
+    True
+    """
+    fitting = _first(loss, FITTING)
+    return fitting and _of_outputs(fitting, loss)()
 
 
 def _first(loss, table: dict[str, Callable]) -> Callable | None:
     return next((table[name] for name in names_of(loss) if name in table), None)
-
-
-class BinaryAccuracyOfLogits(keras.metrics.BinaryAccuracy):
-    """Binary accuracy where outputs are logits: 0 is a probability of one half."""
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        super().update_state(y_true, tf.sigmoid(y_pred), sample_weight)

@@ -6,11 +6,10 @@ import time
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import explained
+from keras_reptile.runs.divergence import check_finite, diverged
 from keras_reptile.runs.results import best_row
 from keras_reptile.runs.run_directory import RunDirectory
 
@@ -63,7 +62,8 @@ class RunLog(keras.callbacks.Callback):
         row = {
             "meta_iteration": iteration,
             "meta_step_size": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
-            **{name: float(value) for name, value in logs.items()},
+            # These two are others of the columns again.
+            **{k: float(v) for k, v in logs.items() if k not in ("loss", "val_loss")},
             "meta_iterations_per_second": (iteration - self.first)
             / (self.training_seconds or elapsed),
             "seconds": self.seconds,
@@ -108,38 +108,16 @@ class AccuracyCurve(keras.callbacks.Callback):
         logs.update({f"test_{name}": found[name] for name in ("accuracy", "confidence_95")})
 
 
-class Diverged(RunError):
-    """The loss or a weight is no longer a number."""
-
-
 class StopOnDivergence(keras.callbacks.Callback):
     """Ends a run whose loss or weights are no longer numbers, before anything is written."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        for name in ("loss_before", "loss_after"):
+        for name in ("loss_before", "loss_after", "loss"):
             if name in logs and not math.isfinite(float(logs[name])):
                 raise diverged(self.model, f"{name} is {float(logs[name])}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         check_finite(self.model)
-
-
-def check_finite(model: Any) -> None:
-    """Raises `Diverged` for weights that no checkpoint should hold.
-
-    A step may spoil them without a loss that shows it before the next one.
-    """
-    for variable in model.variables:
-        value = keras.ops.convert_to_numpy(variable.value)
-        if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
-            raise diverged(model, f"{variable.path} is not finite")
-
-
-def diverged(model: Any, what: str) -> Diverged:
-    return Diverged(
-        f"Training diverged: {what} at meta-iteration {model.meta_iteration}. Earlier checkpoints "
-        "are intact. Lower --inner_learning_rate or --meta_step_size."
-    )
 
 
 class Interrupted(Exception):

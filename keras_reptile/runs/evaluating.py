@@ -82,10 +82,11 @@ def test(
             those that the checkpoint holds, such as `inner_learning_rate`.
 
     Returns:
-        List of one dict, of accuracy and confidence_95 in [0, 1], tasks, ways, shots, transductive;
-        of sine waves loss, the mean squared error, and confidence_95, tasks, shots, inner_steps.
-        With `both` a list of two dicts, inductive and transductive. A single task has no
-        interval: confidence_95 is `None`.
+        List of one dict, of accuracy and confidence_95 in [0, 1], tasks, non_finite_tasks, ways,
+        shots, transductive; of sine waves loss, the mean squared error, and confidence_95, tasks,
+        non_finite_tasks, shots, inner_steps. With `both` a list of two dicts, inductive and
+        transductive. The confidence_95 of a single task is `None`. So is the loss if the inner
+        loop diverges in one of the tasks.
 
     Raises:
         RunError: If there is no run, its checkpoint cannot be read or is of another network, or

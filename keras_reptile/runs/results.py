@@ -19,15 +19,17 @@ def measure(
 ) -> dict[str, Any]:
     """Accuracy over tasks where they have one, else their loss, with its 95 % interval.
 
-    The interval of a single task is `None`.
+    The interval of a single task is `None`. So is a mean loss that is not finite.
+    `non_finite_tasks` counts the tasks with predictions, or a loss, that are not finite.
     """
     how: dict[str, Any] = {"transductive": recipe.transductive, "verbose": verbose}
     if not model._is_classifier:
         loss = evaluate_loss(model, episodes, **how)
         return {
-            "loss": loss.loss,
+            "loss": finite(loss.loss),
             "confidence_95": finite(loss.confidence_95),
             "tasks": len(loss.losses),
+            "non_finite_tasks": loss.non_finite_tasks,
             "shots": recipe.shots,
             "inner_steps": recipe.eval_inner_steps,
         }
@@ -47,6 +49,7 @@ def _of_accuracy(recipe: Recipe, found: Evaluation, transductive: bool) -> dict[
         "accuracy": found.accuracy,
         "confidence_95": finite(found.confidence_95),
         "tasks": len(found.accuracies),
+        "non_finite_tasks": found.non_finite_tasks,
         "ways": recipe.ways,
         "shots": recipe.shots,
         "transductive": transductive,

@@ -22,6 +22,7 @@ from keras_reptile.files.atomic_file import (
 from keras_reptile.files.locks import only_one
 from keras_reptile.recipes.recipe import Recipe, check_values
 from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.runs.divergence import check_finite
 
 KEPT = 2
 
@@ -96,7 +97,12 @@ class RunDirectory:
     # Checkpoints
 
     def save(self, model: ReptileModel, best: bool = False) -> None:
-        """Writes a checkpoint named after the model's meta-iteration, and removes old ones."""
+        """Writes a checkpoint named after the model's meta-iteration, and removes old ones.
+
+        Raises:
+            Diverged: If a weight or a moment is not finite; earlier checkpoints stay.
+        """
+        check_finite(model)
         self._create()
         path = self.checkpoints / f"iteration-{model.meta_iteration:09d}.keras"
         with replacing(path) as temporary:

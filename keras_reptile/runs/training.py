@@ -21,7 +21,6 @@ from keras_reptile.runs.callbacks import (
     RunLog,
     StopOnDivergence,
     StopOnSignal,
-    check_finite,
 )
 from keras_reptile.runs.results import best_validation, measure
 from keras_reptile.runs.run_checks import (
@@ -157,7 +156,6 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
                     verbose=_fit_verbosity(verbose),
                 )
         except Interrupted:
-            check_finite(model)
             run_log.on_interruption()
             raise
     return run_log

@@ -1,5 +1,7 @@
 """Shares of meta-batches, without a strategy: the workers are played one after another."""
 
+import importlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -69,3 +71,17 @@ def test_meta_batches_that_differ_or_do_not_divide_are_refused():
         shares.distributed(small_episodes(meta_batch_size=4, tasks=6), Played(1, 2))
     with pytest.raises(ValueError, match=r"meta_batch_size=4, with 3 replicas. Use a .* of 3, or"):
         shares.distributed(small_episodes(meta_batch_size=4), Played(3, 1))
+
+
+def test_nan_of_one_replica_stays_in_its_place(monkeypatch):
+    """Three replicas whose values are placed one after another, and then summed."""
+    # The package has a function of the module's name.
+    module = importlib.import_module("keras_reptile.distribution.replicas")
+    values = [tf.constant([[1.0, i], [np.nan if i == 1 else 2.0, i]]) for i in range(3)]
+    placed = []
+    monkeypatch.setattr(module, "replicas", lambda: 3)
+    monkeypatch.setattr(module, "sum_over_replicas", lambda tensors: tensors)
+    for i, of_replica in enumerate(values):
+        monkeypatch.setattr(module, "replica_index", lambda i=i: i)
+        placed.append(module.gathered(of_replica))
+    np.testing.assert_array_equal(tf.add_n(placed), np.concatenate(values))

@@ -13,7 +13,8 @@ from keras_reptile.experiments.sweep import choose, sweep
 from keras_reptile.files.atomic_file import write_csv
 from keras_reptile.recipes import building
 from keras_reptile.runs import training
-from keras_reptile.runs.callbacks import Diverged, StopOnDivergence
+from keras_reptile.runs.callbacks import StopOnDivergence
+from keras_reptile.runs.divergence import Diverged
 
 
 @pytest.fixture(scope="module")

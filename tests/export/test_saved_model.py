@@ -330,6 +330,12 @@ WRONG = {
     "steps below 0": (dict(steps=-1), r"`steps` must not be negative. Received:\] \[-1\]"),
     "a rate below 0": (dict(learning_rate=-0.1), "`learning_rate` must be finite and not negat"),
     "a rate that is none": (dict(learning_rate=np.nan), r"`learning_rate` must be .*\[nan\]"),
+    "support of NaN": (dict(support_images=IMAGES + np.nan), "`support_images` must be finite"),
+    "infinite queries": (dict(query_images=IMAGES - np.inf), "`query_images` must be finite numb"),
+    "a rate that diverges": (
+        dict(support_images=IMAGES + LABELS[:, None, None, None], steps=9, learning_rate=1e30),
+        "`weights` must be finite. Received NaN or infinity. Use a lower `learning_rate`",
+    ),
 }
 SHAPES = {
     "small support": ("support_images", IMAGES[:, :7]),
@@ -355,6 +361,16 @@ def test_wrong_use_is_a_clear_error(name, endpoint, learner):
         getattr(learner, endpoint)(**{**GOOD, **change})
     with pytest.raises(tf.errors.InvalidArgumentError, match=text):
         by_signature(learner, endpoint, {**GOOD, **change})
+
+
+def test_weights_and_images_that_are_no_numbers_are_clear_errors(learner):
+    weights = learner.adapt(IMAGES, LABELS, 1, 0.1)
+    spoiled = {name: value + np.nan for name, value in weights.items()}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`weights` must be finite"):
+        learner.predict_with(spoiled, IMAGES)
+    for endpoint in (learner.serve, learner.train_logits):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="`images` must be finite"):
+            endpoint(IMAGES + np.nan)
 
 
 @pytest.mark.slow

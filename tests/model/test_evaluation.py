@@ -5,9 +5,9 @@ import tensorflow as tf
 from helpers import scalar_episode, scalar_model, small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
-from keras_reptile.algorithm.losses import task_accuracy
 from keras_reptile.algorithm.network_function import task_numbers
 from keras_reptile.algorithm.prediction import predict
+from keras_reptile.metrics.accuracy import task_accuracies
 from keras_reptile.metrics.confidence import (
     ConfidenceInterval,
     confidence_95,
@@ -52,7 +52,8 @@ def test_the_interval_is_that_of_the_textbook():
     # Mean 0.6, sample variance 0.16 / 4 * ... by hand: deviations 0.4, -0.6, 0.4, -0.2, 0.
     values = [1.0, 0.0, 1.0, 0.4, 0.6]
     variance = (0.16 + 0.36 + 0.16 + 0.04 + 0.0) / 4
-    assert confidence_95(values) == pytest.approx(1.959964 * np.sqrt(variance / 5), abs=1e-6)
+    # 2.776445 is the 97.5 % point of Student's t with 4 degrees of freedom.
+    assert confidence_95(values) == pytest.approx(2.776445 * np.sqrt(variance / 5), abs=1e-6)
     metric = ConfidenceInterval()
     for part in (values[:2], values[2:]):
         metric.update_state(part)
@@ -70,7 +71,7 @@ def test_the_interval_over_classes_is_the_spread_of_other_choices_of_classes():
     # A mean over all tasks of n classes is the mean easiness: its deviation is 0.06 / sqrt(n).
     rs = np.random.RandomState(0)
     found = [confidence_95_over_classes(*tasks_among(rs, 0.06 * rs.randn(50))) for _ in range(20)]
-    assert np.mean(found) == pytest.approx(1.959964 * 0.06 / np.sqrt(50), rel=0.1)
+    assert np.mean(found) == pytest.approx(2.009575 * 0.06 / np.sqrt(50), rel=0.1)
 
 
 def test_the_interval_over_classes_takes_off_what_is_the_tasks_noise():
@@ -84,7 +85,8 @@ def test_accuracy_asks_for_each_querys_best_class():
     # By class, the first query's 5 and 4 would be the best; by query, the classes 0, 2 and 1.
     logits = tf.constant([[[5.0, 4.0, 1.0], [1.0, 0.0, 3.0], [0.0, 2.0, 1.0]]])
     for labels, expected in (([0, 2, 1], 1.0), ([0, 1, 2], 1 / 3), ([1, 0, 0], 0.0)):
-        found = task_accuracy(tf.constant([labels]), logits)
+        metric = keras.metrics.SparseCategoricalAccuracy()
+        found = task_accuracies(metric, tf.constant([labels]), logits)
         np.testing.assert_allclose(found, [expected], rtol=1e-6)
 
 
@@ -208,9 +210,13 @@ def test_what_cannot_be_evaluated_is_refused():
     with pytest.raises(ValueError, match=r"Received an endless dataset. Build it with `episode"):
         kr.evaluate(small_model(), small_episodes())
     regression = scalar_model(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0))
-    with pytest.raises(ValueError, match=r"Accuracy needs integer labels.*Use `model.evaluate`"):
+    with pytest.raises(
+        ValueError, match=r"What accuracy is depends on the loss.*Name it.*`evaluate_loss`"
+    ):
         kr.evaluate(regression, small_episodes(tasks=2))
-    with pytest.raises(ValueError, match=r"Accuracy needs integer labels.*Use `model.evaluate`"):
+    with pytest.raises(
+        ValueError, match=r"What accuracy is depends on the loss.*Name it.*`evaluate_loss`"
+    ):
         kr.evaluate_both(regression, small_episodes(tasks=2))
 
 

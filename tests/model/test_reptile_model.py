@@ -50,7 +50,7 @@ def test_any_keras_network_learns_to_learn(name):
     keras.utils.set_random_seed(0)
     model = small_model(NETWORKS[name]())
     history = model.fit(small_episodes(), steps_per_epoch=30, epochs=3, verbose=0).history
-    assert list(history) == ["accuracy", "loss_after", "loss_before"]
+    assert list(history) == ["accuracy", "loss", "loss_after", "loss_before"]
     assert history["accuracy"][-1] > max(0.6, history["accuracy"][0])
     assert history["loss_after"][-1] < history["loss_before"][-1]
 
@@ -191,7 +191,7 @@ def test_losses_before_and_after_are_those_of_first_minibatch_and_queries():
     # w = 0, target 3, rate 0.25, two steps: 1.5, 2.25. Loss before 9, after 0.75^2.
     model = scalar_model(keras.optimizers.SGD(0.25), keras.optimizers.SGD(1.0))
     logs = model.train_on_batch(scalar_episode([3.0], steps=2), return_dict=True)
-    assert logs == pytest.approx({"loss_before": 9.0, "loss_after": 0.5625})
+    assert logs == pytest.approx({"loss": 0.5625, "loss_before": 9.0, "loss_after": 0.5625})
 
 
 def test_a_summed_loss_steps_by_the_sum_and_reports_the_mean():
@@ -200,7 +200,7 @@ def test_a_summed_loss_steps_by_the_sum_and_reports_the_mean():
     logs = model.train_on_batch(scalar_episode([3.0], batch=5), return_dict=True)
     # The gradient of five times (w - 3)^2 is -30: one step of 0.05 takes w to 1.5.
     assert weight(model) == pytest.approx(1.5)
-    assert logs == pytest.approx({"loss_before": 9.0, "loss_after": 2.25})
+    assert logs == pytest.approx({"loss": 2.25, "loss_before": 9.0, "loss_after": 2.25})
 
 
 def test_regression_with_metrics_and_a_function_as_loss():
@@ -274,14 +274,14 @@ def test_callbacks_see_the_figures(tmp_path):
         verbose=0,
     )
     columns = (tmp_path / "log.csv").read_text().splitlines()[0]
-    assert "val_accuracy,val_confidence_95,val_loss_after,val_loss_before" in columns
+    assert "val_accuracy,val_confidence_95,val_loss,val_loss_after,val_loss_before" in columns
     assert isinstance(keras.saving.load_model(tmp_path / "best.keras"), kr.ReptileModel)
 
 
 def test_without_queries_there_is_no_figure_of_queries():
     model = small_model()
     history = model.fit(small_episodes(queries=0), steps_per_epoch=2, verbose=0).history
-    assert list(history) == ["loss_before"]
+    assert list(history) == ["loss", "loss_before"]
     with pytest.raises(ValueError, match=r"Received episodes with queries=0. Build the evaluation"):
         model.evaluate(small_episodes(queries=0, tasks=2), verbose=0)
 

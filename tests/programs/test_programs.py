@@ -58,7 +58,15 @@ def test_evaluation_ends_with_a_line_of_json(finished):
     status, out, err = run("evaluate", *arguments, cwd=cwd)
     assert status == 0, err
     result = json.loads(out.strip().splitlines()[-1])
-    assert set(result) == {"accuracy", "confidence_95", "tasks", "ways", "shots", "transductive"}
+    assert set(result) == {
+        "accuracy",
+        "confidence_95",
+        "tasks",
+        "non_finite_tasks",
+        "ways",
+        "shots",
+        "transductive",
+    }
     assert (result["tasks"], result["ways"], result["shots"]) == (5, 5, 2)
     assert result["transductive"] is True
 
@@ -176,7 +184,14 @@ def test_sine_waves_end_with_their_squared_error_and_a_picture(tmp_path):
     status, out, err = run("evaluate", *arguments, cwd=tmp_path)
     assert status == 0, err
     result = json.loads(out.strip().splitlines()[-1])
-    assert set(result) == {"loss", "confidence_95", "tasks", "shots", "inner_steps"}
+    assert set(result) == {
+        "loss",
+        "confidence_95",
+        "tasks",
+        "non_finite_tasks",
+        "shots",
+        "inner_steps",
+    }
 
 
 def wait_for_a_checkpoint(process, directory):

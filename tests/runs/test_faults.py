@@ -20,7 +20,8 @@ from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_directory import whole_directory
 from keras_reptile.runs import run_directory
-from keras_reptile.runs.callbacks import Diverged, RunLog, check_finite
+from keras_reptile.runs.callbacks import RunLog
+from keras_reptile.runs.divergence import Diverged, check_finite
 from keras_reptile.runs.run_directory import RunDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -293,6 +294,26 @@ def test_weights_that_are_no_numbers_are_not_kept(directory):
     text = r"Training diverged: .*kernel is not finite at meta-iteration 2. Earlier .* intact. Lowe"
     with pytest.raises(Diverged, match=text):
         check_finite(model)
+
+
+@pytest.mark.parametrize("spoiled", ["weight", "inner moment", "outer moment"])
+def test_no_checkpoint_takes_what_is_no_number(spoiled, directory):
+    model = directory.restore()
+    model.compile(keras.optimizers.Adam(0.5))
+    model.optimizer.build(model.trainable_variables)
+    of = {
+        "weight": model.trainable_variables,
+        "inner moment": model.inner_variables,
+        "outer moment": model.optimizer.variables,
+    }
+    variable = of[spoiled][-1]
+    variable.assign(keras.ops.full(variable.shape, np.nan, variable.dtype))
+    files = [*directory.saved(), directory.best]
+    before = [path.read_bytes() for path in files]
+    with pytest.raises(Diverged, match=r"is not finite at meta-iteration"):
+        directory.save(model, best=True)
+    assert [*directory.saved(), directory.best] == files
+    assert [path.read_bytes() for path in files] == before
 
 
 @pytest.mark.process

@@ -3,10 +3,12 @@
 import csv
 import json
 import re
+import shutil
 
 import keras
 import numpy as np
 import pytest
+import warm
 from helpers import assert_same_end, stop_at
 
 import keras_reptile as kr
@@ -42,7 +44,14 @@ def test_a_run_ends_with_the_mean_squared_error_of_its_test_waves(finished):
     path, summary = finished
     assert summary == json.loads((path / "summary.json").read_text())
     result = summary["result"]
-    assert set(result) == {"loss", "confidence_95", "tasks", "shots", "inner_steps"}
+    assert set(result) == {
+        "loss",
+        "confidence_95",
+        "tasks",
+        "non_finite_tasks",
+        "shots",
+        "inner_steps",
+    }
     assert (result["tasks"], result["shots"], result["inner_steps"]) == (8, 10, 32)
     model = RunDirectory(path).restore()
     episodes = kr.sinusoid_dataset("test", 10, inner_steps=32, meta_batch_size=8, tasks=8)
@@ -50,7 +59,8 @@ def test_a_run_ends_with_the_mean_squared_error_of_its_test_waves(finished):
     predictions = model.predict(episodes, verbose=0)[..., 0]
     squares = (predictions - episode["query"][1].numpy()[..., 0]) ** 2
     assert result["loss"] == pytest.approx(squares.mean(), rel=1e-5)
-    half = 1.959964 * squares.mean(axis=1).std(ddof=1) / np.sqrt(8)
+    # 2.364624 is the 97.5 % point of Student's t with 7 degrees of freedom.
+    half = 2.364624 * squares.mean(axis=1).std(ddof=1) / np.sqrt(8)
     assert result["confidence_95"] == pytest.approx(half, rel=1e-4)
 
 
@@ -110,6 +120,34 @@ def test_measuring_a_run_again_gives_its_summary(finished):
 def test_every_method_has_a_recipe_that_trains(name, tmp_path):
     summary = run(tmp_path, name, meta_iterations=2, network="sine_mlp_tanh")
     assert np.isfinite(summary["result"]["loss"])
+
+
+def test_a_result_that_is_no_number_is_null_and_said_in_words(tmp_path, finished):
+    path, _ = finished
+    directory = RunDirectory(shutil.copytree(path, tmp_path / "run"))
+    model = directory.restore()
+    # Finite, and so large that inner steps leave the range of float32.
+    model.network.set_weights([1e6 * w for w in model.network.get_weights()])
+    directory.save(model)
+    (result,) = measure(directory.path, tasks=8, verbose=0)
+    assert result["loss"] is None
+    assert result["confidence_95"] is None
+    assert result["non_finite_tasks"] == 8
+    status, out, err = warm.run("bin/evaluate", "--checkpoint=run", "--tasks=8", cwd=tmp_path)
+    assert status == 0
+    assert json.loads(out.strip().splitlines()[-1]) == result
+    said = "The inner loop diverged in 8 of 8 tasks: the loss is no finite number. Train with a "
+    assert f"evaluate: {said}" in err
+    # The same command finds the run finished, and tests it.
+    _, out, _ = warm.run("bin/train", *flags_of_finished(), cwd=tmp_path)
+    assert "\nTest loss no finite number (mean squared error after 32 steps" in out
+    assert said in out
+
+
+def flags_of_finished():
+    """The flags of `bin/train` that name the run `finished`."""
+    small = dict(meta_iterations=7, checkpoint_every=3, validation_tasks=6, test_tasks=8)
+    return ["--recipe=sinusoid", "--output_dir=run", *(f"--{k}={v}" for k, v in small.items())]
 
 
 def test_the_recipes_are_figure_1():

@@ -1,0 +1,125 @@
+"""Which predictions are correct. NaN and infinity never are."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.metrics.accuracy_metrics import accuracy as equal_values
+
+INFINITY = float("inf")
+
+
+def binary_accuracy_of_logits(y_true: Any, y_pred: Any) -> Any:
+    """Binary accuracy where outputs are logits: 0 is a probability of one half."""
+    return keras.metrics.binary_accuracy(y_true, tf.sigmoid(y_pred))
+
+
+class BinaryAccuracyOfLogits(keras.metrics.MeanMetricWrapper):
+    """`binary_accuracy_of_logits` as a Keras metric."""
+
+    def __init__(self, name: str = "binary_accuracy", dtype: Any = None):
+        super().__init__(binary_accuracy_of_logits, name, dtype)
+        self._direction = "up"
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": self.dtype}
+
+
+# Functions of targets and outputs that return 1 for a correct output and 0 for a wrong one.
+ACCURACIES = (
+    equal_values,
+    binary_accuracy_of_logits,
+    keras.metrics.binary_accuracy,
+    keras.metrics.categorical_accuracy,
+    keras.metrics.sparse_categorical_accuracy,
+)
+
+
+def is_accuracy(metric: keras.metrics.Metric) -> bool:
+    """Whether a metric is the share of correct examples.
+
+    Example:
+
+    >>> is_accuracy(keras.metrics.BinaryAccuracy()), is_accuracy(keras.metrics.AUC())
+    (True, False)
+    """
+    wrapper = keras.metrics.MeanMetricWrapper
+    plain = isinstance(metric, wrapper) and type(metric).update_state is wrapper.update_state
+    return plain and metric._fn in ACCURACIES
+
+
+def are_numbers(predictions: tf.Tensor) -> tf.Tensor:
+    """Whether outputs `(..., outputs)` are numbers, boolean `(...)`.
+
+    NaN and infinity are none. Negative infinity, the score of a class that is ruled out, may
+    stand beside numbers.
+
+    Example:
+
+    >>> outputs = [[1.0, 2.0], [1.0, float("nan")], [float("inf"), 0.0], [-float("inf"), 0.0]]
+    >>> are_numbers(tf.constant(outputs)).numpy()
+    array([ True, False, False,  True])
+    """
+    below = tf.reduce_all(predictions < INFINITY, axis=-1)
+    return below & tf.reduce_any(predictions > -INFINITY, axis=-1)
+
+
+def tasks_with_numbers(predictions: tf.Tensor) -> tf.Tensor:
+    """Whether all predictions `(tasks, queries, ..., outputs)` are numbers, boolean `(tasks,)`."""
+    each = are_numbers(predictions)
+    return tf.reduce_all(each, axis=list(range(1, each.shape.rank)))
+
+
+def matches(metric: keras.metrics.Metric, y: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
+    """1 where predictions are correct, 0 where they are wrong or not finite.
+
+    Args:
+        metric: An accuracy, see `is_accuracy`.
+        y: Targets `(examples, ...)`.
+        predictions: Outputs `(examples, ..., outputs)`.
+
+    Returns:
+        Float tensor with the shape that the metric's function gives.
+
+    Example:
+
+    >>> outputs = tf.constant([[2.0, 1.0], [float("nan")] * 2])
+    >>> matches(keras.metrics.SparseCategoricalAccuracy(), tf.constant([0, 0]), outputs).numpy()
+    array([1., 0.], dtype=float32)
+    """
+    right = metric._fn(y, predictions, **metric._fn_kwargs)
+    outputs = predictions if predictions.shape.rank > 1 else predictions[:, None]
+    numbers = tf.cast(are_numbers(outputs), right.dtype)
+    if right.shape.rank == outputs.shape.rank:
+        return right * numbers[..., None]
+    return right * tf.reshape(numbers, tf.shape(right))
+
+
+def update(metric: keras.metrics.Metric, y: Any, predictions: Any, **weights: Any) -> None:
+    """Updates a metric by examples; an accuracy by 0 for predictions that are no numbers."""
+    if is_accuracy(metric):
+        keras.metrics.Mean.update_state(metric, matches(metric, y, predictions), **weights)
+    else:
+        metric.update_state(y, predictions, **weights)
+
+
+def task_accuracies(metric: Any, y: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
+    """Share of each task's queries that are correct.
+
+    Args:
+        metric: An accuracy, see `is_accuracy`.
+        y: Targets `(tasks, queries, ...)`.
+        predictions: Outputs `(tasks, queries, ..., outputs)`.
+
+    Returns:
+        Float tensor `(tasks,)` in [0, 1].
+
+    Example:
+
+    >>> y, outputs = tf.constant([[0, 1]]), tf.constant([[[2.0, 0.0], [1.0, 0.0]]])
+    >>> task_accuracies(keras.metrics.SparseCategoricalAccuracy(), y, outputs).numpy()
+    array([0.5], dtype=float32)
+    """
+    tasks = tf.shape(predictions)[0]
+    each = (tf.reshape(t, (-1, *t.shape[2:])) for t in (y, predictions))
+    return tf.reduce_mean(tf.reshape(matches(metric, *each), (tasks, -1)), axis=1)
