@@ -41,23 +41,31 @@ def target_spec(model: Any) -> tf.TensorSpec:
     """Any number of labels, or of targets shaped like the outputs where the loss takes such."""
     given = model.network.outputs[0]
     if model._is_classifier:
-        return tf.TensorSpec((None, *given.shape[1:-1]), tf.int32)
+        # NumPy's own integers are int64: cast to int32, 2**32 would be the label 0.
+        return tf.TensorSpec((None, *given.shape[1:-1]), tf.int64)
     return tf.TensorSpec((None, *given.shape[1:]), model.network.trainable_variables[0].dtype)
 
 
 def describe(
-    model: Any, class_names: Sequence[str] | None, metadata: dict[str, Any] | None
+    model: Any,
+    class_names: Sequence[str] | None,
+    metadata: dict[str, Any] | None,
+    endpoints: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of metadata.json."""
+    """The content of metadata.json; `endpoints` is what is said of those of a SavedModel."""
     own = {
         "image_shape": list(image_spec(model).shape[1:]),
         "image_dtype": image_spec(model).dtype.name,
         "outputs": model.network.output_shape[-1],
         "class_names": _checked_names(model, class_names),
-        "inner_optimizer": model.inner_optimizer_config["config"],
+        # A schedule of learning rates among them is an object.
+        "inner_optimizer": keras.saving.serialize_keras_object(
+            model.inner_optimizer_config["config"]
+        ),
         "inner_state": model.inner_state,
         "inner_weight_decay_rate": model.inner_weight_decay_rate,
         "transductive": model.transductive,
+        **(endpoints or {}),
         **provenance.facts(),
     }
     return {**own, **_checked_metadata(metadata or {}, own)}

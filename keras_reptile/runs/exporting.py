@@ -47,7 +47,13 @@ def export_run(
     if only_model:
         portable.export_portable(model, path, class_names, metadata, overwrite)
     else:
-        model.export_learner(path, class_names=class_names, metadata=metadata, overwrite=overwrite)
+        model.export_learner(
+            path,
+            class_names=class_names,
+            metadata=metadata,
+            overwrite=overwrite,
+            steps=run["settings"]["eval_inner_steps"],
+        )
     return metadata
 
 
