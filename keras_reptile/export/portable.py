@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.export.layout import MARKS, METADATA, MODEL
+from keras_reptile.export.layout import MARKS, METADATA, MODEL, OWN
 from keras_reptile.files import provenance
 from keras_reptile.files.atomic_directory import whole_directory
 
@@ -92,7 +92,7 @@ def _checked_metadata(metadata, own) -> dict[str, Any]:
         )
     try:
         json.dumps(metadata, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"`metadata` must hold what JSON can: text, finite numbers, lists, dicts. {error}."
         ) from None
@@ -118,5 +118,5 @@ def export_portable(
     """Writes only what `keras_reptile.pretrained` loads: model.keras and metadata.json."""
     check(model)
     described = describe(model, class_names, metadata)
-    with whole_directory(path, overwrite, MARKS) as directory:
+    with whole_directory(path, overwrite, MARKS, OWN) as directory:
         write(model, directory, described)

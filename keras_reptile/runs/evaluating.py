@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_reptile import distribution
 from keras_reptile.checkpoint import load_checkpoint
-from keras_reptile.checks import check_positive
+from keras_reptile.checks import check_positive, local_path
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import explained
 from keras_reptile.recipes import building
@@ -94,6 +94,7 @@ def test(
     """
     check_positive("tasks", tasks)
     check_choices(overrides)
+    record = local_path(record) if record else None
     workers = distribution.Workers(strategy)
     verbose = bar_verbosity(verbose) if workers.is_chief else 0
     with workers.directory(output_dir) as path, distribution.losses_explained(workers):

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import re
 import shutil
@@ -10,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from keras_reptile.checkpoint import load_checkpoint, save_checkpoint
+from keras_reptile.checks import local_path
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import (
     explained,
     read_csv,
+    read_json,
     remove_partial,
     replacing,
     write_csv,
@@ -24,6 +25,12 @@ from keras_reptile.recipes.recipe import Recipe, check_values
 from keras_reptile.reptile_model import ReptileModel
 
 KEPT = 2
+# The columns of log.csv that only some rows have.
+LOGGED = tuple(
+    f"{kind}{name}"
+    for kind in ("", "val_", "test_")
+    for name in ("accuracy", "confidence_95", "loss_before", "loss_after")
+)
 
 
 class RunDirectory:
@@ -38,7 +45,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
+        self.path = Path(local_path(path))
         self.checkpoints = self.path / "checkpoints"
         self.log = self.path / "log.csv"
         self.tensorboard = self.path / "tensorboard"
@@ -65,19 +72,8 @@ class RunDirectory:
         # Unlike `Path.exists`, it is false for names that no file can have.
         if not os.path.exists(path):
             return None
-        try:
-            # Earlier versions wrote NaN, which is no JSON.
-            content = json.loads(path.read_text(), parse_constant=lambda name: None)
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"{path} cannot be read: {error}. Bring it back from a copy or use another run."
-            ) from None
-        if not isinstance(content, dict):
-            raise RunError(
-                f"{path} cannot be used: a JSON object was expected. Received: "
-                f"{type(content).__name__}. Bring it back from a copy or use another run."
-            )
-        return content
+        # Earlier versions wrote NaN.
+        return read_json(path, "Bring it back from a copy or use another run.")
 
     def read_run(self, name: str = "run.json") -> dict[str, Any] | None:
         """The content of run.json or summary.json with all settings, `None` if it is not there.
@@ -148,7 +144,7 @@ class RunDirectory:
 
     def rows(self) -> list[dict[str, str]]:
         advice = "Mend or remove it: training needs no earlier rows."
-        return read_csv(self.log, {"meta_iteration": int, "seconds": float}, advice)
+        return read_csv(self.log, {"meta_iteration": int, "seconds": float}, advice, LOGGED)
 
     def write_rows(self, rows: list[dict[str, Any]]) -> None:
         self._create()

@@ -412,6 +412,13 @@ def two_inputs():
     return small_model(network)
 
 
+def endless():
+    inner = {}
+    for _ in range(10_000):
+        inner = {"a": inner}
+    return inner
+
+
 MISUSES = {
     "not compiled": (uncompiled, {}, "not compiled. Compile it"),
     "two inputs": (two_inputs, {}, "whose shape is known. Received: Functional with 2 inputs."),
@@ -421,6 +428,7 @@ MISUSES = {
     "metadata of ours": (small_model, dict(metadata={"versions": 1}), r"itself. Received: \['ver"),
     "metadata that are none": (small_model, dict(metadata={"a": {1}}), "must hold what JSON can"),
     "steps below 0": (small_model, dict(steps=-1), "`steps` must not be negative. Received: ste"),
+    "metadata without an end": (small_model, dict(metadata=endless()), "must hold what JSON can"),
     "not a number": (small_model, dict(metadata={"a": np.nan}), "must hold what JSON can: text, f"),
 }
 
@@ -458,6 +466,43 @@ def test_what_is_no_export_is_never_overwritten(model, tmp_path):
     with pytest.raises(ValueError, match=r"thesis is no earlier export.* not overwritten"):
         model.export_learner(tmp_path / "thesis", overwrite=True)
     assert (tmp_path / "thesis" / "chapter").read_text() == "years of work"
+
+
+def test_files_that_no_export_has_written_are_never_deleted(model, tmp_path):
+    path = tmp_path / "learner"
+    model.export_learner(path)
+    model.export_learner(path, overwrite=True)
+    for name in ("notes.txt", "assets.extra/tf_serving_warmup_requests", "variables/mine"):
+        other = path / name
+        other.parent.mkdir(exist_ok=True)
+        other.write_text("by hand")
+        text = rf"learner holds what no export has written: {name}. It would be deleted. Move it"
+        with pytest.raises(ValueError, match=text):
+            portable.export_portable(model, path, overwrite=True)
+        assert other.read_text() == "by hand"
+        assert (path / "saved_model.pb").exists()
+        other.unlink()
+    (path / "linked").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="no export has written: linked"):
+        portable.export_portable(model, path, overwrite=True)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_appears_while_an_export_is_written_is_not_deleted(
+    model, tmp_path, monkeypatch
+):
+    path, write = tmp_path / "learner", portable.write
+    portable.export_portable(model, path)
+
+    def meanwhile(*arguments):
+        write(*arguments)
+        (path / "notes.txt").write_text("by hand")
+
+    monkeypatch.setattr(portable, "write", meanwhile)
+    with pytest.raises(ValueError, match=r"no export has written: notes.txt"):
+        portable.export_portable(model, path, overwrite=True)
+    assert {p.name for p in path.iterdir()} == {"model.keras", "metadata.json", "notes.txt"}
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_path_that_cannot_be_written_is_named(model, tmp_path):
