@@ -9,6 +9,7 @@ from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.evaluating import load_chosen, read_run
 from keras_reptile.runs.run_directory import RunDirectory
+from keras_reptile.runs.run_length import HISTORY
 
 
 def export_run(
@@ -74,5 +75,7 @@ def run_metadata(directory: RunDirectory, run: dict, model, which: str) -> dict[
         "result": summary.get("result") if finished else None,
         "best_validation": summary.get("best_validation") if which == "best" else None,
         "settings": settings,
+        # Runs whose number of meta-iterations was never changed have none.
+        **{name: run[name] for name in (HISTORY,) if name in run},
         "trained_with": {name: run.get(name) for name in ("versions", "machine")},
     }
