@@ -24,7 +24,7 @@ from keras_reptile.runs.run_directory import RunDirectory
 # Holds a lock until it is killed.
 HOLDER = """
 import sys, time, pathlib
-from keras_reptile.locks import held, only_one
+from keras_reptile.files.locks import held, only_one
 context = only_one if sys.argv[2] == "folder" else held
 with context(pathlib.Path(sys.argv[1])):
     print("held", flush=True)

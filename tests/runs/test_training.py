@@ -574,6 +574,8 @@ def test_what_cannot_be_measured_is_refused(tmp_path, pools, monkeypatch):
         measure(tmp_path, ways=3)
     with pytest.raises(RunError, match=r"holds no best checkpoint: the run did not validate"):
         measure(tmp_path, which="best")
+    # The run does not know that its classes are others below.
+    (tmp_path / "classes.json").unlink()
     few = pools._replace(validation=pools.validation.subset([0, 1]))
     monkeypatch.setattr(building, "load_pools", lambda recipe, data_dir: few)
     text = r"of validation classes. Received: ways=5, with 2 classes. Lower `ways`, or choose anot"
