@@ -47,10 +47,10 @@ def trained_in(place: str) -> list[str]:
     """The data and network of a run or an export, nothing if that cannot be read."""
     for name in ("run.json", "metadata.json"):
         try:
-            with open(os.path.join(place, name)) as file:
+            with open(os.path.join(os.path.expanduser(place), name)) as file:
                 settings = json.load(file)["settings"]
             return [str(settings["dataset"]), str(settings["network"])]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass
     return []
 

@@ -2,8 +2,10 @@
 
 import hashlib
 import io
+import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -18,10 +20,31 @@ DIGITS = 64
 END, END_LENGTH, NO_COMMENT = b"PK\x05\x06", 22, b"\0\0"
 
 
-def save_checkpoint(model: ReptileModel, path: Path) -> None:
-    """Writes a .keras file, which `keras.models.load_model` reads too, with a checksum in it."""
+def save_checkpoint(model: ReptileModel, path: Path, score: dict[str, Any] | None = None) -> None:
+    """Writes a .keras file, which `keras.models.load_model` reads too, with a checksum in it.
+
+    Args:
+        model: A `ReptileModel`.
+        path: Path of the file.
+        score: Dict, what its validation gave, which `read_score` reads. Defaults to `None`.
+    """
     model.save(path)
-    seal(path)
+    seal(path, b"" if score is None else json.dumps(score).encode() + b" ")
+
+
+def read_score(path: Path) -> dict[str, Any] | None:
+    """What `save_checkpoint` was told of a checkpoint; `None` if nothing.
+
+    Raises:
+        RunError: If the file cannot be read or is damaged.
+    """
+    try:
+        check_seal(path)
+        with zipfile.ZipFile(path) as archive:
+            text = archive.comment[: -len(MARK) - DIGITS]
+        return json.loads(text) if text else None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise unreadable(path, error) from None
 
 
 def load_checkpoint(path: Path) -> ReptileModel:
@@ -30,18 +53,20 @@ def load_checkpoint(path: Path) -> ReptileModel:
         check_seal(path)
         model = keras.models.load_model(path, safe_mode=True)
     except Exception as error:
-        raise RunError(
-            f"Checkpoint {path} cannot be read ({type(error).__name__}: {reason(error)})."
-        ) from None
+        raise unreadable(path, error) from None
     if not isinstance(model, ReptileModel):
         raise RunError(f"Checkpoint {path} holds a {type(model).__name__}, not a ReptileModel.")
     return model
 
 
-def seal(path: Path) -> None:
-    """Writes the checksum into a .keras file, which remains one."""
+def unreadable(path: Path, error: Exception) -> RunError:
+    return RunError(f"Checkpoint {path} cannot be read ({type(error).__name__}: {reason(error)}).")
+
+
+def seal(path: Path, score: bytes = b"") -> None:
+    """Writes the score and the checksum into a .keras file, which remains one."""
     with zipfile.ZipFile(path, "a") as archive:
-        archive.comment = MARK + b"0" * DIGITS
+        archive.comment = score + MARK + b"0" * DIGITS
     with open(path, "r+b") as file:
         digest = _digest(file.read()[:-DIGITS])
         file.seek(-DIGITS, io.SEEK_END)

@@ -2,6 +2,8 @@
 
 import math
 import operator
+import os
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -73,6 +75,35 @@ def check_backend() -> None:
             f"keras_reptile needs Keras's TensorFlow backend. Received: {received!r}. Set the "
             "environment variable KERAS_BACKEND=tensorflow before Keras is imported."
         )
+
+
+def local_path(path: str | os.PathLike) -> str:
+    """The path of a file or folder of this machine, where `~` is the home folder.
+
+    Shells do not expand the `~` in `--output_dir=~/runs`. Taken as it is, it would be a folder of
+    that name here, and so would `gs://bucket`.
+
+    Raises:
+        ValueError: For addresses such as `gs://bucket/runs`, and the home of nobody.
+
+    Example:
+
+    >>> local_path("runs/glyphs"), local_path("~") == os.path.expanduser("~")
+    ('runs/glyphs', True)
+    """
+    text = os.fspath(path)
+    # `Path` makes one slash of two. A single letter is a drive of Windows.
+    if isinstance(text, str) and re.match(r"[A-Za-z][\w+.-]+:/", text):
+        raise ValueError(
+            f"Files and folders must be on this machine. Received: {text!r}. Mount what is there, "
+            "or copy it."
+        )
+    expanded = os.path.expanduser(text)
+    if isinstance(text, str) and expanded.startswith("~"):
+        raise ValueError(
+            f"There is no such home folder. Received: {text!r}. A folder of that name is ./{text}."
+        )
+    return expanded
 
 
 def as_float(value: Any) -> float:

@@ -1,13 +1,11 @@
 """Initializations that come with the package, and those that someone exported."""
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 from keras_reptile.checkpoint import load_checkpoint
-from keras_reptile.errors import RunError
 from keras_reptile.export.layout import METADATA, MODEL
+from keras_reptile.files.atomic_file import read_json
 from keras_reptile.reptile_model import ReptileModel
 
 MODELS = Path(__file__).parent / "pretrained_models"
@@ -53,17 +51,10 @@ def pretrained(name_or_path: str | os.PathLike) -> ReptileModel:
     """
     directory = _directory(name_or_path)
     model = load_checkpoint(directory / MODEL)
-    metadata = _metadata(directory / METADATA)
+    metadata = read_json(directory / METADATA, "Export the model again.")
     # Set past Keras's attribute tracking, which would wrap it in a type of its own.
     object.__setattr__(model, "metadata", metadata)
     return model
-
-
-def _metadata(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}. Export the model again.") from None
 
 
 def _directory(name_or_path) -> Path:

@@ -529,6 +529,7 @@ class ReptileModel(distribution.DistributedModel):
         class_names: Any = None,
         metadata: dict[str, Any] | None = None,
         overwrite: bool = False,
+        steps: int = 50,
     ) -> None:
         """Writes a SavedModel that TensorFlow alone can fine-tune on a support set and serve.
 
@@ -540,10 +541,12 @@ class ReptileModel(distribution.DistributedModel):
             class_names: Sequence of strings, one for each output. Defaults to `None`, none.
             metadata: Dict that JSON can hold, added to metadata.json. Defaults to `None`.
             overwrite: Boolean, replace an earlier export. Defaults to `False`.
+            steps: Integer, inner steps of a call that names none; its learning rate is then the
+                inner optimizer's. Defaults to `50`.
 
         Raises:
             ValueError: If the model is not built and compiled, its network has not one input of
-                known shape, a name or the metadata do not fit, or the path is taken.
+                known shape, a name, the metadata or the steps do not fit, or the path is taken.
 
         Example:
 
@@ -558,7 +561,7 @@ class ReptileModel(distribution.DistributedModel):
         # Imported here: training needs neither locks nor files.
         from keras_reptile.export import saved_model
 
-        saved_model.export(self, path, class_names, metadata, overwrite)
+        saved_model.export(self, path, class_names, metadata, overwrite, steps)
 
     def export(self, *args, **kwargs) -> None:
         """Refused: what Keras would export does not adapt.

@@ -5,6 +5,7 @@ number j of k, L_j the loss of its minibatch, W_j the weights after it, and W_i 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -132,3 +133,44 @@ def linear_meta_step(
     return keras.optimizers.schedules.PolynomialDecay(
         initial, decay_steps=meta_iterations, end_learning_rate=final, power=1.0
     )
+
+
+@keras.saving.register_keras_serializable(package="keras_reptile")
+class ReannealedMetaStep(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear meta-step size whose number of meta-iterations was changed on the way.
+
+    From meta-iteration f_j on the size falls, or rises, from where it is to its end at N_j:
+
+        epsilon_i = (1 - t) * epsilon_{f_j} + t * epsilon_N,   t = (i - f_j) / (N_j - f_j)
+
+    Args:
+        initial: Float, the meta-step size of the first meta-iteration.
+        final: Float, the meta-step size at the end.
+        lengths: Sequence of pairs of integers `(f_j, N_j)`, the first of them of f_0 = 0, with
+            f_j < f_{j+1} < N_j.
+
+    Example:
+
+    >>> schedule = ReannealedMetaStep(1.0, 0.0, [(0, 100), (50, 200)])
+    >>> [float(schedule(step)) for step in (25, 50, 125, 200)]
+    [0.75, 0.5, 0.25, 0.0]
+    """
+
+    def __init__(self, initial: float, final: float, lengths: Sequence[Sequence[int]]):
+        self.initial, self.final = initial, final
+        self.lengths = [(int(first), int(last)) for first, last in lengths]
+        self.parts, size = [], initial
+        for i, (first, last) in enumerate(self.lengths):
+            if i:
+                before, end = self.lengths[i - 1]
+                size += (final - size) * (first - before) / (end - before)
+            self.parts.append(linear_meta_step(size, final, last - first))
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        size = self.parts[0](step)
+        for (first, _), part in zip(self.lengths[1:], self.parts[1:], strict=True):
+            size = tf.where(tf.cast(step, tf.int64) >= first, part(step - first), size)
+        return size
+
+    def get_config(self) -> dict[str, Any]:
+        return {"initial": self.initial, "final": self.final, "lengths": self.lengths}

@@ -71,4 +71,7 @@ def _large_enough(name: str, pool: ClassPool, needed: int) -> ClassPool:
         "need: %s.",
         *(len(small), len(pool), name, needed, listed(small)),
     )
-    return pool.subset([i for i, count in enumerate(pool.counts) if count >= needed])
+    kept = pool.subset([i for i, count in enumerate(pool.counts) if count >= needed])
+    sizes = zip(pool.names, pool.counts.tolist(), strict=True)
+    kept.left_out = {name: count for name, count in sizes if count < needed}
+    return kept

@@ -102,6 +102,7 @@ def load(
         parts[split] = ClassPool.from_arrays(
             *tfds_images.read(builder, split, image_size, channels)
         )
+        parts[split].source = builder.info.full_name
     parts["validation"], _ = parts["validation"].split(validation_classes, 0)
     return Pools(**parts)
 

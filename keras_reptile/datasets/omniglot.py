@@ -97,12 +97,14 @@ def authors_order(classes: int = CLASSES, seed: int = 0) -> list[int]:
 
 
 def _pool(data_dir, split, image_size) -> ClassPool:
-    images, alphabets, characters = _read(data_dir, split, image_size)
+    (images, alphabets, characters), source = _read(data_dir, split, image_size)
     # Alphabet numbers follow the sorted names, so this is the order of (alphabet, character).
-    return ClassPool.from_arrays(images, alphabets * 1000 + characters)
+    pool = ClassPool.from_arrays(images, alphabets * 1000 + characters)
+    pool.source = source
+    return pool
 
 
-def _read(data_dir, split, image_size) -> list[np.ndarray]:
+def _read(data_dir, split, image_size) -> tuple[list[np.ndarray], str]:
     # Imported here: a program on other data need not wait for it.
     import tensorflow as tf
     import tensorflow_datasets as tfds
@@ -131,7 +133,7 @@ def _read(data_dir, split, image_size) -> list[np.ndarray]:
             raise OSError(f"{len(columns[0])} images instead of {expected}")
     except Exception as error:
         raise ValueError(unreadable(builder, split, error)) from error
-    return columns
+    return columns, builder.info.full_name
 
 
 def _prepared(builder):

@@ -62,6 +62,7 @@ def load(
         images, labels = images[known], labels[known]
     feature = builder.info.features[label]
     pool = ClassPool.from_arrays(images, labels)
+    pool.source = builder.info.full_name
     if isinstance(feature, tfds.features.ClassLabel):
         pool.names = tuple(feature.int2str(number) for number in pool.names)
     return split_classes(pool, **split)

@@ -60,7 +60,7 @@ def parse(text: str) -> Cluster | None:
 def _object(text) -> dict[str, Any]:
     try:
         config = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"TF_CONFIG is not JSON: {error}. Expected, say: {EXAMPLE}") from None
     _require(isinstance(config, dict), "it must be an object", config)
     return config

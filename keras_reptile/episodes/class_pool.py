@@ -2,7 +2,8 @@
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +36,11 @@ class ClassPool:
     >>> pool.names
     ('a', 'b')
     """
+
+    # Set by those who read a data set: its name with its version, and the names and sizes of the
+    # classes of this part that have too few images.
+    source: str = ""
+    left_out: Mapping = MappingProxyType({})
 
     def __init__(
         self,
@@ -133,7 +139,8 @@ class ClassPool:
         positions = _as_tuple("positions", positions)
         parts = [self.class_images(p) for p in positions]
         images = np.concatenate(parts) if parts else self.images[:0]
-        return ClassPool(images, self.counts[list(positions)], [self.names[p] for p in positions])
+        names = [self.names[p] for p in positions]
+        return self._of_the_same_source(images, self.counts[list(positions)], names)
 
     def split(self, *sizes: int) -> list["ClassPool"]:
         """Consecutive parts of so many classes each, with no class in two of them.
@@ -174,7 +181,12 @@ class ClassPool:
             )
         turned = [np.rot90(self.images, quarter, axes=(1, 2)) for quarter in range(4)]
         names = [(name, 90 * quarter) for quarter in range(4) for name in self.names]
-        return ClassPool(np.concatenate(turned), np.tile(self.counts, 4), names)
+        return self._of_the_same_source(np.concatenate(turned), np.tile(self.counts, 4), names)
+
+    def _of_the_same_source(self, images, counts, names) -> "ClassPool":
+        pool = ClassPool(images, counts, names)
+        pool.source = self.source
+        return pool
 
 
 def _as_array(name: str, values: Any) -> np.ndarray:

@@ -55,7 +55,9 @@ def read_log(path: str) -> list[dict[str, str]]:
         RunError: If there is none, it cannot be read, or it has no accuracies.
     """
     log = RunDirectory(path).log if os.path.isdir(path) else Path(path)
-    rows = read_csv(log, COLUMNS, "Name an output directory of bin/train, or its log.csv.")
+    rows = read_csv(
+        log, COLUMNS, "Name an output directory of bin/train, or its log.csv.", ACCURACY
+    )
     if not any(has(row, name) for row in rows for name in ACCURACY):
         if any(has(row, "loss_after") for row in rows):
             raise RunError(

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_reptile.errors import RunError
+from keras_reptile.errors import RunError, cause
 from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.experiments.figures import FIGURES, runs_of
 from keras_reptile.files.atomic_file import read_csv, remove_partial, replacing, write_csv
@@ -237,29 +237,54 @@ def check_same_results(
 
 
 def rows_of(name: str, run: ExperimentRun, directory: RunDirectory) -> list[dict[str, Any]]:
-    """The results of a run so far, from its log and its summary."""
-    recipe, summary, about = run.recipe, summary_of(run, directory), about_run(name, run)
-    curve = [
-        about
-        | {
+    """The results of a run so far, from its log and its summary.
+
+    Raises:
+        RunError: If one of them lacks what it should have.
+    """
+    about = about_run(name, run)
+    try:
+        curve = [about | row for row in curve_of(run, directory)]
+        final = final_of(run, directory)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"The results in {directory.path} are incomplete ({cause(error)}). Bring log.csv and "
+            "summary.json back from a copy, or remove summary.json to have the run tested again."
+        ) from None
+    return curve if final is None else [*curve, about | final]
+
+
+def curve_of(run: ExperimentRun, directory: RunDirectory) -> list[dict[str, Any]]:
+    """The accuracies of a run's log."""
+    return [
+        {
             "measured": "curve",
             "meta_iteration": int(row["meta_iteration"]),
             "accuracy": float(row["test_accuracy"]),
             "confidence_95": float(row["test_confidence_95"]),
-            "tasks": recipe.curve_tasks,
+            "tasks": run.recipe.curve_tasks,
             "seconds": float(row["seconds"]),
         }
         for row in directory.rows()
         if row.get("test_accuracy")
     ]
+
+
+def final_of(run: ExperimentRun, directory: RunDirectory) -> dict[str, Any] | None:
+    """The accuracy of a run's summary; `None` if it is not done, or not tested."""
+    summary = summary_of(run, directory)
     if summary is None or summary["result"] is None:
-        return curve
-    result = {k: summary["result"][k] for k in ("accuracy", "confidence_95", "tasks")}
-    if result["confidence_95"] is None:
+        return None
+    result, half = summary["result"], summary["result"]["confidence_95"]
+    return {
+        "measured": "final",
+        "meta_iteration": run.recipe.meta_iterations,
+        "accuracy": float(result["accuracy"]),
         # Of a single task, which in a CSV is a number that is none.
-        result["confidence_95"] = math.nan
-    end = {"measured": "final", "meta_iteration": recipe.meta_iterations}
-    return [*curve, about | end | result | {"seconds": summary["seconds"]}]
+        "confidence_95": math.nan if half is None else float(half),
+        "tasks": int(result["tasks"]),
+        "seconds": float(summary["seconds"]),
+    }
 
 
 def draw(figure: str, results: Path, path: Path) -> None:

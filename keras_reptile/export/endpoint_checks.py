@@ -5,6 +5,12 @@ from typing import Any
 import tensorflow as tf
 
 from keras_reptile.algorithm.prediction import all_finite
+from keras_reptile.checks import INT32
+
+# The largest minibatch of an exported inner loop, as in `ReptileModel.adapt`.
+INNER_BATCH_SIZE = 10
+# The images of all inner steps are counted in int32.
+MAX_STEPS = INT32 // INNER_BATCH_SIZE
 
 
 def check_images(name: str, images: tf.Tensor, least: int = 1, most: float | None = None) -> tuple:
@@ -58,7 +64,7 @@ def check_examples(
     Args:
         kind: String, what the errors call the images.
         images: Tensor `(number, ...)`.
-        labels: Integer tensor `(number,)`, or targets `(number, ...)`.
+        labels: int64 tensor `(number, ...)` of labels, returned as int32; or targets.
         classes: Integer, the number of labels; `None` where the targets are no labels.
         most: See `check_images`.
     """
@@ -75,17 +81,21 @@ def check_examples(
                 labels,
             )
         )
-    return _after(checks, images, labels)
+    images, labels = _after(checks, images, labels)
+    # As in training, whose losses may compare labels with other int32 tensors.
+    return images, labels if classes is None else tf.cast(labels, tf.int32)
 
 
 def check_steps(steps: tf.Tensor, learning_rate: tf.Tensor) -> tuple:
-    """The two numbers, once it is known that an inner loop can have them."""
+    """The two numbers, once it is known that an inner loop can have them; the steps as int32."""
     fine = tf.math.is_finite(learning_rate) & (learning_rate >= 0)
     checks = [
         _is(steps >= 0, "`steps` must not be negative. Received:", steps),
+        _is(steps <= MAX_STEPS, f"`steps` must be at most {MAX_STEPS}. Received:", steps),
         _is(fine, "`learning_rate` must be finite and not negative. Received:", learning_rate),
     ]
-    return _after(checks, steps, learning_rate)
+    steps, learning_rate = _after(checks, steps, learning_rate)
+    return tf.cast(steps, tf.int32), learning_rate
 
 
 def check_weights(weights: list) -> tuple:

@@ -12,14 +12,12 @@ from keras_reptile.algorithm import adaptation, loss_scaling, losses, prediction
 from keras_reptile.algorithm.network_function import has_randomness, mode, train_call
 from keras_reptile.episodes.network_inputs import taken_by
 from keras_reptile.export.endpoint_checks import (
+    INNER_BATCH_SIZE,
     check_examples,
     check_images,
     check_steps,
     check_weights,
 )
-
-# The largest minibatch of an exported inner loop, as in `ReptileModel.adapt`.
-INNER_BATCH_SIZE = 10
 
 
 def minibatch_order(images: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
@@ -67,8 +65,9 @@ class Endpoints:
         model: A built and compiled `ReptileModel`, whose network has one input.
 
     Shapes: `support_images`, `query_images` and `images` are `(number, ...)` with the network's
-    own shape behind; `support_labels` and `labels` int32 `(number,)` from 0, or targets shaped
-    like the outputs where the loss takes such; logits `(number, outputs)`.
+    own shape behind; `support_labels` and `labels` int64 `(number,)` from 0, or targets shaped
+    like the outputs where the loss takes such; `steps` an int64 scalar; logits
+    `(number, outputs)`.
     """
 
     def __init__(self, model):

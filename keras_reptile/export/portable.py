@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_reptile.algorithm.network_copy import copy_of
 from keras_reptile.episodes.network_inputs import taken_by
-from keras_reptile.export.layout import MARKS, METADATA, MODEL
+from keras_reptile.export.layout import MARKS, METADATA, MODEL, OWN
 from keras_reptile.files import provenance
 from keras_reptile.files.atomic_directory import whole_directory
 
@@ -44,14 +44,18 @@ def target_spec(model: Any) -> tf.TensorSpec:
     """Any number of labels, or of targets shaped like the outputs where the loss takes such."""
     given = model.network.outputs[0]
     if model._is_classifier:
-        return tf.TensorSpec((None, *given.shape[1:-1]), tf.int32)
+        # NumPy's own integers are int64: cast to int32, 2**32 would be the label 0.
+        return tf.TensorSpec((None, *given.shape[1:-1]), tf.int64)
     return tf.TensorSpec((None, *given.shape[1:]), model.network.trainable_variables[0].dtype)
 
 
 def describe(
-    model: Any, class_names: Sequence[str] | None, metadata: dict[str, Any] | None
+    model: Any,
+    class_names: Sequence[str] | None,
+    metadata: dict[str, Any] | None,
+    endpoints: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of metadata.json."""
+    """The content of metadata.json; `endpoints` is what is said of those of a SavedModel."""
     own = {
         "image_shape": list(image_spec(model).shape[1:]),
         "image_dtype": image_spec(model).dtype.name,
@@ -59,10 +63,14 @@ def describe(
         "trained_on_bytes": model.trained_on_bytes,
         "outputs": model.network.output_shape[-1],
         "class_names": _checked_names(model, class_names),
-        "inner_optimizer": model.inner_optimizer_config["config"],
+        # A schedule of learning rates among them is an object.
+        "inner_optimizer": keras.saving.serialize_keras_object(
+            model.inner_optimizer_config["config"]
+        ),
         "inner_state": model.inner_state,
         "inner_weight_decay_rate": model.inner_weight_decay_rate,
         "transductive": model.transductive,
+        **(endpoints or {}),
         **provenance.facts(),
     }
     return {**own, **_checked_metadata(metadata or {}, own)}
@@ -93,7 +101,7 @@ def _checked_metadata(metadata, own) -> dict[str, Any]:
         )
     try:
         json.dumps(metadata, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"`metadata` must hold what JSON can: text, finite numbers, lists, dicts. {error}."
         ) from None
@@ -119,5 +127,5 @@ def export_portable(
     """Writes only what `keras_reptile.pretrained` loads: model.keras and metadata.json."""
     check(model)
     described = describe(model, class_names, metadata)
-    with whole_directory(path, overwrite, MARKS) as directory:
+    with whole_directory(path, overwrite, MARKS, OWN) as directory:
         write(model, directory, described)

@@ -1,15 +1,18 @@
 """A meta-learned initialization as a SavedModel, which TensorFlow alone can fine-tune and serve."""
 
+import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
+from keras_reptile.checks import check_integer
 from keras_reptile.export import arguments, portable
+from keras_reptile.export.endpoint_checks import MAX_STEPS
 from keras_reptile.export.endpoints import Endpoints
-from keras_reptile.export.layout import MARKS, NETWORK
+from keras_reptile.export.layout import MARKS, NETWORK, OWN
 from keras_reptile.files.atomic_directory import whole_directory
 
 
@@ -27,17 +30,31 @@ def export(
     class_names: Sequence[str] | None,
     metadata: dict[str, Any] | None,
     overwrite: bool,
+    steps: int,
 ) -> None:
     """See `ReptileModel.export_learner`."""
     portable.check(model)
-    described = portable.describe(model, class_names, metadata)
-    with whole_directory(path, overwrite, MARKS) as directory:
-        write_saved_model(model, directory, class_names)
+    check_integer("steps", steps, 0, MAX_STEPS)
+    defaults = _defaults(model, steps)
+    described = portable.describe(model, class_names, metadata, {"defaults": defaults})
+    with whole_directory(path, overwrite, MARKS, OWN) as directory:
+        write_saved_model(model, directory, class_names, defaults)
         model.network.save(directory / NETWORK)
         portable.write(model, directory, described)
 
 
-def write_saved_model(model: Any, directory: Path, class_names: Sequence[str] | None) -> None:
+def _defaults(model, steps) -> dict[str, Any] | None:
+    """What a caller may leave out; a schedule of learning rates has no single number to offer."""
+    rate = model.inner_rule.learning_rate
+    return None if callable(rate) else {"steps": steps, "learning_rate": rate}
+
+
+def write_saved_model(
+    model: Any,
+    directory: Path,
+    class_names: Sequence[str] | None,
+    defaults: dict[str, Any] | None,
+) -> None:
     """The SavedModel alone."""
     saved = SavedLearner()
     endpoints = Endpoints(model)
@@ -45,20 +62,22 @@ def write_saved_model(model: Any, directory: Path, class_names: Sequence[str] | 
     saved.non_trainable_variables = [v.value for v in model.network.non_trainable_variables]
     saved.inner_state = [v.value for v in model.inner_variables]
     saved.calls = endpoints.calls
-    functions = _functions(model, endpoints, class_names)
+    functions = _functions(model, endpoints, class_names, defaults)
     for name, function in functions.items():
         setattr(saved, name, arguments.for_several_dtypes(model, function))
     own = "transductive" if model.transductive else "inductive"
     saved.adapt_and_predict = getattr(saved, f"adapt_and_predict_{own}")
     functions["adapt_and_predict"] = functions[f"adapt_and_predict_{own}"]
-    tf.saved_model.save(saved, str(directory), signatures=_signatures(model, functions))
+    tf.saved_model.save(saved, str(directory), signatures=_signatures(model, functions, defaults))
 
 
-def _functions(model, endpoints, class_names) -> dict[str, Any]:
+def _functions(model, endpoints, class_names, defaults) -> dict[str, Any]:
     """Each endpoint, traced for any number of images as the network takes them."""
     takes = _input_specs(model, endpoints)
     functions = {
-        name: tf.function(getattr(endpoints, name), input_signature=specs)
+        name: tf.function(
+            _with_defaults(getattr(endpoints, name), specs, defaults), input_signature=specs
+        )
         for name, specs in takes.items()
     }
     if class_names is not None:
@@ -76,7 +95,7 @@ def _input_specs(model, endpoints) -> dict[str, list]:
         tf.TensorSpec(target.shape, target.dtype, "support_labels"),
     ]
     query = tf.TensorSpec(image.shape, image.dtype, "query_images")
-    numbers = [tf.TensorSpec((), tf.int32, "steps"), tf.TensorSpec((), dtype, "learning_rate")]
+    numbers = [tf.TensorSpec((), tf.int64, "steps"), tf.TensorSpec((), dtype, "learning_rate")]
     weights = {
         name: tf.TensorSpec(v.shape, v.dtype, name)
         for name, v in zip(endpoints.names, model.network.trainable_variables, strict=True)
@@ -92,7 +111,32 @@ def _input_specs(model, endpoints) -> dict[str, list]:
     }
 
 
-def _signatures(model, functions: dict[str, Any]) -> dict[str, Any]:
+def _with_defaults(function: Callable, specs: list, defaults: dict[str, Any] | None) -> Callable:
+    """The function with default values of its last arguments, if they are those of `defaults`."""
+    names: list[Any] = [getattr(spec, "name", None) for spec in specs]
+    if not defaults or names[-len(defaults) :] != list(defaults):
+        return function
+
+    def called(*arguments, **named):
+        return function(*arguments, **named)
+
+    # From which `tf.function` takes names and defaults.
+    called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=defaults.get(name, inspect.Parameter.empty),
+            )
+            for name in names
+        ]
+    )
+    return called
+
+
+def _signatures(
+    model, functions: dict[str, Any], defaults: dict[str, Any] | None
+) -> dict[str, Any]:
     """The endpoints under flat names, for TensorFlow Serving and its command line.
 
     A signature has one dtype for each argument, so that there is another for bytes.
@@ -101,17 +145,29 @@ def _signatures(model, functions: dict[str, Any]) -> dict[str, Any]:
     signatures = {}
     for name, function in functions.items():
         output = outputs.get(name, "logits")
-        signatures[name] = _named(function, output)
+        signatures[name] = _signature(function, output, defaults)
         if arguments.takes_images(function):
-            signatures[f"{name}_uint8"] = _named(arguments.for_bytes(model, function), output)
-    return {**signatures, "serving_default": signatures["serve"]}
+            of_bytes = arguments.for_bytes(model, function)
+            signatures[f"{name}_uint8"] = _signature(of_bytes, output, defaults)
+    # Not `serve`: the initialization by itself tells no classes apart.
+    return {**signatures, "serving_default": signatures["adapt_and_predict"]}
 
 
-def _named(function, output: str | None):
-    """The function with a name for its output; None if that is a dict of names already."""
+def _signature(function, output: str | None, defaults: dict[str, Any] | None):
+    """The function with a name for its output, if it needs one.
 
-    def flat(*given):
-        found = function(*given)
+    A signature's defaults are tensors: TensorFlow Serving fills them in.
+    """
+    specs = function.input_signature
+    dtypes = {getattr(spec, "name", None): spec.dtype for spec in specs if hasattr(spec, "dtype")}
+    tensors = {
+        name: tf.constant(value, dtypes[name])
+        for name, value in (defaults or {}).items()
+        if name in dtypes
+    }
+
+    def named(*arguments):
+        found = function(*arguments)
         return found if output is None else {output: found}
 
-    return tf.function(flat, input_signature=function.input_signature)
+    return tf.function(_with_defaults(named, specs, tensors), input_signature=specs)

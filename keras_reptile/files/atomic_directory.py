@@ -1,12 +1,14 @@
 """A directory that is written whole, or not at all."""
 
 import contextlib
+import fnmatch
 import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from keras_reptile.checks import local_path
 from keras_reptile.files.atomic_file import (
     explained,
     leftovers,
@@ -17,10 +19,13 @@ from keras_reptile.files.atomic_file import (
 )
 from keras_reptile.files.locks import Taken, held
 
+# How many files a message names.
+NAMED = 10
+
 
 @contextlib.contextmanager
 def whole_directory(
-    path: str | os.PathLike, overwrite: bool, marks: Sequence[str]
+    path: str | os.PathLike, overwrite: bool, marks: Sequence[str], own: Sequence[str] = ("*",)
 ) -> Iterator[Path]:
     """Yields an empty directory beside `path`, and gives it that name once it is complete.
 
@@ -32,18 +37,22 @@ def whole_directory(
         overwrite: Boolean, whether an earlier one may be replaced.
         marks: Names of files that every such directory has. Only what has them all is ever
             replaced.
+        own: Patterns of paths, as in `fnmatch`, of all files that such a directory may have. One
+            with other files is never replaced. Defaults to `("*",)`, any.
 
     Raises:
         ValueError: If `path` exists and may not be replaced, or cannot be written.
         RunError: If the disk fills up, or fails otherwise, while it is written.
     """
-    path = Path(os.path.abspath(path))
+    path = Path(os.path.abspath(local_path(path)))
     _put_in_order(path)
-    _refuse_existing(path, overwrite, marks)
+    _refuse_existing(path, overwrite, marks, own)
     temporary = partial_name(path)
     with explained(path), made_and_held(temporary, lambda: _create(temporary)):
         try:
             yield temporary
+            # Someone may have put a file there meanwhile.
+            _refuse_existing(path, overwrite, marks, own)
             _sync(temporary)
             _rename(temporary, path)
             sync(path.parent)
@@ -61,7 +70,7 @@ def _put_in_order(path: Path) -> None:
         remove_partial(path.parent, kind, name)
 
 
-def _refuse_existing(path: Path, overwrite: bool, marks: Sequence[str]) -> None:
+def _refuse_existing(path: Path, overwrite: bool, marks: Sequence[str], own: Sequence[str]) -> None:
     if not os.path.lexists(path):
         return
     if not overwrite:
@@ -74,6 +83,19 @@ def _refuse_existing(path: Path, overwrite: bool, marks: Sequence[str]) -> None:
             f"{path} is no earlier export, with {' and '.join(marks)} in it, and is not "
             "overwritten. Choose another path, or remove it yourself."
         )
+    if others := _others(path, own):
+        raise ValueError(
+            f"{path} holds what no export has written: {', '.join(others[:NAMED])}"
+            f"{f' and {len(others) - NAMED} more' if len(others) > NAMED else ''}. It would be "
+            "deleted. Move it elsewhere, or choose another path."
+        )
+
+
+def _others(path: Path, own: Sequence[str]) -> list[str]:
+    """The files in a directory, links among them, whose paths fit no pattern."""
+    files = [p for p in path.rglob("*") if p.is_symlink() or not p.is_dir()]
+    names = sorted(p.relative_to(path).as_posix() for p in files)
+    return [name for name in names if not any(fnmatch.fnmatchcase(name, each) for each in own)]
 
 
 def _create(directory: Path) -> None:

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,30 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_text(path, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 
 
+def read_json(path: Path, advice: str) -> dict[str, Any]:
+    """The JSON object in a file; NaN, which is no JSON, is read as null.
+
+    Args:
+        path: Path.
+        advice: String, what to do about a file that cannot be read.
+
+    Raises:
+        RunError: If it cannot be read, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(), parse_constant=lambda name: None)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}. {advice}") from None
+    except RecursionError:
+        raise RunError(f"{path} cannot be read: it is nested too deep. {advice}") from None
+    if not isinstance(content, dict):
+        raise RunError(
+            f"{path} cannot be used: a JSON object was expected. Received: "
+            f"{type(content).__name__}. {advice}"
+        )
+    return content
+
+
 def finite(content: Any) -> Any:
     """Dicts, lists and what is in them, with `None` for numbers that JSON has no word for.
 
@@ -131,16 +155,19 @@ def finite(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def read_csv(path: Path, kinds: Mapping[str, Callable], advice: str) -> list[dict[str, str]]:
+def read_csv(
+    path: Path, kinds: Mapping[str, Callable], advice: str, numbers: Collection[str] = ()
+) -> list[dict[str, str]]:
     """The rows of a CSV as they were written, none if there is no such file.
 
     Args:
         path: Path.
         kinds: Dict of functions, columns that every row must have and what reads each.
         advice: String, what to do about a file that cannot be read.
+        numbers: Collection of strings, columns that have numbers wherever they are not empty.
 
     Raises:
-        RunError: If it cannot be read, or a row lacks one of these columns.
+        RunError: If it cannot be read, a row lacks one of these columns, or has text for a number.
     """
     if not os.path.exists(path):
         return []
@@ -150,6 +177,8 @@ def read_csv(path: Path, kinds: Mapping[str, Callable], advice: str) -> list[dic
         for row in rows:
             for column, kind in kinds.items():
                 kind(row[column])
+            for column in numbers:
+                float(row.get(column) or 0)
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         needed = ", a ".join(kinds)
         raise RunError(

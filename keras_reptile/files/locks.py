@@ -36,8 +36,8 @@ def held(path: Path, wait: bool = False) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Refuses a folder in which another process is at work already.
+def only_one(folder: Path) -> Iterator["FolderLock"]:
+    """Refuses a folder in which another process is at work already; yields the lock.
 
     The file `.lock` in it names the process. It goes when the work is done; what a killed process
     leaves of it locks nothing.
@@ -45,22 +45,63 @@ def only_one(folder: Path) -> Iterator[None]:
     Raises:
         RunError: If the folder is taken or cannot be written.
     """
-    path = folder / ".lock"
+    lock = FolderLock(folder)
     try:
-        descriptor = _lock_file(path)
-    except Taken:
-        raise RunError(
-            f"{folder} is being written by another run (process {_holder(path)}). Wait for it to "
-            "end or stop it, or choose another --output_dir."
-        ) from None
-    except OSError as error:
-        raise unwritable(path, error) from None
-    try:
-        yield
+        yield lock
     finally:
+        lock.release()
+
+
+class FolderLock:
+    """The lock on a folder, and what has become of both since it was taken.
+
+    Args:
+        folder: Path of a folder that is there.
+
+    Raises:
+        RunError: If the folder is taken or cannot be written.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.path = folder, folder / ".lock"
+        self.descriptor = self._taken()
+        self.identity = os.stat(folder)
+
+    def check(self) -> None:
+        """Makes sure that the folder is the one that was locked, and that nobody else writes there.
+
+        A lock that someone removed is taken again.
+
+        Raises:
+            RunError: If the folder was renamed or removed, or another process has it now.
+        """
+        if not _is(self.identity, self.folder):
+            raise RunError(
+                f"{self.folder} was renamed or removed meanwhile. Nothing more is written there. "
+                "If it still exists, give it its name back and start again: the run goes on from "
+                "its newest checkpoint."
+            )
+        if not _is_named(self.descriptor, self.path):
+            before, self.descriptor = self.descriptor, self._taken()
+            os.close(before)
+            print(f"{self.path} was removed meanwhile, and is locked again.", flush=True)
+
+    def release(self) -> None:
         # While it is still locked: who opened it meanwhile finds that it has no name any more.
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+        if _is_named(self.descriptor, self.path):
+            self.path.unlink(missing_ok=True)
+        os.close(self.descriptor)
+
+    def _taken(self) -> int:
+        try:
+            return _lock_file(self.path)
+        except Taken:
+            raise RunError(
+                f"{self.folder} is being written by another run (process {_holder(self.path)}). "
+                "Wait for it to end or stop it, or choose another --output_dir."
+            ) from None
+        except OSError as error:
+            raise unwritable(self.path, error) from None
 
 
 def _lock_file(path: Path) -> int:
@@ -91,9 +132,13 @@ def _lock(descriptor: int, wait: bool = False) -> bool:
 
 
 def _is_named(descriptor: int, path: Path) -> bool:
+    return _is(os.fstat(descriptor), path)
+
+
+def _is(identity: os.stat_result, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
+        return os.path.samestat(identity, os.stat(path))
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

@@ -6,12 +6,17 @@ from typing import Any
 
 from absl import flags
 
+from keras_reptile.programs.path_flags import define_path
+from keras_reptile.recipes.recipe import PATHS
+
 
 def define_fields(cls: type, only: tuple = (), without: tuple = ()) -> None:
     """Defines a flag for each field, by its name, with its help; none has a default of its own."""
     for field in _chosen(cls, only, without):
         text = field.metadata["help"]
-        if field.metadata["choices"]:
+        if field.name in PATHS:
+            define_path(field.name, None, text)
+        elif field.metadata["choices"]:
             flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
         else:
             define: dict[Any, Callable] = {

@@ -26,6 +26,9 @@ OF_IMAGES = (
     "channels",
 )
 
+# Fields that are folders.
+PATHS = ("image_dir", "manual_dir")
+
 # The fields that one inner optimizer has and the other has not.
 OF_INNER = {"adam": ("inner_beta_1", "inner_beta_2", "inner_epsilon"), "sgd": ("inner_momentum",)}
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_reptile.files.atomic_file import explained
 from keras_reptile.runs.divergence import check_finite, diverged
-from keras_reptile.runs.results import best_row
+from keras_reptile.runs.results import best_row, score_of
 from keras_reptile.runs.run_directory import RunDirectory
 
 
@@ -22,11 +22,18 @@ class RunLog(keras.callbacks.Callback):
     Args:
         directory: The `RunDirectory`.
         rows: List of dicts, the rows of an earlier part of the run.
+        best: Dict, what the validation of the best checkpoint so far gave. Defaults to `None`,
+            there is none.
     """
 
-    def __init__(self, directory: RunDirectory, rows: list[dict[str, Any]]):
+    def __init__(
+        self,
+        directory: RunDirectory,
+        rows: list[dict[str, Any]],
+        best: dict[str, Any] | None = None,
+    ):
         super().__init__()
-        self.directory, self.rows = directory, rows
+        self.directory, self.rows, self.best = directory, rows, best
         self.seconds = float(rows[-1]["seconds"]) if rows else 0.0
         with explained(directory.tensorboard):
             self.writer = tf.summary.create_file_writer(str(directory.tensorboard))
@@ -45,7 +52,11 @@ class RunLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._write(logs or {})
-        self.directory.save(self.model, best=self._is_best())
+        row = self.rows[-1]
+        score = score_of(row)
+        is_best = score is not None and best_row([*filter(None, [self.best]), row]) is row
+        self.directory.save(self.model, best=is_best, score=score)
+        self.best = score if is_best else self.best
 
     def on_interruption(self) -> None:
         """What `on_epoch_end` does, in the middle of an epoch, whose figures are those so far."""
@@ -74,9 +85,6 @@ class RunLog(keras.callbacks.Callback):
 
     def _iteration(self) -> int:
         return self.model.meta_iteration
-
-    def _is_best(self) -> bool:
-        return best_row(self.rows) is self.rows[-1]
 
     def _write_scalars(self, iteration, row) -> None:
         with explained(self.directory.tensorboard), self.writer.as_default(step=iteration):

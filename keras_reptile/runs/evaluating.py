@@ -13,13 +13,13 @@ import tensorflow as tf
 
 from keras_reptile import distribution
 from keras_reptile.checkpoint import load_checkpoint
-from keras_reptile.checks import check_positive
+from keras_reptile.checks import check_positive, local_path
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import explained
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import SINUSOID, Recipe, check_fields, check_values
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.runs import compilation
+from keras_reptile.runs import compilation, run_classes
 from keras_reptile.runs.results import measure, measure_both, write_record
 from keras_reptile.runs.run_checks import LOCAL, check_outputs
 from keras_reptile.runs.run_directory import RunDirectory
@@ -89,12 +89,13 @@ def test(
         loop diverges in one of the tasks.
 
     Raises:
-        RunError: If there is no run, its checkpoint cannot be read or is of another network, or
-            the record cannot be written.
+        RunError: If there is no run, its checkpoint cannot be read or is of another network, the
+            data has other classes than in training, or the record cannot be written.
         ValueError: If the numbers do not fit together or the data cannot be read.
     """
     check_positive("tasks", tasks)
     check_choices(overrides)
+    record = local_path(record) if record else None
     workers = distribution.Workers(strategy)
     verbose = bar_verbosity(verbose) if workers.is_chief else 0
     with workers.directory(output_dir) as path, distribution.losses_explained(workers):
@@ -108,7 +109,7 @@ def test(
         check_fields(recipe.dataset, overrides)
         if both:
             check_both(recipe, overrides)
-        recipe = dataclasses.replace(recipe, **overrides)
+        trained, recipe = recipe, dataclasses.replace(recipe, **overrides)
         check_values(recipe)
         check_positive("queries", recipe.queries)
         building.set_precision(recipe)
@@ -117,9 +118,12 @@ def test(
                 saved = load_chosen(directory, which)
                 check_outputs(recipe, saved)
             pools = building.load_pools(recipe, data_dir)
+            if workers.is_chief:
+                run_classes.check_evaluation(directory, trained, overrides, pools, split)
             building.check_ways(recipe, pools, split, ", or choose another `split`")
             episodes = building.evaluation_episodes(recipe, getattr(pools, split), tasks, seed)
         alike = {**overrides, "split": split, "tasks": tasks, "seed": seed}
+        alike["classes"] = run_classes.digest(pools)
         workers.check_alike({k: v for k, v in alike.items() if k not in LOCAL})
         shape = pools.train.image_shape
         jit_compile = compilation.of_evaluation(recipe, tasks)

@@ -9,6 +9,7 @@ from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.evaluating import load_chosen, read_run
 from keras_reptile.runs.run_directory import RunDirectory
+from keras_reptile.runs.run_length import HISTORY
 
 
 def export_run(
@@ -47,7 +48,13 @@ def export_run(
     if only_model:
         portable.export_portable(model, path, class_names, metadata, overwrite)
     else:
-        model.export_learner(path, class_names=class_names, metadata=metadata, overwrite=overwrite)
+        model.export_learner(
+            path,
+            class_names=class_names,
+            metadata=metadata,
+            overwrite=overwrite,
+            steps=run["settings"]["eval_inner_steps"],
+        )
     return metadata
 
 
@@ -69,5 +76,7 @@ def run_metadata(directory: RunDirectory, run: dict, model, which: str) -> dict[
         "result": summary.get("result") if finished else None,
         "best_validation": summary.get("best_validation") if which == "best" else None,
         "settings": settings,
+        # Runs whose number of meta-iterations was never changed have none.
+        **{name: run[name] for name in (HISTORY,) if name in run},
         "trained_with": {name: run.get(name) for name in ("versions", "machine")},
     }

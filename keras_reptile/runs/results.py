@@ -94,15 +94,27 @@ def best_row(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     return None
 
 
-def best_validation(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+def score_of(row: dict[str, Any]) -> dict[str, Any] | None:
+    """What a checkpoint keeps of its row of log.csv; `None` if it was not validated.
+
+    Example:
+
+    >>> score_of({"meta_iteration": 9, "val_accuracy": 0.5, "val_loss_after": 2.0, "accuracy": 1.0})
+    {'meta_iteration': 9, 'val_accuracy': 0.5, 'val_loss_after': 2.0}
+    """
+    if best_row([row]) is None:
+        return None
+    return finite({k: v for k, v in row.items() if k in ("meta_iteration", *RANKED_BY)})
+
+
+def best_validation(row: dict[str, Any] | None) -> dict[str, Any] | None:
     """What summary.json says of the best checkpoint.
 
     Example:
 
-    >>> best_validation([{"meta_iteration": "9", "val_accuracy": "0.5", "val_loss_after": "2.0"}])
+    >>> best_validation({"meta_iteration": "9", "val_accuracy": "0.5", "val_loss_after": "2.0"})
     {'meta_iteration': 9, 'accuracy': 0.5}
     """
-    row = best_row(rows)
     if row is None:
         return None
     name, column = "accuracy", "val_accuracy"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -17,6 +18,7 @@ from keras_reptile.recipes import building
 from keras_reptile.recipes.data_options import more_classes
 from keras_reptile.recipes.recipe import NOTES, Recipe, check_values
 from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.runs import run_classes
 from keras_reptile.runs.run_directory import RunDirectory
 
 # What may differ between the parts of one run: it does not touch training.
@@ -29,10 +31,11 @@ LOCAL = ("image_dir", "manual_dir", *NOTES)
 def _shared_facts(recipe, pools) -> dict[str, Any]:
     """What all workers of a run must have in common."""
     settings = {k: v for k, v in dataclasses.asdict(recipe).items() if k not in LOCAL}
-    sizes = {}
+    sizes: dict[str, Any] = {}
     # Sine waves never run out, and have no length.
     if isinstance(pools.train, ClassPool):
         sizes = {f"{name}_classes": len(getattr(pools, name)) for name in Pools._fields}
+        sizes["classes"] = run_classes.digest(pools)
     return {**settings, **sizes, **provenance.facts()["versions"]}
 
 
@@ -59,21 +62,33 @@ def check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> N
         raise ValueError(distribution.SERIAL.format(replicas))
 
 
-def check_same_run(directory: RunDirectory, recipe: Recipe) -> None:
-    """Raises `RunError` if a directory holds a run with settings that train otherwise."""
+def check_same_run(
+    directory: RunDirectory, recipe: Recipe, free: Sequence[str] = FREE
+) -> dict[str, Any] | None:
+    """Raises `RunError` if a directory holds a run with settings that train otherwise.
+
+    Args:
+        directory: The `RunDirectory`.
+        recipe: A `Recipe`.
+        free: Sequence of strings, the fields that may differ. Defaults to `FREE`.
+
+    Returns:
+        The content of run.json, `None` if there is none.
+    """
     earlier = directory.read_run()
     if earlier is None:
         _check_nothing_is_there(directory)
-        return
+        return None
     # Earlier versions kept the folder as it was typed.
     now, before = in_one_place(dataclasses.asdict(recipe)), in_one_place(earlier["settings"])
-    other = {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in FREE}
+    other = {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in free}
     if other:
         listed = ", ".join(f"{k}={b!r} (now {n!r})" for k, (b, n) in other.items())
         raise RunError(
             f"{directory.path} holds a run with other settings: {listed}. "
             "Give the same flags to go on with it, or another --output_dir."
         )
+    return earlier
 
 
 def in_one_place(settings: dict[str, Any]) -> dict[str, Any]:

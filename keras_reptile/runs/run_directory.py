@@ -2,57 +2,74 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from keras_reptile.checkpoint import load_checkpoint, save_checkpoint
+from keras_reptile.checkpoint import load_checkpoint, read_score, save_checkpoint
+from keras_reptile.checks import local_path
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import (
     explained,
     read_csv,
+    read_json,
     remove_partial,
     replacing,
     write_csv,
     write_json,
 )
-from keras_reptile.files.locks import only_one
+from keras_reptile.files.locks import FolderLock, only_one
 from keras_reptile.recipes.recipe import Recipe, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs.divergence import check_finite
+from keras_reptile.runs.results import best_row
 
 KEPT = 2
+# The columns of log.csv that only some rows have.
+LOGGED = tuple(
+    f"{kind}{name}"
+    for kind in ("", "val_", "test_")
+    for name in ("accuracy", "confidence_95", "loss_before", "loss_after")
+)
 
 
 class RunDirectory:
     """The files of one run under `--output_dir`.
 
-    run.json, the settings; checkpoints/, the newest two and the best; log.csv, a row for each
-    checkpoint; tensorboard/; curve.png; of sine waves predictions.png; summary.json; while the run
-    lives, .lock.
+    run.json, the settings; classes.json, the classes of each part; checkpoints/, the newest two and
+    the best; log.csv, a row for each checkpoint; tensorboard/; curve.png; of sine waves
+    predictions.png; summary.json; while the run lives, .lock.
 
     Args:
         path: String or path. It is created when something is first written.
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
+        self.path = Path(local_path(path))
         self.checkpoints = self.path / "checkpoints"
         self.log = self.path / "log.csv"
         self.tensorboard = self.path / "tensorboard"
         self.best = self.checkpoints / "best.keras"
+        self.lock: FolderLock | None = None
 
-    def locked(self) -> contextlib.AbstractContextManager:
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
         """Keeps other runs out for as long as this one trains; reading is free.
+
+        Whatever is written meanwhile is written only if the directory is still this one.
 
         Raises:
             RunError: If another run has the directory, or it cannot be written.
         """
         self._create()
-        return only_one(self.path)
+        with only_one(self.path) as self.lock:
+            try:
+                yield
+            finally:
+                self.lock = None
 
     # Settings and summary
 
@@ -66,19 +83,8 @@ class RunDirectory:
         # Unlike `Path.exists`, it is false for names that no file can have.
         if not os.path.exists(path):
             return None
-        try:
-            # Earlier versions wrote NaN, which is no JSON.
-            content = json.loads(path.read_text(), parse_constant=lambda name: None)
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"{path} cannot be read: {error}. Bring it back from a copy or use another run."
-            ) from None
-        if not isinstance(content, dict):
-            raise RunError(
-                f"{path} cannot be used: a JSON object was expected. Received: "
-                f"{type(content).__name__}. Bring it back from a copy or use another run."
-            )
-        return content
+        # Earlier versions wrote NaN.
+        return read_json(path, "Bring it back from a copy or use another run.")
 
     def read_run(self, name: str = "run.json") -> dict[str, Any] | None:
         """The content of run.json or summary.json with all settings, `None` if it is not there.
@@ -96,8 +102,15 @@ class RunDirectory:
 
     # Checkpoints
 
-    def save(self, model: ReptileModel, best: bool = False) -> None:
+    def save(
+        self, model: ReptileModel, best: bool = False, score: dict[str, Any] | None = None
+    ) -> None:
         """Writes a checkpoint named after the model's meta-iteration, and removes old ones.
+
+        Args:
+            model: The `ReptileModel`.
+            best: Boolean, whether it is the best checkpoint too. Defaults to `False`.
+            score: Dict, what its validation gave. Defaults to `None`, no validation.
 
         Raises:
             Diverged: If a weight or a moment is not finite; earlier checkpoints stay.
@@ -106,7 +119,7 @@ class RunDirectory:
         self._create()
         path = self.checkpoints / f"iteration-{model.meta_iteration:09d}.keras"
         with replacing(path) as temporary:
-            save_checkpoint(model, temporary)
+            save_checkpoint(model, temporary, score)
             # First: a run that is killed in between comes by here again.
             if best:
                 with replacing(self.best) as copy:
@@ -119,6 +132,10 @@ class RunDirectory:
         """Checkpoints of this run, oldest first."""
         name = re.compile(r"iteration-\d{9}\.keras")
         return sorted(p for p in self._checkpoint_files("*.keras") if name.fullmatch(p.name))
+
+    def reached(self) -> int:
+        """The meta-iteration of the newest checkpoint, by its name; 0 if there is none."""
+        return max((int(path.stem.split("-")[1]) for path in self.saved()), default=0)
 
     def _checkpoint_files(self, pattern: str) -> list[Path]:
         # Of a name that no directory can have, `Path.glob` would raise.
@@ -141,6 +158,32 @@ class RunDirectory:
             )
         return None
 
+    def best_score(self, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """What the validation of the best checkpoint gave; `None` if there is none to be read.
+
+        The file itself knows it. That of an earlier version does not: of it the log knows.
+
+        Args:
+            rows: List of dicts, rows of log.csv.
+
+        Raises:
+            RunError: If nobody knows, so that a worse checkpoint might replace it.
+        """
+        if not self.best.exists():
+            return None
+        try:
+            score = read_score(self.best) or best_row(rows)
+        except RunError as error:
+            print(f"{error} The next checkpoint that is validated replaces it.", flush=True)
+            return None
+        if score is None:
+            raise RunError(
+                f"{self.best} does not say how good it is, nor is there a log.csv that does. Bring "
+                "log.csv back from a copy, or move best.keras elsewhere: a worse checkpoint would "
+                "replace it."
+            )
+        return score
+
     def tidy(self) -> None:
         """Removes what runs that were killed left half-written."""
         for folder in (self.path, self.checkpoints):
@@ -154,13 +197,19 @@ class RunDirectory:
 
     def rows(self) -> list[dict[str, str]]:
         advice = "Mend or remove it: training needs no earlier rows."
-        return read_csv(self.log, {"meta_iteration": int, "seconds": float}, advice)
+        return read_csv(self.log, {"meta_iteration": int, "seconds": float}, advice, LOGGED)
 
     def write_rows(self, rows: list[dict[str, Any]]) -> None:
         self._create()
         write_csv(self.log, rows)
 
+    def check_lock(self) -> None:
+        """Raises `RunError` if the directory that this run locked is gone, or is another's now."""
+        if self.lock is not None:
+            self.lock.check()
+
     def _create(self) -> None:
+        self.check_lock()
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:

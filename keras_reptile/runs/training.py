@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import sys
 import time
@@ -10,11 +11,12 @@ from typing import Any
 import tensorflow as tf
 
 from keras_reptile import distribution
+from keras_reptile.errors import RunError
 from keras_reptile.execution import plan
 from keras_reptile.files import provenance
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import SINUSOID, Recipe
-from keras_reptile.runs import compilation, learning_curve, wave_plot
+from keras_reptile.runs import compilation, learning_curve, run_classes, run_length, wave_plot
 from keras_reptile.runs.callbacks import (
     AccuracyCurve,
     Interrupted,
@@ -24,6 +26,7 @@ from keras_reptile.runs.callbacks import (
 )
 from keras_reptile.runs.results import best_validation, measure
 from keras_reptile.runs.run_checks import (
+    FREE,
     _check_pools,
     _shared_facts,
     _validates,
@@ -80,27 +83,66 @@ def train(
     ):
         directory = RunDirectory(path)
         with workers.together():
-            check_same_run(directory, recipe)
+            _check_directory(directory, recipe)
             pools = building.load_pools(recipe, data_dir)
             _check_pools(recipe, pools)
             stack.enter_context(directory.locked())
             # Another run may have begun and ended here meanwhile.
-            check_same_run(directory, recipe)
+            earlier = _check_directory(directory, recipe)
             directory.tidy()
+            if directory.saved():
+                run_classes.check_same(directory, pools)
             saved = directory.restore()
+            done = saved.meta_iteration if saved else 0
+            lengths = run_length.history(earlier, recipe, done)
         workers.check_alike(_shared_facts(recipe, pools))
+        # The chief alone has an earlier part of the run.
+        done, lengths = json.loads(workers.exchange(json.dumps([done, lengths]))[0])
         jit_compile = compilation.of_training(recipe)
         shape = pools.train.image_shape
         model = building.on_strategy(recipe, shape, saved, strategy, workers, jit_compile)
-        settings = {
-            "settings": in_one_place(dataclasses.asdict(recipe)),
-            "images": building.describe_images(recipe),
-            **provenance.facts(),
-        }
+        if len(lengths) > 1:
+            model.optimizer.learning_rate = run_length.schedule(recipe, lengths)
         with workers.together():
-            directory.write_json("run.json", settings)
+            _write_beginning(recipe, directory, pools, lengths, is_new=saved is None)
+        _say_beginning(recipe, directory, pools, lengths, done, verbose)
         run_log = _fit(recipe, directory, pools, model, verbose)
-        return _finish(recipe, directory, pools, model, run_log, verbose)
+        return _finish(recipe, directory, pools, model, run_log, lengths, verbose)
+
+
+def _check_directory(directory, recipe) -> dict[str, Any] | None:
+    """The content of an earlier run.json, if the run may go on by this recipe."""
+    earlier = check_same_run(directory, recipe, (*FREE, "meta_iterations"))
+    run_length.check(directory, recipe)
+    return earlier
+
+
+def _write_beginning(recipe, directory, pools, lengths, is_new) -> None:
+    settings = {"settings": in_one_place(dataclasses.asdict(recipe))}
+    content = {
+        **settings,
+        "images": building.describe_images(recipe),
+        **_changes(lengths),
+        **provenance.facts(),
+    }
+    directory.write_json("run.json", content)
+    classes = run_classes.describe(pools)
+    # Of a run that goes on they are known, or it is of an earlier version.
+    if classes and is_new:
+        directory.write_json(run_classes.FILE, classes)
+
+
+def _say_beginning(recipe, directory, pools, lengths, done, verbose) -> None:
+    if recipe.dataset != SINUSOID:
+        _say(verbose, run_classes.in_words(recipe, pools, directory))
+    if done:
+        _say(verbose, f"Going on from meta-iteration {done:,} in {directory.path}.")
+    if changed := run_length.in_words(recipe, lengths, done):
+        _say(verbose, changed)
+
+
+def _changes(lengths) -> dict[str, Any]:
+    return {run_length.HISTORY: lengths} if len(lengths) > 1 else {}
 
 
 def segments(done: int, total: int, every: int) -> list[tuple[int, int, int]]:
@@ -129,9 +171,7 @@ def segments(done: int, total: int, every: int) -> list[tuple[int, int, int]]:
 def _fit(recipe, directory, pools, model, verbose) -> RunLog:
     done = model.meta_iteration
     rows = [row for row in directory.rows() if int(row["meta_iteration"]) <= done]
-    run_log = RunLog(directory, rows)
-    if done:
-        _say(verbose, f"Going on from meta-iteration {done:,} in {directory.path}.")
+    run_log = RunLog(directory, rows, _best_so_far(recipe, directory, rows, done))
     _say(verbose, plan.in_words(model))
     validation = None
     if _validates(recipe, pools):
@@ -161,6 +201,17 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
     return run_log
 
 
+def _best_so_far(recipe, directory, rows, done) -> dict[str, Any] | None:
+    if not done:
+        return None
+    try:
+        return directory.best_score(rows)
+    except RunError:
+        if done < recipe.meta_iterations and recipe.validation_tasks:
+            raise
+        return None
+
+
 def _fit_verbosity(verbose):
     # A progress bar in a file is a line per step; there, a line per epoch.
     return 2 if verbose == 1 and not sys.stdout.isatty() else verbose
@@ -171,7 +222,8 @@ def bar_verbosity(verbose: int) -> int:
     return int(verbose == 1 and sys.stdout.isatty())
 
 
-def _finish(recipe, directory, pools, model, run_log, verbose) -> dict[str, Any]:
+def _finish(recipe, directory, pools, model, run_log, lengths, verbose) -> dict[str, Any]:
+    directory.check_lock()
     learning_curve.learning_curve(run_log.rows, _title(recipe), directory.path / "curve.png")
     if recipe.dataset == SINUSOID:
         _draw_predictions(recipe, directory, pools, model)
@@ -180,13 +232,14 @@ def _finish(recipe, directory, pools, model, run_log, verbose) -> dict[str, Any]
     seconds = run_log.seconds
     summary = {
         "result": result,
-        "best_validation": best_validation(run_log.rows),
+        "best_validation": best_validation(run_log.best),
         "seconds": seconds,
         "test_seconds": time.perf_counter() - started,
         # Someone may have removed the log, which alone knows.
         "meta_iterations_per_second": recipe.meta_iterations / seconds if seconds else None,
         "settings": dataclasses.asdict(recipe),
         "images": building.describe_images(recipe),
+        **_changes(lengths),
         **provenance.facts(),
     }
     directory.write_json("summary.json", summary)

@@ -4,7 +4,12 @@ import pytest
 from helpers import scalar_episode, scalar_model, weight
 
 import keras_reptile as kr
-from keras_reptile.algorithm.meta_update import fomaml_gradient, maml_gradient, reptile_gradient
+from keras_reptile.algorithm.meta_update import (
+    ReannealedMetaStep,
+    fomaml_gradient,
+    maml_gradient,
+    reptile_gradient,
+)
 
 # One task with target c, loss (w - c)^2, inner SGD 0.1: each step takes w - c to 0.8 (w - c).
 # From w = 0, two tasks with targets 1 and 3, two steps:
@@ -130,3 +135,19 @@ def test_bad_schedules_are_refused():
         kr.linear_meta_step(1.0, 0.0, meta_iterations=0)
     with pytest.raises(ValueError, match=r"must not be negative.*Received: initial=-1.0, final=0"):
         kr.linear_meta_step(-1.0, 0.0, meta_iterations=10)
+
+
+def test_a_reannealed_meta_step_is_linear_between_the_changes():
+    # From 1 to 0 in 100; after 40 at 0.6, to 0 at 70; after 55 at 0.3, to 0 at 205.
+    schedule = ReannealedMetaStep(1.0, 0.0, [(0, 100), (40, 70), (55, 205)])
+    steps = np.array([0, 20, 40, 41, 55, 105, 205, 300])
+    sizes = np.interp(steps, [0, 40, 55, 205], [1.0, 0.6, 0.3, 0.0])
+    np.testing.assert_allclose([float(schedule(step)) for step in steps], sizes, atol=1e-6)
+    again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
+    assert [float(again(step)) for step in steps] == [float(schedule(step)) for step in steps]
+
+
+def test_a_meta_step_that_was_never_reannealed_is_the_linear_one_bit_for_bit():
+    plain = kr.linear_meta_step(0.3, 0.01, 700)
+    schedule = ReannealedMetaStep(0.3, 0.01, [(0, 700), (650, 900)])
+    assert all(float(plain(step)) == float(schedule(step)) for step in range(0, 650, 7))

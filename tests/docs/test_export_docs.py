@@ -55,7 +55,8 @@ def by_method(names, **others):
 
 def by_signature(names, **others):
     given = {name: tf.constant(value) for name, value in arguments(names, **others).items()}
-    given["support_labels"] = tf.cast(given["support_labels"], tf.int32)
+    given["support_labels"] = tf.cast(given["support_labels"], tf.int64)
+    given["steps"] = tf.cast(given["steps"], tf.int64)
     return names["export"].signatures["adapt_and_predict"](**given)["logits"]
 
 

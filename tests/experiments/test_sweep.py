@@ -1,4 +1,5 @@
 import csv
+import json
 import math
 import shutil
 
@@ -203,6 +204,43 @@ def test_a_run_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
         run(tmp_path)
     assert tried == ["g1", "g2"]
     assert {r["run"] for r in csv_rows(tmp_path)} == {"g2"}
+
+
+INCOMPLETE = {
+    "no result": lambda summary: summary.pop("result"),
+    "half a result": lambda summary: summary["result"].pop("accuracy"),
+    "no accuracy": lambda summary: summary["result"].update(accuracy="high"),
+    "no seconds": lambda summary: summary.pop("seconds"),
+}
+
+
+@pytest.mark.parametrize("name", INCOMPLETE)
+def test_an_incomplete_summary_is_named(name, whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "runs" / "g1" / "summary.json"
+    summary = json.loads(path.read_text())
+    INCOMPLETE[name](summary)
+    path.write_text(json.dumps(summary))
+    with pytest.raises(RunError, match=r"The results in .*g1 are incomplete \(.*remove summary.js"):
+        run(tmp_path, draw_only=True)
+
+
+def test_an_incomplete_log_is_named(whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
+    log = tmp_path / "runs" / "g2" / "log.csv"
+    text = log.read_text()
+    log.write_text(text.replace("test_confidence_95", "other"))
+    with pytest.raises(RunError, match=r"g2 are incomplete \(KeyError: 'test_confidence_95'\)"):
+        run(tmp_path, draw_only=True)
+    rows = list(csv.DictReader(text.splitlines()))
+    write_csv(log, [row | {"test_accuracy": "high"} for row in rows])
+    with pytest.raises(RunError, match=r"log.csv cannot be read \(ValueError: could not convert"):
+        run(tmp_path, draw_only=True)
+
+
+def test_a_sweep_is_not_made_longer(whole):
+    with pytest.raises(RunError, match=r"other settings: meta_iterations=4 \(now 8\)"):
+        run(whole[0], meta_iterations=8, checkpoint_every=2)
 
 
 def test_a_tail_overlaps_in_the_other_figure(tmp_path):

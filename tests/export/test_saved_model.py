@@ -32,7 +32,8 @@ def task(shots, queries=4):
     pool = image_pool(images=40)
     drawn = next(iter(kr.episode_dataset(pool, ways=3, shots=shots, queries=queries, scale=True)))
     (x, y), (query_x, _) = drawn["support"], drawn["query"]
-    return x[0].numpy(), y[0].numpy(), query_x[0].numpy()
+    # NumPy's own integers, as a user has them.
+    return x[0].numpy(), y[0].numpy().astype(np.int64), query_x[0].numpy()
 
 
 def by_the_python_model(model, arrays, transductive, steps=STEPS, rate=RATE):
@@ -252,7 +253,7 @@ def saved_model_cli(*arguments):
 def test_saved_model_cli_runs_a_signature(exported, learner, tmp_path):
     x, y, query_x = task(5)
     arrays = dict(support_images=x, support_labels=y, query_images=query_x)
-    arrays |= dict(steps=np.int32(STEPS), learning_rate=np.float32(RATE))
+    arrays |= dict(steps=np.int64(STEPS), learning_rate=np.float32(RATE))
     for name, value in arrays.items():
         np.save(tmp_path / name, value)
     inputs = ";".join(f"{name}={tmp_path / name}.npy" for name in arrays)
@@ -279,17 +280,58 @@ def test_signatures_have_flat_names_and_free_batch_sizes(learner):
     }
     for size in (1, 7):
         images = tf.zeros((size, 8, 8, 1))
-        assert signatures["serving_default"](images=images)["logits"].shape == (size, 3)
+        assert signatures["serve"](images=images)["logits"].shape == (size, 3)
     x, y, query_x = map(tf.constant, task(5))
     weights = signatures["adapt"](
         support_images=x,
         support_labels=y,
-        steps=tf.constant(STEPS),
+        steps=tf.constant(STEPS, tf.int64),
         learning_rate=tf.constant(RATE),
     )
     given = signatures["predict_with"](images=query_x, **weights)["logits"]
     expected = learner.adapt_and_predict_transductive(x, y, query_x, STEPS, RATE)
     np.testing.assert_allclose(given, expected, atol=1e-6)
+
+
+def test_steps_and_rate_that_nobody_names_are_the_models_own(model, exported, learner, tmp_path):
+    x, y, query_x = task(5)
+    expected = by_the_python_model(model, (x, y, query_x), False, steps=50, rate=0.01)
+    np.testing.assert_allclose(learner.adapt_and_predict(x, y, query_x), expected, atol=1e-5)
+    weights = learner.adapt(x, y, learning_rate=RATE)
+    for name, wanted in learner.adapt(x, y, 50, RATE).items():
+        np.testing.assert_array_equal(weights[name], wanted)
+    metadata = json.loads((exported / "metadata.json").read_text())
+    assert metadata["defaults"] == {"steps": 50, "learning_rate": 0.01}
+
+
+def serve_default(exported, **inputs):
+    """What a server computes that is given these inputs and no signature's name."""
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(exported))
+        signature = loaded.signature_def["serving_default"]
+        given = {signature.inputs[name].name: value for name, value in inputs.items()}
+        return session.run(signature.outputs["logits"].name, given), signature
+
+
+def test_a_server_adapts_by_default_and_knows_the_steps_and_the_rate(model, exported):
+    x, y, query_x = task(5)
+    given, signature = serve_default(
+        exported, support_images=x, support_labels=y, query_images=query_x
+    )
+    expected = by_the_python_model(model, (x, y, query_x), False, steps=50, rate=0.01)
+    np.testing.assert_allclose(given, expected, atol=1e-5)
+    assert signature.defaults["steps"].int64_val == [50]
+    assert signature.defaults["learning_rate"].float_val == pytest.approx([0.01])
+
+
+def test_a_schedule_of_learning_rates_is_no_default(tmp_path):
+    rate = keras.optimizers.schedules.ExponentialDecay(0.01, 10, 0.9)
+    small_model(inner_optimizer=keras.optimizers.SGD(rate)).export_learner(tmp_path / "learner")
+    metadata = json.loads((tmp_path / "learner" / "metadata.json").read_text())
+    assert metadata["defaults"] is None
+    learner = tf.saved_model.load(str(tmp_path / "learner"))
+    with pytest.raises(TypeError, match="missing a required argument: 'steps'"):
+        learner.adapt(*task(5)[:2])
 
 
 @pytest.mark.slow
@@ -314,13 +356,14 @@ def test_tflite_converts_adaptation_with_tensorflows_own_kernels(exported):
 
 # Wrong use of an export
 
-IMAGES, LABELS = np.zeros((3, 8, 8, 1), np.float32), np.arange(3, dtype=np.int32)
+IMAGES, LABELS = np.zeros((3, 8, 8, 1), np.float32), np.arange(3)
 GOOD = dict(
     support_images=IMAGES, support_labels=LABELS, query_images=IMAGES, steps=2, learning_rate=0.1
 )
 WRONG = {
     "a label too high": (dict(support_labels=LABELS + 1), r"must be in 0 to 2.*Received:.*1 2 3"),
     "a label below 0": (dict(support_labels=LABELS - 1), r"must be in 0 to 2.*Received:.*-1 0 1"),
+    "a label that is 0 in int32": (dict(support_labels=LABELS + 2**32), r"in 0 to 2.*4294967296"),
     "no images": (
         dict(support_images=IMAGES[:0], support_labels=LABELS[:0]),
         "`support_images` must hold at least 1 image",
@@ -328,6 +371,7 @@ WRONG = {
     "too few labels": (dict(support_labels=LABELS[:2]), r"one label for each image.*\[3\] \[2\]"),
     "too many labels": (dict(support_labels=[0, 1, 2, 0]), r"label for each image.*\[3\] \[4\]"),
     "steps below 0": (dict(steps=-1), r"`steps` must not be negative. Received:\] \[-1\]"),
+    "steps that are 0 in int32": (dict(steps=2**32), r"at most 214748364. Rec.*\[4294967296\]"),
     "a rate below 0": (dict(learning_rate=-0.1), "`learning_rate` must be finite and not negat"),
     "a rate that is none": (dict(learning_rate=np.nan), r"`learning_rate` must be .*\[nan\]"),
     "support of NaN": (dict(support_images=IMAGES + np.nan), "`support_images` must be finite"),
@@ -347,7 +391,7 @@ ENDPOINTS = ("adapt_and_predict_inductive", "adapt_and_predict_transductive")
 
 
 def by_signature(learner, endpoint, arguments):
-    dtypes = dict(steps=tf.int32, support_labels=tf.int32)
+    dtypes = dict(steps=tf.int64, support_labels=tf.int64)
     given = {k: tf.constant(v, dtypes.get(k, tf.float32)) for k, v in arguments.items()}
     return learner.signatures[endpoint](**given)
 
@@ -408,6 +452,13 @@ def two_inputs():
     return small_model(network)
 
 
+def endless():
+    inner = {}
+    for _ in range(10_000):
+        inner = {"a": inner}
+    return inner
+
+
 MISUSES = {
     "not compiled": (uncompiled, {}, "not compiled. Compile it"),
     "two inputs": (two_inputs, {}, "whose shape is known. Received: Functional with 2 inputs."),
@@ -416,6 +467,8 @@ MISUSES = {
     "text as names": (small_model, dict(class_names="abc"), "different name for each output"),
     "metadata of ours": (small_model, dict(metadata={"versions": 1}), r"itself. Received: \['ver"),
     "metadata that are none": (small_model, dict(metadata={"a": {1}}), "must hold what JSON can"),
+    "steps below 0": (small_model, dict(steps=-1), "`steps` must not be negative. Received: ste"),
+    "metadata without an end": (small_model, dict(metadata=endless()), "must hold what JSON can"),
     "not a number": (small_model, dict(metadata={"a": np.nan}), "must hold what JSON can: text, f"),
 }
 
@@ -453,6 +506,43 @@ def test_what_is_no_export_is_never_overwritten(model, tmp_path):
     with pytest.raises(ValueError, match=r"thesis is no earlier export.* not overwritten"):
         model.export_learner(tmp_path / "thesis", overwrite=True)
     assert (tmp_path / "thesis" / "chapter").read_text() == "years of work"
+
+
+def test_files_that_no_export_has_written_are_never_deleted(model, tmp_path):
+    path = tmp_path / "learner"
+    model.export_learner(path)
+    model.export_learner(path, overwrite=True)
+    for name in ("notes.txt", "assets.extra/tf_serving_warmup_requests", "variables/mine"):
+        other = path / name
+        other.parent.mkdir(exist_ok=True)
+        other.write_text("by hand")
+        text = rf"learner holds what no export has written: {name}. It would be deleted. Move it"
+        with pytest.raises(ValueError, match=text):
+            portable.export_portable(model, path, overwrite=True)
+        assert other.read_text() == "by hand"
+        assert (path / "saved_model.pb").exists()
+        other.unlink()
+    (path / "linked").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="no export has written: linked"):
+        portable.export_portable(model, path, overwrite=True)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_appears_while_an_export_is_written_is_not_deleted(
+    model, tmp_path, monkeypatch
+):
+    path, write = tmp_path / "learner", portable.write
+    portable.export_portable(model, path)
+
+    def meanwhile(*arguments):
+        write(*arguments)
+        (path / "notes.txt").write_text("by hand")
+
+    monkeypatch.setattr(portable, "write", meanwhile)
+    with pytest.raises(ValueError, match=r"no export has written: notes.txt"):
+        portable.export_portable(model, path, overwrite=True)
+    assert {p.name for p in path.iterdir()} == {"model.keras", "metadata.json", "notes.txt"}
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_path_that_cannot_be_written_is_named(model, tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -23,7 +24,7 @@ from keras_reptile.runs.run_directory import RunDirectory
 # Holds a lock until it is killed.
 HOLDER = """
 import sys, time, pathlib
-from keras_reptile.locks import held, only_one
+from keras_reptile.files.locks import held, only_one
 context = only_one if sys.argv[2] == "folder" else held
 with context(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
@@ -216,3 +217,62 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     living.wait()
     remove_partial(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == left - {".partial-2-b.csv"}
+
+
+# What happens to a directory while its run trains
+
+
+def saving(directory):
+    model = small_model()
+    model.optimizer.build(model.trainable_variables)
+    directory.save(model)
+
+
+@pytest.mark.parametrize("what", ["renamed", "removed", "replaced"])
+def test_a_directory_that_is_gone_is_noticed_and_not_made_anew(what, tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    with directory.locked():
+        saving(directory)
+        if what == "removed":
+            shutil.rmtree(directory.path)
+        else:
+            directory.path.rename(tmp_path / "kept")
+        if what == "replaced":
+            directory.path.mkdir()
+        text = r"run was renamed or removed meanwhile. Nothing more is written there. If it still"
+        for write in (
+            lambda: saving(directory),
+            lambda: directory.write_rows([{"a": 1}]),
+            lambda: directory.write_json("summary.json", {}),
+        ):
+            with pytest.raises(RunError, match=text):
+                write()
+    left = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+    kept = {"kept/checkpoints/iteration-000000000.keras", "kept/.lock"}
+    assert left == (set() if what == "removed" else kept)
+
+
+def test_a_lock_that_someone_removes_is_taken_again(tmp_path, capsys):
+    directory = RunDirectory(tmp_path / "run")
+    with directory.locked():
+        (directory.path / ".lock").unlink()
+        saving(directory)
+        assert "run/.lock was removed meanwhile, and is locked again." in capsys.readouterr().out
+        with pytest.raises(RunError, match="another run"), RunDirectory(directory.path).locked():
+            pass
+        saving(directory)
+        assert capsys.readouterr().out == ""
+    assert not (directory.path / ".lock").exists()
+
+
+def test_a_lock_that_is_removed_and_taken_by_another_run_stops_the_first(tmp_path):
+    directory, other = RunDirectory(tmp_path / "run"), RunDirectory(tmp_path / "run")
+    with contextlib.ExitStack() as first:
+        first.enter_context(directory.locked())
+        (directory.path / ".lock").unlink()
+        with other.locked():
+            with pytest.raises(RunError, match=r"is being written by another run \(process \d+ on"):
+                saving(directory)
+            first.close()
+            saving(other)
+            assert (directory.path / ".lock").exists()

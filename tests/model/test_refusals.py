@@ -281,10 +281,12 @@ def test_a_path_that_no_file_can_have_holds_no_run():
     assert (directory.restore(), directory.rows()) == (None, [])
 
 
-def test_metadata_that_cannot_be_read_is_named(tmp_path):
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000], ids=["half", "list", "deep"])
+def test_metadata_that_cannot_be_read_is_named(content, tmp_path):
     export_portable(small_model(), tmp_path / "out")
-    (tmp_path / "out" / "metadata.json").write_text("{")
-    with pytest.raises(RunError, match=r"metadata.json cannot be read: .*Export the model again"):
+    (tmp_path / "out" / "metadata.json").write_text(content)
+    text = r"metadata.json cannot be (read|used): .*Export the model again"
+    with pytest.raises(RunError, match=text):
         kr.pretrained(tmp_path / "out")
 
 

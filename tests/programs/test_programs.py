@@ -48,6 +48,7 @@ def test_training_ends_with_accuracy_interval_and_where_things_are(finished):
         "curve.png",
         "summary.json",
         "run.json",
+        "classes.json",
     }
 
 

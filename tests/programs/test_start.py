@@ -93,6 +93,17 @@ def test_a_reader_that_went_away_is_one_line():
     ]
 
 
+def test_a_run_in_the_home_folder_is_looked_at_and_one_that_is_nested_too_deep_is_not(tmp_path):
+    run = {"settings": {"dataset": "mini_imagenet", "network": "mini_imagenet_convnet"}}
+    for name, content in {"run": json.dumps(run), "deep": "[" * 100_000}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(content)
+    flags = [["--checkpoint=~/run"], ["--checkpoint", "~/deep"], ["--checkpoint=nowhere"]]
+    program = f"import _start\nprint([_start.onednn(given) for given in {flags}])"
+    ended = python(program, HOME=str(tmp_path))
+    assert ended.stdout == "['1', '0', '0']\n", ended.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.process
 def test_programs_and_networks_do_not_depend_on_someones_settings_of_keras(tmp_path):

@@ -18,7 +18,7 @@ from keras_reptile.recipes.data_options import data_options
 from keras_reptile.recipes.recipe import OF_IMAGES
 from keras_reptile.runs import training, wave_plot
 from keras_reptile.runs.evaluating import test as measure
-from keras_reptile.runs.results import best_row, best_validation
+from keras_reptile.runs.results import best_row, best_validation, score_of
 from keras_reptile.runs.run_directory import RunDirectory
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -226,9 +226,10 @@ def test_predictions_after_some_steps_are_those_of_a_plain_keras_learner():
 def test_checkpoints_are_ranked_by_accuracy_or_else_by_loss():
     by_loss = [{"meta_iteration": i, "val_loss_after": v} for i, v in enumerate([2.0, 1.0, 1.5])]
     assert best_row(by_loss) is by_loss[1]
-    assert best_validation(by_loss) == {"meta_iteration": 1, "loss": 1.0}
+    assert best_validation(by_loss[1]) == {"meta_iteration": 1, "loss": 1.0}
     both = [row | {"val_accuracy": a} for row, a in zip(by_loss, [0.9, 0.1, 0.9], strict=True)]
     assert best_row(both) is both[0]
-    assert best_validation(both) == {"meta_iteration": 0, "accuracy": 0.9}
+    assert best_validation(both[0]) == {"meta_iteration": 0, "accuracy": 0.9}
     assert best_row([{"meta_iteration": 1, "val_loss_after": "nan"}]) is None
-    assert best_validation([{"meta_iteration": 1, "val_loss_after": ""}]) is None
+    assert best_validation(None) is None
+    assert score_of({"meta_iteration": 1, "val_loss_after": ""}) is None

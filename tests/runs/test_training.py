@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from helpers import assert_same_end, final_state, one_block, stop_at
 
-from keras_reptile import datasets
+from keras_reptile import checkpoint, datasets
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
@@ -213,6 +213,76 @@ def test_a_log_without_seconds_is_no_log(finished, tmp_path):
         run(tmp_path)
 
 
+@pytest.fixture
+def half_way(interrupted_once, tmp_path):
+    """A copy of a run that was told to stop after 4 of its 7 meta-iterations."""
+    shutil.copytree(interrupted_once, tmp_path, dirs_exist_ok=True)
+    return RunDirectory(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def interrupted_once(pools, tmp_path_factory):
+    path = tmp_path_factory.mktemp("interrupted_once")
+    with pytest.MonkeyPatch.context() as patch:
+        have_small_data(patch, pools)
+        stop_at(patch, 4, lambda model: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(Interrupted):
+            run(path)
+    return path
+
+
+def mark_best(directory, score):
+    """Has best.keras, as it is, say that it is so good; nothing, like those of earlier versions."""
+    model = load_checkpoint(directory.best)
+    checkpoint.save_checkpoint(model, directory.best, score)
+    return directory.best.read_bytes()
+
+
+@pytest.mark.parametrize("log", ["kept", "lost"])
+def test_a_worse_checkpoint_never_replaces_the_best_whatever_becomes_of_the_log(log, half_way):
+    best = mark_best(half_way, {"meta_iteration": 3, "val_accuracy": 1.5})
+    if log == "lost":
+        half_way.log.unlink()
+    summary = run(half_way.path)
+    assert half_way.best.read_bytes() == best
+    assert summary["best_validation"] == {"meta_iteration": 3, "accuracy": 1.5}
+
+
+@pytest.mark.parametrize("score", [-1.0, None])
+def test_a_better_checkpoint_replaces_the_best_and_one_that_is_gone(score, half_way):
+    if score is None:
+        half_way.best.unlink()
+    else:
+        mark_best(half_way, {"meta_iteration": 3, "val_accuracy": score})
+    summary = run(half_way.path)
+    rows = [row for row in half_way.rows() if int(row["meta_iteration"]) > 4]
+    wanted = max(rows, key=lambda row: float(row["val_accuracy"]))
+    assert summary["best_validation"]["meta_iteration"] == int(wanted["meta_iteration"])
+    assert load_checkpoint(half_way.best).meta_iteration == int(wanted["meta_iteration"])
+
+
+def test_a_best_checkpoint_of_an_earlier_version_is_ranked_by_the_log_or_kept(half_way):
+    best = mark_best(half_way, None)
+    log = half_way.log.read_text()
+    half_way.log.unlink()
+    text = (
+        r"best.keras does not say how good it is, .* Bring log.csv back from a copy, or move best"
+    )
+    with pytest.raises(RunError, match=text):
+        run(half_way.path)
+    assert half_way.best.read_bytes() == best
+    half_way.log.write_text(log)
+    assert half_way.best_score(half_way.rows())["meta_iteration"] == "3"
+
+
+def test_a_damaged_best_checkpoint_is_said_and_replaced(half_way, capsys):
+    half_way.best.write_bytes(half_way.best.read_bytes()[:-3])
+    assert half_way.best_score(half_way.rows()) is None
+    said = capsys.readouterr().out
+    assert "best.keras cannot be read" in said
+    assert said.endswith("The next checkpoint that is validated replaces it.\n")
+
+
 def test_the_outer_optimizers_moments_go_on_bit_for_bit_too(tmp_path, monkeypatch):
     adam = dict(meta_optimizer="adam", meta_step_size=1e-3, validation_tasks=0, test_tasks=0)
     run(tmp_path / "whole", **adam)
@@ -289,6 +359,18 @@ def test_what_a_killed_run_left_half_written_is_never_read_and_removed(
     assert_same_end(undisturbed, tmp_path)
 
 
+def test_a_directory_that_is_renamed_while_its_run_trains_is_noticed(tmp_path, monkeypatch):
+    path, kept = tmp_path / "run", tmp_path / "kept"
+    stop_at(monkeypatch, 5, lambda model: path.rename(kept))
+    with pytest.raises(
+        RunError, match=r"run was renamed or removed meanwhile. Nothing more is wri"
+    ):
+        run(path)
+    assert not path.exists()
+    monkeypatch.undo()
+    assert [p.name for p in RunDirectory(kept).saved()] == ["iteration-000000003.keras"]
+
+
 @pytest.mark.slow
 def test_no_readable_checkpoint_is_an_error_and_not_a_new_beginning(finished, tmp_path):
     for path in RunDirectory(tmp_path).saved():
@@ -362,8 +444,9 @@ def test_an_unwritable_directory_is_an_error_before_training(tmp_path):
         run(tmp_path / "file" / "run")
 
 
-def test_an_unreadable_run_json_is_an_error(tmp_path):
-    (tmp_path / "run.json").write_text("{")
+@pytest.mark.parametrize("content", ["{", '{"settings": ' * 100_000], ids=["half", "deep"])
+def test_an_unreadable_run_json_is_an_error(content, tmp_path):
+    (tmp_path / "run.json").write_text(content)
     with pytest.raises(
         RunError, match=r"run.json cannot be read: .* Bring it back from a copy or use another run"
     ):
@@ -507,6 +590,8 @@ def test_what_cannot_be_measured_is_refused(tmp_path, pools, monkeypatch):
         measure(tmp_path, ways=3)
     with pytest.raises(RunError, match=r"holds no best checkpoint: the run did not validate"):
         measure(tmp_path, which="best")
+    # The run does not know that its classes are others below.
+    (tmp_path / "classes.json").unlink()
     few = pools._replace(validation=pools.validation.subset([0, 1]))
     monkeypatch.setattr(building, "load_pools", lambda recipe, data_dir: few)
     text = r"of validation classes. Received: ways=5, with 2 classes. Lower `ways`, or choose anot"

@@ -63,7 +63,8 @@ def glyph_images(classes=700, writers=20, image_size=28, seed=0):
 
 def omniglot_images(data_dir, split, image_size):
     characters = np.repeat(np.arange(1623), 20)
-    return np.zeros((len(characters), 1, 1, 1), np.uint8), characters // 1000, characters % 1000
+    images = np.zeros((len(characters), 1, 1, 1), np.uint8)
+    return [images, characters // 1000, characters % 1000], "omniglot/3.0.0"
 
 
 def folder_images(paths, image_size, channels):

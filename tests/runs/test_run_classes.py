@@ -1,0 +1,202 @@
+"""What a run keeps of its classes, and what changed data ends in."""
+
+import json
+import shutil
+
+import pytest
+from helpers import one_block
+from made_images import TinyShapes, class_folders
+
+from keras_reptile import datasets
+from keras_reptile.errors import RunError
+from keras_reptile.recipes import building, named
+from keras_reptile.runs import run_classes, training
+from keras_reptile.runs.evaluating import test as measure
+
+COUNTS = {name: 4 for name in "abcdefghi"} | {"j": 2, "k": 3, "l": 4}
+SMALL = dict(
+    image_size=8,
+    ways=2,
+    train_shots=2,
+    test_classes=5,
+    meta_iterations=1,
+    meta_batch_size=2,
+    inner_steps=1,
+    inner_batch_size=2,
+    eval_inner_steps=1,
+    eval_inner_batch_size=2,
+    validation_classes=2,
+    validation_tasks=0,
+    test_tasks=0,
+)
+
+
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch):
+    monkeypatch.setattr(building, "build_network", one_block)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A folder with images/, and run/, which was trained on them."""
+    folder = tmp_path_factory.mktemp("begun")
+    class_folders(folder / "images", COUNTS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "build_network", one_block)
+        run(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(begun, tmp_path, monkeypatch):
+    """A copy, in place of the folder in which the run began."""
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())
+    settings["settings"]["image_dir"] = str(tmp_path / "images")
+    (tmp_path / "run" / "run.json").write_text(json.dumps(settings))
+    return tmp_path
+
+
+def run(folder, verbose=0):
+    recipe = named.get(dataset="folder", image_dir=str(folder / "images"), **SMALL)
+    return training.train(recipe, folder / "run", verbose=verbose)
+
+
+def evaluate(folder, **overrides):
+    return measure(folder / "run", tasks=2, verbose=0, **overrides)
+
+
+def kept(folder):
+    return json.loads((folder / "run" / "classes.json").read_text())
+
+
+def test_a_run_keeps_the_names_and_sizes_of_the_classes_of_each_part(begun):
+    content = kept(begun)
+    parts = [content[part] for part in ("train", "validation", "test")]
+    left_out = [content["left_out"][part] for part in ("train", "validation", "test")]
+    assert [len(a) + len(b) for a, b in zip(parts, left_out, strict=True)] == [5, 2, 5]
+    assert {k: v for part in parts + left_out for k, v in part.items()} == COUNTS
+    # A training class needs 3 images, two shots and a query, and a test class two.
+    assert all(count >= 3 for count in content["train"].values())
+    pools = datasets.load(
+        "folder",
+        image_dir=str(begun / "images"),
+        image_size=8,
+        validation_classes=2,
+        test_classes=5,
+    )
+    assert set(content["test"]) == set(pools.test.names)
+
+
+def test_a_run_says_what_it_read(folder, capsys):
+    run(folder, verbose=2)
+    content = kept(folder)
+    counts = [len(content[part]) for part in ("train", "validation", "test")]
+    images = sum(sum(content[part].values()) for part in ("train", "validation", "test"))
+    assert (
+        f"Read {images} images of {sum(counts)} classes (folder in {folder / 'images'}): "
+        "{} to train on, {} to validate, {} to test. classes.json names them.\n".format(*counts)
+    ) in capsys.readouterr().out
+
+
+def add(images):
+    class_folders(images, {"new": 4})
+
+
+def remove(images):
+    shutil.rmtree(images / "a")
+
+
+def shrink(images):
+    (images / "b" / "0.png").unlink()
+
+
+CHANGES = {
+    add: r"new missing \(now 4 images in",
+    remove: r"a 4 images in [a-z]* \(now missing\)",
+    shrink: r"Classes: b 4 images in ([a-z]*) \(now 3 images in \1\)",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_data_is_refused_on_resume_and_in_an_evaluation(change, folder):
+    before = kept(folder)
+    change(folder / "images")
+    text = r"The data is not that on which the run in .*/run began. Classes: .*"
+    for work in (run, evaluate):
+        with pytest.raises(RunError, match=text) as raised:
+            work(folder)
+        assert raised.match(CHANGES[change])
+        assert raised.match(
+            "Bring it back as .*classes.json has it: else classes that were trained"
+        )
+    assert kept(folder) == before
+
+
+def test_an_evaluation_may_leave_out_other_classes_and_read_a_folder_that_was_moved(folder):
+    assert evaluate(folder, shots=2, queries=2)[0]["tasks"] == 2
+    assert evaluate(folder, shots=1, queries=1, train_shots=1)[0]["tasks"] == 2
+    (folder / "images").rename(folder / "moved")
+    assert evaluate(folder, image_dir=str(folder / "moved"))[0]["tasks"] == 2
+
+
+def test_another_division_must_not_test_classes_that_were_trained_on(folder):
+    trained = kept(folder)["train"]
+    text = r"of the \d+ test classes are among those that the run in .*/run was trained on: "
+    with pytest.raises(RunError, match=text) as raised:
+        evaluate(folder, split_seed=1)
+    named_classes = str(raised.value).split("trained on: ")[1].split(". Divide")[0].split(", ")
+    assert named_classes and set(named_classes) <= set(trained)
+    assert evaluate(folder, split_seed=1, split="train")[0]["tasks"] == 2
+    class_folders(folder / "other", {f"x{i}": 4 for i in range(12)})
+    assert evaluate(folder, image_dir=str(folder / "other"))[0]["tasks"] == 2
+
+
+def test_a_run_of_an_earlier_version_goes_on_as_it_did(folder, capsys):
+    (folder / "run" / "classes.json").unlink()
+    add(folder / "images")
+    run(folder, verbose=2)
+    assert "to test.\n" in capsys.readouterr().out
+    evaluate(folder)
+    assert not (folder / "run" / "classes.json").exists()
+
+
+def test_a_run_without_a_checkpoint_begins_anew_with_the_classes_of_now(folder):
+    shutil.rmtree(folder / "run" / "checkpoints")
+    add(folder / "images")
+    run(folder)
+    assert '"new"' in (folder / "run" / "classes.json").read_text()
+
+
+def test_another_version_of_a_data_set_is_refused(folder):
+    path = folder / "run" / "classes.json"
+    path.write_text(path.read_text().replace('"source": ""', '"source": "images/1.0.0"'))
+    text = r"run began. Data set 'images/1.0.0' \(now ''\). Bring it back"
+    with pytest.raises(RunError, match=text):
+        run(folder)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"source": "", "train": {}, "test": []}'])
+def test_a_file_of_classes_that_is_none_is_refused(content, folder):
+    (folder / "run" / "classes.json").write_text(content)
+    with pytest.raises(RunError, match=r"classes.json cannot be used: it needs the run's classes"):
+        evaluate(folder)
+
+
+def test_a_set_of_tfds_tells_its_version(tmp_path):
+    TinyShapes(data_dir=tmp_path).download_and_prepare()
+    pools = datasets.load("tfds:tiny_shapes", data_dir=str(tmp_path), test_classes=4)
+    described = run_classes.describe(pools)
+    assert described["source"] == "tiny_shapes/1.0.0"
+    names = {name for part in ("train", "validation", "test") for name in described[part]}
+    assert names == set(TinyShapes.NAMES)
+
+
+def test_digests_differ_where_classes_do(begun):
+    def digest(**options):
+        options = dict(image_size=8, test_classes=5) | options
+        return run_classes.digest(
+            datasets.load("folder", image_dir=str(begun / "images"), **options)
+        )
+
+    assert digest() == digest() != digest(split_seed=1)
