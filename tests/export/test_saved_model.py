@@ -426,7 +426,7 @@ def test_weights_and_images_that_are_no_numbers_are_clear_errors(learner):
 @pytest.mark.parametrize("name", SHAPES)
 def test_another_shape_is_a_clear_error(name, endpoint, learner):
     argument, images = SHAPES[name]
-    with pytest.raises(ValueError, match="^Could not find matching concrete function"):
+    with pytest.raises(ValueError, match=r"^Could not find matching concrete function"):
         getattr(learner, endpoint)(**{**GOOD, argument: images})
     text = rf"`{argument}` must have the shape \(number, 8, 8, 1\). Received"
     with pytest.raises(tf.errors.InvalidArgumentError, match=text):
