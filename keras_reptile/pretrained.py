@@ -52,6 +52,8 @@ def pretrained(name_or_path: str | os.PathLike) -> ReptileModel:
     directory = _directory(name_or_path)
     model = load_checkpoint(directory / MODEL)
     metadata = read_json(directory / METADATA, "Export the model again.")
+    # Models saved before they kept it themselves.
+    model.trained_on_bytes |= bool(metadata.get("trained_on_bytes", False))
     # Set past Keras's attribute tracking, which would wrap it in a type of its own.
     object.__setattr__(model, "metadata", metadata)
     return model

@@ -325,6 +325,15 @@ def test_floats_up_to_255_after_training_on_bytes_are_told_of_once(models):
     assert len(warned(lambda: adapted.adapt(floats[:3], LABELS[:3], steps=1))) == 1
 
 
+def test_the_pretrained_network_tells_of_floats_up_to_255_too():
+    model = kr.pretrained("omniglot_5way")
+    images = np.full((2, 28, 28, 1), 255, np.uint8)
+    assert model.byte_scale == 1 / 255
+    (text,) = warned(lambda: model.adapt(images.astype(np.float32), np.arange(2), steps=0))
+    assert text.startswith("The model was trained on bytes")
+    np.testing.assert_array_equal(model(images), model.network(np.ones_like(images, np.float32)))
+
+
 def test_floats_up_to_1_for_a_network_that_scales_bytes_are_told_of():
     model = made(rescaling())
     (text,) = warned(lambda: model.fit(tasks_of(BYTES, scale=True), verbose=0))
