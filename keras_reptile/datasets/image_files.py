@@ -56,9 +56,11 @@ def read_image(
 
     Example:
 
-    >>> read_image("no.png")
-    Traceback (most recent call last):
-    ValueError: no.png cannot be read as an image: No such file or directory
+    >>> path = __import__("tempfile").mkdtemp() + "/white.png"
+    >>> keras.utils.save_img(path, np.full((40, 30, 1), 255), scale=False)
+    >>> image = read_image(path, image_size=28, channels=1)
+    >>> image.shape, float(image.min())
+    ((28, 28, 1), 1.0)
     """
     check_image_options(image_size, channels)
     check_choice("resampling", resampling, RESAMPLINGS)
