@@ -90,6 +90,7 @@ def test_carried_moments_change_what_the_next_task_does(method, float64):
     assert np.abs(theta[0] - theta[1]).max() > 1e-6
 
 
+@pytest.mark.slow
 def test_saving_and_loading_keeps_the_method(tmp_path):
     method = "fomaml"
     model = trained(method)

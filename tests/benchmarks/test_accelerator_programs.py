@@ -37,6 +37,7 @@ def numbers(found: dict) -> tuple:
 
 
 @pytest.mark.accelerator
+@pytest.mark.slow
 @pytest.mark.parametrize("device", plugins.DEVICES)
 @pytest.mark.parametrize("name", programs.PROGRAMS)
 def test_a_program_compiles_and_keeps_within_its_limits(name, device):

@@ -63,6 +63,7 @@ def test_nothing_is_missing_where_all_is_installed(installed):
     assert plugins.versions("tpu") == {**of_jax, "libtpu": "0.0.42.1"}
 
 
+@pytest.mark.process
 def test_the_program_says_so_in_a_line_for_each_device(tmp_path):
     command = [sys.executable, str(PROGRAM), f"--plugins={tmp_path}"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -57,6 +57,7 @@ def test_the_split_seed_decides_which_background_classes_validate(data_dir):
     assert pools[0].test.names == pools[1].test.names
 
 
+@pytest.mark.slow
 def test_the_authors_split_with_rotated_training_classes(data_dir):
     pools = kr.datasets.load("omniglot", data_dir=data_dir)
     assert [len(pool) for pool in pools] == [4 * 1150, 50, 423]
@@ -77,6 +78,7 @@ def test_without_validation_the_training_classes_are_the_authors_1200(data_dir):
     assert positions == [820, 1436, 946, 1161, 886]
 
 
+@pytest.mark.slow
 def test_the_background_split_is_by_alphabet(data_dir):
     pools = kr.datasets.load("omniglot", data_dir=data_dir, split="background", rotations=False)
     assert [len(pool) for pool in pools] == [964 - 50, 50, 659]

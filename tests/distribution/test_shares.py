@@ -37,6 +37,7 @@ def steps(strategy, dataset, number, **arguments):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "each"), [(1, 1), (1, 2), (2, 1), (3, 1), (3, 2)])
 def test_the_shares_of_all_replicas_are_the_stream_of_one_device(workers, each):
     dataset = small_episodes(meta_batch_size=6)
@@ -46,6 +47,7 @@ def test_the_shares_of_all_replicas_are_the_stream_of_one_device(workers, each):
         tf.nest.map_structure(np.testing.assert_array_equal, joined, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "each"), [(1, 2), (2, 2), (3, 1)])
 def test_shares_that_are_filled_up_hold_every_task_once(workers, each):
     dataset = small_episodes(meta_batch_size=5, tasks=7)

@@ -134,6 +134,7 @@ def test_a_network_of_ones_own_adapts_and_comes_back_and_is_exported_if_it_is_wr
                 model.export_learner(tmp_path / "exported")
 
 
+@pytest.mark.slow
 def test_episodes_of_ones_own_may_have_a_tail_and_several_inputs_and_training_ones_no_queries():
     inputs = keras.Input((2,)), keras.Input((3,))
     joined = keras.layers.Dense(3)(keras.layers.Concatenate()(inputs))

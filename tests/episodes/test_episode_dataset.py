@@ -156,6 +156,7 @@ def test_a_stream_can_start_anywhere():
     tf.nest.map_structure(np.testing.assert_array_equal, whole[5:], rest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("meta_batch_size", [1, 4, 5, 20])
 def test_tasks_do_not_depend_on_how_many_are_drawn_together(meta_batch_size):
     def in_a_row(size):

@@ -176,6 +176,7 @@ def test_compiled_dropout_is_the_same_in_every_run(float64):
     assert not np.allclose(first.network.get_weights()[0], without.network.get_weights()[0])
 
 
+@pytest.mark.slow
 def test_mamls_training_is_not_compiled_and_says_so(float64):
     inner = keras.optimizers.SGD(0.05, momentum=0.5)
     models = pair(method="maml", inner_optimizer=inner)

@@ -243,6 +243,7 @@ def test_a_sweep_is_not_made_longer(whole):
         run(whole[0], meta_iterations=8, checkpoint_every=2)
 
 
+@pytest.mark.slow
 def test_a_tail_overlaps_in_the_other_figure(tmp_path):
     changes = dict(SMALL, train_shots=6, curve_tasks=0)
     del changes["inner_batch_size"]

@@ -493,6 +493,7 @@ def test_what_would_not_adapt_is_refused(model, tmp_path):
     assert tf.saved_model.load(tmp_path / "plain").serve
 
 
+@pytest.mark.slow
 def test_a_taken_path_is_refused_unless_told_to_overwrite(model, tmp_path):
     path = tmp_path / "learner"
     portable.export_portable(model, path)

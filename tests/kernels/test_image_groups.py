@@ -48,6 +48,7 @@ def value_and_gradients(function):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
 @pytest.mark.parametrize("size", [1, 2, 3, 6])
 def test_groups_give_what_all_at_once_give(run, size):
@@ -71,6 +72,7 @@ def test_a_first_image_that_is_not_finite_spoils_no_other(run, bad):
     np.testing.assert_array_equal(found, x * [2, 3])
 
 
+@pytest.mark.slow
 def test_xla_convolves_many_images_in_groups(monkeypatch):
     rs = np.random.RandomState(0)
     x, kernel = tf.constant(rs.randn(12, 6, 5, 2)), tf.constant(rs.randn(3, 3, 2, 4))

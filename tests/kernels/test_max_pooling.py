@@ -57,6 +57,7 @@ def network_of(*layers, shape=(9, 9, 1)):
     return keras.Sequential([keras.Input(shape), convolution, *layers, *head])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eagerly", [False, True], ids=["graph", "eager"])
 def test_training_with_it_is_training_with_keras_own(eagerly, monkeypatch):
     images = np.random.RandomState(0).randint(0, 256, (60, 9, 9, 1)).astype(np.uint8)

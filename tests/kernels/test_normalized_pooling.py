@@ -48,6 +48,7 @@ def test_values_and_gradients_are_those_of_one_after_the_other(case, graph):
         np.testing.assert_allclose(a, b, atol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
 def test_second_derivatives_are_right_too(graph):
     def second(function):

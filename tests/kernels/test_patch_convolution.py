@@ -40,6 +40,7 @@ def test_values_and_gradients_are_those_of_keras(case):
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [2, 1])
 def test_xla_multiplies_the_kernels_gradient_by_rows(channels):
     # 18 weights of each of 10 filters, whose rows are the longer ones, or 9, whose are not.

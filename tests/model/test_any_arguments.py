@@ -222,6 +222,7 @@ def test_inner_hyper_parameters(kind, rate, options):
     return works_or_says_why(lambda: kr.ReptileModel(network(), optimizer))
 
 
+@pytest.mark.slow
 @many(
     100,
     optimizer=st.one_of(optimizers, anything),
@@ -261,6 +262,7 @@ def test_adapt(x, y, options):
 episodes = kr.episode_dataset(pool(), 2, 1, tasks=2)
 
 
+@pytest.mark.slow
 @many(
     60,
     measure=st.sampled_from([kr.evaluate, kr.evaluate_loss]),

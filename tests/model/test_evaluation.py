@@ -90,6 +90,7 @@ def test_accuracy_asks_for_each_querys_best_class():
         np.testing.assert_allclose(found, [expected], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_evaluate_gives_each_tasks_accuracy_whatever_the_batching():
     model = small_model()
     model.fit(small_episodes(), steps_per_epoch=10, verbose=0)
@@ -103,6 +104,7 @@ def test_evaluate_gives_each_tasks_accuracy_whatever_the_batching():
         assert result.confidence_95 == confidence_95(result.accuracies)
 
 
+@pytest.mark.slow
 def test_evaluate_agrees_with_keras_evaluate_in_both_modes():
     for transductive in (False, True):
         model = small_model(transductive=transductive)
@@ -116,6 +118,7 @@ def test_evaluate_agrees_with_keras_evaluate_in_both_modes():
         np.testing.assert_array_equal(told.accuracies, result.accuracies)
 
 
+@pytest.mark.slow
 def test_both_at_once_are_the_same_figures_as_one_after_the_other():
     model = small_model(transductive=True)
     model.fit(small_episodes(), steps_per_epoch=5, verbose=0)
@@ -262,6 +265,7 @@ def validated(model, tests):
     return history["val_loss_after"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WAYS_TO_EVALUATE)
 def test_random_layers_draw_alike_whatever_the_size_of_meta_batches(name):
     # Each of the models, which are alike, is evaluated once: validation follows a training step.

@@ -19,6 +19,7 @@ def test_adapt_takes_the_inner_loops_steps(float64):
     assert weight(model) == 0.0
 
 
+@pytest.mark.slow
 def test_the_learner_is_a_compiled_keras_model_that_knows_the_task():
     model = small_model()
     model.fit(small_episodes(), steps_per_epoch=60, verbose=0)
@@ -73,6 +74,7 @@ def test_a_bad_support_set_is_refused(arguments, text):
         small_model(small_convnet()).adapt(**{**given, **arguments})
 
 
+@pytest.mark.slow
 def test_the_learners_optimizer_goes_on_from_the_inner_state(float64):
     # Six inner steps at once, or four and then two of the learner's own `fit` on all images.
     optimizers = (
@@ -111,6 +113,7 @@ def test_no_steps_leave_the_initialization():
     assert all((a.numpy() == b.numpy()).all() for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_a_new_head_has_other_classes_on_the_same_body():
     model = small_model()
     model.fit(small_episodes(), steps_per_epoch=60, verbose=0)

@@ -21,6 +21,7 @@ def exported(tmp_path):
     return model, tmp_path / "small"
 
 
+@pytest.mark.slow
 def test_an_exported_model_comes_back_with_its_carried_state(exported):
     model, path = exported
     loaded = kr.pretrained(path)
@@ -34,6 +35,7 @@ def test_an_exported_model_comes_back_with_its_carried_state(exported):
     assert loaded.evaluate(tests, verbose=0) == model.evaluate(tests, verbose=0)
 
 
+@pytest.mark.slow
 def test_the_outer_optimizers_slots_stay_behind(exported):
     loaded = kr.pretrained(exported[1])
     assert [v.name for v in loaded.optimizer.variables] == ["iteration", "learning_rate"]
@@ -54,6 +56,7 @@ def test_what_ships_is_small_and_says_how_good_it_is(name):
     assert metadata["images"] == kr.datasets.describe(*of_images)
 
 
+@pytest.mark.slow
 def test_the_accuracy_is_what_it_says(shared):
     model = kr.pretrained("omniglot_5way")
     stated = model.metadata["result"]

@@ -32,6 +32,7 @@ def test_completion_shows_the_public_names_only():
     assert all(hasattr(kr, name) for name in kr.__all__)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_importing_it_loads_neither_recipes_nor_programs_nor_locks():
     out = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)

@@ -45,6 +45,7 @@ def functional():
 NETWORKS = {"sequential": small_convnet, "functional": functional, "subclassed": Subclassed}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_any_keras_network_learns_to_learn(name):
     keras.utils.set_random_seed(0)
@@ -55,6 +56,7 @@ def test_any_keras_network_learns_to_learn(name):
     assert history["loss_after"][-1] < history["loss_before"][-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "inner_state"), zip(NETWORKS, ["carried", "reset", "carried"], strict=True)
 )
@@ -90,6 +92,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_way_to_run_gives_the_same_weights(name, float64):
     models = []
@@ -109,6 +112,7 @@ def test_the_second_step_does_not_trace_again():
     assert len(traces) == 1
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_bit_for_bit():
     runs = [small_model() for _ in range(2)]
     for model in runs:
@@ -116,6 +120,7 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit():
     assert differences(*runs) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "float64"])
 def test_other_precisions_learn_too(precision):
     keras.config.set_dtype_policy(precision)
@@ -156,6 +161,7 @@ def test_weights_of_two_dtypes_are_refused(optimizer):
     kr.ReptileModel(network, optimizer)
 
 
+@pytest.mark.slow
 def test_evaluation_and_prediction_leave_no_trace():
     model, untouched = small_model(), small_model()
     tests = small_episodes(shots=1, seed=9, tasks=6)
@@ -254,6 +260,7 @@ def test_plain_inputs_are_predicted_without_compile_too():
     np.testing.assert_allclose(model.predict(x, verbose=0), model.network(x), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_callbacks_see_the_figures(tmp_path):
     model = small_model()
     callbacks = [
@@ -318,6 +325,7 @@ def test_metrics_must_be_a_flat_list():
         small_model().compile(keras.optimizers.SGD(1.0), metrics={"a": "accuracy"})
 
 
+@pytest.mark.slow
 def test_images_that_come_as_bytes_are_scaled_by_the_model():
     by_model, by_pipeline = (small_model() for _ in range(2))
     for model, scale in ((by_model, False), (by_pipeline, True)):
@@ -362,6 +370,7 @@ def test_an_endless_dataset_without_steps_is_refused():
         model.evaluate(endless)
 
 
+@pytest.mark.slow
 def test_the_end_of_a_dataset_of_unknown_size_leaves_no_trace():
     known = small_episodes(tasks=6)
     unknown = known.filter(lambda episode: True)
@@ -395,6 +404,7 @@ def test_episodes_are_predicted_by_a_compiled_model_only():
         kr.ReptileModel(small_convnet()).predict(small_episodes(tasks=2), verbose=0)
 
 
+@pytest.mark.slow
 def test_accuracy_does_not_need_the_loss_to_keep_its_name():
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="mine")
     model = small_model()
@@ -403,6 +413,7 @@ def test_accuracy_does_not_need_the_loss_to_keep_its_name():
     assert "accuracy" in model.fit(small_episodes(), steps_per_epoch=1, verbose=0).history
 
 
+@pytest.mark.slow
 def test_a_strategy_trains_on_a_dataset_of_unknown_size():
     with tf.distribute.OneDeviceStrategy("cpu:0").scope():
         model = small_model(small_convnet())
@@ -429,6 +440,7 @@ class Unknown(keras.Model):
         return self.dense(self.flatten(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("network", [small_convnet, unbuilt, Unknown])
 def test_a_label_without_an_output_ends_training_and_evaluation(network, jit_compile):
@@ -530,6 +542,7 @@ def test_integer_targets_of_a_loss_of_ones_own_are_numbers():
     assert found == pytest.approx(model.evaluate(tasks, verbose=0, return_dict=True)["loss_after"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss",
     [
@@ -640,6 +653,7 @@ def test_what_is_no_episodes_is_refused_with_the_way_to_make_them():
         kr.evaluate(small_model(), pairs)
 
 
+@pytest.mark.slow
 def test_variables_that_the_first_step_makes_wait_for_no_data():
     model = small_model(small_convnet())
     counted = keras.metrics.SparseTopKCategoricalAccuracy(k=2, name="second")

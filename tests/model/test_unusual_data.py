@@ -57,6 +57,7 @@ def test_methods_by_the_last_step_refuse_to_have_none(method):
         dense_model(method=method).fit(data, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size"])
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_sizes_that_are_not_known_before(reduction, jit_compile):
@@ -89,6 +90,7 @@ class OfIntegers(keras.Model):
         return self.dense(tf.one_hot(x[..., 0], 10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("built", [False, True])
 def test_a_subclassed_network_may_take_integers(built):
     network = OfIntegers()
@@ -196,6 +198,7 @@ def test_frozen_layers_stay_as_they_are_in_later_learners():
     assert (learner.layers[-1].get_weights()[0] != model.network.layers[-1].get_weights()[0]).any()
 
 
+@pytest.mark.slow
 def test_accumulated_displacements_go_on_from_the_meta_batch_they_are_at():
     def trained(model, start, steps):
         model.fit(small_episodes(start=start), steps_per_epoch=steps, verbose=0)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from parity import authors_model, evaluation_task, inner_optimizer, logits, meta_batch
 
+pytestmark = pytest.mark.slow
+
 # Of each run: the largest difference in a weight, and whether its last minibatches are kept apart.
 RUNS = {
     "reptile_sgd": (1e-7, False),

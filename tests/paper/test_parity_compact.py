@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from parity import authors_model, evaluation_task, inner_optimizer, logits, meta_batch
 
+pytestmark = pytest.mark.slow
+
 CASES = json.loads((Path(__file__).parents[1] / "data" / "compact.json").read_text())["cases"]
 
 

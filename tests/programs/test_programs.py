@@ -119,6 +119,7 @@ def test_a_record_that_cannot_be_written_is_refused_before_the_work(finished):
     assert err.startswith("evaluate: runs cannot be written: Is a directory.")
 
 
+@pytest.mark.slow
 def test_help_and_recipes_can_be_read(tmp_path):
     status, out, _ = run("train", "--help", cwd=tmp_path)
     assert "bin/train --dataset=omniglot --data_dir=DIR" in out
@@ -420,6 +421,7 @@ def test_misuse_ends_in_one_clear_line(name):
     assert len(lines) == 1, err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["no runs", "an unknown curve", "an unknown flag", "no run"])
 def test_a_whole_program_says_no_more(name, tmp_path):
     program, arguments, expected_status, text = MISUSES[name]
@@ -475,6 +477,7 @@ def test_a_checkpoint_of_another_network_is_refused(finished):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ['{"settings": {"foo": 1}}', "{}", "[]"])
 def test_settings_of_another_version_end_in_one_clear_line(content, tmp_path):
     (tmp_path / "run").mkdir()

@@ -316,6 +316,7 @@ def test_no_checkpoint_takes_what_is_no_number(spoiled, directory):
     assert [path.read_bytes() for path in files] == before
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
 def test_damaged_records_end_in_a_line_that_names_the_file(damage, tmp_path):

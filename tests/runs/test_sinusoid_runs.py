@@ -80,6 +80,7 @@ def test_a_run_writes_both_pictures_and_validates_by_loss(finished):
     assert int(saved.optimizer.iterations) == int(best["meta_iteration"])
 
 
+@pytest.mark.slow
 def test_a_run_of_images_draws_no_predictions(tmp_path):
     glyphs = named.get(
         "glyphs", meta_iterations=1, validation_tasks=0, test_tasks=0, eval_inner_steps=1
@@ -116,12 +117,14 @@ def test_measuring_a_run_again_gives_its_summary(finished):
         measure(path, both=True, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sinusoid_fomaml", "sinusoid_maml", "sinusoid_joint"])
 def test_every_method_has_a_recipe_that_trains(name, tmp_path):
     summary = run(tmp_path, name, meta_iterations=2, network="sine_mlp_tanh")
     assert np.isfinite(summary["result"]["loss"])
 
 
+@pytest.mark.process
 def test_a_result_that_is_no_number_is_null_and_said_in_words(tmp_path, finished):
     path, _ = finished
     directory = RunDirectory(shutil.copytree(path, tmp_path / "run"))

@@ -71,6 +71,7 @@ def run(path, verbose=0, **changes):
     return training.train(recipe(**changes), path, verbose=verbose)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_everything_under_its_directory(tmp_path):
     summary = run(tmp_path)
     assert summary == json.loads((tmp_path / "summary.json").read_text())
@@ -93,6 +94,7 @@ def test_a_run_leaves_everything_under_its_directory(tmp_path):
     assert (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+@pytest.mark.slow
 def test_a_run_compiled_by_xla_says_so_and_goes_on_bit_for_bit(tmp_path, capsys, monkeypatch):
     short = dict(jit_compile="true", meta_iterations=2, validation_tasks=0, test_tasks=0)
     run(tmp_path / "whole", verbose=2, **short)
@@ -283,6 +285,7 @@ def test_a_damaged_best_checkpoint_is_said_and_replaced(half_way, capsys):
     assert said.endswith("The next checkpoint that is validated replaces it.\n")
 
 
+@pytest.mark.slow
 def test_the_outer_optimizers_moments_go_on_bit_for_bit_too(tmp_path, monkeypatch):
     adam = dict(meta_optimizer="adam", meta_step_size=1e-3, validation_tasks=0, test_tasks=0)
     run(tmp_path / "whole", **adam)
@@ -300,6 +303,7 @@ def test_the_outer_optimizers_moments_go_on_bit_for_bit_too(tmp_path, monkeypatc
     assert moved == [True] * 10 and len(moments) == 12
 
 
+@pytest.mark.slow
 def test_adam_as_outer_optimizer_makes_its_first_step_by_the_displacement():
     # m = (1 - 0.9) g and v = (1 - 0.999) g^2, both without their bias: size * g / (|g| + epsilon'),
     # where Keras adds its epsilon of 1e-7 before the bias of v is taken off.
@@ -413,6 +417,7 @@ def test_a_run_of_an_earlier_version_goes_on_with_the_defaults_of_newer_settings
     assert json.loads(path.read_text())["settings"]["inner_beta_2"] == 0.999
 
 
+@pytest.mark.slow
 def test_divergence_stops_the_run_and_keeps_earlier_checkpoints(tmp_path, monkeypatch):
     def poison(model):
         model.trainable_variables[0].assign(model.trainable_variables[0] * np.nan)
@@ -426,6 +431,7 @@ def test_divergence_stops_the_run_and_keeps_earlier_checkpoints(tmp_path, monkey
     assert np.isfinite(final_state(tmp_path)[0]).all()
 
 
+@pytest.mark.slow
 def test_weights_spoilt_by_the_last_step_of_an_epoch_are_not_kept(tmp_path, monkeypatch):
     def poison(model):
         model.trainable_variables[0].assign(model.trainable_variables[0] * np.inf)
@@ -475,6 +481,7 @@ def test_settings_that_are_none_are_refused_by_all_that_read_them(content, tmp_p
             work(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float64", "mixed_bfloat16"])
 def test_a_runs_precision_is_not_left_to_the_next(precision, tmp_path):
     run(tmp_path / "other", precision=precision, meta_iterations=1)
@@ -506,6 +513,7 @@ def test_the_seed_decides_weights_and_tasks_and_not_the_test(tmp_path):
     assert (trains[0] != trains[1]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -541,6 +549,7 @@ def strictly(path):
     return json.loads(path.read_text(), parse_constant=refuse)
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_single_task_is_null_wherever_it_is_written(tmp_path):
     summary = run(tmp_path, test_tasks=1)
     assert summary["result"]["confidence_95"] is None
@@ -552,6 +561,7 @@ def test_the_interval_of_a_single_task_is_null_wherever_it_is_written(tmp_path):
     assert strictly(tmp_path / "out" / "metadata.json")["result"] == found
 
 
+@pytest.mark.slow
 def test_what_earlier_versions_wrote_for_it_is_read_as_null(tmp_path):
     run(tmp_path, test_tasks=1)
     path = tmp_path / "summary.json"
@@ -582,6 +592,7 @@ def test_the_curve_is_the_accuracy_on_the_first_test_tasks_and_changes_nothing(
     assert float(rows[-1]["test_confidence_95"]) == pytest.approx(last["confidence_95"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_measured_is_refused(tmp_path, pools, monkeypatch):
     with pytest.raises(RunError, match=r"holds no run: there is no run.json in it"):
         measure(tmp_path)
