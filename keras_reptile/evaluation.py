@@ -12,9 +12,9 @@ from keras_reptile import distribution
 from keras_reptile.algorithm import losses
 from keras_reptile.checks import check_boolean
 from keras_reptile.episodes import finite_checks, label_checks
+from keras_reptile.episodes.episode_checks import episodes_of
 from keras_reptile.episodes.episode_format import (
     as_episodes,
-    episodes_of,
     with_queries,
 )
 from keras_reptile.learner import check_compiled
@@ -169,7 +169,7 @@ def evaluate_loss(
     """
     mode = _check(model, episodes, transductive)
     of_tasks = functools.partial(losses.task_losses, model.task_loss)
-    (measured,) = _measured(model, episodes, {"loss": mode}, of_tasks, verbose)
+    (measured,) = _measured(model, episodes, {"loss": mode}, "loss", of_tasks, verbose)
     return LossEvaluation(*measured)
 
 
@@ -214,7 +214,7 @@ def _accuracies(model, episodes, modes: dict[str, bool], verbose: int) -> list[E
             "`evaluate_loss` for its loss."
         )
     of_tasks = functools.partial(accuracy.task_accuracies, metric)
-    measured = _measured(model, episodes, modes, of_tasks, verbose)
+    measured = _measured(model, episodes, modes, "accuracy", of_tasks, verbose)
     return [Evaluation(*each) for each in measured]
 
 
@@ -228,11 +228,11 @@ class Measured(NamedTuple):
 
 
 def _measured(
-    model, episodes, modes: dict[str, bool], value_of: Callable, verbose: int
+    model, episodes, modes: dict[str, bool], name: str, value_of: Callable, verbose: int
 ) -> list[Measured]:
     """Measures a value of each task, from its queries' targets and predictions, in each mode.
 
-    A mode tells whether predictions are transductive.
+    A mode tells whether predictions are transductive. The name is that of the value.
     """
 
     def values_of(episode: dict[str, Any]):
@@ -245,8 +245,9 @@ def _measured(
     episodes = model._checked(as_episodes(episodes))
     bar = keras.utils.Progbar(int(episodes.cardinality()), verbose=verbose, unit_name="meta-batch")
     gathered: list[np.ndarray] = []
+    kind = (name, *modes.values())
     with label_checks.explained(), finite_checks.explained():
-        for values in distribution.values_by_task(model, values_of, episodes):
+        for values in distribution.values_by_task(model, kind, values_of, episodes):
             gathered.append(values.astype(np.float64))
             so_far = _by_mode(np.concatenate(gathered))
             shown = _shown(modes, so_far)

@@ -16,6 +16,7 @@ from keras_reptile.checks import INT32, check_integer, check_positive, check_see
 from keras_reptile.episodes.label_checks import known_outputs
 from keras_reptile.episodes.sampling import support_order
 from keras_reptile.fine_tuned import taking_bytes
+from keras_reptile.kernels.switching import holding
 from keras_reptile.metrics.query_metrics import get_metrics
 
 
@@ -31,9 +32,9 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     model._input_ranges.watch_arrays(model.network, support_x)
     batch = min(number, 10) if inner_batch_size is None else inner_batch_size
     check_positive("inner_batch_size", batch)
-    model = _with_head(model, head, support_y, seed)
+    model, traced = _with_head(model, head, support_y, seed)
     _check_built(model.network)
-    model._made_once("assignments", lambda: check_assignments(model.network, support_x))
+    traced._made_once("assignments", lambda: check_assignments(model.network, support_x))
     if model._is_classifier:
         _check_labels(support_y.numpy(), known_outputs(model.network), _places(model.network))
     task = {
@@ -43,7 +44,7 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     }
     # Made first, as not every network can be copied.
     learner = copy_of(model.network)
-    weights, others, state = model._adaptation_function(task)
+    weights, others, state = traced._adaptation_function(task, *_start_of(model))
     if not all_finite(weights):
         raise ValueError(
             "The inner loop diverged: the adapted weights hold NaN or infinity. Received: "
@@ -53,22 +54,38 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     return _learner(model, learner, steps, weights, others, state)
 
 
-def _with_head(model, head, support_y, seed):
+def _with_head(model, head, support_y, seed) -> tuple:
+    """The model to adapt, and one of the same layers whose traced functions compute it.
+
+    Every new head makes a new model, which would be traced anew: the first one's traces serve all.
+    """
     if head not in ("keep", "replace"):
         raise ValueError(f"`head` must be 'keep' or 'replace'. Received: head={head!r}.")
     if head == "keep":
-        return model
+        return model, model
     if not model._is_classifier:
         raise ValueError("`head='replace'` counts classes, and needs integer labels.")
     _check_labels(support_y.numpy(), outputs=0)
-    return with_new_head(model, int(tf.reduce_max(support_y)) + 1, seed)
+    classes = int(tf.reduce_max(support_y)) + 1
+    other = with_new_head(model, classes, seed)
+    return other, model._made_once(("head", classes), lambda: other)
 
 
-def adapted(model, task) -> tuple:
+def _start_of(model) -> tuple:
+    """All that `adapted` starts from: weights, the other variables, and the inner state."""
+    network = model.network
+    theta, others = (
+        [tf.convert_to_tensor(v) for v in variables]
+        for variables in (network.trainable_variables, network.non_trainable_variables)
+    )
+    return theta, others, model._starting_state(theta)
+
+
+def adapted(model, task, theta, others, state) -> tuple:
     """Adapted weights, the network's other variables by the support's statistics, inner state."""
-    theta = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
-    result = model._adapt_task(task, theta, model._starting_state(theta))
-    others = support_statistics(model.network, result.weights, task["support"][0])
+    with holding(others):
+        result = model._adapt_task(task, theta, state)
+        others = support_statistics(model.network, result.weights, task["support"][0])
     return result.weights, others, result.state
 
 

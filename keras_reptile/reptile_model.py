@@ -1,6 +1,8 @@
 """`ReptileModel`: a `keras.Model` whose training step is a meta-iteration."""
 
 import contextlib
+import functools
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,17 +31,25 @@ from keras_reptile.episodes import (
     label_checks,
     network_inputs,
 )
+from keras_reptile.episodes.episode_checks import (
+    channels_explained,
+    check_format,
+    check_no_half_episode,
+    episodes_of,
+)
 from keras_reptile.episodes.episode_format import (
     after,
-    episodes_of,
     first_minibatch_size,
     is_episode,
+    labelled,
     number_of_queries,
     symbolic_batch,
     symbolic_support,
     with_queries,
 )
+from keras_reptile.episodes.repeats import warn_of_repeated_tasks
 from keras_reptile.execution import meta_batch, outcome
+from keras_reptile.execution.traces import Traces
 from keras_reptile.kernels import devices
 from keras_reptile.kernels.interpolation import twice_differentiable_interpolations
 from keras_reptile.kernels.shape_keeping_pooling import twice_differentiable_poolings
@@ -174,8 +184,12 @@ class ReptileModel(distribution.DistributedModel):
         self.inner_variables: list[Any] = []
         self._carried_of: list[int] = []
         self.jit_inner_loops: bool | str = "auto"
-        self._made: dict[Any, Any] = {}
-        self._forget_traces()
+        self._fitted: Callable = lambda: None
+        # Past Keras's attribute tracking, which would take a model in it for a layer of this one.
+        object.__setattr__(self, "_traces", Traces(self))
+        # A plain TensorFlow variable: `tf.train.Checkpoint` finds it, and files of weights that
+        # were written without it still fit.
+        self._iterations_before_compile = tf.Variable(0, trainable=False, dtype=tf.int64)
         if network.built:
             self.build()
             # What a subclassed network takes is not known before it is given some.
@@ -206,12 +220,21 @@ class ReptileModel(distribution.DistributedModel):
                 self._zeros(f"inner_state_{i}", s)
                 for i, s in enumerate([tf.cast(step, tf.int64), *slots])
             ]
+        self._track_for_checkpoints()
         self.built = True
+
+    def _track_for_checkpoints(self) -> None:
+        """Has `tf.train.Checkpoint` find all variables, of which Keras's lists hide some."""
+        # In an object that Keras does not look into: to a layer it adds what its own lists hold.
+        self._all_variables = tf.Module()
+        self._all_variables.network = list(self.network.variables)
+        self._all_variables.inner = list(self.inner_variables)
 
     def _build_for(self, element_spec: Any) -> None:
         """Builds for episodes, or for what has their signature."""
         if not self.network.built:
-            self.network(symbolic_support(element_spec, self.network))
+            with channels_explained(element_spec):
+                self.network(symbolic_support(element_spec, self.network))
         self.build()
 
     def _zeros(self, name, like):
@@ -322,6 +345,7 @@ class ReptileModel(distribution.DistributedModel):
         check_integer("steps_per_execution", steps_per_execution, 1)
         if jit_compile != "auto":
             check_boolean("jit_compile", jit_compile)
+        done = self.meta_iteration if self.compiled else None
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,
@@ -330,9 +354,11 @@ class ReptileModel(distribution.DistributedModel):
             # Loss scaling would divide the displacement by the scale.
             auto_scale_loss=False,
         )
+        if done is not None:
+            self._iterations_before_compile.assign_add(done - self.meta_iteration)
         # Kept from the base class, whose symbolic build would call the network on whole episodes.
         self.task_loss = losses.get_loss(loss)
-        self._forget_traces()
+        self._traces.forget()
         self.jit_inner_loops = jit_compile
         with self.distribute_strategy.scope():
             self.report = Report(self.task_loss, metrics)
@@ -347,18 +373,15 @@ class ReptileModel(distribution.DistributedModel):
         # Past Keras's attribute tracking, which refuses metrics of a model that is built.
         object.__setattr__(self, "_compile_arguments", arguments)
 
-    def _forget_traces(self) -> None:
-        """What was made with another loss is made anew."""
-        self._made.clear()
-
     @property
     def _adaptation_function(self) -> Callable:
-        """`learner.adapted` as a graph, for the weights that are trainable now."""
+        """`learner.adapted` as a graph."""
 
         def make():
-            return tf.function(lambda task: learner.adapted(self, task), reduce_retracing=True)
+            adapted = functools.partial(learner.adapted, self)
+            return tf.function(adapted, reduce_retracing=True)
 
-        return self._made_once(("adapt", *map(id, self.network.trainable_variables)), make)
+        return self._made_once("adapt", make)
 
     def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:
@@ -378,14 +401,17 @@ class ReptileModel(distribution.DistributedModel):
     # The steps
 
     def make_train_function(self, force: bool = False) -> None:
+        force = self._traces.are_stale("train") or force
         self.jit_compile = self._whole_by_xla() and self.method != "maml"
         super().make_train_function(force)
 
     def make_test_function(self, force: bool = False) -> None:
+        force = self._traces.are_stale("test") or force
         self.jit_compile = self._whole_by_xla()
         super().make_test_function(force)
 
     def make_predict_function(self, force: bool = False) -> Any:
+        force = self._traces.are_stale("predict") or force
         self.jit_compile = self._whole_by_xla()
         return super().make_predict_function(force)
 
@@ -400,12 +426,19 @@ class ReptileModel(distribution.DistributedModel):
     def fit(self, x: Any = None, *args, **kwargs) -> keras.callbacks.History:
         """`keras.Model.fit` on meta-batches, which come in their own random order.
 
+        As everywhere in Keras, a second `fit` begins its dataset anew. Of an endless stream of
+        tasks these are the same tasks once more, with a warning: see `start` of `episode_dataset`.
+
         Raises:
             ValueError: If the data hold no episodes, a label without an output or a value that is
                 not finite, or `class_weight` is given.
         """
         _check_class_weight(kwargs)
-        return super().fit(x, *args, **kwargs)
+        warn_of_repeated_tasks(self._fitted(), x, kwargs.get("callbacks"))
+        history = super().fit(x, *args, **kwargs)
+        if isinstance(x, tf.data.Dataset):
+            self._fitted = weakref.ref(x)
+        return history
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One meta-iteration on a meta-batch of tasks."""
@@ -448,23 +481,23 @@ class ReptileModel(distribution.DistributedModel):
     def train_on_batch(self, x: Any, *args, **kwargs) -> Any:
         """`keras.Model.train_on_batch` on one meta-batch."""
         _check_class_weight(kwargs)
-        return super().train_on_batch(finite_checks.checked(x), *args, **kwargs)
-
-    def test_on_batch(self, x: Any, *args, **kwargs) -> Any:
-        """`keras.Model.test_on_batch` on one meta-batch."""
-        return super().test_on_batch(finite_checks.checked(x), *args, **kwargs)
+        return super().train_on_batch(x, *args, **kwargs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """`keras.Model.predict_on_batch` on one meta-batch, or plain inputs."""
-        return super().predict_on_batch(finite_checks.checked(x, query_targets=False))
+        with self._explained():
+            x = self._checked(x, ("support",), query_targets=False)
+            return super().predict_on_batch(x)
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """Of episodes, the query predictions after adaptation; of plain inputs, the network's."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         if not is_episode(x):
+            check_no_half_episode(x)
             return self(x, training=False)
         learner.check_compiled(self)
-        return self.adapt_and_predict(with_queries(x))[1]
+        check_format(x, labelled=False)
+        return self.adapt_and_predict(with_queries(labelled(x)))[1]
 
     @property
     def _is_classifier(self) -> bool:
@@ -598,14 +631,17 @@ class ReptileModel(distribution.DistributedModel):
     def _checked(
         self, data: Any, parts: tuple[str, ...] = ("support", "query"), query_targets: bool = True
     ) -> Any:
-        """The data, checked as it goes by: labels, the range of inputs, finite numbers."""
-        data = label_checks.checked(self, input_ranges.watched(self, data), parts)
+        """The data, checked as it goes by: format, labels, range of inputs, finite numbers."""
+        data = input_ranges.watched(self, label_checks.checked(self, data, parts))
         return finite_checks.checked(data, query_targets=query_targets)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         with label_checks.explained(), finite_checks.explained():
             yield
+
+    def _shares_of_batch(self, x, fill=False):
+        return super()._shares_of_batch(self._checked(x), fill)
 
     def _theta(self, episodes):
         if not self.built:
@@ -624,10 +660,8 @@ class ReptileModel(distribution.DistributedModel):
         return meta_batch.judge_tasks(self, episodes, theta, state, modes)
 
     def _made_once(self, key, make) -> Any:
-        """A function that was made for a key before, or now: eagerly, nothing else keeps it."""
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
+        """What was made for a key before, or now."""
+        return self._traces.made_once(key, make)
 
     def _adapt_task(self, task, theta, state, adapt=adaptation.adapt) -> adaptation.Adaptation:
         """One task's inner loop, from these weights and this state, by a method's function."""

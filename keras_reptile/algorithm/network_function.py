@@ -66,18 +66,20 @@ def support_statistics(network: keras.Model, weights: Sequence, x: Any) -> list:
     statistics of the images that it was adapted to. They are taken as that prediction will be made:
     dropout and other noise of training is off, batch normalization alone is in training mode.
     """
-    held = network.non_trainable_variables
+    held = list(zip(network.non_trainable_variables, held_variables(network), strict=True))
     layers = normalizations(network)
     moving = {id(v) for layer in layers for v in _moving(layer)}
-    state = [tf.zeros_like(v) if id(v) in moving else tf.convert_to_tensor(v) for v in held]
+    state = [
+        tf.zeros_like(v) if id(v) in moving else tf.convert_to_tensor(value) for v, value in held
+    ]
     calls: Counter = Counter()
     with switched(layers, "call", functools.partial(_counted_in_training, calls)):
         _, updated = network.stateless_call(list(weights), state, x, **mode(network, False))
     # From zero, n updates leave (1 - momentum^n) of a mean of the statistics.
     share = {id(v): 1 - at.momentum ** calls[at] for at in calls for v in _moving(at)}
     return [
-        new / share[id(v)] if id(v) in share else tf.convert_to_tensor(v)
-        for v, new in zip(held, updated, strict=True)
+        new / share[id(v)] if id(v) in share else tf.convert_to_tensor(value)
+        for (v, value), new in zip(held, updated, strict=True)
     ]
 
 

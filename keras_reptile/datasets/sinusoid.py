@@ -4,6 +4,7 @@ Task number i of a seed and split is the same task however many are drawn togeth
 drawing starts, as in `episodes.py`.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import keras
@@ -12,15 +13,13 @@ import tensorflow as tf
 
 from keras_reptile.checks import INT64, check_seed
 from keras_reptile.episodes.class_pool import Pools
-from keras_reptile.episodes.episode_dataset import task_stream
+from keras_reptile.episodes.episode_dataset import SPLITS, task_stream
 from keras_reptile.episodes.sampling import minibatch_order, tail_of, task_bits
 from keras_reptile.episodes.task_spec import TaskSpec
 
 AMPLITUDES = (0.1, 5.0)
 PHASES = (0.0, 2 * np.pi)
 INTERVAL = (-5.0, 5.0)
-# Splits draw from the same distribution of waves, and never the same random numbers.
-SPLITS = ("train", "validation", "test")
 
 
 class Waves:
@@ -65,7 +64,7 @@ def sinusoid_dataset(
     tail_shots: int | None = None,
     meta_batch_size: int = 1,
     seed: int = 0,
-    start: int = 0,
+    start: int | Callable[[], int] = 0,
     tasks: int | None = None,
 ) -> tf.data.Dataset:
     """Meta-batches of sine waves, endless or a fixed number, the same for the same seed.

@@ -4,10 +4,20 @@ import contextlib
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from keras_reptile.distribution.shares import check_ends, distributed, elements_of
+from keras_reptile.checks import check_integer
+from keras_reptile.distribution.shares import (
+    check_divisible,
+    check_ends,
+    distributed,
+    elements_of,
+)
 from keras_reptile.distribution.steps import step_function
+
+# Its name in a file of weights.
+BEFORE_COMPILE = "meta_iterations_before_compile"
 
 
 class DistributedModel(keras.Model):
@@ -25,6 +35,8 @@ class DistributedModel(keras.Model):
     # Keras's own.
     train_function: Any
     test_function: Any
+    # Meta-batches that were trained on before the last `compile`; its optimizer counts the others.
+    _iterations_before_compile: tf.Variable
 
     @property
     def has_strategy(self) -> bool:
@@ -33,13 +45,23 @@ class DistributedModel(keras.Model):
 
     @property
     def meta_iteration(self) -> int:
-        """The number of meta-batches trained on so far."""
-        return int(keras.ops.convert_to_numpy(self._meta_iteration_variable))
+        """The number of meta-batches trained on so far, also with earlier outer optimizers."""
+        return int(self._meta_iteration_tensor())
 
-    @property
-    def _meta_iteration_variable(self) -> Any:
-        """What counts them: Keras's `iterations` counts steps, fewer if gradients accumulate."""
-        return self.optimizer._iterations
+    def _meta_iteration_tensor(self) -> tf.Tensor:
+        before = tf.convert_to_tensor(self._iterations_before_compile)
+        return before + tf.cast(tf.convert_to_tensor(counter_of(self.optimizer)), before.dtype)
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        # Only where it says something: other files stay as they were without it.
+        if before := int(self._iterations_before_compile):
+            store[BEFORE_COMPILE] = np.int64(before)
+
+    def load_own_variables(self, store: Any) -> None:
+        own = {name: store[name] for name in list(store.keys())}
+        self._iterations_before_compile.assign(np.int64(own.pop(BEFORE_COMPILE, 0)))
+        super().load_own_variables(own)
 
     def fit(
         self,
@@ -57,6 +79,7 @@ class DistributedModel(keras.Model):
         if not kwargs.get("callbacks"):
             check_ends("fit", "steps_per_epoch", x, steps_per_epoch)
         check_ends("fit", "validation_steps", validation_data, validation_steps)
+        check_steps(steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
         with self._explained():
             x, steps_per_epoch = self._divided(x, steps_per_epoch)
             validation_data, validation_steps = self._divided(
@@ -75,11 +98,59 @@ class DistributedModel(keras.Model):
     def evaluate(self, x: Any = None, *args, steps: int | None = None, **kwargs) -> Any:
         """`keras.Model.evaluate` on meta-batches; replicas need not share them evenly."""
         check_ends("evaluate", "steps", x, steps)
+        check_steps(steps=steps)
         with self._explained():
             # While fitting, Keras passes what it has kept of it.
             if not kwargs.get("_use_cached_eval_dataset"):
                 x, steps = self._divided(x, steps, True)
             return super().evaluate(x, *args, steps=steps, **kwargs)
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """`keras.Model.predict`, on data that come to an end."""
+        if not callbacks:
+            check_ends("predict", "steps", x, steps)
+        check_steps(steps=steps)
+        return super().predict(x, batch_size, verbose, steps, callbacks)
+
+    def train_on_batch(self, x: Any, *args, **kwargs) -> Any:
+        """`keras.Model.train_on_batch` on a meta-batch, which replicas share evenly."""
+        with self._explained():
+            return super().train_on_batch(self._shares_of_batch(x), *args, **kwargs)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """`keras.Model.test_on_batch` on a meta-batch; replicas need not share it evenly."""
+        with self._explained():
+            shares = self._shares_of_batch(x, fill=True)
+            logs = super().test_on_batch(shares, y, sample_weight, return_dict=True)
+        # What the step returned is the first replica's.
+        logs = {k: float(v) for k, v in self._get_metrics_result_or_logs(logs).items()}
+        return logs if return_dict else self._flatten_metrics_in_order(logs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """`keras.Model.predict_on_batch`; each replica would predict all of it."""
+        with self._explained():
+            if not self._shares_data:
+                return super().predict_on_batch(x)
+            return self.predict(tf.data.Dataset.from_tensors(x), verbose=0)
+
+    def _shares_of_batch(self, x, fill=False):
+        if not self._shares_data:
+            return x
+        shares, _ = self._divided(tf.data.Dataset.from_tensors(x), 1, fill)
+        return next(iter(shares))
+
+    @property
+    def _shares_data(self) -> bool:
+        return self.has_strategy and self.distribute_strategy.num_replicas_in_sync > 1
 
     def make_train_function(self, force: bool = False) -> None:
         if not self.has_strategy:
@@ -118,6 +189,8 @@ class DistributedModel(keras.Model):
         return contextlib.nullcontext()
 
     def _divided(self, data, steps, fill=False) -> tuple:
+        if self._shares_data:
+            check_divisible(data, self.distribute_strategy.num_replicas_in_sync)
         if not self.has_strategy or not isinstance(data, tf.data.Dataset):
             return data, steps
         self.build_variables(data.element_spec)
@@ -132,3 +205,15 @@ class DistributedModel(keras.Model):
             return logs
         results = self.get_metrics_result()
         return {name: results.get(name, value) for name, value in logs.items()}
+
+
+def counter_of(optimizer: Any) -> Any:
+    """Counts meta-batches: Keras's `iterations` counts steps, fewer if gradients accumulate."""
+    return optimizer._iterations
+
+
+def check_steps(**steps: int | None) -> None:
+    """Raises `ValueError` for numbers of steps that are less than one, of which Keras waits."""
+    for name, number in steps.items():
+        if number is not None:
+            check_integer(name, number, 1)

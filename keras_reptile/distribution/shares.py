@@ -64,6 +64,17 @@ def check_ends(method: str, argument: str, dataset: Any, steps: int | None) -> N
         )
 
 
+def check_divisible(data: Any, replicas: int) -> None:
+    """Raises `ValueError` for data of which nobody knows how replicas are to share it."""
+    if data is not None and not isinstance(data, tf.data.Dataset):
+        raise ValueError(
+            "Replicas share meta-batches of a tf.data.Dataset. Received: "
+            f"{type(data).__name__}, with {replicas} replicas. Keras would weigh shares alike "
+            "however many tasks each has. Build a dataset with `episode_dataset`, or from a "
+            "generator by `tf.data.Dataset.from_generator`."
+        )
+
+
 def elements_of(dataset: Any) -> int | None:
     """The number of meta-batches in a dataset, `None` if it is endless or unknown."""
     number = int(dataset.cardinality())

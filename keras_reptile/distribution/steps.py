@@ -54,11 +54,13 @@ def first_replica(strategy: tf.distribute.Strategy, values: Any) -> Any:
     return tf.nest.map_structure(first, values)
 
 
-def values_by_task(model: Any, function: Callable, dataset: tf.data.Dataset) -> Iterator:
+def values_by_task(model: Any, name: Any, function: Callable, dataset: tf.data.Dataset) -> Iterator:
     """Runs a function on every meta-batch of a finite dataset, on all replicas.
 
     Args:
         model: A built `DistributedModel`.
+        name: What tells the function from all others of this model: it is traced once for each
+            name and each shape of the dataset's first element.
         function: Function of a meta-batch, or a share of one, to a float tensor
             `(tasks, values)`.
         dataset: Finite dataset of meta-batches.
@@ -66,10 +68,20 @@ def values_by_task(model: Any, function: Callable, dataset: tf.data.Dataset) -> 
     Yields:
         Array `(meta_batch_size, values)`, those of a meta-batch's tasks in their order.
     """
-    if not model.has_strategy:
-        run = tf.function(function, reduce_retracing=True, autograph=False)
-        yield from (run(element).numpy() for element in dataset)
+    if model.has_strategy:
+        yield from _on_replicas(model, name, function, dataset)
         return
+    run = None
+    for element in dataset:
+        if run is None:
+            key = (name, *((t.shape, t.dtype) for t in tf.nest.flatten(element)))
+            run = model._made_once(
+                key, lambda: tf.function(function, reduce_retracing=True, autograph=False)
+            )
+        yield run(element).numpy()
+
+
+def _on_replicas(model, name, function, dataset) -> Iterator:
     strategy = model.distribute_strategy
 
     def on_replica(share):
@@ -77,9 +89,12 @@ def values_by_task(model: Any, function: Callable, dataset: tf.data.Dataset) -> 
         real = tf.cast(share[REAL], values.dtype)[:, None]
         return gathered(tf.concat([values, real], axis=1))
 
-    on_all = lambda data: first_replica(strategy, strategy.run(on_replica, (data,)))  # noqa: E731
-    run = tf.function(on_all, autograph=False)
+    def on_all(data):
+        return first_replica(strategy, strategy.run(on_replica, (data,)))
+
     shares = iter(distributed(dataset, strategy, fill=True))
+    # Of another shape it is traced again.
+    run = model._made_once((name, "replicas"), lambda: tf.function(on_all, autograph=False))
     for _ in range(elements_of(dataset) or 0):
         found = run(next(shares)).numpy()
         yield found[np.flatnonzero(found[:, -1]), :-1]

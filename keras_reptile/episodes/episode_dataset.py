@@ -10,11 +10,21 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile.checks import INT64, check_boolean, check_integer, check_positive, check_seed
+from keras_reptile.checks import (
+    INT64,
+    check_boolean,
+    check_choice,
+    check_integer,
+    check_positive,
+    check_seed,
+)
 from keras_reptile.episodes.class_pool import ClassPool
 from keras_reptile.episodes.network_inputs import UNIT
+from keras_reptile.episodes.repeats import marked_as_following
 from keras_reptile.episodes.sampling import draw_tasks, tail_of
 from keras_reptile.episodes.task_spec import TaskSpec
+
+SPLITS = ("train", "validation", "test")
 
 
 def episode_dataset(
@@ -29,9 +39,10 @@ def episode_dataset(
     tail_shots: int | None = None,
     meta_batch_size: int = 1,
     seed: int = 0,
-    start: int = 0,
+    start: int | Callable[[], int] = 0,
     tasks: int | None = None,
     scale: bool = False,
+    split: str = "train",
 ) -> tf.data.Dataset:
     """Meta-batches of few-shot tasks, endless or a fixed number, the same for the same seed.
 
@@ -45,13 +56,19 @@ def episode_dataset(
         meta_batch_size: Integer, tasks in one element. Defaults to `1`.
         seed: Integer, decides every draw. Defaults to `0`.
         start: Integer, the meta-iteration to begin at: the stream is what a stream from 0 gives
-            after so many elements. Defaults to `0`.
+            after so many elements. Or a function without arguments that returns it, called every
+            time that iteration begins: with `start=lambda: model.meta_iteration` a second `fit`,
+            or one that `keras.callbacks.BackupAndRestore` resumes, goes on with the stream, where
+            it would begin with the same tasks again. Defaults to `0`.
         tasks: Integer, tasks in all, the last element smaller if they do not divide; `None` for
             an endless stream. Defaults to `None`.
         scale: Boolean. Images of a uint8 pool come as they are if false, and `ReptileModel`
             scales them where it computes, see its `byte_scale`. If true, they come as float32 in
             [0, 1], four times as large; not for a network that scales bytes itself.
             Defaults to `False`.
+        split: String, `"train"`, `"validation"` or `"test"`. The same seed draws independent tasks
+            for each: else two pools with as many classes and images give the same positions.
+            Defaults to `"train"`.
 
     Returns:
         A `tf.data.Dataset` of dicts:
@@ -79,11 +96,33 @@ def episode_dataset(
     spec.check_against(pool)
     check_seed("seed", seed, -INT64, INT64)
     check_boolean("scale", scale)
-    return task_stream(_MetaBatches(pool, spec, seed, scale).draw, meta_batch_size, start, tasks)
+    check_choice("split", split, SPLITS)
+    draw = _MetaBatches(pool, spec, seed_of(seed, split), scale).draw
+    return task_stream(draw, meta_batch_size, start, tasks)
+
+
+def seed_of(seed: int, split: str) -> int:
+    """The seed of a split's stream: that of "train" is the seed itself.
+
+    Example:
+
+    >>> seed_of(7, "train")
+    7
+    >>> seed_of(7, "test") == seed_of(7, "validation")
+    False
+    """
+    place = SPLITS.index(split)
+    if place == 0:
+        return seed
+    words = np.random.SeedSequence([place, seed % 2**64]).generate_state(1, np.uint64)
+    return int(words.view(np.int64)[0])
 
 
 def task_stream(
-    draw: Callable, meta_batch_size: int, start: int = 0, tasks: int | None = None
+    draw: Callable,
+    meta_batch_size: int,
+    start: int | Callable[[], int] = 0,
+    tasks: int | None = None,
 ) -> tf.data.Dataset:
     """Meta-batches of numbered tasks, endless or a fixed number.
 
@@ -102,9 +141,11 @@ def task_stream(
     [[6, 7], [8]]
     """
     check_positive("meta_batch_size", meta_batch_size)
-    check_integer("start", start, 0)
     if tasks is not None:
         check_positive("tasks", tasks)
+    if callable(start):
+        return _following(draw, meta_batch_size, start, tasks)
+    check_integer("start", start, 0)
     first = start * meta_batch_size
     if first + (tasks or meta_batch_size) > INT64:
         raise ValueError(
@@ -115,6 +156,28 @@ def task_stream(
         firsts = tf.data.Dataset.counter(first, meta_batch_size)
         return _mapped(firsts, draw, meta_batch_size)
     return _finite(draw, meta_batch_size, first, tasks)
+
+
+def _following(draw, meta_batch_size, start, tasks):
+    """The endless stream from where a function says each time that iteration begins."""
+    if tasks is not None:
+        raise ValueError(
+            "A fixed number of tasks begins at a fixed place. Received: a function as `start`, and "
+            f"tasks={tasks}. Leave one of them out."
+        )
+
+    def first():
+        number = start()
+        check_integer("start()", number, 0, INT64 // meta_batch_size - 1)
+        return np.int64(number * meta_batch_size)
+
+    def counter(_):
+        begin = tf.ensure_shape(tf.numpy_function(first, [], tf.int64), ())
+        return tf.data.Dataset.counter(begin, meta_batch_size)
+
+    firsts = tf.data.Dataset.from_tensors(0).flat_map(counter)
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return marked_as_following(_mapped(firsts.apply(endless), draw, meta_batch_size))
 
 
 def _finite(draw, meta_batch_size, first, tasks):

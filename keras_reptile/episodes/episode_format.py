@@ -20,28 +20,6 @@ def is_episode(data: Any) -> bool:
     return isinstance(data, dict) and set(data) >= KEYS and set(data) <= KEYS | OPTIONAL
 
 
-def episodes_of(data: Any) -> dict:
-    """The episodes in what Keras hands to a step.
-
-    Raises:
-        ValueError: If it is anything else.
-    """
-    episodes, *others = keras.utils.unpack_x_y_sample_weight(data)
-    if not is_episode(episodes):
-        raise ValueError(
-            "`ReptileModel` trains and evaluates on episodes: dicts with 'support', 'order', "
-            "'query' and, if tasks have one, 'tail', as `episode_dataset` yields them. "
-            f"Received: {type(episodes).__name__}. From arrays, build them by "
-            "`episode_dataset(ClassPool.from_arrays(x, y), ...)`."
-        )
-    if others != [None, None]:
-        raise ValueError(
-            "Episodes hold their targets, and all tasks weigh the same. Received targets or sample "
-            "weights beside them. Leave them out."
-        )
-    return episodes
-
-
 def as_episodes(data: Any) -> tf.data.Dataset | None:
     """The dataset with episodes as its elements, also from `(episodes,)`; else `None`."""
     if not isinstance(data, tf.data.Dataset):
@@ -105,6 +83,16 @@ def with_queries(episodes: dict) -> dict:
             "Build the evaluation episodes with `queries=1` or more."
         )
     return episodes
+
+
+def labelled(episodes: dict) -> dict:
+    """The episodes with labels of zeros for queries without any, which nothing looks at."""
+    x, *y = episodes["query"]
+    if y:
+        return episodes
+    images = tf.convert_to_tensor(tf.nest.flatten(x)[0])
+    sizes = images.shape[:2] if images.shape[:2].is_fully_defined() else tf.shape(images)[:2]
+    return {**episodes, "query": (x, tf.zeros(sizes, tf.int32))}
 
 
 def with_inputs(task: dict, change: Callable) -> dict:

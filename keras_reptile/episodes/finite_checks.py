@@ -75,7 +75,7 @@ def _floats(tasks: dict, query_targets: bool) -> list[tuple]:
     named = [
         (part, name, tensor)
         for part in PARTS
-        for name, values in zip(("inputs", "targets"), tasks[part], strict=True)
+        for name, values in zip(("inputs", "targets"), tasks[part], strict=False)
         for tensor in tf.nest.flatten(values)
         if query_targets or (part, name) != ("query", "targets")
     ]

@@ -8,7 +8,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.episodes.episode_format import as_episodes, symbolic_support
+from keras_reptile.episodes.episode_checks import (
+    POSITIONS,
+    assert_positions,
+    check_format,
+    check_images,
+)
+from keras_reptile.episodes.episode_format import as_episodes, is_episode, symbolic_support
 
 
 def known_outputs(network: Any) -> int:
@@ -18,20 +24,47 @@ def known_outputs(network: Any) -> int:
 
 
 def checked(model: Any, data: Any, parts: tuple[str, ...] = ("support", "query")) -> Any:
-    """The data, of which episodes end at a label without an output: XLA would go on with NaN."""
+    """The data, if it fits; a dataset of it ends at a task with labels or positions out of range.
+
+    XLA would go on with NaN, or take other examples.
+
+    Args:
+        model: A `ReptileModel`.
+        data: What Keras's `fit` and its like take.
+        parts: Tuple of strings, the parts of an episode whose labels matter.
+    """
     episodes = as_episodes(data)
-    if episodes is None or not model._is_classifier:
+    if episodes is None:
+        _check_arrays(model, data, parts)
         return data
-    outputs = _outputs(model, episodes.element_spec)
-    if not outputs:
-        return data
+    _check_format(model, episodes.element_spec, parts)
+    outputs = _outputs(model, episodes.element_spec) if model._is_classifier else 0
 
     def check(tasks):
-        labels = [tf.cast(tasks[part][1], tf.int64) for part in parts]
-        _assert_known(tf.concat(labels, axis=1), outputs)
+        _assert_all(tasks, parts, outputs)
         return tasks
 
     return episodes.map(check)
+
+
+def _check_format(model, episodes, parts) -> None:
+    check_format(episodes, labelled="query" in parts)
+    check_images(model.network, episodes)
+
+
+def _check_arrays(model, data, parts) -> None:
+    """Checks episodes that are there already, as arrays."""
+    if is_episode(data) and all(hasattr(t, "shape") for t in tf.nest.flatten(data)):
+        _check_format(model, data, parts)
+        outputs = known_outputs(model.network) if model._is_classifier else 0
+        _assert_all(tf.nest.map_structure(tf.convert_to_tensor, data), parts, outputs)
+
+
+def _assert_all(tasks, parts, outputs) -> None:
+    assert_positions(tasks)
+    if outputs:
+        labels = [tf.cast(tasks[part][1], tf.int64) for part in parts]
+        _assert_known(tf.concat(labels, axis=1), outputs)
 
 
 @contextlib.contextmanager
@@ -40,12 +73,13 @@ def explained() -> Iterator[None]:
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        found = re.search(MESSAGE.format(r"\d+", r"\d+"), str(error))
+        found = re.search(f"{MESSAGE.format(NUMBER, NUMBER)}|{re.escape(POSITIONS)}", str(error))
         if not found:
             raise
         raise ValueError(found[0]) from None
 
 
+NUMBER = r"\d+"
 MESSAGE = (
     "Labels must be in 0 to {}, as the network has {} outputs. Received a task with another label. "
     "Build the network with as many outputs as tasks have ways."

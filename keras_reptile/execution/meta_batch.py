@@ -17,6 +17,7 @@ from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.algorithm.network_checks import check_output
 from keras_reptile.algorithm.network_function import has_randomness, task_numbers
 from keras_reptile.episodes import network_inputs
+from keras_reptile.episodes.episode_checks import assert_positions
 from keras_reptile.episodes.episode_format import (
     check_last_step,
     number_of_queries,
@@ -190,12 +191,15 @@ def _as_one_batch(model, name, function, *arguments) -> Callable | None:
 def _checked(model, episodes):
     """The episodes, if the network has an output that tasks have a loss of."""
     model._made_once("output", lambda: check_output_of(model.network, episodes))
-    return episodes
+    # Data other than datasets and arrays are seen here first.
+    with tf.control_dependencies(assert_positions(episodes)):
+        orders = {key: tf.identity(episodes[key]) for key in ("order", "tail") if key in episodes}
+    return {**episodes, **orders}
 
 
 def _numbered(model, episodes, numbers):
     """The tasks with the pair of numbers by which they draw: the meta-iteration's and their own."""
-    iteration = tf.cast(tf.convert_to_tensor(model._meta_iteration_variable), tf.int32)
+    iteration = tf.cast(model._meta_iteration_tensor(), tf.int32)
     return {**episodes, "number": (tf.fill(tf.shape(numbers), iteration), numbers)}
 
 

@@ -16,7 +16,8 @@ from keras_reptile.recipes.recipe import SINE_NETWORKS, SINUSOID, Recipe
 from keras_reptile.reptile_model import ReptileModel
 
 # Validation and test tasks are the same for every run, whatever its seed, and drawn so many at a
-# time.
+# time. They are of the stream of `split="train"`: the published numbers are of these tasks, and the
+# classes are others than those that are trained on.
 EVALUATION_SEED = 0
 EVALUATION_BATCH = 20
 # What the classes of each of the `Pools` are called.

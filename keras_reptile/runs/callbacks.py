@@ -109,7 +109,7 @@ class AccuracyCurve(keras.callbacks.Callback):
         self.episodes, self.run_log = episodes, run_log
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        # Not `evaluation.evaluate`, which traces its graph anew at every call.
+        # Not `evaluation.evaluate`: this calls `run_log` back, which stops its clock.
         found = self.model.evaluate(
             self.episodes, verbose=0, return_dict=True, callbacks=[self.run_log]
         )

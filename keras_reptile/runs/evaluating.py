@@ -21,7 +21,7 @@ from keras_reptile.recipes.recipe import SINUSOID, Recipe, check_fields, check_v
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import compilation, run_classes
 from keras_reptile.runs.results import measure, measure_both, write_record
-from keras_reptile.runs.run_checks import LOCAL, check_outputs
+from keras_reptile.runs.run_checks import LOCAL, check_checkpoint, check_outputs
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.training import bar_verbosity
 
@@ -116,6 +116,7 @@ def test(
         with workers.together():
             if workers.is_chief:
                 saved = load_chosen(directory, which)
+                check_checkpoint(trained, saved, directory.checkpoints)
                 check_outputs(recipe, saved)
             pools = building.load_pools(recipe, data_dir)
             if workers.is_chief:

@@ -8,6 +8,7 @@ from keras_reptile.export import portable
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.evaluating import load_chosen, read_run
+from keras_reptile.runs.run_checks import check_checkpoint
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.run_length import HISTORY
 
@@ -42,8 +43,10 @@ def export_run(
     """
     directory = RunDirectory(output_dir)
     run = read_run(directory)
-    building.set_precision(Recipe(**run["settings"]))
+    recipe = Recipe(**run["settings"])
+    building.set_precision(recipe)
     model = load_chosen(directory, which)
+    check_checkpoint(recipe, model, directory.checkpoints)
     metadata = run_metadata(directory, run, model, which)
     if only_model:
         portable.export_portable(model, path, class_names, metadata, overwrite)

@@ -1,6 +1,7 @@
 """Checks of a run before it starts: its numbers, its data, its directory and its workers."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_reptile import distribution
+from keras_reptile.algorithm.inner_optimizers import from_keras
 from keras_reptile.checks import check_positive, check_seed
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.errors import RunError
@@ -26,6 +28,9 @@ FREE = ("test_tasks", "manual_dir", "task_parallelism", "jit_compile", *NOTES)
 
 # What may differ between the workers of one run.
 LOCAL = ("image_dir", "manual_dir", *NOTES)
+
+# Settings that a checkpoint's model has under the recipe's names.
+HELD = ("method", "inner_state", "task_order", "inner_weight_decay_rate", "transductive")
 
 
 def _shared_facts(recipe, pools) -> dict[str, Any]:
@@ -130,3 +135,65 @@ def check_outputs(recipe: Recipe, model: ReptileModel) -> None:
             f"The checkpoint's network has {outputs} outputs. Received: ways={recipe.ways}. "
             f"Use --ways={outputs} or another checkpoint."
         )
+
+
+def check_checkpoint(recipe: Recipe, model: ReptileModel, folder: Any) -> None:
+    """Raises `RunError` if a checkpoint is of a run with other settings than its run.json says.
+
+    Args:
+        recipe: The `Recipe` in run.json.
+        model: The checkpoint's model.
+        folder: Where both lie, for the error.
+    """
+    told, found = _of_recipe(recipe), _of_model(model)
+    other = {
+        name: (found[name], told[name]) for name in told if not _alike(found[name], told[name])
+    }
+    if other:
+        listed = ", ".join(f"{name}={f!r} (run.json: {t!r})" for name, (f, t) in other.items())
+        raise RunError(
+            f"The checkpoint in {folder} is of another run than its run.json says: {listed}. Bring "
+            "back the one that belongs to the other, or choose another directory."
+        )
+
+
+def _of_recipe(recipe) -> dict[str, Any]:
+    return {
+        **{name: getattr(recipe, name) for name in HELD},
+        **_of_optimizers(
+            from_keras(building.inner_optimizer(recipe)), building.meta_optimizer(recipe)
+        ),
+        **_of_loss(building.task_loss(recipe)),
+    }
+
+
+def _of_model(model) -> dict[str, Any]:
+    return {
+        **{name: getattr(model, name) for name in HELD},
+        **_of_optimizers(model.inner_rule, model.optimizer),
+        **_of_loss(model.task_loss),
+    }
+
+
+def _of_optimizers(inner, outer) -> dict[str, Any]:
+    schedule: Any = getattr(outer, "_learning_rate", None)
+    sizes = schedule.get_config() if hasattr(schedule, "get_config") else {}
+    return {
+        "inner_optimizer": (type(inner).__name__, *dataclasses.astuple(inner)),
+        "meta_optimizer": type(outer).__name__,
+        # Not over how many meta-iterations, which may change on the way.
+        "meta_step_size": sizes.get("initial", sizes.get("initial_learning_rate")),
+        "meta_step_size_final": sizes.get("final", sizes.get("end_learning_rate")),
+    }
+
+
+def _of_loss(loss) -> dict[str, Any]:
+    return {"loss": type(loss).__name__, "loss_reduction": getattr(loss, "reduction", None)}
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two values are equal, numbers but for float32's rounding."""
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    numbers = all(isinstance(x, int | float) for x in (a, b))
+    return math.isclose(a, b, rel_tol=1e-6) if numbers else a == b

@@ -30,6 +30,7 @@ from keras_reptile.runs.run_checks import (
     _check_pools,
     _shared_facts,
     _validates,
+    check_checkpoint,
     check_replicas,
     check_same_run,
     check_settings,
@@ -93,6 +94,8 @@ def train(
             if directory.saved():
                 run_classes.check_same(directory, pools)
             saved = directory.restore()
+            if saved is not None:
+                check_checkpoint(recipe, saved, directory.checkpoints)
             done = saved.meta_iteration if saved else 0
             lengths = run_length.history(earlier, recipe, done)
         workers.check_alike(_shared_facts(recipe, pools))

@@ -678,3 +678,23 @@ def test_the_papers_recipes_have_the_papers_numbers():
     for r in (five, twenty):
         assert (r.inner_beta_1, r.inner_beta_2, r.inner_epsilon) == (0.0, 0.999, 1e-8)
         assert (r.meta_step_size, r.meta_step_size_final) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"inner_learning_rate": 0.05}, "inner_optimizer="),
+        ({"meta_step_size": 0.5}, "meta_step_size="),
+        ({"inner_state": "reset"}, "inner_state='carried' "),
+    ],
+)
+def test_a_checkpoint_of_another_run_than_run_json_says_is_refused(
+    settings, text, finished, tmp_path
+):
+    told = json.loads((tmp_path / "run.json").read_text())
+    told["settings"] |= settings
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    with pytest.raises(RunError, match=rf"is of another run than its run.json says: {text}"):
+        run(tmp_path, **settings)
+    with pytest.raises(RunError, match=rf"is of another run than its run.json says: {text}"):
+        measure(tmp_path, tasks=2, verbose=0)

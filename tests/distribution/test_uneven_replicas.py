@@ -1,0 +1,45 @@
+"""Data that are no dataset, and single meta-batches, on two replicas."""
+
+import json
+
+import processes
+import pytest
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    path = tmp_path_factory.mktemp("uneven") / "found.json"
+    started = [processes.start("tests/support/uneven_replicas.py", path)]
+    for status, _, err in processes.finish(started, timeout=300):
+        assert status == 0, err
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "received"),
+    [
+        ("generator", "generator"),
+        ("arrays", "dict"),
+        ("PyDataset", "Sequence"),
+        ("validation", "dict"),
+    ],
+)
+def test_replicas_share_datasets_only(name, received, found):
+    text = f"Replicas share meta-batches of a tf.data.Dataset. Received: {received}, with 2 rep"
+    assert found[name].startswith(text)
+
+
+def test_a_meta_batch_that_replicas_cannot_share_is_refused_as_in_a_dataset(found):
+    assert "Received: meta_batch_size=3, with 2 replicas" in found["train_on_batch"]
+    assert found["meta_iteration"] == 0
+
+
+def test_a_single_meta_batch_gives_what_one_device_gives(found):
+    assert found["difference"] < 1e-6
+    # Three tasks are judged as three, whichever replica takes the odd one.
+    assert found["of three"] < 1e-6
+    assert found["predictions"] < 1e-5
+
+
+def test_a_checkpoint_of_tensorflow_restores_every_variable_of_replicas(found):
+    assert found["restored"] == 0
