@@ -5,7 +5,6 @@ from pathlib import Path
 
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.export.layout import METADATA, MODEL
-from keras_reptile.files.atomic_file import read_json
 from keras_reptile.reptile_model import ReptileModel
 
 MODELS = Path(__file__).parent / "pretrained_models"
@@ -51,6 +50,9 @@ def pretrained(name_or_path: str | os.PathLike) -> ReptileModel:
     """
     directory = _directory(name_or_path)
     model = load_checkpoint(directory / MODEL)
+    # Imported here: training needs neither locks nor files.
+    from keras_reptile.files.atomic_file import read_json
+
     metadata = read_json(directory / METADATA, "Export the model again.")
     # Models saved before they kept it themselves.
     model.trained_on_bytes |= bool(metadata.get("trained_on_bytes", False))
