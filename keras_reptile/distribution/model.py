@@ -55,7 +55,7 @@ class DistributedModel(keras.Model):
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         # Only where it says something: other files stay as they were without it.
-        if before := int(self._iterations_before_compile):
+        if before := int(tf.convert_to_tensor(self._iterations_before_compile)):
             store[BEFORE_COMPILE] = np.int64(before)
 
     def load_own_variables(self, store: Any) -> None:
