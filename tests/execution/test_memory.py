@@ -1,16 +1,13 @@
 import platform
-import subprocess
-import sys
 
 import pytest
-
-from keras_reptile import memory
+import warm
 
 pytestmark = pytest.mark.process
 
 PROGRAM = """
-import ctypes, resource, runpy, sys, threading
-keep_freed_memory = runpy.run_path(sys.argv[2])["keep_freed_memory"]
+import ctypes, resource, sys, threading
+from keras_reptile.threads import keep_freed_memory
 glibc = ctypes.CDLL("libc.so.6")
 glibc.malloc.restype, glibc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 glibc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
@@ -20,7 +17,7 @@ if sys.argv[1] == "kept":
     assert keep_freed_memory()
 
 def allocate_and_free():
-    number, size = int(sys.argv[3]), int(sys.argv[4]) << 20
+    number, size = int(sys.argv[2]), int(sys.argv[3]) << 20
     for _ in range(50):
         blocks = [glibc.malloc(size) for _ in range(number)]
         for block in blocks:
@@ -39,20 +36,16 @@ print(faults_of(allocate_and_free))
 """
 
 
-def faults(how, *blocks):
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, how, memory.__file__, *map(str, blocks)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(done.stdout)
+def faults(folder, how, *blocks):
+    status, out, err = warm.run_source(PROGRAM, folder, how, *blocks)
+    assert status == 0, err
+    return int(out)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc's mallopt")
 @pytest.mark.parametrize(("number", "megabytes"), [(8, 3), (1, 40)])
-def test_a_thread_that_frees_and_allocates_gets_the_same_pages_again(number, megabytes):
+def test_a_thread_that_frees_and_allocates_gets_the_same_pages_again(number, megabytes, tmp_path):
     # Pages of 4 KB, touched for the first time once, or 50 times.
-    kept, returned = (faults(how, number, megabytes) for how in ("kept", "returned"))
+    kept, returned = (faults(tmp_path, how, number, megabytes) for how in ("kept", "returned"))
     assert kept < 3 * number * megabytes * 256
     assert returned > 10 * kept

@@ -28,11 +28,11 @@ def run(path, *arguments, cwd):
     return ended[:3]
 
 
-def run_source(source, cwd):
+def run_source(source, cwd, *arguments):
     """The same of a program that is given as text, and lies in the file `program.py` there."""
     path = Path(cwd) / "program.py"
     path.write_text(source)
-    return run(path, cwd=cwd)
+    return run(path, *arguments, cwd=cwd)
 
 
 def run_together(programs, cwd, environments=None):
