@@ -35,6 +35,7 @@ def test_a_rule_takes_the_steps_of_the_keras_optimizer(name):
     assert int(state.step) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("compiling", "arguments"),
     [

@@ -52,6 +52,7 @@ NOT_COPIED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOT_COPIED)
 def test_fit_warns_once_of_a_network_that_cannot_be_copied(name):
     model = small_model(network(NOT_COPIED[name]()))

@@ -70,6 +70,7 @@ def test_the_authors_split_with_rotated_training_classes(data_dir):
     assert 0.8 < pools.test.images.mean() / 255 < 0.97
 
 
+@pytest.mark.slow
 def test_without_validation_the_training_classes_are_the_authors_1200(data_dir):
     pools = kr.datasets.load("omniglot", data_dir=data_dir, validation_classes=0, rotations=False)
     assert [len(pool) for pool in pools] == [1200, 0, 423]

@@ -22,6 +22,7 @@ def task():
     return DrawnTask(small_model(), steps=20)
 
 
+@pytest.mark.slow
 def test_predictions_are_those_of_the_model_adapted_and_judged_inductively(task):
     model, images = small_model(), drawings()
     learned = task.adapt(images)

@@ -68,6 +68,7 @@ def test_the_pages_lines_are_learned(printed):
     assert abs(float(predicted) - 0.5) < 0.2
 
 
+@pytest.mark.slow
 def test_training_that_goes_on_from_a_file_leads_to_the_weights_of_one_without_a_break(tmp_path):
     points = np.random.RandomState(0).rand(40, 2).astype("float32")
     pool = kr.ClassPool.from_arrays(points, np.arange(40) % 4)

@@ -3,7 +3,7 @@ import platform
 import pytest
 import warm
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 PROGRAM = """
 import ctypes, resource, sys, threading

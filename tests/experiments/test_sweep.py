@@ -214,6 +214,7 @@ INCOMPLETE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INCOMPLETE)
 def test_an_incomplete_summary_is_named(name, whole, tmp_path):
     shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)

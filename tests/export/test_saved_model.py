@@ -293,6 +293,7 @@ def test_signatures_have_flat_names_and_free_batch_sizes(learner):
     np.testing.assert_allclose(given, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_steps_and_rate_that_nobody_names_are_the_models_own(model, exported, learner, tmp_path):
     x, y, query_x = task(5)
     expected = by_the_python_model(model, (x, y, query_x), False, steps=50, rate=0.01)
@@ -313,6 +314,7 @@ def serve_default(exported, **inputs):
         return session.run(signature.outputs["logits"].name, given), signature
 
 
+@pytest.mark.slow
 def test_a_server_adapts_by_default_and_knows_the_steps_and_the_rate(model, exported):
     x, y, query_x = task(5)
     given, signature = serve_default(
@@ -324,6 +326,7 @@ def test_a_server_adapts_by_default_and_knows_the_steps_and_the_rate(model, expo
     assert signature.defaults["learning_rate"].float_val == pytest.approx([0.01])
 
 
+@pytest.mark.slow
 def test_a_schedule_of_learning_rates_is_no_default(tmp_path):
     rate = keras.optimizers.schedules.ExponentialDecay(0.01, 10, 0.9)
     small_model(inner_optimizer=keras.optimizers.SGD(rate)).export_learner(tmp_path / "learner")
@@ -513,6 +516,7 @@ def test_what_is_no_export_is_never_overwritten(model, tmp_path):
     assert (tmp_path / "thesis" / "chapter").read_text() == "years of work"
 
 
+@pytest.mark.slow
 def test_files_that_no_export_has_written_are_never_deleted(model, tmp_path):
     path = tmp_path / "learner"
     model.export_learner(path)

@@ -57,6 +57,7 @@ POOLINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POOLINGS)
 def test_second_derivatives_in_a_graph_are_those_of_finite_differences(name, float64):
     dimensions, pooling = POOLINGS[name]
@@ -90,6 +91,7 @@ def test_second_derivatives_in_a_graph_are_those_of_finite_differences(name, flo
         np.testing.assert_allclose(h, (plus - minus) / 2e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(6, 10, 3), (None, 10, 3)])
 def test_maml_through_it_is_in_a_graph_what_it_is_eagerly(shape, float64):
     keras.utils.set_random_seed(0)

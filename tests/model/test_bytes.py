@@ -93,6 +93,7 @@ def answers(model, learner, folder, x):
     return {name: np.asarray(value) for name, value in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 @settings(max_examples=4, derandomize=True, deadline=None, database=None)
 @given(first=st.integers(0, 20), number=st.sampled_from([5, 8]))
@@ -108,6 +109,7 @@ def test_bytes_are_what_plain_keras_is_given_for_them(models, name, first, numbe
     np.testing.assert_array_equal(learner.evaluate(x, LABELS[:number] % 3, verbose=0)[0] > 0, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_episodes_of_bytes_are_those_of_what_the_network_takes(name, jit_compile):
@@ -125,6 +127,7 @@ def test_episodes_of_bytes_are_those_of_what_the_network_takes(name, jit_compile
         np.testing.assert_array_equal(by_bytes, by_keras)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "tokens"])
 def test_vectorized_tasks_take_bytes_alike(name):
     build, images, converted = NETWORKS[name]
@@ -153,6 +156,7 @@ def test_tokens_that_are_bytes_are_learned_as_integers_are(dtype):
     assert kr.evaluate(model, kr.episode_dataset(pool, **each), verbose=0).accuracy == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "tokens"])
 def test_endpoints_take_bytes_as_the_model_does(models, name):
     _, images, converted = NETWORKS[name]
@@ -183,6 +187,7 @@ def test_endpoints_take_bytes_as_the_model_does(models, name):
     assert described["trained_on_bytes"] is (name == "plain")
 
 
+@pytest.mark.slow
 def test_endpoints_refuse_bytes_that_were_cast_to_floats(models):
     loaded = tf.saved_model.load(str(models["plain"][2] / "export"))
     with pytest.raises(tf.errors.InvalidArgumentError, match="must not exceed 10: the model was"):
@@ -192,6 +197,7 @@ def test_endpoints_refuse_bytes_that_were_cast_to_floats(models):
         loaded.signatures["serve"](images=BYTES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_saved_models_and_learners_keep_how_they_take_bytes(models, name):
     _, images, _ = NETWORKS[name]

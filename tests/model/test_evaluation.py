@@ -277,6 +277,7 @@ def test_random_layers_draw_alike_whatever_the_size_of_meta_batches(name):
         np.testing.assert_allclose(other, first, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_all_ways_to_evaluate_draw_alike_and_tasks_do_not():
     model = random_model()
     each = kr.evaluate_loss(model, random_tests(2), verbose=0).losses

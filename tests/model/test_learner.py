@@ -35,6 +35,7 @@ def test_the_learner_is_a_compiled_keras_model_that_knows_the_task():
     assert set(history.history) == {"accuracy", "loss"}
 
 
+@pytest.mark.slow
 def test_adapting_twice_gives_the_same_learner_and_the_seed_another():
     model = small_model()
     support_x, support_y, *_ = support()

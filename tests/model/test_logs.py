@@ -63,6 +63,7 @@ def classifier(name):
     return one_layer(loss, metrics, outputs), as_data(x, y), (best == labels).mean(axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_accuracy_and_its_interval_are_numpys_whatever_the_loss(name):
     model, data, expected = classifier(name)
@@ -101,6 +102,7 @@ def test_the_progress_bar_ends_on_the_mean_over_all_tasks_and_its_interval(capsy
     assert f"transductive_confidence_95: {confidence_95(expected):.4f}" in end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mae", "mse", "mean_absolute_error", "cosine_similarity"])
 def test_a_metric_is_logged_under_the_name_that_it_was_given(name):
     x, _ = points()
@@ -117,6 +119,7 @@ def test_a_metric_is_logged_under_the_name_that_it_was_given(name):
         assert logs[key] == pytest.approx(expected[key], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_queries_or_the_first_minibatchs_without_queries():
     # From w = 0 to 3 / 2 in a step of 0.25: 9 before, (3 / 2)^2 after it.
     model = scalar_model(keras.optimizers.SGD(0.25), keras.optimizers.SGD(0.0))

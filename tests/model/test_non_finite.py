@@ -43,6 +43,7 @@ def test_a_pool_refuses_an_image_that_is_not_finite(value, dtype):
     assert len(kr.ClassPool.from_arrays(largest, [0, 1])) == 2
 
 
+@pytest.mark.slow
 def test_fit_evaluate_and_predict_refuse_episodes_that_are_not_finite():
     model, wrong = small_model(), small_episodes(tasks=2).map(with_nan())
     for use in (model.fit, model.evaluate, model.predict):
@@ -106,6 +107,7 @@ def of_mode(name, **arguments):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODES)
 def test_an_inner_loop_that_diverges_is_seen_in_every_number(name):
     model = of_mode(name)
@@ -119,6 +121,7 @@ def test_an_inner_loop_that_diverges_is_seen_in_every_number(name):
     assert np.isnan([logs["loss"], logs["loss_after"]]).all()
 
 
+@pytest.mark.slow
 def test_both_and_the_loss_count_the_tasks_that_diverge(capsys):
     model = diverging_model()
     tests = small_episodes(tasks=3, inner_steps=8, seed=4)

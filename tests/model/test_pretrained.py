@@ -77,6 +77,7 @@ def test_an_unknown_name_is_refused_with_the_names_there_are(tmp_path):
         kr.pretrained(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_damaged_model_is_named(exported):
     _, path = exported
     (path / "model.keras").write_bytes(b"damaged")
@@ -84,6 +85,7 @@ def test_a_damaged_model_is_named(exported):
         kr.pretrained(path)
 
 
+@pytest.mark.slow
 def test_a_model_that_would_run_code_is_refused(exported):
     _, path = exported
     network = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])

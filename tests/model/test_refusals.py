@@ -281,6 +281,7 @@ def test_a_path_that_no_file_can_have_holds_no_run():
     assert (directory.restore(), directory.rows()) == (None, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000], ids=["half", "list", "deep"])
 def test_metadata_that_cannot_be_read_is_named(content, tmp_path):
     export_portable(small_model(), tmp_path / "out")

@@ -471,6 +471,7 @@ def test_under_a_strategy_it_ends_an_uneven_evaluation_too():
         model.evaluate(small_episodes(tasks=3), verbose=0)
 
 
+@pytest.mark.slow
 def test_negative_labels_are_refused_and_so_are_losses_that_ignore_them():
     def unlabelled(tasks):
         x, y = tasks["support"]
@@ -486,6 +487,7 @@ def test_negative_labels_are_refused_and_so_are_losses_that_ignore_them():
         model.compile(keras.optimizers.SGD(1.0), loss=loss)
 
 
+@pytest.mark.slow
 def test_episodes_alone_in_a_tuple_are_episodes():
     model, tasks = small_model(), small_episodes(tasks=4)
     alone = tasks.map(lambda episodes: (episodes,))
@@ -506,6 +508,7 @@ def test_targets_or_weights_beside_episodes_are_refused():
             see(weighed, verbose=0)
 
 
+@pytest.mark.slow
 def test_labels_of_every_pixel_count_alike():
     layers = [keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 1)]
     model = small_model(keras.Sequential(layers))
@@ -521,6 +524,7 @@ def test_labels_of_every_pixel_count_alike():
 in_columns = of_examples(lambda x, y: (x, y[..., None]))
 
 
+@pytest.mark.slow
 def test_labels_may_have_a_last_axis_of_one():
     tasks = small_episodes(tasks=4)
     expected = small_model().evaluate(tasks, verbose=0, return_dict=True)
@@ -528,6 +532,7 @@ def test_labels_may_have_a_last_axis_of_one():
     assert found == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_integer_targets_of_a_loss_of_ones_own_are_numbers():
     class Squares(keras.losses.Loss):
         def call(self, y_true, y_pred):
@@ -585,6 +590,7 @@ def test_displacements_may_be_accumulated():
     assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
 
 
+@pytest.mark.slow
 def test_layers_are_not_frozen_once_moments_are_carried_for_them():
     model = small_model()
     model.fit(small_episodes(), steps_per_epoch=1, verbose=0)

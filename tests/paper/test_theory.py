@@ -23,6 +23,8 @@ from helpers import episode
 import keras_reptile as kr
 from keras_reptile.algorithm.inner_optimizers import InnerSGD
 
+pytestmark = pytest.mark.slow
+
 TASKS, MINIBATCHES, BATCH, WEIGHTS = 2, 3, 4, 3
 COEFFICIENTS = {
     "maml": lambda k: (1, -2 * (k - 1)),

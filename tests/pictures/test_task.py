@@ -31,6 +31,7 @@ def test_each_class_has_a_column_of_its_support_images_and_queries(episode):
     assert [axes[0].get_title() for axes in shown.values()] == ["A", "B", "C"]
 
 
+@pytest.mark.slow
 def test_right_and_wrong_predictions_are_told_apart_by_word_and_colour(episode):
     predicted = np.array([[0, 1, 1, 1, 2, 2]] * 2)
     logits = np.eye(3)[predicted]

@@ -58,6 +58,7 @@ def test_the_home_of_nobody_is_refused():
         local_path("~nobody_at_all/a")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(("program", "flag"), FLAGS)
 def test_every_path_flag_refuses_what_is_elsewhere(program, flag, tmp_path):

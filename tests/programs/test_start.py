@@ -93,6 +93,7 @@ def test_a_reader_that_went_away_is_one_line():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_run_in_the_home_folder_is_looked_at_and_one_that_is_nested_too_deep_is_not(tmp_path):
     run = {"settings": {"dataset": "mini_imagenet", "network": "mini_imagenet_convnet"}}

@@ -133,6 +133,7 @@ def test_changed_data_is_refused_on_resume_and_in_an_evaluation(change, folder):
     assert kept(folder) == before
 
 
+@pytest.mark.slow
 def test_an_evaluation_may_leave_out_other_classes_and_read_a_folder_that_was_moved(folder):
     assert evaluate(folder, shots=2, queries=2)[0]["tasks"] == 2
     assert evaluate(folder, shots=1, queries=1, train_shots=1)[0]["tasks"] == 2

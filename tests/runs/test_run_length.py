@@ -55,6 +55,7 @@ def copy(begun, tmp_path):
     return lambda name="run": shutil.copytree(begun, tmp_path / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("total", [6, 20])
 def test_another_number_anneals_the_run_anew_and_resumes_bit_for_bit(total, copy, capsys):
     whole, parts = copy("whole"), copy("parts")
@@ -75,6 +76,7 @@ def test_another_number_anneals_the_run_anew_and_resumes_bit_for_bit(total, copy
     assert_same_end(whole, parts)
 
 
+@pytest.mark.slow
 def test_a_run_that_falls_back_behind_its_change_goes_on_bit_for_bit_too(copy):
     whole, fallen = copy("whole"), copy("fallen")
     run(whole, 6)

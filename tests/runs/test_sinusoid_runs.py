@@ -124,6 +124,7 @@ def test_every_method_has_a_recipe_that_trains(name, tmp_path):
     assert np.isfinite(summary["result"]["loss"])
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_result_that_is_no_number_is_null_and_said_in_words(tmp_path, finished):
     path, _ = finished

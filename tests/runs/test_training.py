@@ -240,6 +240,7 @@ def mark_best(directory, score):
     return directory.best.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log", ["kept", "lost"])
 def test_a_worse_checkpoint_never_replaces_the_best_whatever_becomes_of_the_log(log, half_way):
     best = mark_best(half_way, {"meta_iteration": 3, "val_accuracy": 1.5})
@@ -250,6 +251,7 @@ def test_a_worse_checkpoint_never_replaces_the_best_whatever_becomes_of_the_log(
     assert summary["best_validation"] == {"meta_iteration": 3, "accuracy": 1.5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("score", [-1.0, None])
 def test_a_better_checkpoint_replaces_the_best_and_one_that_is_gone(score, half_way):
     if score is None:
@@ -363,6 +365,7 @@ def test_what_a_killed_run_left_half_written_is_never_read_and_removed(
     assert_same_end(undisturbed, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_directory_that_is_renamed_while_its_run_trains_is_noticed(tmp_path, monkeypatch):
     path, kept = tmp_path / "run", tmp_path / "kept"
     stop_at(monkeypatch, 5, lambda model: path.rename(kept))
