@@ -61,6 +61,7 @@ def test_float16_leads_where_float32_does(method, loss_weight, policy):
     assert np.linalg.norm(half) == pytest.approx(np.linalg.norm(exact), rel=0.05)
 
 
+@pytest.mark.slow
 def test_without_scaling_tiny_gradients_would_be_lost(policy, monkeypatch):
     exact = displacement(TINY)
     policy("mixed_float16")

@@ -141,6 +141,7 @@ def test_under_xla_the_numbers_are_the_same(method):
     assert weight(model) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_recipes_method_and_tail_reach_model_and_training_tasks_only():
     recipe = named.get("glyphs", method="fomaml", tail_shots=2)
     pools = building.load_pools(recipe, None)

@@ -68,6 +68,7 @@ def test_every_layout_has_the_same_images(layout, tmp_path):
                 assert image.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.slow
 def test_pools_are_the_three_splits_pixel_by_pixel(tmp_path):
     manual = mini_imagenet(tmp_path / "manual", "flat")
     pools = load(tmp_path)

@@ -94,6 +94,7 @@ def test_training_that_goes_on_from_a_file_leads_to_the_weights_of_one_without_a
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_bytes_are_divided_in_episodes_and_by_adapt():
     images = np.random.RandomState(0).randint(0, 256, (12, 4, 4, 1), np.uint8)
     pool = kr.ClassPool.from_arrays(images, np.arange(12) % 3)

@@ -91,6 +91,7 @@ def test_layers_are_plain_before_and_after():
     assert "convolution_op" not in vars(network.layers[0])
 
 
+@pytest.mark.slow
 def test_by_default_tasks_are_separate_on_a_cpu():
     assert small_model().task_parallelism == "auto"
     with warnings.catch_warnings(action="error"):
@@ -103,6 +104,7 @@ def test_tasks_in_series_cannot_be_one_batch():
         kr.ReptileModel(small_convnet(), task_order="serial", task_parallelism="vectorized")
 
 
+@pytest.mark.slow
 def test_recurrent_layers_are_computed_task_by_task():
     rows = of_examples(lambda x, y: (x[..., 0], y))
     network = keras.Sequential([keras.Input((8, 8)), keras.layers.LSTM(4), keras.layers.Dense(3)])

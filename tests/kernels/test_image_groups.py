@@ -95,6 +95,7 @@ def test_xla_convolves_many_images_in_groups(monkeypatch):
         assert set(re.findall(r"f64\[(\d+),4\]\S* dot\(", text)) == {str(images * 15)}
 
 
+@pytest.mark.slow
 def test_narrow_patches_are_not_grouped(monkeypatch):
     # Nine numbers of each place become ten: it is those that leave the cache.
     monkeypatch.setattr(patch_convolution, "group_size", lambda *_: 2)

@@ -184,6 +184,7 @@ def test_the_network_for_sine_waves(options):
 optimizers = st.sampled_from(["sgd", "adam", "adamw", "", "nope", {"class_name": "SGD"}])
 
 
+@pytest.mark.slow
 @many(
     100,
     inner_optimizer=st.one_of(optimizers, anything),

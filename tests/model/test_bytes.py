@@ -140,6 +140,7 @@ def test_vectorized_tasks_take_bytes_alike(name):
         np.testing.assert_array_equal(by_bytes, by_keras)
 
 
+@pytest.mark.slow
 def test_floats_of_the_pipeline_are_those_of_the_model_bit_for_bit():
     by_model, by_pipeline = made(plain()), made(plain())
     by_model.fit(tasks_of(BYTES), verbose=0)
@@ -318,6 +319,7 @@ def warned(function):
     return [str(w.message) for w in found if "Received: float inputs" in str(w.message)]
 
 
+@pytest.mark.slow
 def test_floats_up_to_255_after_training_on_bytes_are_told_of_once(models):
     model, learner = keras.models.load_model(models["plain"][2] / "m.keras"), models["plain"][1]
     floats = BYTES.astype(np.float32)
@@ -340,6 +342,7 @@ def test_the_pretrained_network_tells_of_floats_up_to_255_too():
     np.testing.assert_array_equal(model(images), model.network(np.ones_like(images, np.float32)))
 
 
+@pytest.mark.slow
 def test_floats_up_to_1_for_a_network_that_scales_bytes_are_told_of():
     model = made(rescaling())
     (text,) = warned(lambda: model.fit(tasks_of(BYTES, scale=True), verbose=0))

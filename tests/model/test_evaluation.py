@@ -165,6 +165,7 @@ def waves(size=2, tasks=6, **arguments):
     return kr.sinusoid_dataset("test", meta_batch_size=size, tasks=tasks, **arguments)
 
 
+@pytest.mark.slow
 def test_the_loss_of_each_task_is_the_mean_square_that_numpy_finds():
     model = sine_model()
     expected = [loss for episode in waves() for loss in numpy_losses(model, episode)]
@@ -198,6 +199,7 @@ def test_keras_evaluate_gives_the_interval_of_the_losses():
     assert logs["confidence_95"] == pytest.approx(result.confidence_95, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_classifiers_loss_can_be_measured_too():
     model = small_model()
     tests = small_episodes(tasks=4, seed=4)

@@ -77,6 +77,7 @@ def test_accuracy_and_its_interval_are_numpys_whatever_the_loss(name):
     assert history["val_confidence_95"][0] == pytest.approx(logs["confidence_95"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_without_an_accuracy_among_the_metrics_the_interval_is_the_losss():
     _, data, expected = classifier("sparse")
     model = one_layer(SPARSE, [], 2)

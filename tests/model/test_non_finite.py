@@ -143,6 +143,7 @@ def test_a_loss_beyond_the_range_of_floats_is_counted():
     assert found.non_finite_tasks == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("queries", [2, 0])
 def test_terminate_on_nan_ends_a_training_that_diverges(queries):
     model = diverging_model()

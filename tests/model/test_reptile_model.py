@@ -232,6 +232,7 @@ def test_accuracy_is_that_of_the_queries():
     assert logs["accuracy"] == pytest.approx(2 / 3)
 
 
+@pytest.mark.slow
 def test_several_inputs():
     a, b = keras.Input((8, 8, 1), name="a"), keras.Input((2,), name="b")
     joined = keras.layers.Concatenate()([keras.layers.Flatten()(a), b])
@@ -346,6 +347,7 @@ class WithoutTraining(Subclassed):
         return self.dense(self.flatten(inputs))
 
 
+@pytest.mark.slow
 def test_a_networks_call_need_not_have_the_argument_training():
     model = small_model(WithoutTraining())
     model.fit(small_episodes(), steps_per_epoch=2, verbose=0)
@@ -581,6 +583,7 @@ def test_an_outer_optimizer_that_scales_losses_is_refused(outer):
         small_model().compile(outer)
 
 
+@pytest.mark.slow
 def test_displacements_may_be_accumulated():
     model = small_model(inner_state="reset")
     model.compile(keras.optimizers.SGD(0.5, gradient_accumulation_steps=2))
@@ -638,6 +641,7 @@ class PassesOn(Subclassed):
         return self.dense(self.flatten(x))
 
 
+@pytest.mark.slow
 def test_a_network_that_passes_arguments_on_is_told_of_training():
     network = PassesOn()
     model = small_model(network)

@@ -155,6 +155,7 @@ def test_targets_in_a_column_and_of_other_dtypes_are_compared_each_with_its_outp
     assert found.loss == pytest.approx(by_hand, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_class_labels_stay_integers_for_a_loss_of_ones_own():
     def entropy(y_true, y_pred):
         return tf.nn.sparse_softmax_cross_entropy_with_logits(y_true, y_pred)
@@ -217,6 +218,7 @@ def test_accumulated_displacements_go_on_from_the_meta_batch_they_are_at():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_accumulation_draws_dropout_anew_for_every_meta_batch():
     model = small_model(small_convnet(extra=[keras.layers.Dropout(0.5, seed=1)]))
     model.compile(SGD(0.0, gradient_accumulation_steps=4))

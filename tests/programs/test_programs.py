@@ -447,6 +447,7 @@ def test_evaluating_glyphs_in_a_directory_is_refused(finished):
     assert err.startswith("evaluate: Glyphs are read from no directory. Received: data_dir='no/")
 
 
+@pytest.mark.slow
 def test_too_few_folders_to_train_on_are_told_what_took_the_others(tmp_path):
     class_folders(tmp_path / "images", dict.fromkeys("abcdefgh", 12))
     status, _, err = run("train", "--image_dir=images", *SHORT, cwd=tmp_path)

@@ -70,6 +70,7 @@ def kept(folder):
     return json.loads((folder / "run" / "classes.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_names_and_sizes_of_the_classes_of_each_part(begun):
     content = kept(begun)
     parts = [content[part] for part in ("train", "validation", "test")]
@@ -141,6 +142,7 @@ def test_an_evaluation_may_leave_out_other_classes_and_read_a_folder_that_was_mo
     assert evaluate(folder, image_dir=str(folder / "moved"))[0]["tasks"] == 2
 
 
+@pytest.mark.slow
 def test_another_division_must_not_test_classes_that_were_trained_on(folder):
     trained = kept(folder)["train"]
     text = r"of the \d+ test classes are among those that the run in .*/run was trained on: "

@@ -100,6 +100,7 @@ def test_a_number_that_is_reached_is_refused(total, copy):
     assert before == {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_made_longer(copy):
     path = copy()
     run(path, 4)

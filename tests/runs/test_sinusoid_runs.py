@@ -216,6 +216,7 @@ def test_more_shots_than_points_are_refused_before_anything_is_written(tmp_path)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_predictions_after_some_steps_are_those_of_a_plain_keras_learner():
     model = building.build_model(recipe(), (1,))
     episode = next(iter(kr.sinusoid_dataset("test", inner_steps=8)))

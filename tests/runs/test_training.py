@@ -197,6 +197,7 @@ def test_a_folder_of_images_is_the_same_from_anywhere_and_in_any_writing(tmp_pat
     assert run_checks.in_one_place({"image_dir": ""}) == {"image_dir": ""}
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_also_where_the_log_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "log.csv").mkdir()
     monkeypatch.setattr(RunDirectory, "rows", lambda self: [])
