@@ -2,16 +2,15 @@
 
 import json
 
-import processes
 import pytest
+import warm
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     path = tmp_path_factory.mktemp("uneven") / "found.json"
-    started = [processes.start("tests/support/uneven_replicas.py", path)]
-    for status, _, err in processes.finish(started, timeout=300):
-        assert status == 0, err
+    status, _, err = warm.run("tests/support/uneven_replicas.py", path, cwd=path.parent)
+    assert status == 0, err
     return json.loads(path.read_text())
 
 
