@@ -32,7 +32,7 @@ from keras_reptile.episodes import episode_dataset
 from keras_reptile.experiments import sweep
 from keras_reptile.export import saved_model
 from keras_reptile.programs import command_line
-from keras_reptile.recipes import named
+from keras_reptile.recipes import building, named
 from keras_reptile.runs import training
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,9 +48,11 @@ def stop(*arguments, **options):
 
 
 def small_model():
+    """A model of the run that is there, with a small network."""
+    recipe = named.get("glyphs")
     layers = [keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(5)]
-    model = kr.ReptileModel(keras.Sequential(layers), "sgd")
-    model.compile("sgd")
+    model = kr.ReptileModel(keras.Sequential(layers), building.inner_optimizer(recipe))
+    model.compile(building.meta_optimizer(recipe), building.task_loss(recipe))
     return model
 
 
