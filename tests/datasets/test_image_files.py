@@ -205,7 +205,7 @@ def test_a_file_is_read_as_a_run_reads_it_to_the_last_bit(channels, tmp_path):
         write_image(tmp_path / name / "0.jpg", smooth(40, 30) - ord(name))
     options = dict(image_size=28, channels=channels, test_classes=5)
     pool = kr.datasets.load("folder", image_dir=str(tmp_path), **options).test
-    episodes = kr.episode_dataset(pool, ways=5, shots=1, queries=0, tasks=1)
+    episodes = kr.episode_dataset(pool, ways=5, shots=1, queries=0, tasks=1, scale=True)
     support, _ = (t[0] for t in next(iter(episodes))["support"])
     files = [kr.read_image(tmp_path / name / "0.jpg", 28, channels) for name in pool.names]
     assert files[0].dtype == np.float32
