@@ -25,7 +25,7 @@ def test_the_learner_is_a_compiled_keras_model_that_knows_the_task():
     model.fit(small_episodes(), steps_per_epoch=60, verbose=0)
     support_x, support_y, query_x, query_y = support()
     learner = model.adapt(support_x, support_y, steps=20)
-    assert isinstance(learner, keras.Sequential)
+    assert isinstance(learner, keras.Sequential) and learner.compiled
     _, accuracy = learner.evaluate(query_x, query_y, verbose=0)
     assert accuracy > 0.7
     # One image at a time or all at once: the support set's statistics are kept.
