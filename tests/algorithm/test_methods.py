@@ -116,6 +116,7 @@ def test_evaluation_is_the_same_whatever_the_method(method):
     np.testing.assert_allclose(found, small_model().predict(tests, verbose=0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_evaluation_takes_the_step_on_the_tail_too():
     apart = small_episodes(tail_shots=2, tasks=2)
     # The tail as one more minibatch of an order: of the same size as the others.
@@ -131,6 +132,7 @@ def test_evaluation_takes_the_step_on_the_tail_too():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*MAML's gradient")
 @pytest.mark.parametrize("method", METHODS)
 def test_under_xla_the_numbers_are_the_same(method):

@@ -94,6 +94,7 @@ def sequential():
     return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [sequential, Subclassed])
 def test_weights_are_loaded_into_a_network_that_was_not_built(make, tmp_path):
     model = small_model(make())

@@ -88,6 +88,7 @@ def test_the_background_split_is_by_alphabet(data_dir):
     assert not alphabets[2] & (alphabets[0] | alphabets[1])
 
 
+@pytest.mark.slow
 def test_images_are_those_of_the_authors_program(shared, data_dir):
     run = np.load(shared / "reference" / "reptile_sgd.npz")
     pools = kr.datasets.load("omniglot", data_dir=data_dir, validation_classes=0)

@@ -34,6 +34,7 @@ def test_predictions_are_those_of_the_model_adapted_and_judged_inductively(task)
     np.testing.assert_allclose(task.predict(learned, query), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_further_drawings_of_a_character_are_recognized(task):
     learned = task.adapt(drawings(shots=2))
     queries = drawings(shots=3)[:, 2]

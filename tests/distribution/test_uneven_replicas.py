@@ -5,6 +5,8 @@ import json
 import pytest
 import warm
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):

@@ -108,6 +108,7 @@ USES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_no_episode_is_refused_in_words_by_all_that_take_episodes(name):
     make, text = WRONG[name]

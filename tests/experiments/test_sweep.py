@@ -226,6 +226,7 @@ def test_an_incomplete_summary_is_named(name, whole, tmp_path):
         run(tmp_path, draw_only=True)
 
 
+@pytest.mark.slow
 def test_an_incomplete_log_is_named(whole, tmp_path):
     shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
     log = tmp_path / "runs" / "g2" / "log.csv"

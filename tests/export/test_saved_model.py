@@ -414,6 +414,7 @@ def test_wrong_use_is_a_clear_error(name, endpoint, learner):
         by_signature(learner, endpoint, {**GOOD, **change})
 
 
+@pytest.mark.slow
 def test_weights_and_images_that_are_no_numbers_are_clear_errors(learner):
     weights = learner.adapt(IMAGES, LABELS, 1, 0.1)
     spoiled = {name: value + np.nan for name, value in weights.items()}

@@ -163,6 +163,7 @@ def test_parts_of_a_pool(call):
 shapes = st.one_of(st.tuples(small, small, small), st.lists(integer, max_size=4), anything)
 
 
+@pytest.mark.slow
 @many(
     60,
     build=st.sampled_from([kr.networks.omniglot_convnet, kr.networks.mini_imagenet_convnet]),
@@ -245,6 +246,7 @@ support_x = st.sampled_from([np.zeros((4, 2), np.float32), np.zeros((4, 3)), np.
 support_y = st.sampled_from([np.arange(4) % 2, np.arange(4), np.zeros(3, int), np.zeros((4, 1))])
 
 
+@pytest.mark.slow
 @many(
     60,
     x=st.one_of(st.just(np.zeros((4, 2), np.float32)), support_x, anything),

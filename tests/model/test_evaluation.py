@@ -131,6 +131,7 @@ def test_both_at_once_are_the_same_figures_as_one_after_the_other():
     assert (found[0].accuracies != found[1].accuracies).any()
 
 
+@pytest.mark.slow
 def test_the_progress_bar_tells_the_accuracy(capsys):
     kr.evaluate(small_model(), small_episodes(tasks=4), verbose=1)
     assert "accuracy: 0." in capsys.readouterr().out

@@ -266,6 +266,7 @@ def test_a_better_checkpoint_replaces_the_best_and_one_that_is_gone(score, half_
     assert load_checkpoint(half_way.best).meta_iteration == int(wanted["meta_iteration"])
 
 
+@pytest.mark.slow
 def test_a_best_checkpoint_of_an_earlier_version_is_ranked_by_the_log_or_kept(half_way):
     best = mark_best(half_way, None)
     log = half_way.log.read_text()
@@ -684,6 +685,7 @@ def test_the_papers_recipes_have_the_papers_numbers():
         assert (r.meta_step_size, r.meta_step_size_final) == (1.0, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
