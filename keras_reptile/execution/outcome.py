@@ -72,7 +72,7 @@ def in_series(settings: Any) -> bool:
 
     Example:
 
-    >>> from keras_reptile.recipes.named import Recipe
+    >>> from keras_reptile.recipes.recipe import Recipe
     >>> in_series(Recipe(task_order="serial")), in_series(Recipe())
     (True, False)
     >>> in_series(Recipe(task_order="serial", inner_state="reset"))

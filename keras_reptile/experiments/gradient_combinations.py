@@ -63,8 +63,8 @@ def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
 
     Example:
 
-    >>> from keras_reptile import recipes
-    >>> run = runs(recipes.get("gradient_combinations"))["half_g1_g2"]
+    >>> from keras_reptile.recipes import named
+    >>> run = runs(named.get("gradient_combinations"))["half_g1_g2"]
     >>> run.recipe.method, run.recipe.inner_steps, run.recipe.meta_step_size
     ('reptile', 2, 0.125)
 

@@ -49,8 +49,8 @@ def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
 
     Example:
 
-    >>> from keras_reptile import recipes
-    >>> run = runs(recipes.get("study"))["meta_batch_20_s2"]
+    >>> from keras_reptile.recipes import named
+    >>> run = runs(named.get("study"))["meta_batch_20_s2"]
     >>> run.recipe.meta_batch_size, run.recipe.seed, run.columns["precision"]
     (20, 2, 'float32')
     """

@@ -82,8 +82,8 @@ def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
 
     Example:
 
-    >>> from keras_reptile import recipes
-    >>> run = runs(recipes.get("tail_overlap"))["fomaml_separate_k4_b25_e0.25"]
+    >>> from keras_reptile.recipes import named
+    >>> run = runs(named.get("tail_overlap"))["fomaml_separate_k4_b25_e0.25"]
     >>> run.recipe.method, run.recipe.tail_shots, run.columns["panels"]
     ('fomaml', 5, 'ab')
 
