@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_reptile.episodes.first_layers import declared_inputs
 from keras_reptile.episodes.input_ranges import InputRanges
 from keras_reptile.episodes.network_inputs import as_taken, taken_by
 
@@ -21,7 +22,7 @@ class FineTuned:
     Its file holds the network's own class and config, and loads once `keras_reptile` is imported.
     """
 
-    # Of the class, as `keras.models.clone_model` makes another of the same class.
+    # Of the class: `keras.models.clone_model` calls that of a functional network.
     byte_scale: float | None
     trained_on_bytes: bool
     _plain: Any
@@ -75,11 +76,10 @@ def taking_bytes(network: keras.Model, scale: float | None, trained_on_bytes: bo
         scale: Float or None, see `network_inputs.resolved`.
         trained_on_bytes: Boolean, whether the model that it comes from was trained on bytes.
     """
-    inputs = getattr(network, "inputs", None)
-    if isinstance(inputs, list):
-        by_keras = scale is None or not any(taken_by(network, i).is_scaled for i in inputs)
-        if by_keras:
-            return network
+    inputs = declared_inputs(network)
+    is_scaled = scale is not None and any(taken_by(network, i).is_scaled for i in inputs)
+    if inputs and not is_scaled:
+        return network
     return with_bytes(network, scale, trained_on_bytes)
 
 

@@ -23,6 +23,13 @@ LOOKUPS = (
 )
 
 
+def declared_inputs(network: Any) -> list:
+    """The inputs of a functional or sequential network; none of another, or one not built."""
+    # A subclassed network may have an attribute of that name, and mean anything by it.
+    found = getattr(network, "inputs", None)
+    return found if isinstance(found, list) else []
+
+
 def looks_up(network: Any, given: Any = None) -> bool:
     """Whether an input is looked up: its numbers are positions, or categories.
 
@@ -88,7 +95,7 @@ def _at(operation, constants=()) -> Iterator[tuple]:
     """The operation itself, or the first of those that it is made of."""
     yield operation, constants
     if isinstance(operation, keras.Model):
-        for given in getattr(operation, "inputs", None) or [None]:
+        for given in declared_inputs(operation) or [None]:
             yield from _first(operation, given)
     elif isinstance(operation, keras.Layer):
         yield from _inside(operation)

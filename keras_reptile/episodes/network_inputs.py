@@ -64,7 +64,7 @@ def resolved(byte_scale: Any, network: Any) -> float | None:
     """
     if not isinstance(byte_scale, str):
         return None if byte_scale is None else as_float(byte_scale)
-    inputs = getattr(network, "inputs", None) or [None]
+    inputs = first_layers.declared_inputs(network) or [None]
     return None if any(taken_by(network, given).takes_bytes for given in inputs) else UNIT
 
 
@@ -139,8 +139,8 @@ def taken_by_each(network: Any, images: Any) -> list[Taken]:
 def _declared(network, images) -> list:
     """The network's input that each of the flattened images is for, None where none is known."""
     number = len(tf.nest.flatten(images))
-    inputs = getattr(network, "inputs", None)
-    if not isinstance(inputs, list):
+    inputs = first_layers.declared_inputs(network)
+    if not inputs:
         return [None] * number
     if isinstance(images, dict) and len(images) == number:
         names = network.input if isinstance(network.input, dict) else {t.name: t for t in inputs}
