@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compiles training and evaluation steps for a GPU and a TPU that are not there, and counts.
 
-  pip install ".[accelerators]"     and the compilers: docs/accelerators.md
+  pip install ".[accelerators]"     and the compilers: docs/experiments/accelerators.md
   python benchmarks/accelerator_programs.py --json=docs/results/accelerators.json
   python benchmarks/accelerator_programs.py --only=omniglot_5way/train,jax_vmap --device=gpu
 

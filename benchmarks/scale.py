@@ -4,9 +4,9 @@
   python benchmarks/scale.py
   python benchmarks/scale.py --processes=1,2 --tasks=4,16 --json=scale.json
 
-Prints meta-steps a second, bytes reduced in a step, and what docs/devices.md's model on paper
-says, from the time of a task in one process and of all-reduces of two sizes. Data are made up.
-Where there are fewer cores than processes they share them, and the table says so.
+Prints meta-steps a second, bytes reduced in a step, and what the model on paper of
+docs/how_to/devices.md says, from the time of a task in one process and of all-reduces of two sizes.
+Data are made up. Where there are fewer cores than processes they share them, and the table says so.
 """
 
 import logging

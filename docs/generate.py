@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tables of README.md and docs/*.md anew, from the files in docs/results.
+"""Writes the tables of README.md and the pages in docs anew, from the files in docs/results.
 
   python docs/generate.py            writes the pages that are stale
   python docs/generate.py --check    names the stale tables, writes nothing, and exits with status 1
@@ -16,6 +16,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator
+from os.path import relpath
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +31,7 @@ VALUES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.VALU
 
 
 def pages() -> list[Path]:
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def generated(kind: str, name: str, page: Path) -> str:
@@ -40,8 +41,8 @@ def generated(kind: str, name: str, page: Path) -> str:
         sys.exit(f"{page}: there is no {kind} {name!r} in docs/tables. Use one of {[*functions]}.")
     if kind == "value":
         return functions[name]()
-    prefix = "docs/results/" if page.parent == ROOT else "results/"
-    return f"\n\n{functions[name]().replace('](results/', f']({prefix}')}\n\n"
+    results = relpath(ROOT / "docs" / "results", page.parent)
+    return f"\n\n{functions[name]().replace('](results/', f']({results}/')}\n\n"
 
 
 def stale(page: Path) -> Iterator[str]:

@@ -115,8 +115,8 @@ def sine_mlp(
     Args:
         hidden: Sequence of integers, units of the hidden layers. Defaults to `(64, 64)`.
         activation: Keras activation. Defaults to `"relu"`, the paper's, which leads to the smaller
-            errors from these initial weights (docs/sinusoid.md); the authors' published program
-            has `"tanh"`.
+            errors from these initial weights (docs/experiments/sinusoid.md); the authors' published
+            program has `"tanh"`.
         seed: Integer, decides the initial weights. Defaults to `None`, different every time.
 
     Input shape: `(batch, 1)`, float.

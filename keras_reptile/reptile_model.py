@@ -566,8 +566,8 @@ class ReptileModel(distribution.DistributedModel):
     ) -> None:
         """Writes a SavedModel that TensorFlow alone can fine-tune on a support set and serve.
 
-        See docs/export.md for its endpoints. Beside them lie the network as network.keras, this
-        model as model.keras, and metadata.json. The model itself stays as it is.
+        See docs/how_to/export.md for its endpoints. Beside them lie the network as network.keras,
+        this model as model.keras, and metadata.json. The model itself stays as it is.
 
         Args:
             path: String or path of a directory, which appears only once it is complete.

@@ -55,7 +55,7 @@ def one_task_per_core(
     The operations of a small network on a few images are too short to divide among cores; the
     tasks of a meta-batch are not. Memory that operations free is kept for the next ones. On a GPU
     XLA is told to choose kernels without trying them out, so that every run has the same ones,
-    which may be slower ones (docs/devices.md). Flags that `XLA_FLAGS` has already stay as they are.
+    which may be slower ones (docs/how_to/devices.md). Flags in `XLA_FLAGS` stay as they are.
     Call it before TensorFlow does anything: its threads are fixed at its first operation. The
     programs in `bin/` call it by themselves.
 

@@ -54,7 +54,9 @@ SINE = Recipe(
     source="Nichol, Achiam, Schulman 2018 (arXiv 1803.02999v3), figure 1 and the authors' "
     "published program",
 )
-SINE_TRIALS = "this project: Reptile's recipe with a meta-step size from trials, docs/sinusoid.md"
+SINE_TRIALS = (
+    "this project: Reptile's recipe with a meta-step size from trials, docs/experiments/sinusoid.md"
+)
 SINE_EXPECTED = "nothing published; {} when it was added"
 FIGURE = "Nichol, Achiam, Schulman 2018 (arXiv 1803.02999v3), figure {}; "
 
@@ -178,7 +180,7 @@ RECIPES = {
         curve_tasks=100,
         source="this project: the paper's 5-way Omniglot run, shortened; all of the study with "
         "bin/sweep --figure=study",
-        expected="nothing published; docs/study.md",
+        expected="nothing published; docs/experiments/study.md",
     ),
     "images_5way": Recipe(
         dataset="folder",

@@ -8,7 +8,7 @@ import pytest
 import warm
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # What stands for a reader's own, and what there is instead; see `warm_program.furnished`.
 OWN = {"DIR": "empty", "FOLDER": "images", "photos": "images", "IMAGES": "images"}
 # A run that the reader has trained; the one that there is here was trained on glyphs.

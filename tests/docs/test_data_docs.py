@@ -1,4 +1,4 @@
-"""docs/data.md says what `kr.datasets.load` takes, and what the example prints."""
+"""docs/how_to/data.md says what `kr.datasets.load` takes, and what the example prints."""
 
 import inspect
 import re
@@ -10,7 +10,7 @@ import warm
 from keras_reptile.datasets import class_split, folder, glyphs, mini_imagenet, omniglot, tfds_images
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "data.md").read_text()
+PAGE = (ROOT / "docs" / "how_to" / "data.md").read_text()
 REQUIRED = inspect.Parameter.empty
 SOURCES = {
     "glyphs": [glyphs.load],

@@ -1,4 +1,4 @@
-"""docs/export.md, run from top to bottom, and what it says of wrong use."""
+"""docs/how_to/export.md, run from top to bottom, and what it says of wrong use."""
 
 import contextlib
 import re
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "export.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how_to" / "export.md"
 
 
 @pytest.fixture(scope="module")

@@ -154,7 +154,7 @@ def test_the_recipes_expect_what_the_paper_reports():
         assert named.get(name).expected == f"{inductive}, transductive {transductive}"
 
 
-PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
 
 
 def anchors(page):

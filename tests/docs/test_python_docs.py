@@ -1,4 +1,4 @@
-"""docs/python.md, as a reader runs it: from top to bottom, in a process and a folder of its own."""
+"""docs/how_to/python.md, as a reader runs it: from top to bottom, in a process of its own."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from made_images import write_image
 import keras_reptile as kr
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "python.md"
+PAGE = ROOT / "docs" / "how_to" / "python.md"
 SHORT = "--meta_iterations=2 --validation_tasks=4 --test_tasks=4 --jit_compile=false"
 
 

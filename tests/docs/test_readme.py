@@ -9,7 +9,7 @@ import warm
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-FIRST_STEPS = ROOT / "docs" / "first_steps.md"
+FIRST_STEPS = ROOT / "docs" / "tutorials" / "first_steps.md"
 SHORTER = {
     "meta_iterations=5000": "meta_iterations=20",
     "epochs=5, steps_per_epoch=1000": "epochs=2, steps_per_epoch=10",
