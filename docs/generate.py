@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tables of README.md and the pages in docs anew, from the files in docs/results.
+"""Writes the tables of README.md and the pages in docs anew, from docs/results and the source.
 
   python docs/generate.py            writes the pages that are stale
   python docs/generate.py --check    names the stale tables, writes nothing, and exits with status 1
@@ -22,10 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
 
-from tables import accelerators, devices, experiments, full_runs, omniglot, speed  # noqa: E402
+from tables import accelerators, devices, experiments, flags, full_runs, omniglot, speed  # noqa: E402
 
 MARKED = re.compile(r"<!-- (table|value): (\S+) -->(.*?)<!-- end -->", re.DOTALL)
-MODULES = (full_runs, omniglot, speed, devices, accelerators, experiments)
+MODULES = (full_runs, omniglot, speed, devices, accelerators, experiments, flags)
 TABLES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.TABLES.items()}
 VALUES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.VALUES.items()}
 

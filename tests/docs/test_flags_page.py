@@ -1,0 +1,40 @@
+"""docs/reference/flags.md has the flags of the programs, which it reads from their source."""
+
+import dataclasses
+import re
+
+import pytest
+from tables import flags
+
+from keras_reptile.recipes.recipe import NOTES, Recipe
+
+
+def test_the_hyper_parameters_are_the_fields_of_a_recipe():
+    found = {f.name: (f.default, f.help, f.choices) for f in flags.recipe_fields()}
+    fields = {
+        f.name: (f.default, f.metadata["help"], f.metadata["choices"])
+        for f in dataclasses.fields(Recipe)
+        if f.name not in NOTES
+    }
+    assert found == fields
+
+
+@pytest.mark.parametrize("program", flags.PROGRAMS)
+def test_each_flag_that_a_program_defines_is_found_with_its_meaning(program):
+    source = (flags.ROOT / "bin" / program).read_text()
+    names = re.findall(r"(?:DEFINE_[a-z]+|define_path)\(\s*\"(\w+)\"", source)
+    found = flags.flags_of(program)
+    assert [flag.name for flag in found] == names
+    assert all(flag.help.endswith(".") for flag in found)
+
+
+def test_the_page_has_every_program():
+    programs = {path.name for path in (flags.ROOT / "bin").iterdir() if path.name[0] not in "_."}
+    assert set(flags.PROGRAMS) == programs
+
+
+def test_a_flag_is_written_as_the_command_line_takes_it():
+    choice = flags.Flag("kind", "a", "The kind.", ("a", "b"))
+    assert flags.row(choice) == ("`--kind`", "`a`", "The kind. One of `a`, `b`.")
+    assert flags.row(flags.Flag("both", False, "x | y", ()))[1:] == ("`false`", "x \\| y")
+    assert flags.row(flags.Flag("names", [], "Names.", ()))[1] == ""
