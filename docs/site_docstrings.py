@@ -12,18 +12,7 @@ SHARED = re.compile(r"^    (?P<names>\w+(?:, \w+)+):(?P<text>.*(?:\n {8}.*)*)", 
 
 
 def fenced(text: str) -> str:
-    """A docstring whose doctests stand between fences.
-
-    Example:
-
-    >>> print(fenced("Adds.\\n\\n>" + ">> 1 + 1\\n2"))
-    Adds.
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
-    """
+    """A docstring whose doctests stand between fences."""
 
     def block(match: re.Match) -> str:
         indent = match["indent"]

@@ -89,7 +89,11 @@ def test_what_a_page_would_load_is_found():
     assert not LOADS.search('<a href="https://a.b"><img src="c.png"></a><link href="c.css">')
 
 
-def test_the_examples_of_what_is_done_to_docstrings_are_right():
+def test_a_doctest_is_fenced_and_arguments_that_share_a_description_have_it_each():
     pytest.importorskip("griffe", reason="needs mkdocs: pip install '.[docs]'")
-    found = doctest.testmod(importlib.import_module("site_docstrings"))
-    assert found.attempted >= 2 and found.failed == 0
+    docstrings = importlib.import_module("site_docstrings")
+    given = "Adds.\n\n>>> 1 + 1\n2\n\nMore."
+    assert docstrings.fenced(given) == "Adds.\n\n```pycon\n>>> 1 + 1\n2\n```\n\nMore."
+    assert docstrings.fenced("    >>> 1\n    1") == "    ```pycon\n    >>> 1\n    1\n    ```"
+    found = doctest.testmod(docstrings)
+    assert (found.attempted, found.failed) == (1, 0)
