@@ -40,14 +40,22 @@ def recipe_fields() -> Iterator[Flag]:
                 yield Flag(field.target.id, default, text, choices[0] if choices else ())
 
 
-def defined(path: Path) -> Iterator[Flag]:
-    """The flags that a file defines, by `flags.DEFINE_...` or `define_path`."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def defined(source: str) -> Iterator[Flag]:
+    """The flags that a source defines, by `flags.DEFINE_...` or `define_path`."""
+    constants = dict(assigned(source))
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and is_definition(node):
-            name, default, *others = [literal(argument) for argument in node.args[:4]]
+            name, default, *others = [literal(each, constants) for each in node.args[:4]]
             text = next(value for value in others if isinstance(value, str))
             choices = next((value for value in others if isinstance(value, tuple)), ())
             yield Flag(name, default, text, choices)
+
+
+def assigned(source: str) -> Iterator[tuple[str, object]]:
+    """The names that a source gives to literals, with their values."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            yield node.targets[0].id, literal(node.value, {})
 
 
 def is_definition(call: ast.Call) -> bool:
@@ -57,21 +65,24 @@ def is_definition(call: ast.Call) -> bool:
     return is_named and (name.startswith("DEFINE_") or name == "define_path")
 
 
-def literal(node: ast.expr) -> object:
-    """A literal's value; `None` of anything else."""
+def literal(node: ast.expr, constants: dict[str, object]) -> object:
+    """A literal's value, or that of a name for one; `None` of anything else."""
+    if isinstance(node, ast.Name):
+        return constants.get(node.id)
     try:
         return ast.literal_eval(node)
     except ValueError:
         return None
 
 
+def source_of(program: str) -> str:
+    """The source that defines the flags of a program."""
+    return (ROOT / "bin" / program).read_text()
+
+
 def flags_of(program: str) -> list[Flag]:
-    """The flags that a program has beside the fields of a recipe."""
-    places = (ROOT / "bin" / program, PACKAGE / "programs" / f"{program}.py")
-    found = [flag for path in places if path.exists() for flag in defined(path)]
-    if not found:
-        raise ValueError(f"bin/{program} defines no flags in {[str(p) for p in places]}.")
-    return found
+    """The flags that a program has beside the fields of a recipe and those of devices."""
+    return list(defined(source_of(program)))
 
 
 def rows(flags: list[Flag]) -> str:
@@ -95,7 +106,7 @@ def recipe_flags() -> str:
 
 
 def device_flags() -> str:
-    return rows(list(defined(PACKAGE / "programs" / "device_flags.py")))
+    return rows(list(defined((PACKAGE / "programs" / "device_flags.py").read_text())))
 
 
 def program_flags(program: str) -> str:
