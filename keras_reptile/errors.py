@@ -14,11 +14,14 @@ class RunError(Exception):
 # What helps against what the system says.
 FREE_SPACE = "Free some space, and give the same command again"
 ANOTHER_PLACE = "Make it writable, or choose another place"
+MOUNTED = "It is a mount point, or in an image's layer of a container: choose another place"
 ADVICE = {
     errno.ENOSPC: FREE_SPACE,
     errno.EDQUOT: FREE_SPACE,
     errno.EFBIG: "Raise the limit on the size of files (ulimit -f), or choose another place",
     errno.EMFILE: "Raise the limit on open files (ulimit -n)",
+    errno.EXDEV: MOUNTED,
+    errno.EBUSY: MOUNTED,
     errno.EIO: "The disk may be failing: choose another place",
 }
 

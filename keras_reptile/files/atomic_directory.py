@@ -15,9 +15,10 @@ from keras_reptile.files.atomic_file import (
     made_and_held,
     partial_name,
     remove_partial,
-    sync,
 )
+from keras_reptile.files.disk import sync
 from keras_reptile.files.locks import Taken, held
+from keras_reptile.files.targets import keep_mode_and_owner
 
 # How many files a message names.
 NAMED = 10
@@ -33,7 +34,8 @@ def whole_directory(
     that was just being replaced is back under its name.
 
     Args:
-        path: String or path of the directory to be.
+        path: String or path of the directory to be. Of a symbolic link the directory to which it
+            leads is written.
         overwrite: Boolean, whether an earlier one may be replaced.
         marks: Names of files that every such directory has. Only what has them all is ever
             replaced.
@@ -44,7 +46,7 @@ def whole_directory(
         ValueError: If `path` exists and may not be replaced, or cannot be written.
         RunError: If the disk fills up, or fails otherwise, while it is written.
     """
-    path = Path(os.path.abspath(local_path(path)))
+    path = Path(os.path.realpath(local_path(path)))
     _put_in_order(path)
     _refuse_existing(path, overwrite, marks, own)
     temporary = partial_name(path)
@@ -53,6 +55,7 @@ def whole_directory(
             yield temporary
             # Someone may have put a file there meanwhile.
             _refuse_existing(path, overwrite, marks, own)
+            keep_mode_and_owner(temporary, path)
             _sync(temporary)
             _rename(temporary, path)
             sync(path.parent)

@@ -14,7 +14,15 @@ from typing import Any
 import tensorflow as tf
 
 from keras_reptile.errors import RunError, cause, unwritable
+from keras_reptile.files.disk import sync
 from keras_reptile.files.locks import Taken, held
+from keras_reptile.files.targets import (
+    check_stream,
+    file_to_replace,
+    is_stream,
+    keep_mode_and_owner,
+    write_stream,
+)
 
 # A full disk, a read-only one, and errors that TensorFlow has no name for.
 OF_THE_DISK = (
@@ -26,18 +34,38 @@ OF_THE_DISK = (
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`, and gives the file its own name once complete.
+    """Yields a temporary name beside a file, and gives it the file's own name once complete.
+
+    Of a symbolic link the file to which it leads is replaced. An earlier file's mode is kept, and
+    its owner where the system lets us.
 
     Raises:
         RunError: If it cannot be written; what was there before is as it was.
     """
-    temporary = partial_name(path)
-    with explained(path), _removed_in_the_end(temporary):
-        with made_and_held(temporary, temporary.touch):
-            yield temporary
-            sync(temporary)
-            os.replace(temporary, path)
-        sync(path.parent)
+    with explained(path):
+        target = file_to_replace(path)
+        remove_partial(target.parent, name=re.escape(target.name))
+        temporary = partial_name(target)
+        with _removed_in_the_end(temporary):
+            with made_and_held(temporary, temporary.touch):
+                keep_mode_and_owner(temporary, target)
+                yield temporary
+                sync(temporary)
+                os.replace(temporary, target)
+            sync(target.parent)
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Raises `RunError` for a file that `write_text` could not write; its folder is made."""
+    path = Path(path)
+    with explained(path):
+        if is_stream(path):
+            return check_stream(path)
+        target = file_to_replace(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = partial_name(target)
+        with _removed_in_the_end(temporary):
+            temporary.touch()
 
 
 def made_and_held(temporary: Path, make: Callable[[], Any]) -> contextlib.ExitStack:
@@ -97,18 +125,13 @@ def leftovers(folder: Path, kind: str, name: str) -> list[Path]:
     return sorted(path for path in folder.glob(f".{kind}-*") if pattern.fullmatch(path.name))
 
 
-def sync(path: Path) -> None:
-    """Has the disk hold what was written to a file, or which files a folder has."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_text(path: Path, text: str) -> None:
+    """Writes a file whole, or text to a pipe, to a device or among what this process prints."""
+    if is_stream(path):
+        with explained(path):
+            return write_stream(path, text)
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -127,7 +150,7 @@ def read_json(path: Path, advice: str) -> dict[str, Any]:
         RunError: If it cannot be read, or holds something else.
     """
     try:
-        content = json.loads(path.read_text(), parse_constant=lambda name: None)
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda name: None)
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}. {advice}") from None
     except RecursionError:
@@ -172,7 +195,7 @@ def read_csv(
     if not os.path.exists(path):
         return []
     try:
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         for row in rows:
             for column, kind in kinds.items():
@@ -189,7 +212,10 @@ def read_csv(
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     """Writes rows with the columns that any of them has."""
-    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
         columns = list(dict.fromkeys(key for row in rows for key in row))
         writer = csv.DictWriter(file, columns)
         writer.writeheader()

@@ -1,18 +1,18 @@
 """Locks on files and folders, which end with the process that holds them, even if it is killed."""
 
 import contextlib
-import importlib
+import errno
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+import filelock
 
 from keras_reptile.errors import RunError, unwritable
 
-fcntl: Any = None
-with contextlib.suppress(ImportError):  # Windows
-    fcntl = importlib.import_module("fcntl")
+# What file systems say that have no locks.
+WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class Taken(Exception):
@@ -23,7 +23,7 @@ class Taken(Exception):
 def held(path: Path, wait: bool = False) -> Iterator[bool]:
     """Holds the lock on a file or folder that is there; yields whether there are locks here.
 
-    Windows and some network file systems have none.
+    Some network file systems have none.
 
     Raises:
         Taken: If someone else holds it, unless told to wait.
@@ -105,6 +105,7 @@ class FolderLock:
 
 
 def _lock_file(path: Path) -> int:
+    # Not a `filelock.FileLock`, which does not tell whether its file still has its name.
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -120,14 +121,14 @@ def _lock_file(path: Path) -> int:
 
 
 def _lock(descriptor: int, wait: bool = False) -> bool:
-    if fcntl is None:
-        return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        raise Taken from None
-    except OSError:
+        taken = filelock.lock_descriptor(descriptor, blocking=wait)
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
         return False
+    if not taken:
+        raise Taken
     return True
 
 

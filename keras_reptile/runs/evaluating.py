@@ -1,10 +1,8 @@
 """Measuring a finished run on other tasks than those of its summary."""
 
 import dataclasses
-import errno
 import json
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from keras_reptile import distribution
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.checks import check_positive, local_path
 from keras_reptile.errors import RunError
-from keras_reptile.files.atomic_file import explained
+from keras_reptile.files.atomic_file import check_writable
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import SINUSOID, Recipe, check_fields, check_values
 from keras_reptile.reptile_model import ReptileModel
@@ -72,8 +70,8 @@ def test(
         tasks: Integer. Defaults to `1000`.
         seed: Integer, decides the tasks. Defaults to `0`.
         both: Boolean, measure inductively and transductively. Defaults to `False`, as the run.
-        record: String or path of a JSON file to write: the results, and how they were found.
-            Defaults to `None`, none.
+        record: String or path of a JSON file to write: the results, and how they were found. A
+            pipe, `/dev/stdout` and `/dev/null` are written to. Defaults to `None`, none.
         data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own choice.
         verbose: Integer, 1 shows a progress bar. Defaults to `1`.
         strategy: As in `train`: in a cluster the chief alone reads `output_dir`. Defaults to
@@ -103,7 +101,8 @@ def test(
         with workers.together():
             if workers.is_chief:
                 settings = read_run(directory)["settings"]
-                check_writable(record)
+                if record:
+                    check_writable(record)
         settings = json.loads(workers.exchange(json.dumps(settings))[0])
         recipe = Recipe(**settings)
         check_fields(recipe.dataset, overrides)
@@ -149,17 +148,6 @@ def check_choices(overrides: dict[str, Any]) -> None:
             "An evaluation takes over what the trained model holds, and has no use for what only "
             f"training needs. Received: {listed}. It can choose {', '.join(CHOICES)}."
         )
-
-
-def check_writable(record: str | os.PathLike | None) -> None:
-    """Raises `RunError` for a file whose folder cannot be written, which it makes if need be."""
-    if record:
-        path = Path(record)
-        with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-            tempfile.TemporaryFile(dir=path.parent).close()
 
 
 def check_both(recipe: Recipe, overrides: dict[str, Any]) -> None:

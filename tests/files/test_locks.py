@@ -1,6 +1,8 @@
 """One run at a time in a directory; reading it is free."""
 
 import contextlib
+import errno
+import fcntl
 import os
 import shutil
 import subprocess
@@ -8,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import filelock
 import pytest
 import warm
 from helpers import small_model
@@ -147,21 +150,36 @@ def test_what_another_process_took_for_a_leftover_is_made_anew(kind, moment, tmp
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-@pytest.mark.parametrize("reason", ["Windows", "a file system without locks"])
-def test_where_there_are_no_locks_runs_go_on_and_nothing_is_removed(reason, tmp_path, monkeypatch):
-    if reason == "Windows":
-        monkeypatch.setattr(locks, "fcntl", None)
-    else:
+def failing(number):
+    def flock(descriptor, how):
+        raise OSError(number, os.strerror(number))
 
-        def flock(descriptor, how):
-            raise OSError("no locks available")
+    return flock
 
-        monkeypatch.setattr(locks.fcntl, "flock", flock)
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_there_are_no_locks_runs_go_on_and_nothing_is_removed(number, tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", failing(number))
     left = tmp_path / ".partial-1-log.csv"
     left.write_text("half")
     with RunDirectory(tmp_path).locked():
         RunDirectory(tmp_path).tidy()
     assert left.exists()
+
+
+def test_a_disk_that_fails_while_it_locks_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", failing(errno.EIO))
+    text = r".lock cannot be written: Input/output error. The disk may be failing"
+    with pytest.raises(RunError, match=text), RunDirectory(tmp_path).locked():
+        pass
+
+
+def test_a_lock_keeps_out_who_uses_filelock_and_the_other_way_round(tmp_path):
+    lock = filelock.FileLock(tmp_path / ".lock", blocking=False)
+    with locks.only_one(tmp_path), pytest.raises(filelock.Timeout):
+        lock.acquire()
+    with lock, pytest.raises(RunError, match="is being written by another run"):
+        locks.FolderLock(tmp_path)
 
 
 def test_a_directory_that_cannot_be_locked_for_writing_is_an_error(tmp_path):
