@@ -1,4 +1,4 @@
-"""Numbers about predictions: losses, accuracies and their confidence intervals.
+"""Metrics of predictions: losses, accuracies and their confidence intervals.
 
-Nothing here adapts a network or reads a file.
+No module here adapts a network or reads a file.
 """

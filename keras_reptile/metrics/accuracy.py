@@ -1,4 +1,4 @@
-"""Which predictions are correct. NaN and infinity never are."""
+"""Evaluates which predictions are correct. NaN and infinity are never correct."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ INFINITY = float("inf")
 
 
 def binary_accuracy_of_logits(y_true: Any, y_pred: Any) -> Any:
-    """Binary accuracy where outputs are logits: 0 is a probability of one half."""
+    """Returns the binary accuracy of logits. A logit of 0 is a probability of one half."""
     return keras.metrics.binary_accuracy(y_true, tf.sigmoid(y_pred))
 
 
@@ -36,7 +36,7 @@ ACCURACIES = (
 
 
 def is_accuracy(metric: keras.metrics.Metric) -> bool:
-    """Whether a metric is the share of correct examples.
+    """Returns whether a metric is the share of correct examples.
 
     Example:
 
@@ -49,10 +49,16 @@ def is_accuracy(metric: keras.metrics.Metric) -> bool:
 
 
 def are_numbers(predictions: tf.Tensor) -> tf.Tensor:
-    """Whether outputs `(..., outputs)` are numbers, boolean `(...)`.
+    """Returns whether all outputs of each example are numbers.
 
-    NaN and infinity are none. Negative infinity, the score of a class that is ruled out, may
-    stand beside numbers.
+    NaN and infinity are not numbers. Negative infinity is the score of an impossible class: it is
+    accepted if at least one other output of the example is a number.
+
+    Args:
+        predictions: Outputs `(..., outputs)`.
+
+    Returns:
+        Boolean tensor `(...)`.
 
     Example:
 
@@ -60,18 +66,25 @@ def are_numbers(predictions: tf.Tensor) -> tf.Tensor:
     >>> are_numbers(tf.constant(outputs)).numpy()
     array([ True, False, False,  True])
     """
-    below = tf.reduce_all(predictions < INFINITY, axis=-1)
-    return below & tf.reduce_any(predictions > -INFINITY, axis=-1)
+    all_below = tf.reduce_all(predictions < INFINITY, axis=-1)
+    return all_below & tf.reduce_any(predictions > -INFINITY, axis=-1)
 
 
 def tasks_with_numbers(predictions: tf.Tensor) -> tf.Tensor:
-    """Whether all predictions `(tasks, queries, ..., outputs)` are numbers, boolean `(tasks,)`."""
-    each = are_numbers(predictions)
-    return tf.reduce_all(each, axis=list(range(1, each.shape.rank)))
+    """Returns whether all predictions of each task are numbers.
+
+    Args:
+        predictions: Outputs `(tasks, queries, ..., outputs)`.
+
+    Returns:
+        Boolean tensor `(tasks,)`.
+    """
+    of_examples = are_numbers(predictions)
+    return tf.reduce_all(of_examples, axis=list(range(1, of_examples.shape.rank)))
 
 
 def matches(metric: keras.metrics.Metric, y: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
-    """1 where predictions are correct, 0 where they are wrong or not finite.
+    """Returns 1 where predictions are correct, and 0 where they are wrong or not numbers.
 
     Args:
         metric: An accuracy, see `is_accuracy`.
@@ -79,7 +92,7 @@ def matches(metric: keras.metrics.Metric, y: tf.Tensor, predictions: tf.Tensor) 
         predictions: Outputs `(examples, ..., outputs)`.
 
     Returns:
-        Float tensor with the shape that the metric's function gives.
+        Float tensor. Its shape is that of the result of the metric's function.
 
     Example:
 
@@ -87,16 +100,16 @@ def matches(metric: keras.metrics.Metric, y: tf.Tensor, predictions: tf.Tensor) 
     >>> matches(keras.metrics.SparseCategoricalAccuracy(), tf.constant([0, 0]), outputs).numpy()
     array([1., 0.], dtype=float32)
     """
-    right = metric._fn(y, predictions, **metric._fn_kwargs)
+    correct = metric._fn(y, predictions, **metric._fn_kwargs)
     outputs = predictions if predictions.shape.rank > 1 else predictions[:, None]
-    numbers = tf.cast(are_numbers(outputs), right.dtype)
-    if right.shape.rank == outputs.shape.rank:
-        return right * numbers[..., None]
-    return right * tf.reshape(numbers, tf.shape(right))
+    numbers = tf.cast(are_numbers(outputs), correct.dtype)
+    if correct.shape.rank == outputs.shape.rank:
+        return correct * numbers[..., None]
+    return correct * tf.reshape(numbers, tf.shape(correct))
 
 
 def update(metric: keras.metrics.Metric, y: Any, predictions: Any, **weights: Any) -> None:
-    """Updates a metric by examples; an accuracy by 0 for predictions that are no numbers."""
+    """Updates a metric with examples. An accuracy counts a prediction of NaN as wrong."""
     if is_accuracy(metric):
         keras.metrics.Mean.update_state(metric, matches(metric, y, predictions), **weights)
     else:
@@ -104,7 +117,7 @@ def update(metric: keras.metrics.Metric, y: Any, predictions: Any, **weights: An
 
 
 def task_accuracies(metric: Any, y: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
-    """Share of each task's queries that are correct.
+    """Returns the share of each task's queries that are predicted correctly.
 
     Args:
         metric: An accuracy, see `is_accuracy`.
@@ -121,5 +134,5 @@ def task_accuracies(metric: Any, y: tf.Tensor, predictions: tf.Tensor) -> tf.Ten
     array([0.5], dtype=float32)
     """
     tasks = tf.shape(predictions)[0]
-    each = (tf.reshape(t, (-1, *t.shape[2:])) for t in (y, predictions))
-    return tf.reduce_mean(tf.reshape(matches(metric, *each), (tasks, -1)), axis=1)
+    examples = (tf.reshape(t, (-1, *t.shape[2:])) for t in (y, predictions))
+    return tf.reduce_mean(tf.reshape(matches(metric, *examples), (tasks, -1)), axis=1)

@@ -11,18 +11,18 @@ from keras_reptile.metrics import student_t
 
 
 def confidence_95(values: Any) -> float:
-    """Half the width of the 95 % confidence interval of a mean over tasks.
+    """Returns half the width of the 95 % confidence interval of a mean over tasks.
 
         t * s / sqrt(n)
 
-    with the sample standard deviation s, and the 97.5 % point t of Student's distribution with
-    n - 1 degrees of freedom: 2.26 for 10 tasks, 1.96 for 1,000.
+    Here s is the sample standard deviation, and t is the 97.5 % quantile of Student's distribution
+    with n - 1 degrees of freedom: 2.26 for 10 tasks, 1.96 for 1,000 tasks.
 
     Args:
-        values: Array `(tasks,)`, one figure a task.
+        values: Array `(tasks,)`, one value a task.
 
     Returns:
-        Float; not a number for fewer than two tasks, or if a figure is none.
+        Float. NaN for fewer than two tasks, or if a value is NaN or infinite.
 
     Example:
 
@@ -37,28 +37,31 @@ def confidence_95(values: Any) -> float:
 
 
 def confidence_95_over_classes(values: Any, classes: Any) -> float:
-    """Half the width of the 95 % interval that another choice of the test classes would span.
+    """Returns half the width of the 95 % confidence interval over choices of the test classes.
 
-    The mean over all tasks of `ways` among n classes is a U-statistic (Hoeffding 1948), whose
-    deviation over choices of the classes is, to leading order,
+    The mean over all tasks of `ways` among n classes is a U-statistic (Hoeffding, 1948). To leading
+    order, its standard deviation over choices of the n classes is
 
         ways * (n - 1) / (n - ways) * sqrt(zeta_1 / n),
         zeta_1 = Var_c E[accuracy | class c is in the task]
 
-    where the middle factor is the jackknife's, for the few classes there are. `confidence_95`
-    narrows with the number of tasks; this does not, as the classes stay the same. From the variance
-    between classes that of a mean over few tasks is taken off.
+    The factor (n - 1) / (n - ways) is the jackknife's correction for a small n. zeta_1 is estimated
+    by the variance between the means of classes, minus the variance that such a mean has because
+    the number of tasks is finite.
+
+    `confidence_95` narrows with the number of tasks. This interval does not, because more tasks
+    bring no new classes.
 
     Args:
-        values: Array `(tasks,)`, one figure a task.
-        classes: Integer array `(tasks, ways)`, the classes of each task, any numbers.
+        values: Array `(tasks,)`, one value a task.
+        classes: Integer array `(tasks, ways)`, the identifiers of each task's classes.
 
     Returns:
-        Float; not a number if there are no more classes than ways, or one has but one task.
+        Float. NaN if there are not more classes than ways, or if a class is in only one task.
 
     Example:
 
-    >>> confidence_95_over_classes([0.5] * 6, [[0, 1], [1, 2], [0, 2]] * 2)  # all alike
+    >>> confidence_95_over_classes([0.5] * 6, [[0, 1], [1, 2], [0, 2]] * 2)  # equal values
     0.0
 
     Reference: [Hoeffding, 1948](https://doi.org/10.1214/aoms/1177730196).
@@ -68,19 +71,24 @@ def confidence_95_over_classes(values: Any, classes: Any) -> float:
     n, ways = len(of_class), classes.shape[1]
     if n <= ways or min(map(len, of_class)) < 2:
         return float("nan")
-    between = np.var([own.mean() for own in of_class], ddof=1)
-    noise = np.mean([own.var(ddof=1) / len(own) for own in of_class])
+    between = np.var([v.mean() for v in of_class], ddof=1)
+    noise = np.mean([v.var(ddof=1) / len(v) for v in of_class])
     zeta_1 = max(between - noise, 0.0)
     return float(student_t.quantile(n - 1) * ways * (n - 1) / (n - ways) * np.sqrt(zeta_1 / n))
 
 
 @keras.saving.register_keras_serializable(package="keras_reptile")
 class ConfidenceInterval(keras.metrics.Metric):
-    """`confidence_95` of the values seen since the last reset, as a Keras metric.
+    """`confidence_95` of the values since the last reset, as a Keras metric.
 
-    Counts, means and squared deviations from these means, merged as by Chan, Golub and LeVeque
-    (1979): sums of squares would cancel in float32. Each replica has a place of its own in them, so
-    that Keras's sum over replicas has them all side by side.
+    The state is the count, the mean and the sum of squared deviations from that mean. Two states
+    are merged by the formula of Chan, Golub and LeVeque (1979): the difference of sums of squares
+    would cancel in float32. Each variable has one element for each replica, and a replica writes
+    its own element only. So Keras's sum over replicas keeps the states apart.
+
+    Args:
+        name: String. Defaults to `"confidence_95"`.
+        dtype: The dtype of the state. Defaults to `None`, the float type of Keras.
     """
 
     def __init__(self, name: str = "confidence_95", dtype: Any = None):
@@ -97,14 +105,14 @@ class ConfidenceInterval(keras.metrics.Metric):
         added = tf.reduce_sum(weights)
         mean = tf.math.divide_no_nan(tf.reduce_sum(weights * values), added)
         squares = tf.reduce_sum(weights * tf.square(values - mean))
-        # In the places of the other replicas there are zeros, here.
+        # On this replica the elements of the other replicas are zeros: the sum is its own element.
         earlier = [tf.reduce_sum(v) for v in self._state()]
-        seen = [tf.stack(pair) for pair in zip(earlier, (added, mean, squares), strict=True)]
-        place = tf.one_hot(distribution.replica_index(), distribution.replicas(), dtype=self.dtype)
-        count, mean, squares = merged(*seen)
-        self.count.assign(place * count)
-        self.mean.assign(place * mean)
-        self.squares.assign(place * squares)
+        parts = [tf.stack(pair) for pair in zip(earlier, (added, mean, squares), strict=True)]
+        own = tf.one_hot(distribution.replica_index(), distribution.replicas(), dtype=self.dtype)
+        count, mean, squares = merged(*parts)
+        self.count.assign(own * count)
+        self.mean.assign(own * mean)
+        self.squares.assign(own * squares)
 
     def result(self) -> Any:
         n, _, squares = merged(*self._state())
@@ -115,21 +123,29 @@ class ConfidenceInterval(keras.metrics.Metric):
 
 
 def _quantile(freedom: tf.Tensor) -> tf.Tensor:
-    """`student_t.quantile` in a graph; any number below one degree of freedom."""
-    solved = tf.constant(student_t.TABLE, freedom.dtype)
-    place = tf.clip_by_value(tf.cast(freedom, tf.int32) - 1, 0, student_t.SOLVED - 1)
+    """Computes `student_t.quantile` in a graph. Below 1, the value is arbitrary."""
+    table = tf.constant(student_t.TABLE, freedom.dtype)
+    index = tf.clip_by_value(tf.cast(freedom, tf.int32) - 1, 0, student_t.TABLE_SIZE - 1)
     series = student_t.series(tf.maximum(freedom, 1))
-    return tf.where(freedom > student_t.SOLVED, series, tf.gather(solved, place))
+    return tf.where(freedom > student_t.TABLE_SIZE, series, tf.gather(table, index))
 
 
 def merged(counts: tf.Tensor, means: tf.Tensor, squares: tf.Tensor) -> tuple:
-    """Count, mean and squared deviations from it of several parts together.
+    """Merges the statistics of several parts into those of the whole.
+
+    Args:
+        counts: Float tensor `(parts,)`, the number of values in each part.
+        means: Float tensor `(parts,)`.
+        squares: Float tensor `(parts,)`, the sum of squared deviations from the part's mean.
+
+    Returns:
+        Tuple of the count, the mean and the sum of squared deviations of all values.
 
     Example:
 
     >>> [float(v) for v in merged(np.array([1.0, 2.0]), np.array([3.0, 6.0]), np.array([0.0, 8.0]))]
     [3.0, 5.0, 14.0]
     """
-    n, apart = tf.reduce_sum(counts), means - means[0]
-    mean = tf.math.divide_no_nan(tf.reduce_sum(counts * apart), n)
-    return n, means[0] + mean, tf.reduce_sum(squares + counts * tf.square(apart - mean))
+    n, shifted = tf.reduce_sum(counts), means - means[0]
+    mean = tf.math.divide_no_nan(tf.reduce_sum(counts * shifted), n)
+    return n, means[0] + mean, tf.reduce_sum(squares + counts * tf.square(shifted - mean))

@@ -1,4 +1,4 @@
-"""The query metrics, from what `compile` was given."""
+"""The query metrics, made from the arguments of `compile`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import keras
 from keras_reptile.algorithm.losses import names_of
 from keras_reptile.metrics.accuracy import BinaryAccuracyOfLogits, is_accuracy
 
-# The accuracy that fits a cross-entropy, and is shown by default.
+# The accuracy that fits each cross-entropy. It is the default metric for these losses.
 CROSS_ENTROPIES = {
     "sparse_categorical_crossentropy": keras.metrics.SparseCategoricalAccuracy,
     "categorical_crossentropy": keras.metrics.CategoricalAccuracy,
@@ -23,11 +23,16 @@ FITTING = CROSS_ENTROPIES | {
 
 
 def get_metrics(identifiers: Any, loss: Any) -> list:
-    """Keras metrics from their identifiers; "accuracy" fits the loss.
+    """Returns Keras metrics from their identifiers. "accuracy" is the one that fits the loss.
+
+    Args:
+        identifiers: List of Keras metrics, functions or names; or `None`, for the accuracy if the
+            loss is a cross-entropy, and no metric otherwise.
+        loss: The loss, from `losses.get_loss`.
 
     Raises:
-        ValueError: If they are no list, Keras knows no such metric, or "accuracy" could mean
-            several for this loss.
+        ValueError: If `identifiers` is not a list, Keras has no such metric, or the loss does not
+            determine the accuracy.
     """
     if identifiers is None:
         identifiers = ["accuracy"] if _first(loss, CROSS_ENTROPIES) else []
@@ -47,7 +52,7 @@ def _get_metric(identifier: Any, loss: Any) -> keras.metrics.Metric:
         name = getattr(metric, "__name__", None)
         metric = keras.metrics.MeanMetricWrapper(metric, name=name)
     if isinstance(identifier, str):
-        # As Keras does: logs have the name that was given.
+        # As in Keras, the key in the logs is the name that the user gave.
         metric.name = identifier
     return metric
 
@@ -55,28 +60,28 @@ def _get_metric(identifier: Any, loss: Any) -> keras.metrics.Metric:
 def _accuracy(name: str, loss: Any) -> keras.metrics.Metric:
     fitting = _first(loss, FITTING)
     if fitting is None:
-        named = next(filter(None, names_of(loss)), type(loss).__name__)
+        loss_name = next(filter(None, names_of(loss)), type(loss).__name__)
         raise ValueError(
-            f"What {name!r} means depends on the loss, and is not known of {named!r}. Received: "
-            f"metrics={[name]!r}. Name it: keras.metrics.SparseCategoricalAccuracy(), "
+            f"The loss {loss_name!r} does not determine which accuracy {name!r} is. Received: "
+            f"metrics={[name]!r}. Give keras.metrics.SparseCategoricalAccuracy(), "
             "CategoricalAccuracy() or BinaryAccuracy()."
         )
     return _of_outputs(fitting, loss)(name=name)
 
 
 def _of_outputs(fitting: Callable, loss: Any) -> Callable:
-    """The accuracy that takes the loss's outputs as they are, logits or probabilities."""
+    """Returns the accuracy for the kind of outputs that the loss takes: logits or probabilities."""
     logits = fitting is keras.metrics.BinaryAccuracy and getattr(loss, "from_logits", False)
     return BinaryAccuracyOfLogits if logits else fitting
 
 
 def accuracy_among(metrics: list) -> Any:
-    """The first accuracy among metrics, `None` if there is none."""
+    """Returns the first accuracy among metrics, or `None`."""
     return next((metric for metric in metrics if is_accuracy(metric)), None)
 
 
 def accuracy_of(loss: Any) -> Any:
-    """The accuracy that fits a loss, `None` where the loss does not tell which.
+    """Returns the accuracy that fits a loss, or `None` if the loss does not determine it.
 
     Example:
 

@@ -4,17 +4,17 @@ from typing import Any
 
 import numpy as np
 
-# The 97.5 % point of the normal distribution.
+# The 97.5 % quantile of the normal distribution.
 Z_95 = 1.959964
 
-# Up to so many degrees of freedom the quantile is solved for, above it is a series.
-SOLVED = 30
+# Up to this many degrees of freedom a table holds the quantile. Above, a series gives it.
+TABLE_SIZE = 30
 
 
 def probability_within(t: float, freedom: int) -> float:
-    """P(|T| < t) for an integer number of degrees of freedom.
+    """Returns P(|T| < t) for an integer number of degrees of freedom.
 
-    With theta = arctan(t / sqrt(freedom)), for odd and even degrees of freedom:
+    With theta = arctan(t / sqrt(freedom)), for odd and for even degrees of freedom:
 
         2/pi (theta + sin theta (cos theta + 2/3 cos^3 theta + ... up to cos^(freedom - 2)))
         sin theta (1 + 1/2 cos^2 theta + 1*3/(2*4) cos^4 theta + ... up to cos^(freedom - 2))
@@ -41,7 +41,7 @@ def probability_within(t: float, freedom: int) -> float:
 
 
 def _solved(freedom: int) -> float:
-    """The t within which 95 % lie, by bisection."""
+    """Returns the t with P(|T| < t) = 0.95, by bisection."""
     low, high = 0.0, 16.0
     for _ in range(60):
         middle = (low + high) / 2
@@ -50,13 +50,14 @@ def _solved(freedom: int) -> float:
     return high
 
 
-TABLE = tuple(_solved(freedom) for freedom in range(1, SOLVED + 1))
+TABLE = tuple(_solved(freedom) for freedom in range(1, TABLE_SIZE + 1))
 
 
 def series(freedom: Any) -> Any:
-    """The 97.5 % point for more than `SOLVED` degrees of freedom, to seven digits.
+    """Computes the 97.5 % quantile for more than `TABLE_SIZE` degrees of freedom, to 7 digits.
 
-    An expansion about the normal distribution's in powers of 1 / freedom.
+    The series is an expansion around the quantile of the normal distribution, in powers of
+    1 / freedom.
 
     Args:
         freedom: Float, array or tensor.
@@ -75,7 +76,9 @@ def series(freedom: Any) -> Any:
 
 
 def quantile(freedom: int) -> float:
-    """The 97.5 % point of Student's t-distribution; 95 % lie between it and its negative.
+    """Returns the 97.5 % quantile of Student's t-distribution.
+
+    95 % of the distribution lie between it and its negative.
 
     Args:
         freedom: Integer of at least 1, the degrees of freedom.
@@ -85,4 +88,4 @@ def quantile(freedom: int) -> float:
     >>> round(quantile(9), 4), round(quantile(1000), 4)
     (2.2622, 1.9623)
     """
-    return TABLE[freedom - 1] if freedom <= SOLVED else float(series(freedom))
+    return TABLE[freedom - 1] if freedom <= TABLE_SIZE else float(series(freedom))

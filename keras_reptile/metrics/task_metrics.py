@@ -1,4 +1,4 @@
-"""The figures that `fit` and `evaluate` show, gathered from the tasks' queries."""
+"""The metrics that `fit` and `evaluate` report, computed from the tasks' queries."""
 
 import functools
 import math
@@ -14,40 +14,44 @@ from keras_reptile.metrics.confidence import ConfidenceInterval
 
 
 class Figures(CompileMetrics):
-    """Metrics as the one container in which Keras's callbacks look up a metric's direction.
+    """The container of metrics in which Keras's callbacks look up whether a metric should fall.
 
-    Without it `EarlyStopping("val_accuracy")` would ask for a `mode`.
+    Without it, `EarlyStopping("val_accuracy")` would need a `mode`.
     """
 
     def __init__(self, metrics: list):
         keras.metrics.Metric.__init__(self, name="figures")
-        self._held = metrics
+        self._contents = metrics
         self.built = True
 
     @property
     def metrics(self) -> list:
-        return self._held
+        return self._contents
 
     @property
     def variables(self) -> list:
-        return [variable for metric in self._held for variable in metric.variables]
+        return [variable for metric in self._contents for variable in metric.variables]
 
     def reset_state(self) -> None:
-        for metric in self._held:
+        for metric in self._contents:
             metric.reset_state()
 
     def result(self) -> dict[str, Any]:
-        return _results(self._held)
+        return _results(self._contents)
 
 
 class Report:
-    """Running means over tasks.
+    """Metrics as running means over tasks.
 
-    `loss_before`: loss of the first minibatch at the initialization. `loss_after` and the query
-    metrics: of the queries, at the adapted weights. `loss`, which Keras's callbacks look for, is
-    `loss_after`, or `loss_before` where tasks have no queries. `confidence_95`: of the tasks'
-    accuracies where there is an accuracy among the metrics, else of their losses, in evaluation
-    only. Losses are per example, whatever the loss's reduction.
+    * `loss_before` is the loss of the first minibatch at the initialization.
+    * `loss_after` is the loss of the queries at the adapted weights.
+    * The query metrics are computed from the queries' predictions at the adapted weights.
+    * `loss` is the key that Keras's callbacks look for. It is `loss_after`; if tasks have no
+      queries, it is `loss_before`.
+    * `confidence_95` is computed in evaluation only. It is of the tasks' accuracies; if there is no
+      accuracy among the metrics, it is of their losses.
+
+    Losses are means over examples, whatever the loss's reduction.
 
     Args:
         loss: The tasks' loss, from `losses.get_loss`.
@@ -74,25 +78,38 @@ class Report:
         real: Any = None,
         monitored: bool = False,
     ) -> dict:
-        """Takes the first minibatches' losses `(tasks,)`.
+        """Updates `loss_before` with the losses of the tasks' first minibatches.
 
         Args:
-            first_loss, inner_batch_size: Those of the tasks; without a minibatch, 0, there is no
-                loss, which is so reported as NaN.
-            real: Integer tensor `(tasks,)`, 0 for tasks that do not count. Defaults to `None`,
-                all count.
-            monitored: Boolean, whether these are the values of `loss`. Defaults to `False`.
+            first_loss: Tensor `(tasks,)`.
+            inner_batch_size: The number of examples in these minibatches. If it is 0, there is no
+                loss, and the metric becomes NaN.
+            real: Integer tensor `(tasks,)`, 0 for tasks that do not count. Defaults to `None`: all
+                tasks count.
+            monitored: Boolean, whether `loss` is updated with the same values. Defaults to `False`.
+
+        Returns:
+            Dict, the updated metrics by name.
         """
         value = losses.mean_of(self.loss, first_loss, inner_batch_size)
         if isinstance(inner_batch_size, int) and inner_batch_size == 0:
             value = tf.fill(tf.shape(first_loss), math.nan)
-        shown = [self.loss_before, *([self.monitored] if monitored else [])]
-        for metric in shown:
+        metrics = [self.loss_before, *([self.monitored] if monitored else [])]
+        for metric in metrics:
             metric.update_state(value, sample_weight=real)
-        return _results(shown)
+        return _results(metrics)
 
     def after(self, y: tf.Tensor, predictions: tf.Tensor, real: Any = None) -> dict:
-        """Takes the targets `(tasks, queries, ...)` and predictions of the queries."""
+        """Updates the losses and metrics of the queries.
+
+        Args:
+            y: Targets `(tasks, queries, ...)`.
+            predictions: Outputs `(tasks, queries, ..., outputs)`.
+            real: See `before`.
+
+        Returns:
+            Dict, the updated metrics by name.
+        """
         weights = {} if real is None else {"sample_weight": tf.repeat(real, tf.shape(y)[1])}
         y, predictions = (tf.reshape(t, (-1, *t.shape[2:])) for t in (y, predictions))
         values = losses.example_losses(self.loss, y, predictions)
@@ -103,7 +120,7 @@ class Report:
         return _results([self.monitored, self.loss_after, *self.query_metrics])
 
     def interval(self, y: tf.Tensor, predictions: tf.Tensor, real: Any = None) -> dict:
-        """Takes what `after` takes."""
+        """Updates `confidence_95`. The arguments are those of `after`."""
         of_task = functools.partial(losses.task_losses, self.loss)
         if self.accuracy is not None:
             of_task = functools.partial(accuracy.task_accuracies, self.accuracy)

@@ -55,7 +55,7 @@ def of_ones_own(y_true, y_pred):
     [(of_ones_own, "of_ones_own"), (L.MeanSquaredError(), "mean_squared_error")],
 )
 def test_where_it_could_be_any_it_is_refused(loss, name):
-    text = f"'accuracy' means depends on the loss, and is not known of '{name}'. Received: metrics="
+    text = f"The loss '{name}' does not determine which accuracy 'accuracy' is. Received: metrics="
     with pytest.raises(ValueError, match=text):
         get_metrics(["accuracy"], loss)
     (metric,) = get_metrics([keras.metrics.SparseCategoricalAccuracy()], loss)

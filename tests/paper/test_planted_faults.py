@@ -200,8 +200,8 @@ FAULTS = {
     "metrics.accuracy": [
         (
             "a prediction that is no number counts as the first class",
-            "right * tf.reshape(numbers, tf.shape(right))",
-            "right",
+            "correct * tf.reshape(numbers, tf.shape(correct))",
+            "correct",
             "metrics/test_accuracy.py::test_tasks_of_labels_for_every_place_have_the_share_that_numpy_finds",
         ),
     ],
