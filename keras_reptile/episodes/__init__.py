@@ -1,5 +1,5 @@
-"""Few-shot tasks: classes of examples, the random draws, and the dicts that hold a task.
+"""Few-shot tasks: classes of examples, random sampling, and the format of an episode.
 
-Here belong `ClassPool`, `episode_dataset` and the format of an episode. Nothing here reads files
-or knows a model's methods.
+`ClassPool`, `episode_dataset` and the checks of episodes belong here. No module here reads files
+or uses a model's methods.
 """

@@ -1,4 +1,4 @@
-"""Images grouped by class, and class-disjoint parts of them."""
+"""Images grouped by class, and parts of them that have no class in common."""
 
 import functools
 import itertools
@@ -14,19 +14,19 @@ from keras_reptile.episodes.shared_memory import aligned, as_tensor
 
 
 class ClassPool:
-    """Images of many classes, grouped by class: what tasks are drawn from.
+    """Images of many classes, grouped by class. Tasks are drawn from it.
 
     Args:
-        images: Array `(images, ...)`, class by class. uint8 reaches the network as the
-            `byte_scale` of `ReptileModel` says, by default as float32 in [0, 1]; other dtypes
-            reach it as they are. They are not copied: leave them as they are once episodes are
-            drawn from them.
+        images: Array `(images, ...)`, class by class. The `byte_scale` of `ReptileModel` decides
+            how the network receives uint8, by default as float32 in [0, 1]. The network receives
+            other dtypes unchanged. The array is not copied: do not change it after episodes are
+            drawn from the pool.
         counts: Sequence of integers, the number of images of each class, in the same order.
-        names: Sequence, what the classes are called. Defaults to their positions.
+        names: Sequence, the names of the classes. Defaults to their positions.
 
     Raises:
-        ValueError: If the counts do not add up to the images, a class is empty, or an image holds
-            NaN or infinity.
+        ValueError: If the counts do not add up to the number of images, a class is empty, or an
+            image contains NaN or infinity.
 
     Example:
 
@@ -37,8 +37,8 @@ class ClassPool:
     ('a', 'b')
     """
 
-    # Set by those who read a data set: its name with its version, and the names and sizes of the
-    # classes of this part that have too few images.
+    # The readers of data sets set these. `source` is the data set's name and version. `left_out`
+    # has the names and sizes of the classes that have too few images.
     source: str = ""
     left_out: Mapping = MappingProxyType({})
 
@@ -53,29 +53,31 @@ class ClassPool:
         self.names = _as_tuple("names", range(len(self.counts)) if names is None else names)
         if self.counts.sum() != len(self.images) or len(self.names) != len(self.counts):
             raise ValueError(
-                "`counts` must add up to the number of images, one count and one name a class. "
+                "`counts` must add up to the number of images, with one count and one name for "
+                "each class. "
                 f"Received: {len(self.images)} images, {len(self.counts)} counts that add up to "
                 f"{self.counts.sum()}, {len(self.names)} names."
             )
         if len(self.counts) and self.counts.min() < 1:
             raise ValueError(
-                f"Every class needs an image. Received a count of {self.counts.min()} in `counts`."
+                "Every class must have at least one image. Received: a count of "
+                f"{self.counts.min()} in `counts`. Leave out classes without images."
             )
         self.offsets = np.concatenate([[0], np.cumsum(self.counts)[:-1]]).astype(np.int64)
         self._check_finite()
 
     @classmethod
     def from_arrays(cls, images: Any, labels: Any) -> "ClassPool":
-        """Groups anyone's images by anyone's labels.
+        """Groups images by their labels.
 
         Args:
             images: Array `(images, ...)`, of any shape and dtype.
-            labels: Array `(images,)` of integers or strings. Classes are sorted by label; within
-                a class the order of the images is kept.
+            labels: Array `(images,)` of integers or strings. Classes are sorted by label. Within a
+                class the order of the images is kept.
 
         Raises:
-            ValueError: If there are not as many labels as images, or none at all, or they are
-                neither integers nor strings, or an image holds NaN or infinity.
+            ValueError: If there is not one label for each image, there are no images, labels are
+                neither integers nor strings, or an image contains NaN or infinity.
         """
         images, labels = _as_images(images), _as_array("labels", labels)
         if labels.ndim != 1 or len(labels) != len(images) or not len(labels):
@@ -90,19 +92,19 @@ class ClassPool:
         return cls(images, counts, names.tolist())
 
     def _check_finite(self) -> None:
-        """Raises `ValueError` for images with NaN or infinity, from which no network learns."""
+        """Raises `ValueError` if images contain NaN or infinity."""
         if _is_finite(self.images):
             return
-        found = [i for i, image in enumerate(self.images) if not _is_finite(image)]
-        first = int(np.searchsorted(self.offsets, found[0], side="right")) - 1
+        refused = [i for i, image in enumerate(self.images) if not _is_finite(image)]
+        first = int(np.searchsorted(self.offsets, refused[0], side="right")) - 1
         raise ValueError(
-            f"Images must hold finite numbers. Received NaN or infinity in {len(found)} of "
-            f"{len(self.images)} images, the first of them in class {self.names[first]!r}. Replace "
+            f"Images must hold finite numbers. Received: NaN or infinity in {len(refused)} of "
+            f"{len(self.images)} images. The first is in class {self.names[first]!r}. Replace "
             "these values, or leave the images out."
         )
 
     def __len__(self) -> int:
-        """The number of classes."""
+        """Returns the number of classes."""
         return len(self.counts)
 
     def __repr__(self) -> str:
@@ -117,24 +119,33 @@ class ClassPool:
 
     @functools.cached_property
     def tensor(self) -> tf.Tensor:
-        """The images as a tensor in the same memory, whose content must not change any more."""
+        """The images as a tensor that shares the array's memory. Do not change the array."""
         self.images = aligned(self.images)
         return as_tensor(self.images)
 
     def class_images(self, position: int) -> np.ndarray:
-        """The images of the class at a position, `(count, ...)`.
+        """Returns the images of one class.
+
+        Args:
+            position: Integer, the position of the class in the pool.
+
+        Returns:
+            Array `(count, ...)`, a view of the pool's images.
 
         Raises:
-            ValueError: If there is no such class.
+            ValueError: If there is no class at this position.
         """
         check_integer("position", position, 0, len(self) - 1)
         return self.images[self.offsets[position] :][: self.counts[position]]
 
     def subset(self, positions: Sequence[int]) -> "ClassPool":
-        """The classes at these positions, in this order.
+        """Returns a pool of some of the classes.
+
+        Args:
+            positions: Sequence of integers, the positions of the classes, in the new order.
 
         Raises:
-            ValueError: If there is no class at one of them.
+            ValueError: If there is no class at one of the positions.
         """
         positions = _as_tuple("positions", positions)
         parts = [self.class_images(p) for p in positions]
@@ -143,10 +154,13 @@ class ClassPool:
         return self._of_the_same_source(images, self.counts[list(positions)], names)
 
     def split(self, *sizes: int) -> list["ClassPool"]:
-        """Consecutive parts of so many classes each, with no class in two of them.
+        """Returns consecutive parts that have no class in common.
+
+        Args:
+            *sizes: Integers, the number of classes in each part.
 
         Raises:
-            ValueError: If there are fewer classes than the sizes add up to.
+            ValueError: If the sizes add up to more than the number of classes.
         """
         for size in sizes:
             check_integer("sizes", size, 0)
@@ -159,7 +173,10 @@ class ClassPool:
         return [self.subset(range(a, b)) for a, b in itertools.pairwise(edges)]
 
     def shuffled(self, seed: int) -> "ClassPool":
-        """The same classes in an order drawn from the seed.
+        """Returns the same classes in random order.
+
+        Args:
+            seed: Integer. The same seed gives the same order.
 
         Raises:
             ValueError: If the seed is not in 0 to 2**32 - 1.
@@ -168,7 +185,7 @@ class ClassPool:
         return self.subset(np.random.RandomState(seed).permutation(len(self)).tolist())
 
     def with_rotations(self) -> "ClassPool":
-        """Four classes of each: the images turned by 0, 90, 180 and 270 degrees.
+        """Returns four classes for each class: its images rotated by 0, 90, 180 and 270 degrees.
 
         Raises:
             ValueError: If the images are not square `(side, side, channels)`.
@@ -216,7 +233,7 @@ def _as_images(images: Any) -> np.ndarray:
 
 
 def _is_finite(images: np.ndarray) -> bool:
-    """Whether no value is NaN or infinite, without a copy; minima and maxima show any."""
+    """Returns whether all values are finite. It makes no copy: minimum and maximum show any NaN."""
     can_hold_nan = images.dtype.kind in "fc" or images.dtype == tf.bfloat16.as_numpy_dtype
     return not (can_hold_nan and images.size) or bool(
         np.isfinite(images.min()) and np.isfinite(images.max())
@@ -224,12 +241,12 @@ def _is_finite(images: np.ndarray) -> bool:
 
 
 def _check_labels(labels: np.ndarray) -> None:
-    # Not numbers such as NaN, which have no place in an order.
+    # Floats are refused: NaN cannot be sorted.
     of_objects = labels.dtype == object and len({type(label) for label in labels}) == 1
     if labels.dtype.kind not in "biuSU" and not (of_objects and isinstance(labels[0], str | int)):
         raise ValueError(
-            f"`labels` must be integers or strings. Received: dtype {labels.dtype}. Give, say, "
-            "`labels.astype(int)`."
+            f"`labels` must be integers or strings. Received: dtype {labels.dtype}. Convert them, "
+            "for example with `labels.astype(int)`."
         )
 
 
@@ -246,9 +263,9 @@ def _as_counts(counts: Any) -> np.ndarray:
 class Pools(NamedTuple):
     """Three pools with no class in common.
 
-    train: Classes to meta-train on.
-    validation: Classes to choose by while training; may have none.
-    test: Classes for the final figure only.
+    train: Classes for meta-training.
+    validation: Classes for choosing hyper-parameters and checkpoints. The pool may be empty.
+    test: Classes for the final accuracy only.
     """
 
     train: ClassPool

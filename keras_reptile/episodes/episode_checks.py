@@ -1,4 +1,4 @@
-"""Whether a dict that looks like episodes is as `episode_dataset` yields them."""
+"""Checks that dicts have the format of the episodes that `episode_dataset` yields."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ import tensorflow as tf
 from keras_reptile.episodes.episode_format import KEYS, OPTIONAL, is_episode
 
 POSITIONS = (
-    # Quotation marks would come back from a graph with backslashes.
+    # No quotation marks: TensorFlow would escape them in the error of a graph.
     "`order` and `tail` must hold positions in the support set, from 0 to its number of examples "
-    "- 1. Received a task with another position. Draw them from `range(examples)`."
+    "- 1. Received: a task with another position. Draw them from `range(examples)`."
 )
 
 
 def episodes_of(data: Any) -> dict:
-    """The episodes in what Keras hands to a step.
+    """Returns the episodes in the data that Keras passes to a step.
 
     Raises:
-        ValueError: If it is anything else.
+        ValueError: If the data are not episodes.
     """
     episodes, *others = keras.utils.unpack_x_y_sample_weight(data)
     if not is_episode(episodes):
@@ -33,32 +33,34 @@ def episodes_of(data: Any) -> dict:
         )
     if others != [None, None]:
         raise ValueError(
-            "Episodes hold their targets, and all tasks weigh the same. Received targets or sample "
-            "weights beside them. Leave them out."
+            "Episodes contain their targets, and all tasks have the same weight. Received: targets "
+            "or sample weights beside the episodes. Leave them out."
         )
     check_format(episodes)
     return episodes
 
 
 def check_no_half_episode(data: Any) -> None:
-    """Raises `ValueError` for a dict with two keys of an episode that is none."""
+    """Raises `ValueError` for a dict that has two or more keys of an episode, but not all."""
     if isinstance(data, dict) and len(set(data) & KEYS) > 1:
-        raise ValueError(f"Inputs have keys of an episode, and are none. {_keys(data)}")
+        raise ValueError(
+            f"Inputs have some keys of an episode, but are not an episode. {_keys(data)}"
+        )
 
 
 def _keys(data):
     keys, allowed = set(data), KEYS | {"tail"}
     extra = sorted(map(str, keys - allowed - OPTIONAL))
     missing = sorted(KEYS - keys)
-    return f"Its unknown keys: {extra}; its missing keys: {missing}."
+    return f"Unknown keys: {extra}; missing keys: {missing}."
 
 
 def check_format(episodes: dict, labelled: bool = True) -> None:
     """Raises `ValueError` for episodes whose tensors do not fit together.
 
     Args:
-        episodes: A dict with the keys of an episode, of tensors, arrays or their specs.
-        labelled: Boolean, whether queries need labels.
+        episodes: A dict with the keys of an episode. The values are tensors, arrays or specs.
+        labelled: Boolean, whether queries need labels. Defaults to `True`.
     """
     for part in ("support", "query"):
         _check_pair(part, episodes[part], labelled or part == "support")
@@ -66,8 +68,8 @@ def check_format(episodes: dict, labelled: bool = True) -> None:
     ragged = (tf.RaggedTensor, tf.SparseTensor, tf.RaggedTensorSpec, tf.SparseTensorSpec)
     if any(isinstance(t, ragged) for t in leaves):
         raise ValueError(
-            "All tasks of a meta-batch have the same sizes. Received: a ragged or sparse tensor. "
-            "Put tasks of different sizes in meta-batches of one task each."
+            "All tasks of a meta-batch must have the same sizes. Received: a ragged or sparse "
+            "tensor. Put tasks of different sizes in meta-batches of one task each."
         )
     for key, rank, axes in (
         ("order", 3, "(tasks, inner_steps, inner_batch_size)"),
@@ -94,8 +96,8 @@ def _check_positions(key, value, rank, axes):
     shape, dtype = _shape(value), tf.as_dtype(value.dtype)
     if not dtype.is_integer or shape.rank not in (None, rank):
         raise ValueError(
-            f"'{key}' of an episode must be integers {axes}, the positions in the support set that "
-            f"each minibatch takes. Received: shape {shape}, dtype {dtype.name}."
+            f"'{key}' of an episode must be integers {axes}: the positions of each minibatch's "
+            f"examples in the support set. Received: shape {shape}, dtype {dtype.name}."
         )
 
 
@@ -115,18 +117,18 @@ def _shape(value) -> tf.TensorShape:
 
 
 def check_images(network: Any, episodes: dict) -> None:
-    """Raises `ValueError` for images of another shape than the network's input, if it has one."""
+    """Raises `ValueError` if images do not have the shape of the network's single input."""
     shape: Any = getattr(network, "input_shape", None)
     images = episodes["support"][0]
     one = isinstance(shape, tuple) and not isinstance(images, tuple | list | dict)
     if not one or _shape(images).rank is None:
         return
     received = _shape(images)[2:]
-    # Keras drops a last axis of 1.
+    # Keras also accepts images with one more axis of size 1 at the end.
     if not any(received.is_compatible_with(s) for s in (shape[1:], (*shape[1:], 1))):
         hint = ""
         if received.rank == len(shape) - 2:
-            hint = " Grey images need an axis for their channel: `images[..., np.newaxis]`."
+            hint = " Grey images need a channel axis: `images[..., np.newaxis]`."
         raise ValueError(
             f"The network takes inputs of shape {tuple(shape[1:])}. Received: episodes with inputs "
             f"of shape {tuple(received)}.{hint}"
@@ -135,7 +137,7 @@ def check_images(network: Any, episodes: dict) -> None:
 
 @contextlib.contextmanager
 def channels_explained(episodes: dict) -> Iterator[None]:
-    """Tells what to do where a network that is not built refuses images without channels."""
+    """Adds advice to the error of an unbuilt network that refuses images without channels."""
     try:
         yield
     except ValueError as error:
@@ -144,14 +146,17 @@ def channels_explained(episodes: dict) -> Iterator[None]:
             raise
         raise ValueError(
             f"The network does not take inputs of shape {tuple(images[0].shape[2:])}. If they are "
-            "grey images, give them an axis for their channel: `images[..., np.newaxis]`. Keras "
-            f"says: {error}"
+            "grey images, add a channel axis: `images[..., np.newaxis]`. The error of Keras: "
+            f"{error}"
         ) from None
 
 
 def assert_positions(episodes: dict) -> list:
-    """Operations that fail if a minibatch takes what is not there: XLA would take the last one."""
+    """Returns operations that fail if a minibatch has a position outside the support set.
+
+    XLA does not fail for such a position: it takes the last example.
+    """
     number = tf.shape(episodes["support"][1])[1]
     orders = [episodes[key] for key in ("order", "tail") if key in episodes]
-    known = [tf.reduce_all((t >= 0) & (t < tf.cast(number, t.dtype))) for t in orders]
-    return [tf.debugging.Assert(tf.reduce_all(known), [POSITIONS])]
+    in_range = [tf.reduce_all((t >= 0) & (t < tf.cast(number, t.dtype))) for t in orders]
+    return [tf.debugging.Assert(tf.reduce_all(in_range), [POSITIONS])]

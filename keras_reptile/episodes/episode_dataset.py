@@ -1,7 +1,7 @@
 """Episodes: few-shot tasks with their minibatches, as a `tf.data.Dataset`.
 
-Task number i of a seed is the same task however many are drawn together, wherever drawing starts
-and however many threads draw: all of its random numbers come from the pair (seed, i).
+All random numbers of task i come from the pair (seed, i). So task i does not depend on the size of
+a meta-batch, on the first task that is drawn or on the number of threads.
 """
 
 from collections.abc import Callable
@@ -44,42 +44,45 @@ def episode_dataset(
     scale: bool = False,
     split: str = "train",
 ) -> tf.data.Dataset:
-    """Meta-batches of few-shot tasks, endless or a fixed number, the same for the same seed.
+    """Returns a dataset of meta-batches of few-shot tasks, drawn from a pool.
 
-    Every task has `ways` distinct classes, numbered 0 to ways - 1 in random order, and
-    `shots + queries` distinct images of each; no query image is a support image.
+    Every task has `ways` distinct classes, labelled 0 to ways - 1 in random order, and
+    `shots + queries` distinct images of each class. No query image is a support image. The same
+    seed gives the same tasks.
 
     Args:
         pool: A `ClassPool`.
         ways, shots, queries, inner_batch_size, inner_steps, minibatches, tail_shots: See
             `TaskSpec`.
         meta_batch_size: Integer, tasks in one element. Defaults to `1`.
-        seed: Integer, decides every draw. Defaults to `0`.
-        start: Integer, the meta-iteration to begin at: the stream is what a stream from 0 gives
-            after so many elements. Or a function without arguments that returns it, called every
-            time that iteration begins: with `start=lambda: model.meta_iteration` a second `fit`,
-            or one that `keras.callbacks.BackupAndRestore` resumes, goes on with the stream, where
-            it would begin with the same tasks again. Defaults to `0`.
-        tasks: Integer, tasks in all, the last element smaller if they do not divide; `None` for
-            an endless stream. Defaults to `None`.
-        scale: Boolean. Images of a uint8 pool come as they are if false, and `ReptileModel`
-            scales them where it computes, see its `byte_scale`. If true, they come as float32 in
-            [0, 1], four times as large; not for a network that scales bytes itself.
-            Defaults to `False`.
-        split: String, `"train"`, `"validation"` or `"test"`. The same seed draws independent tasks
-            for each: else two pools with as many classes and images give the same positions.
-            Defaults to `"train"`.
+        seed: Integer, the seed of all random numbers. Defaults to `0`.
+        start: Integer, the meta-iteration at which the stream begins: the elements before it are
+            skipped. Or a function without arguments that returns this integer. The function is
+            called each time an iteration over the dataset begins. With
+            `start=lambda: model.meta_iteration` a second `fit` continues the stream, and so does a
+            `fit` that `keras.callbacks.BackupAndRestore` resumes. With an integer it would begin
+            with the same tasks again. Defaults to `0`.
+        tasks: Integer, the number of tasks in the dataset. If it is not a multiple of
+            `meta_batch_size`, the last element is smaller. `None` for an endless stream. Defaults
+            to `None`.
+        scale: Boolean. If false, images of a uint8 pool stay uint8, and `ReptileModel` scales them,
+            see its `byte_scale`. If true, they become float32 in [0, 1], which takes four times
+            the memory. Do not use `True` for a network that scales bytes itself. Defaults to
+            `False`.
+        split: String, `"train"`, `"validation"` or `"test"`. The same seed gives independent random
+            numbers for each split. Without this, two pools with the same numbers of classes and
+            images would give tasks at the same positions. Defaults to `"train"`.
 
     Returns:
         A `tf.data.Dataset` of dicts:
 
         * `"support"`: tuple of images `(meta_batch_size, ways * shots, ...)`, in the pool's dtype
-          or scaled, and labels `(meta_batch_size, ways * shots)`, int32;
-        * `"order"`: int32 `(meta_batch_size, inner_steps, inner_batch_size)`, the positions in
-          the support set that each minibatch takes;
-        * `"query"`: like `"support"`, with `ways * queries`;
+          or scaled, and labels `(meta_batch_size, ways * shots)`, int32.
+        * `"order"`: int32 `(meta_batch_size, inner_steps, inner_batch_size)`, the positions of each
+          minibatch's images in the support set.
+        * `"query"`: like `"support"`, with `ways * queries` images.
         * `"tail"`, with `tail_shots` only: int32 `(meta_batch_size, ways * tail_shots)`, the
-          positions in the support set that the last minibatch takes; `"order"` then holds the
+          positions of the last minibatch's images in the support set. `"order"` then contains the
           `inner_steps - 1` minibatches before it.
 
     Raises:
@@ -102,7 +105,7 @@ def episode_dataset(
 
 
 def seed_of(seed: int, split: str) -> int:
-    """The seed of a split's stream: that of "train" is the seed itself.
+    """Returns the seed of a split's stream. For "train" it is the seed itself.
 
     Example:
 
@@ -111,10 +114,10 @@ def seed_of(seed: int, split: str) -> int:
     >>> seed_of(7, "test") == seed_of(7, "validation")
     False
     """
-    place = SPLITS.index(split)
-    if place == 0:
+    index = SPLITS.index(split)
+    if index == 0:
         return seed
-    words = np.random.SeedSequence([place, seed % 2**64]).generate_state(1, np.uint64)
+    words = np.random.SeedSequence([index, seed % 2**64]).generate_state(1, np.uint64)
     return int(words.view(np.int64)[0])
 
 
@@ -124,11 +127,11 @@ def task_stream(
     start: int | Callable[[], int] = 0,
     tasks: int | None = None,
 ) -> tf.data.Dataset:
-    """Meta-batches of numbered tasks, endless or a fixed number.
+    """Returns a dataset of meta-batches of numbered tasks.
 
     Args:
-        draw: Function `(first, size)` to the episode of the tasks number `first` to
-            `first + size - 1`; `first` is an int64 tensor.
+        draw: Function `(first, size)` that returns the episode of the tasks number `first` to
+            `first + size - 1`. `first` is an int64 tensor.
         meta_batch_size, start, tasks: See `episode_dataset`.
 
     Raises:
@@ -149,7 +152,7 @@ def task_stream(
     first = start * meta_batch_size
     if first + (tasks or meta_batch_size) > INT64:
         raise ValueError(
-            "Tasks are numbered in 64 bits, from `start * meta_batch_size` on. Received: "
+            "Task numbers must fit into 64 bits. The first is `start * meta_batch_size`. Received: "
             f"start={start}, meta_batch_size={meta_batch_size}, tasks={tasks}. Lower one of them."
         )
     if tasks is None:
@@ -159,11 +162,11 @@ def task_stream(
 
 
 def _following(draw, meta_batch_size, start, tasks):
-    """The endless stream from where a function says each time that iteration begins."""
+    """Returns an endless stream. Each iteration over it begins where the function says."""
     if tasks is not None:
         raise ValueError(
-            "A fixed number of tasks begins at a fixed place. Received: a function as `start`, and "
-            f"tasks={tasks}. Leave one of them out."
+            "`start` must be an integer for a fixed number of tasks. Received: a function as "
+            f"`start`, and tasks={tasks}. Leave one of them out."
         )
 
     def first():
@@ -193,11 +196,11 @@ def _finite(draw, meta_batch_size, first, tasks):
 
 
 def _mapped(firsts, draw, size):
-    # Draws are stateless, so order and parallelism change nothing but speed.
-    # There is nothing in it for AutoGraph to convert, and looking takes a second.
+    # AutoGraph has nothing to convert here, and its search takes a second.
     drawn = tf.autograph.experimental.do_not_convert(lambda first: draw(first, size))
+    # `draw` is stateless, so parallel calls change the speed only.
     dataset = firsts.map(drawn, num_parallel_calls=2, deterministic=True)
-    # There is nothing to optimize or tune, and to try, tf.data copies the whole pool.
+    # tf.data has nothing to optimize or tune here, and would copy the whole pool to try.
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
@@ -205,12 +208,12 @@ def _mapped(firsts, draw, size):
 
 
 class _MetaBatches:
-    """Draws meta-batches: indices first, in `draw_tasks`, then the images that they point to."""
+    """Draws meta-batches: first the positions, in `draw_tasks`, then the images there."""
 
     def __init__(self, pool: ClassPool, spec: TaskSpec, seed: int, scale: bool):
         self.spec, self.seed, self.scale = spec, seed, scale
-        # Eager tensors: captured by the pipeline by reference, where arrays would be copied into
-        # its graph.
+        # These are eager tensors: the pipeline captures them by reference. It would copy arrays
+        # into its graph.
         self.images = pool.tensor
         self.offsets = tf.convert_to_tensor(pool.offsets)
         self.counts = tf.convert_to_tensor(pool.counts)

@@ -1,4 +1,4 @@
-"""What an episode holds, as `episode_dataset` yields it, and whether given data is one."""
+"""The format of an episode, and functions of episodes."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from keras_reptile.episodes import network_inputs
 
-# The key that tells the tasks of a meta-batch from those that only fill up a share.
+# The key of an integer tensor `(tasks,)`: 1 for a task of the meta-batch, and 0 for a copy that
+# only fills up a replica's share.
 REAL = "real"
 
 KEYS = {"support", "order", "query"}
@@ -21,7 +22,10 @@ def is_episode(data: Any) -> bool:
 
 
 def as_episodes(data: Any) -> tf.data.Dataset | None:
-    """The dataset with episodes as its elements, also from `(episodes,)`; else `None`."""
+    """Returns the dataset if its elements are episodes or tuples `(episodes,)`, else `None`.
+
+    The elements of the result are episodes.
+    """
     if not isinstance(data, tf.data.Dataset):
         return None
     if is_episode(data.element_spec):
@@ -34,24 +38,28 @@ def as_episodes(data: Any) -> tf.data.Dataset | None:
 
 @contextlib.contextmanager
 def after(episodes: dict) -> Iterator[None]:
-    """Whatever a graph computes while this is open waits for the episodes.
+    """Makes all operations that a graph creates in this context wait for the episodes.
 
-    At the end of data whose number was not known, a step is begun without any. What needs none of
-    them, such as counts, would be done all the same.
+    If the number of elements is unknown, Keras begins one more step at the end of the data, and
+    the step fails when it reads the episodes. Operations that read no episode, such as counters,
+    would run in that step without this context.
     """
     arguments = tf.nest.flatten(episodes)
-    with tf.variable_creator_scope(_waiting_for_nothing), tf.control_dependencies(arguments):
+    with tf.variable_creator_scope(_without_waiting), tf.control_dependencies(arguments):
         yield
 
 
-def _waiting_for_nothing(create: Callable, **arguments) -> Any:
-    """A variable whose first value is there before any data."""
+def _without_waiting(create: Callable, **arguments) -> Any:
+    """Creates a variable whose initial value does not wait for data."""
     with tf.control_dependencies(None):
         return create(**arguments)
 
 
 def first_minibatch_size(episodes: dict) -> Any:
-    """Images in the first minibatch, which is the tail where there is no other; 0 without any."""
+    """Returns the number of images in the first minibatch, or 0 if there is no minibatch.
+
+    If the tail is the only minibatch, it is the first.
+    """
     order = episodes["order"]
     if order.shape[1] == 0:
         return episodes["tail"].shape[-1] if "tail" in episodes else 0
@@ -59,11 +67,11 @@ def first_minibatch_size(episodes: dict) -> Any:
 
 
 def check_last_step(episodes: dict) -> None:
-    """Raises `ValueError` for tasks without the last inner step that two of the methods go by."""
+    """Raises `ValueError` for tasks without an inner step, which FOMAML and MAML need."""
     if episodes["order"].shape[1] == 0 and "tail" not in episodes:
         raise ValueError(
-            "First-order MAML and MAML need the last of at least one inner step. Received episodes "
-            "whose 'order' has no rows, and no 'tail'."
+            "First-order MAML and MAML need at least one inner step. Received: episodes without "
+            "'tail' whose 'order' has no rows. Give them at least one minibatch."
         )
 
 
@@ -72,21 +80,21 @@ def number_of_queries(episodes: dict) -> int | None:
 
 
 def with_queries(episodes: dict) -> dict:
-    """The episodes, if their tasks can be judged.
+    """Returns the episodes, after checking that their tasks have queries.
 
     Raises:
-        ValueError: If they have no queries.
+        ValueError: If the tasks have no queries.
     """
     if number_of_queries(episodes) == 0:
         raise ValueError(
-            "Tasks are judged by their queries. Received episodes with queries=0. "
+            "Tasks are evaluated on their queries. Received: episodes with queries=0. "
             "Build the evaluation episodes with `queries=1` or more."
         )
     return episodes
 
 
 def labelled(episodes: dict) -> dict:
-    """The episodes with labels of zeros for queries without any, which nothing looks at."""
+    """Returns the episodes. Queries without labels get labels of zeros, which are never used."""
     x, *y = episodes["query"]
     if y:
         return episodes
@@ -96,18 +104,28 @@ def labelled(episodes: dict) -> dict:
 
 
 def with_inputs(task: dict, change: Callable) -> dict:
-    """A task or a meta-batch of them with the inputs of support and queries changed."""
+    """Returns a task or a meta-batch with a function applied to its support and query inputs."""
     (support_x, support_y), (query_x, query_y) = task["support"], task["query"]
     return {**task, "support": (change(support_x), support_y), "query": (change(query_x), query_y)}
 
 
 def symbolic_support(spec: dict, network: keras.Model) -> Any:
-    """A symbolic batch of support images as the network takes them, of episodes or their spec."""
+    """Returns a symbolic batch of the support images, with the dtype that the network receives.
+
+    Args:
+        spec: Episodes or their spec.
+        network: A `keras.Model`.
+    """
     return network_inputs.symbolic(spec["support"][0], network, lambda t: (None, *t.shape[2:]))
 
 
 def symbolic_batch(shapes: Any, axes: int = 2) -> Any:
-    """A symbolic batch of images from shapes with tasks and images along so many first axes."""
+    """Returns a symbolic batch of images.
+
+    Args:
+        shapes: Structure of shapes. The first `axes` axes are tasks and images.
+        axes: Integer. Defaults to `2`.
+    """
     if isinstance(shapes, dict):
         return {name: symbolic_batch(shape, axes) for name, shape in shapes.items()}
     if all(isinstance(size, int | None) for size in shapes):

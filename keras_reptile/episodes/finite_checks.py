@@ -1,7 +1,7 @@
-"""Inputs and targets of episodes, which must be finite numbers.
+"""Checks that inputs and targets of episodes are finite numbers.
 
-A network does not always tell: on a CPU, oneDNN's normalization and ReLU in one make 0 of NaN, and
-the loss stays finite while weights become NaN.
+The loss does not always show NaN in the inputs. On a CPU, oneDNN's fused normalization and ReLU
+turns NaN into 0: the loss stays finite while weights become NaN.
 """
 
 import contextlib
@@ -15,27 +15,27 @@ import tensorflow as tf
 from keras_reptile.episodes.episode_format import as_episodes, is_episode
 
 MESSAGE = (
-    "Inputs and targets must be finite numbers. Received a task with NaN or infinity in the {} of "
-    "its {}. Replace such values, or leave these examples out."
+    "Inputs and targets must be finite numbers. Received: a task with NaN or infinity in the {} of "
+    "its {}. Replace these values, or leave the examples out."
 )
 
 PARTS = {"support": "support set", "query": "queries"}
 
 
 def checked(data: Any, query_targets: bool = True) -> Any:
-    """The data, of which episodes end at a value that is not finite.
+    """Returns the data with a check that raises an error at the first value that is not finite.
 
     Args:
-        data: What `fit`, `evaluate` or `predict` takes: a dataset, a generator or one meta-batch.
-            What holds no episodes is returned as it is.
-        query_targets: Boolean, whether the queries' targets are read. Defaults to `True`.
+        data: The data of `fit`, `evaluate` or `predict`: a dataset, a generator or one meta-batch.
+            Data that are not episodes are returned unchanged.
+        query_targets: Boolean, whether the queries' targets are checked. Defaults to `True`.
 
     Example:
 
     >>> x, y = tf.constant([[[1.0], [float("nan")]]]), tf.constant([[0, 1]])
     >>> checked({"support": (x, y), "order": tf.constant([[[0, 1]]]), "query": (x, y)})
     Traceback (most recent call last):
-    ValueError: Inputs and targets must be finite numbers. Received a task with NaN or infinity...
+    ValueError: Inputs and targets must be finite numbers. Received: a task with NaN or infinity...
     """
     if isinstance(data, tf.data.Dataset):
         episodes = as_episodes(data)
@@ -44,23 +44,23 @@ def checked(data: Any, query_targets: bool = True) -> Any:
         return episodes.map(lambda tasks: _finite(tasks, query_targets))
     if isinstance(data, types.GeneratorType):
         return (checked(element, query_targets) for element in data)
-    one = data[0] if isinstance(data, tuple) and len(data) == 1 else data
-    if is_episode(one):
+    meta_batch = data[0] if isinstance(data, tuple) and len(data) == 1 else data
+    if is_episode(meta_batch):
         with explained():
-            _finite(one, query_targets)
+            _finite(meta_batch, query_targets)
     return data
 
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Has what `checked` found raise a `ValueError` without TensorFlow's words around it."""
+    """Raises the error of `checked` as a `ValueError`, without the text that TensorFlow adds."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        found = re.search(MESSAGE.format("[a-z]+", "[a-z ]+"), str(error))
-        if not found:
+        match = re.search(MESSAGE.format("[a-z]+", "[a-z ]+"), str(error))
+        if not match:
             raise
-        raise ValueError(found[0]) from None
+        raise ValueError(match[0]) from None
 
 
 def _finite(tasks, query_targets):
@@ -71,15 +71,15 @@ def _finite(tasks, query_targets):
 
 
 def _floats(tasks: dict, query_targets: bool) -> list[tuple]:
-    """The tensors, or their specs, that can hold NaN, with the names of where they are."""
-    named = [
+    """Returns the float tensors or specs as tuples `(part, "inputs" or "targets", tensor)`."""
+    leaves = [
         (part, name, tensor)
         for part in PARTS
         for name, values in zip(("inputs", "targets"), tasks[part], strict=False)
         for tensor in tf.nest.flatten(values)
         if query_targets or (part, name) != ("query", "targets")
     ]
-    return [each for each in named if each[2].dtype.is_floating]
+    return [leaf for leaf in leaves if leaf[2].dtype.is_floating]
 
 
 def _as_tensor(values):

@@ -1,7 +1,7 @@
-"""What the first layers of a network tell about the numbers that it takes.
+"""Infers from a network's first layers which range of numbers its inputs have.
 
-An input is followed through layers without weights to the first ones with weights. Custom layers
-and `Lambda` are not looked into.
+Each input is followed through layers without weights, up to and including the first layers with
+weights. The code inside custom layers and `Lambda` is not inspected.
 """
 
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
-# A factor below SMALL, or an offset beyond LARGE, is for numbers up to 255, not up to 1.
+# A factor below SMALL or an offset above LARGE means that the inputs go up to 255, not up to 1.
 SMALL, LARGE = 0.1, 10.0
 
-# Layers that take positions or categories, declared as integers or not.
+# Layers whose inputs are positions or categories, of any dtype.
 LOOKUPS = (
     keras.layers.Embedding,
     keras.layers.CategoryEncoding,
@@ -24,19 +24,19 @@ LOOKUPS = (
 
 
 def declared_inputs(network: Any) -> list:
-    """The inputs of a functional or sequential network; none of another, or one not built."""
-    # A subclassed network may have an attribute of that name, and mean anything by it.
-    found = getattr(network, "inputs", None)
-    return found if isinstance(found, list) else []
+    """Returns the inputs of a functional or built sequential network, else an empty list."""
+    # In a subclassed network, an attribute of this name can be anything.
+    inputs = getattr(network, "inputs", None)
+    return inputs if isinstance(inputs, list) else []
 
 
 def looks_up(network: Any, given: Any = None) -> bool:
-    """Whether an input is looked up: its numbers are positions, or categories.
+    """Returns whether an input's numbers are positions or categories, as for an embedding.
 
     Args:
         network: A `keras.Model`.
         given: The input, one of `network.inputs`. Defaults to `None`, for a network without
-            declared inputs: all of its layers count as the first.
+            declared inputs: then all of its layers are inspected.
 
     Example:
 
@@ -45,11 +45,11 @@ def looks_up(network: Any, given: Any = None) -> bool:
     >>> looks_up(network, network.inputs[0])
     True
     """
-    return any(isinstance(step, LOOKUPS) for step, _ in _first(network, given))
+    return any(isinstance(operation, LOOKUPS) for operation, _ in _first(network, given))
 
 
 def takes_bytes(network: Any, given: Any = None) -> bool:
-    """Whether the first layers are for numbers up to 255, as `Rescaling(1 / 255)` is.
+    """Returns whether the first layers take numbers up to 255, like `Rescaling(1 / 255)`.
 
     Args:
         network, given: See `looks_up`.
@@ -61,38 +61,38 @@ def takes_bytes(network: Any, given: Any = None) -> bool:
     >>> takes_bytes(network, network.inputs[0])
     True
     """
-    return any(_is_for_bytes(*step) for step in _first(network, given))
+    return any(_is_for_bytes(*pair) for pair in _first(network, given))
 
 
 def _first(network, given) -> Iterator[tuple]:
-    """Operations that an input reaches before and at the first weights, with their constants."""
+    """Yields the operations from an input up to the first weights, with their constants."""
     if isinstance(network, keras.Sequential):
-        return _in_a_row(network.layers)
+        return _first_of_sequence(network.layers)
     if given is not None and hasattr(network, "operations"):
-        return _along(network, given)
+        return _first_from_input(network, given)
     return _inside(network)
 
 
-def _in_a_row(layers) -> Iterator[tuple]:
+def _first_of_sequence(layers) -> Iterator[tuple]:
     for layer in layers:
         yield from _at(layer)
         if layer.weights:
             return
 
 
-def _along(network, given) -> Iterator[tuple]:
-    reached = {id(given)}
+def _first_from_input(network, given) -> Iterator[tuple]:
+    without_weights = {id(given)}
     for operation in network.operations:
         for node in operation._inbound_nodes:
-            if not any(id(t) in reached for t in node.input_tensors):
+            if not any(id(t) in without_weights for t in node.input_tensors):
                 continue
             yield from _at(operation, _constants(node))
             if not getattr(operation, "weights", None):
-                reached |= {id(t) for t in node.outputs}
+                without_weights |= {id(t) for t in node.outputs}
 
 
 def _at(operation, constants=()) -> Iterator[tuple]:
-    """The operation itself, or the first of those that it is made of."""
+    """Yields the operation, and the first operations inside it."""
     yield operation, constants
     if isinstance(operation, keras.Model):
         for given in declared_inputs(operation) or [None]:
@@ -120,14 +120,17 @@ def _is_for_bytes(operation, constants) -> bool:
 
 
 def _normalizes_bytes(layer) -> bool:
-    """Of one that was adapted to data: yes, as `adapt` saw what was given, not scaled."""
+    """Returns whether a `Normalization` layer takes bytes.
+
+    If its mean was computed by `adapt`, it does: `adapt` receives the data unscaled.
+    """
     if layer.input_mean is None:
         return True
     return _largest(layer.input_mean) > LARGE or _largest(layer.input_variance) > SMALL**-2
 
 
 def _arithmetic_for_bytes(name: str, constant: float) -> bool:
-    """Whether an operation such as `x / 255` is for numbers up to 255."""
+    """Returns whether an operation such as `x / 255` takes numbers up to 255."""
     if name == "Multiply":
         return constant < SMALL
     return name in ("Divide", "TrueDivide", "Add", "Subtract") and constant > LARGE

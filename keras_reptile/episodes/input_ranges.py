@@ -1,4 +1,4 @@
-"""Warnings of float inputs in another range than that of the bytes that they seem to stand for."""
+"""Warns of float inputs whose range is not the one that the network expects."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_reptile.episodes.episode_format import as_episodes
 from keras_reptile.episodes.network_inputs import Taken, dtype_name, taken_by_each
 
-# Numbers so many times as large as scaled bytes are another range, not other images.
+# Numbers that are this many times the largest scaled byte were not scaled like bytes.
 FAR = 10
 
 TOO_LARGE = (
@@ -18,19 +18,19 @@ TOO_LARGE = (
     "to {largest:.3g}. Give bytes as uint8, which the model scales, or scale them yourself."
 )
 TOO_SMALL = (
-    "The network's first layers are for numbers up to 255, as `Rescaling(1 / 255)` is. Received: "
+    "The network's first layers expect numbers up to 255, like `Rescaling(1 / 255)`. Received: "
     "float inputs up to {largest:.3g}. Give bytes as uint8, as `episode_dataset` does with "
     "scale=False, or leave these layers out."
 )
 
 
 def upper_limit(scale: float | None, trained_on_bytes: bool) -> float | None:
-    """The largest float that a network takes that was trained on scaled bytes, None for any."""
+    """Returns the largest float that a network trained on scaled bytes takes, or None."""
     return FAR * 255 * scale if scale is not None and trained_on_bytes else None
 
 
 class InputRanges:
-    """What a model's float inputs are expected to be; it warns once.
+    """The expected range of a model's float inputs. It warns at most once.
 
     Args:
         scale: Float or None, see `network_inputs.resolved`.
@@ -43,12 +43,12 @@ class InputRanges:
         self.warned = False
 
     def may(self, taken: Taken) -> bool:
-        """Whether floats for such an input can be out of its range."""
+        """Returns whether a range is known for this input."""
         small = self.scale is None and taken.takes_bytes
         return taken.is_scaled and (self.limit is not None or small)
 
     def message(self, largest: float, taken: Taken) -> str | None:
-        """What is to be said of an input with this largest number, None for nothing."""
+        """Returns the warning for an input with this largest number, or None."""
         if not self.may(taken):
             return None
         if self.limit is None:
@@ -58,15 +58,15 @@ class InputRanges:
         return TOO_LARGE.format(scale=self.scale, most=self.limit / FAR, largest=largest)
 
     def watch(self, largest: Sequence[Any], taken: Sequence[Taken]) -> None:
-        """Warns, unless it did so before, if one of the inputs is out of its range."""
-        found = [self.message(float(n), t) for n, t in zip(largest, taken, strict=True)]
-        told = next(filter(None, found), None)
-        if told and not self.warned:
+        """Warns if one of the inputs is out of its range, unless it has warned already."""
+        messages = [self.message(float(n), t) for n, t in zip(largest, taken, strict=True)]
+        message = next(filter(None, messages), None)
+        if message and not self.warned:
             self.warned = True
-            warnings.warn(told, stacklevel=3)
+            warnings.warn(message, stacklevel=3)
 
     def watch_arrays(self, network: Any, inputs: Any) -> None:
-        """The same of arrays or eager tensors, of which others than floats are left alone."""
+        """Warns of float arrays or eager tensors out of their range."""
         leaves = zip(tf.nest.flatten(inputs), taken_by_each(network, inputs), strict=True)
         pairs = [(np.max(x), t) for x, t in leaves if _is_float(x) and self.may(t) and np.size(x)]
         if pairs:
@@ -74,7 +74,10 @@ class InputRanges:
 
 
 def watched(model: Any, data: Any) -> Any:
-    """The data, of which episodes, or plain inputs, are looked at as they go by."""
+    """Returns the data with a check of their range.
+
+    Episodes are checked as they are read, and plain inputs at once.
+    """
     episodes, ranges = as_episodes(data), model._input_ranges
     if episodes is None:
         ranges.watch_arrays(model.network, data)
@@ -85,25 +88,25 @@ def watched(model: Any, data: Any) -> Any:
 
 
 def _to_watch(network, ranges, tasks) -> list[tuple[int, Taken]]:
-    """Which inputs may be out of their range, by their place among the flattened ones."""
+    """Returns the inputs that have a range, as pairs of their index when flattened and `Taken`."""
     inputs = tasks["support"][0]
     leaves = zip(tf.nest.flatten(inputs), taken_by_each(network, inputs), strict=True)
     return [(i, taken) for i, (x, taken) in enumerate(leaves) if _is_float(x) and ranges.may(taken)]
 
 
 def _watched(network, ranges, tasks: dict) -> dict:
-    """The tasks, once those of their inputs have been looked at."""
-    places, taken = zip(*_to_watch(network, ranges, tasks), strict=True)
+    """Returns the tasks after a check of their inputs' range, in the graph."""
+    indices, taken = zip(*_to_watch(network, ranges, tasks), strict=True)
     inputs = tf.nest.flatten(tasks["support"][0])
-    largest = tf.stack([tf.cast(tf.reduce_max(inputs[i]), tf.float32) for i in places])
+    largest = tf.stack([tf.cast(tf.reduce_max(inputs[i]), tf.float32) for i in indices])
 
-    def tell(values):
+    def warn(values):
         ranges.watch(values, taken)
         return np.True_
 
-    odd = tf.reduce_any(largest <= 1 if ranges.limit is None else largest > ranges.limit)
-    told = tf.cond(odd, lambda: tf.numpy_function(tell, [largest], tf.bool), lambda: odd)
-    with tf.control_dependencies([told]):
+    outside = tf.reduce_any(largest <= 1 if ranges.limit is None else largest > ranges.limit)
+    checked = tf.cond(outside, lambda: tf.numpy_function(warn, [largest], tf.bool), lambda: outside)
+    with tf.control_dependencies([checked]):
         return tf.nest.map_structure(tf.identity, tasks)
 
 

@@ -1,4 +1,4 @@
-"""Labels, and whether the network has an output for each."""
+"""Checks that the network has an output for each label."""
 
 import contextlib
 import re
@@ -18,20 +18,21 @@ from keras_reptile.episodes.episode_format import as_episodes, is_episode, symbo
 
 
 def known_outputs(network: Any) -> int:
-    """The number of a network's outputs, 0 if it is not known."""
+    """Returns the number of a network's outputs, or 0 if it is unknown."""
     shape = getattr(network, "output_shape", None)
     return (shape[-1] or 0) if isinstance(shape, tuple) and shape else 0
 
 
 def checked(model: Any, data: Any, parts: tuple[str, ...] = ("support", "query")) -> Any:
-    """The data, if it fits; a dataset of it ends at a task with labels or positions out of range.
+    """Returns the data with a check of labels and positions.
 
-    XLA would go on with NaN, or take other examples.
+    A dataset raises an error at the first task with a label or position out of range. XLA would
+    continue with NaN, or with other examples.
 
     Args:
         model: A `ReptileModel`.
-        data: What Keras's `fit` and its like take.
-        parts: Tuple of strings, the parts of an episode whose labels matter.
+        data: The data of `fit`, `evaluate` or `predict`.
+        parts: Tuple of strings, the parts of an episode whose labels are checked.
     """
     episodes = as_episodes(data)
     if episodes is None:
@@ -53,7 +54,7 @@ def _check_format(model, episodes, parts) -> None:
 
 
 def _check_arrays(model, data, parts) -> None:
-    """Checks episodes that are there already, as arrays."""
+    """Checks one meta-batch of arrays."""
     if is_episode(data) and all(hasattr(t, "shape") for t in tf.nest.flatten(data)):
         _check_format(model, data, parts)
         outputs = known_outputs(model.network) if model._is_classifier else 0
@@ -69,35 +70,35 @@ def _assert_all(tasks, parts, outputs) -> None:
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Has what `checked` found raise a `ValueError` without TensorFlow's words around it."""
+    """Raises the error of `checked` as a `ValueError`, without the text that TensorFlow adds."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        found = re.search(f"{MESSAGE.format(NUMBER, NUMBER)}|{re.escape(POSITIONS)}", str(error))
-        if not found:
+        match = re.search(f"{MESSAGE.format(NUMBER, NUMBER)}|{re.escape(POSITIONS)}", str(error))
+        if not match:
             raise
-        raise ValueError(found[0]) from None
+        raise ValueError(match[0]) from None
 
 
 NUMBER = r"\d+"
 MESSAGE = (
-    "Labels must be in 0 to {}, as the network has {} outputs. Received a task with another label. "
-    "Build the network with as many outputs as tasks have ways."
+    "Labels must be in 0 to {}, because the network has {} outputs. Received: a task with another "
+    "label. Build the network with as many outputs as tasks have ways."
 )
 
 
 def _outputs(model, spec) -> int:
-    """The number of outputs of the model's network, which is built if it was not, or 0."""
+    """Builds the model's network and returns the number of its outputs, or 0 if it is unknown."""
     if any(t.shape.rank is None for t in tf.nest.flatten(spec)):
         return 0
     model.build_weights(spec)
     known = known_outputs(model.network)
     if known:
         return known
-    found = model.network.compute_output_spec(symbolic_support(spec, model.network))
-    return (found.shape[-1] or 0) if isinstance(found, keras.KerasTensor) else 0
+    output = model.network.compute_output_spec(symbolic_support(spec, model.network))
+    return (output.shape[-1] or 0) if isinstance(output, keras.KerasTensor) else 0
 
 
 def _assert_known(labels, outputs: int) -> None:
-    known = tf.reduce_all((labels >= 0) & (labels < outputs))
-    tf.debugging.Assert(known, [MESSAGE.format(outputs - 1, outputs)])
+    in_range = tf.reduce_all((labels >= 0) & (labels < outputs))
+    tf.debugging.Assert(in_range, [MESSAGE.format(outputs - 1, outputs)])

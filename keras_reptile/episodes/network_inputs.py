@@ -1,9 +1,9 @@
-"""How bytes (uint8) reach a network: one rule, wherever they come from.
+"""The rule by which a network receives bytes (uint8), from any source.
 
-    an integer input, or one that is looked up    x
-    another                                       byte_scale * x, or x if byte_scale is None
+    an input of integers, positions or categories    x
+    any other input                                  byte_scale * x, or x if byte_scale is None
 
-Everything but bytes reaches a network as it is.
+A network receives all other dtypes unchanged.
 """
 
 import math
@@ -16,16 +16,17 @@ import tensorflow as tf
 from keras_reptile.checks import as_float
 from keras_reptile.episodes import first_layers
 
-# Bytes as floats in [0, 1].
+# The factor that turns bytes into floats in [0, 1].
 UNIT = 1 / 255
 
 
 class Taken(NamedTuple):
-    """What one input of a network takes.
+    """The numbers that one input of a network takes.
 
-    dtype: String, that of bytes once they are converted.
-    is_scaled: Boolean, whether the byte scale is for it: its numbers are quantities.
-    takes_bytes: Boolean, whether the network's first layers are for numbers up to 255.
+    dtype: String, the dtype to which bytes are converted.
+    is_scaled: Boolean, whether bytes for this input are multiplied by the byte scale. They are
+        not if its numbers are integers, positions or categories.
+    takes_bytes: Boolean, whether the network's first layers take numbers up to 255.
     """
 
     dtype: str
@@ -34,7 +35,7 @@ class Taken(NamedTuple):
 
 
 def check_byte_scale(value: Any) -> None:
-    """Raises `ValueError` unless a value is a byte scale.
+    """Raises `ValueError` unless a value is a valid byte scale.
 
     Example:
 
@@ -51,7 +52,9 @@ def check_byte_scale(value: Any) -> None:
 
 
 def resolved(byte_scale: Any, network: Any) -> float | None:
-    """The byte scale; `"auto"` is None if the network's first layers are for numbers up to 255.
+    """Returns the byte scale as a float or None.
+
+    `"auto"` is None if the network's first layers take numbers up to 255, and 1 / 255 otherwise.
 
     Example:
 
@@ -69,7 +72,7 @@ def resolved(byte_scale: Any, network: Any) -> float | None:
 
 
 def taken_by(network: Any, given: Any) -> Taken:
-    """What an input of a network takes; `given` is None where the network declares none."""
+    """Returns what a network's input takes. `given` is None if the network declares none."""
     dtype = "float32" if given is None else keras.backend.standardize_dtype(given.dtype)
     if "int" in dtype or dtype == "bool":
         return Taken(dtype, False, False)
@@ -79,15 +82,15 @@ def taken_by(network: Any, given: Any) -> Taken:
 
 
 def as_taken(images: Any, network: Any, scale: float | None) -> Any:
-    """Inputs with their bytes as the network takes them.
+    """Converts bytes among the inputs to the numbers that the network takes.
 
     Args:
-        images: Structure of arrays or tensors, the network's inputs, with any axes before them.
+        images: Structure of arrays or tensors, the network's inputs, with any leading axes.
         network: A `keras.Model`.
         scale: Float or None, from `resolved`.
 
     Returns:
-        The structure, with tensors for arrays and tensors of uint8, all else as it is.
+        The structure, with converted tensors in place of uint8. Other dtypes are unchanged.
 
     Example:
 
@@ -105,7 +108,7 @@ def as_taken(images: Any, network: Any, scale: float | None) -> Any:
 
 
 def scales_any(network: Any, images: Any) -> bool:
-    """Whether some of the images are bytes for an input that the byte scale is for."""
+    """Returns whether the byte scale applies to some of the images."""
     leaves = zip(tf.nest.flatten(images), taken_by_each(network, images), strict=True)
     return any(is_bytes(x) and taken.is_scaled for x, taken in leaves)
 
@@ -115,13 +118,19 @@ def is_bytes(x: Any) -> bool:
 
 
 def dtype_name(x: Any) -> str:
-    """The name of the dtype of an array, tensor or specification; "" of anything else."""
+    """Returns the name of the dtype of an array, tensor or spec, and "" for anything else."""
     dtype = getattr(x, "dtype", "")
     return str(getattr(dtype, "name", dtype))
 
 
 def symbolic(images: Any, network: Any, shape_of: Callable) -> Any:
-    """Symbolic tensors of what the network takes, each shaped as a function of the image says."""
+    """Returns symbolic inputs of the network.
+
+    Args:
+        images: Structure of arrays, tensors or specs.
+        network: A `keras.Model`.
+        shape_of: Function from one of the images to the shape of its symbolic input.
+    """
 
     def one(t, taken):
         dtype = taken.dtype if is_bytes(t) else keras.backend.standardize_dtype(t.dtype)
@@ -132,12 +141,12 @@ def symbolic(images: Any, network: Any, shape_of: Callable) -> Any:
 
 
 def taken_by_each(network: Any, images: Any) -> list[Taken]:
-    """What the network takes for each of `tf.nest.flatten(images)`."""
+    """Returns what the network takes for each of `tf.nest.flatten(images)`."""
     return [taken_by(network, given) for given in _declared(network, images)]
 
 
 def _declared(network, images) -> list:
-    """The network's input that each of the flattened images is for, None where none is known."""
+    """Returns the network's input for each of the flattened images, or None where it is unknown."""
     number = len(tf.nest.flatten(images))
     inputs = first_layers.declared_inputs(network)
     if not inputs:
@@ -150,6 +159,6 @@ def _declared(network, images) -> list:
 
 def _converted(x, taken: Taken, scale) -> Any:
     cast = keras.ops.cast if isinstance(x, keras.KerasTensor) else tf.cast
-    # A product: of a quotient, graphs that are optimized and those that are not make two.
+    # A product, not a quotient: graph optimization changes the last bit of a quotient.
     factor = scale if taken.is_scaled and scale is not None else None
     return cast(x, taken.dtype) if factor is None else cast(x, taken.dtype) * factor

@@ -1,22 +1,21 @@
-"""Every random order of an episode, as functions of random integers."""
+"""The random choices of an episode, as functions of random integers."""
 
 import numpy as np
 import tensorflow as tf
 
 from keras_reptile.episodes.task_spec import TaskSpec
 
-# Longer loops are loops in the graph too: unrolled, hundreds of ways or tasks would take minutes to
-# trace.
+# Loops with more turns than this become loops in the graph. Unrolled, hundreds of ways or tasks
+# would take minutes to trace.
 UNROLLED = 32
 
 
 def draw_tasks(spec: TaskSpec, counts, offsets, seed: int, first, size: int) -> tuple:
-    """The random part of `size` tasks, from task number `first` on.
+    """Draws the random part of `size` tasks, beginning with task number `first`.
 
     Returns:
         Tuple of the images' positions in the pool, int64 `(size, ways, shots + queries)`, and the
-        minibatches' positions in the support set, int32 `(size, inner_steps, inner_batch_size)`,
-        one step less where there is a tail.
+        minibatches' positions in the support set, int32 `(size, drawn_steps, inner_batch_size)`.
     """
     ways, each, n = spec.ways, spec.shots + spec.queries, spec.drawn_size
     passes = spec.passes
@@ -33,14 +32,15 @@ def draw_tasks(spec: TaskSpec, counts, offsets, seed: int, first, size: int) -> 
 
 
 def minibatch_order(bits: tf.Tensor, spec: TaskSpec) -> tf.Tensor:
-    """The support images of each minibatch, from one random order of those to draw from a pass.
+    """Returns the support images of each minibatch. Each pass is one random permutation.
 
     Args:
         bits: Random integers `(..., passes, ways * drawn_shots)`, with `spec.passes` passes.
         spec: The `TaskSpec`.
 
     Returns:
-        int32 `(..., drawn_steps, inner_batch_size)`, without the tail.
+        Positions in the support set, int32 `(..., drawn_steps, inner_batch_size)`, without the
+        tail.
     """
     order = tf.argsort(bits)
     if spec.tail_shots is not None:
@@ -54,18 +54,18 @@ def minibatch_order(bits: tf.Tensor, spec: TaskSpec) -> tf.Tensor:
 
 
 def tail_of(spec: TaskSpec) -> np.ndarray:
-    """Positions in the support set of the images kept apart, int32 `(ways * tail_shots,)`."""
-    # A class's images are in random order, so its last are as random as any.
+    """Returns the tail's positions in the support set, int32 `(ways * tail_shots,)`."""
+    # The images of a class are in random order, so its last images are a random choice.
     return _in_support(spec)[:, spec.drawn_shots :].ravel()
 
 
 def _in_support(spec):
-    """Positions of each class's images in the support set, `(ways, shots)`."""
+    """Returns the positions of each class's images in the support set, `(ways, shots)`."""
     return np.arange(spec.ways * spec.shots, dtype=np.int32).reshape(spec.ways, spec.shots)
 
 
 def task_bits(seed: int, first: tf.Tensor, size: int, number: int) -> tf.Tensor:
-    """Random integers `(size, number)` in [0, 2^62): each row from its task's number alone."""
+    """Returns random integers `(size, number)` in [0, 2^62). Each row is of one task only."""
 
     def row(i):
         own = tf.stack([tf.constant(seed, tf.int64), first + tf.cast(i, tf.int64)])
@@ -77,10 +77,9 @@ def task_bits(seed: int, first: tf.Tensor, size: int, number: int) -> tf.Tensor:
 
 
 def distinct(bits: tf.Tensor, population: tf.Tensor) -> tf.Tensor:
-    """k distinct numbers below `population`, in random order (Floyd's algorithm).
+    """Returns k distinct numbers below `population`, in random order, by Floyd's algorithm.
 
-    Its work depends on k only, so that drawing from a million images costs what drawing from a
-    thousand does.
+    The cost depends on k only, not on the population.
 
     Args:
         bits: Random integers int64 `(..., 2, k)`.
@@ -91,12 +90,12 @@ def distinct(bits: tf.Tensor, population: tf.Tensor) -> tf.Tensor:
     """
     k = bits.shape[-1]
     chosen = _many(bits, population) if k > UNROLLED else _few(bits, population)
-    # Floyd's subset is uniform but its order is not.
+    # Floyd's subset is uniform, but its order is not.
     return tf.gather(chosen, tf.argsort(bits[..., 1, :]), batch_dims=len(bits.shape) - 2)
 
 
 def _few(bits, population):
-    """Floyd's k numbers by O(k^2) operations in the graph, each of them small."""
+    """Returns Floyd's k numbers, by an unrolled loop of O(k^2) small operations."""
     k = bits.shape[-1]
     chosen: list[tf.Tensor] = []
     for i in range(k):
@@ -108,7 +107,7 @@ def _few(bits, population):
 
 
 def _many(bits, population):
-    """The same numbers by a loop in the graph."""
+    """Returns the same numbers, by a loop in the graph."""
     k = bits.shape[-1]
     picks = tf.reshape(bits[..., 0, :], (-1, k))
     tops = tf.reshape(tf.broadcast_to(population, tf.shape(bits)[:-2]), (-1,)) - k
@@ -126,7 +125,17 @@ def _many(bits, population):
 
 
 def support_order(number: int, batch: int, steps: int, seed: int) -> tf.Tensor:
-    """Which of `number` support images each inner step takes: int32 `(steps, batch)`."""
+    """Draws the support images of each inner step, for a support set without classes.
+
+    Args:
+        number: Integer, the size of the support set.
+        batch: Integer, the size of a minibatch.
+        steps: Integer, the number of inner steps.
+        seed: Integer.
+
+    Returns:
+        Positions in the support set, int32 `(steps, batch)`.
+    """
     if steps == 0:
         return tf.zeros((0, batch), tf.int32)
     spec = TaskSpec(1, number, 0, batch, steps)

@@ -1,4 +1,4 @@
-"""Large arrays that NumPy and TensorFlow share, so that a pool is in memory once."""
+"""Large arrays that NumPy and TensorFlow share. A pool is in memory only once."""
 
 import math
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# TensorFlow's kernels need it of memory that they did not allocate.
+# The alignment in bytes that TensorFlow's kernels need.
 ALIGNMENT = 64
 
 
 def empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
-    """An uninitialized array whose memory TensorFlow can use as it is.
+    """Returns an uninitialized array whose memory TensorFlow can use without a copy.
 
     Example:
 
@@ -26,7 +26,7 @@ def empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
-    """The array itself where TensorFlow can use its memory, otherwise a copy that it can."""
+    """Returns the array itself if TensorFlow can use its memory, otherwise an aligned copy."""
     if array.flags.c_contiguous and array.flags.writeable and not array.ctypes.data % ALIGNMENT:
         return array
     copy = empty(array.shape, array.dtype)
@@ -35,9 +35,10 @@ def aligned(array: np.ndarray) -> np.ndarray:
 
 
 def as_tensor(array: np.ndarray) -> tf.Tensor:
-    """An eager tensor on the array's own memory; a change of the array changes the tensor.
+    """Returns an eager tensor that shares the array's memory.
 
-    `tf.convert_to_tensor` would copy twice. What is not of numbers, or not aligned, is copied.
+    A change of the array changes the tensor. `tf.convert_to_tensor` would copy twice. An array is
+    still copied if it is not aligned, empty or of another dtype than integers and floats.
 
     Example:
 

@@ -1,35 +1,40 @@
-"""What one task looks like: its numbers, and whether they fit together."""
+"""The sizes of a task, and the check that they fit together."""
 
 import dataclasses
 
 from keras_reptile.checks import INT32, check_integer, check_positive
 from keras_reptile.episodes.class_pool import ClassPool
 
-# Images are numbered in 32 bits.
+# Positions of images are integers of 32 bits.
 POSITIONS = INT32
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskSpec:
-    """What one task looks like.
+    """The sizes of a task.
 
     Args:
         ways: Integer, classes in a task.
-        shots: Integer, support images of each class: those that the inner loop learns from.
-        queries: Integer, further images of each class, on which the adapted weights are judged.
-        inner_batch_size: Integer, images in a minibatch of the inner loop.
-        inner_steps: Integer, minibatches, and so optimizer steps, in the inner loop.
-        minibatches: String, `"cycling"` (pass after pass over the support set, each in a new
-            order, minibatches running on across the passes) or `"replacement"` (each minibatch
-            drawn anew from the whole support set, no image twice in it).
-        tail_shots: Integer, support images of each class that are kept apart for the last inner
-            step, whose minibatch is all of them; the minibatches before it are drawn from the
-            others. `None` for a shared tail: the last minibatch is like the rest.
+        shots: Integer, support images of each class. The inner loop learns from them.
+        queries: Integer, further images of each class. The adapted weights are evaluated on them.
+            Defaults to `1`.
+        inner_batch_size: Integer, images in a minibatch of the inner loop. Defaults to `10`.
+        inner_steps: Integer, optimizer steps in the inner loop. Each takes one minibatch. Defaults
+            to `5`.
+        minibatches: String, how minibatches are drawn from the support set. `"cycling"`: the
+            support set is shuffled again and again, and the stream of its images is cut into
+            minibatches, so that a minibatch can span two passes. `"replacement"`: each minibatch
+            is drawn from the whole support set, without an image twice in it. Defaults to
+            `"cycling"`.
+        tail_shots: Integer, support images of each class that only the last inner step sees. All
+            of them are its minibatch. The earlier minibatches are drawn from the other images.
+            `None` for a shared tail: the last minibatch is drawn like the others. Defaults to
+            `None`.
 
     Raises:
-        ValueError: If a number is no integer or out of range, `minibatches` is unknown, a minibatch
-            drawn with replacement would be larger than what it is drawn from, or the tail leaves no
-            image or no step before it.
+        ValueError: If a size is not an integer or out of range, `minibatches` is unknown, a
+            minibatch with replacement is larger than the set from which it is drawn, or the tail
+            takes all images or all steps.
     """
 
     ways: int
@@ -75,14 +80,14 @@ class TaskSpec:
         check_integer("tail_shots", self.tail_shots, -POSITIONS)
         if not 0 < self.tail_shots < self.shots:
             raise ValueError(
-                "`tail_shots` is a part of `shots`, at least 1 and less than them. Received: "
+                "`tail_shots` must be at least 1 and less than `shots`. Received: "
                 f"tail_shots={self.tail_shots}, shots={self.shots}. Raise `shots`, or leave "
                 "`tail_shots` out for a last minibatch like the others."
             )
         if self.inner_steps < 2:
             raise ValueError(
-                "With `tail_shots` the last of at least 2 inner steps is on images that the others "
-                f"do not see. Received: tail_shots={self.tail_shots}, "
+                "`tail_shots` needs `inner_steps` of at least 2, because the tail is the last "
+                f"step's minibatch. Received: tail_shots={self.tail_shots}, "
                 f"inner_steps={self.inner_steps}. Raise `inner_steps` or leave `tail_shots` out."
             )
 
@@ -96,7 +101,7 @@ class TaskSpec:
 
     @property
     def drawn_shots(self) -> int:
-        """Support images of each class that minibatches are drawn from."""
+        """Support images of each class outside the tail. Minibatches are drawn from them."""
         return self.shots - (self.tail_shots or 0)
 
     @property
@@ -105,18 +110,18 @@ class TaskSpec:
 
     @property
     def drawn_steps(self) -> int:
-        """Minibatches that are drawn: all, or all but the tail."""
+        """The number of minibatches without the tail."""
         return self.inner_steps - (self.tail_shots is not None)
 
     @property
     def passes(self) -> int:
-        """Random orders of these images that a task's minibatches take."""
+        """The number of random permutations that a task's minibatches need."""
         if self.minibatches == "replacement":
             return self.drawn_steps
         return -(-self.drawn_steps * self.inner_batch_size // self.drawn_size)
 
     def check_against(self, pool: ClassPool) -> None:
-        """Raises `ValueError` if a pool cannot give such tasks."""
+        """Raises `ValueError` if a pool is too small for such tasks."""
         if not isinstance(pool, ClassPool):
             raise ValueError(
                 f"`pool` must be a ClassPool. Received: {type(pool).__name__}. Make one with "

@@ -43,7 +43,7 @@ def ragged():
 
 
 WRONG = {
-    "an unknown key": (lambda: changed(extra=np.zeros(2)), r"unknown keys: \['extra'\]"),
+    "an unknown key": (lambda: changed(extra=np.zeros(2)), r"Unknown keys: \['extra'\]"),
     "no order": (
         lambda: {k: v for k, v in arrays().items() if k != "order"},
         r"missing keys: \['order'\]",
@@ -148,7 +148,7 @@ def test_a_network_that_is_not_built_names_the_missing_channels():
     made = kr.ReptileModel(network, "sgd")
     made.compile("sgd")
     examples = grey(), arrays()["support"][1]
-    with pytest.raises(ValueError, match=r"\(8, 8\). If they are grey images, give them an axis"):
+    with pytest.raises(ValueError, match=r"\(8, 8\). If they are grey images, add a channel axis"):
         made.fit(tf.data.Dataset.from_tensors(changed(support=examples, query=examples)), verbose=0)
 
 

@@ -222,13 +222,13 @@ def test_all_of_a_population_can_be_drawn():
         ),
         (
             dict(tail_shots=0),
-            "`tail_shots` is a part of `shots`, at least 1.*tail_shots=0, shots=3. Raise `shots`",
+            "`tail_shots` must be at least 1 and less.*tail_shots=0, shots=3. Raise `shots`",
         ),
-        (dict(tail_shots=3), "less than them. Received: tail_shots=3, shots=3"),
+        (dict(tail_shots=3), "less than `shots`. Received: tail_shots=3, shots=3"),
         (dict(tail_shots=-1), "Received: tail_shots=-1, shots=3"),
         (
             dict(tail_shots=1, inner_steps=1),
-            "at least 2 inner steps.*tail_shots=1, inner_steps=1. Raise `inner_steps` or leave",
+            "of at least 2, because.*tail_shots=1, inner_steps=1. Raise `inner_steps` or leave",
         ),
         (dict(start=-1), "`start` must not be negative.*Received: start=-1"),
         (dict(tasks=0), "`tasks` must be at least 1. Received: tasks=0"),

@@ -348,7 +348,7 @@ def test_floats_up_to_1_for_a_network_that_scales_bytes_are_told_of():
     model = made(rescaling())
     (text,) = warned(lambda: model.fit(tasks_of(BYTES, scale=True), verbose=0))
     assert text.startswith(
-        "The network's first layers are for numbers up to 255, as `Rescaling(1 /"
+        "The network's first layers expect numbers up to 255, like `Rescaling(1 /"
     )
     assert not warned(lambda: made(rescaling()).fit(tasks_of(np.float32(BYTES)), verbose=0))
 

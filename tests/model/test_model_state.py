@@ -239,5 +239,5 @@ def test_a_stream_that_follows_the_model_goes_on_in_a_second_fit_and_after_a_res
 
 def test_a_stream_that_a_backup_does_not_resume_is_warned_of(tmp_path):
     backup = keras.callbacks.BackupAndRestore(tmp_path)
-    with pytest.warns(UserWarning, match="BackupAndRestore resumes the model, and not the stream"):
+    with pytest.warns(UserWarning, match="BackupAndRestore resumes the model, but not the stream"):
         small_model(dense()).fit(small_episodes(), steps_per_epoch=1, verbose=0, callbacks=[backup])

@@ -9,7 +9,7 @@ from helpers import scalar_episode, scalar_model, small_episodes, small_model, w
 import keras_reptile as kr
 from keras_reptile.execution.outcome import Outcome, with_nan_shown
 
-REFUSED = r"Inputs and targets must be finite numbers\. Received a task with NaN or infinity in"
+REFUSED = r"Inputs and targets must be finite numbers\. Received: a task with NaN or infinity in"
 
 
 def diverging_model(**arguments):
@@ -33,7 +33,7 @@ def with_nan(value=np.nan):
 def test_a_pool_refuses_an_image_that_is_not_finite(value, dtype):
     images = np.zeros((6, 4, 4, 1), dtype)
     images[4, 1, 2] = value
-    text = r"NaN or infinity in 1 of 6 images, the first of them in class 'b'. Replace"
+    text = r"NaN or infinity in 1 of 6 images. The first is in class 'b'. Replace"
     with pytest.raises(ValueError, match=text):
         kr.ClassPool.from_arrays(images, ["c", "a", "a", "c", "b", "c"])
     with pytest.raises(ValueError, match=r"the first of them in class 1\."):

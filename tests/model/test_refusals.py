@@ -76,7 +76,7 @@ REFUSED = {
     ),
     "tasks beyond 64 bits": (
         lambda: episodes(start=2**62, meta_batch_size=4),
-        "numbered in 64 bits",
+        "Task numbers must fit into 64 bits",
     ),
     "a seed of waves": (lambda: kr.sinusoid_dataset(seed="a"), "`seed` must be an integer in"),
     "one image": (

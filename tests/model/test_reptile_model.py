@@ -451,7 +451,7 @@ def test_a_label_without_an_output_ends_training_and_evaluation(network, jit_com
     tasks = small_episodes(tasks=2)
     for see in (model.fit, model.evaluate, functools.partial(kr.evaluate, model), model.predict):
         for data in (tasks, tasks.map(lambda episodes: (episodes,))):
-            with pytest.raises(ValueError, match=r"^Labels must be in 0 to 1, as the network has"):
+            with pytest.raises(ValueError, match=r"^Labels must be in 0 to 1, because the network"):
                 see(data, verbose=0)
     assert model.meta_iteration == 0
 
@@ -469,7 +469,7 @@ def test_to_predict_queries_need_no_labels():
 def test_under_a_strategy_it_ends_an_uneven_evaluation_too():
     with tf.distribute.OneDeviceStrategy("cpu:0").scope():
         model = small_model(small_convnet(ways=2))
-    with pytest.raises(ValueError, match=r"Received a task with another label. Build the network"):
+    with pytest.raises(ValueError, match=r"Received: a task with another label. Build the network"):
         model.evaluate(small_episodes(tasks=3), verbose=0)
 
 
@@ -480,7 +480,7 @@ def test_negative_labels_are_refused_and_so_are_losses_that_ignore_them():
         return {**tasks, "support": (x, tf.where(tf.range(tf.shape(y)[1]) == 0, -1, y))}
 
     model = small_model()
-    with pytest.raises(ValueError, match=r"^Labels must be in 0 to 2, as the network has 3 outp"):
+    with pytest.raises(ValueError, match=r"^Labels must be in 0 to 2, because the network has 3"):
         model.fit(small_episodes(tasks=2).map(unlabelled), verbose=0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
     with pytest.raises(
