@@ -36,7 +36,7 @@ def test_a_pool_refuses_an_image_that_is_not_finite(value, dtype):
     text = r"NaN or infinity in 1 of 6 images. The first is in class 'b'. Replace"
     with pytest.raises(ValueError, match=text):
         kr.ClassPool.from_arrays(images, ["c", "a", "a", "c", "b", "c"])
-    with pytest.raises(ValueError, match=r"the first of them in class 1\."):
+    with pytest.raises(ValueError, match=r"The first is in class 1\."):
         kr.ClassPool(images, [3, 3])
     # As large as floats are, but finite.
     largest = np.full((2, 300), np.finfo(dtype).max, dtype)

@@ -506,7 +506,7 @@ def test_targets_or_weights_beside_episodes_are_refused():
         small_model().evaluate,
         functools.partial(kr.evaluate, small_model()),
     ):
-        with pytest.raises(ValueError, match=r"sample weights beside them. Leave them out"):
+        with pytest.raises(ValueError, match=r"sample weights beside the episodes. Leave"):
             see(weighed, verbose=0)
 
 

@@ -53,7 +53,9 @@ def test_without_an_inner_step_there_is_no_loss_before_it():
 @pytest.mark.parametrize("method", ["fomaml", "maml"])
 def test_methods_by_the_last_step_refuse_to_have_none(method):
     data = tf.data.Dataset.from_tensors(episode(*points(), np.zeros((1, 0, 4))))
-    with pytest.raises(ValueError, match=r"at least one inner step. Received episodes whose 'ord"):
+    with pytest.raises(
+        ValueError, match=r"at least one inner step. Received: episodes without 'tai"
+    ):
         dense_model(method=method).fit(data, verbose=0)
 
 
