@@ -1,27 +1,44 @@
 """Reptile meta-learning in Keras."""
 
-from keras_reptile import checks, datasets, networks
-from keras_reptile.algorithm.meta_update import linear_meta_step
-from keras_reptile.datasets.image_files import read_image
-from keras_reptile.datasets.sinusoid import sinusoid_dataset
-from keras_reptile.episodes.class_pool import ClassPool, Pools
-from keras_reptile.episodes.episode_dataset import episode_dataset
-from keras_reptile.episodes.task_spec import TaskSpec
-from keras_reptile.errors import RunError
-from keras_reptile.evaluation import (
-    Evaluation,
-    LossEvaluation,
-    evaluate,
-    evaluate_both,
-    evaluate_loss,
-)
-from keras_reptile.pictures.task import plot_task
-from keras_reptile.pretrained import pretrained, pretrained_names
-from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.threads import one_task_per_core
+import os
+import sys
+
 from keras_reptile.version import __version__
 
-checks.check_backend()
+
+def _is_a_program() -> bool:
+    """Whether this process is `reptile`, `python -m keras_reptile` or a program in bin/."""
+    if sys.argv[:1] == ["-m"]:
+        return "keras_reptile" in sys.orig_argv
+    folder, name = os.path.split(os.path.realpath(sys.argv[0] if sys.argv else ""))
+    ours = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "bin")
+    return name == "reptile" or folder == ours
+
+
+# A program imports TensorFlow once it has set its environment, and only if there is work to do
+# (`programs.start.load_package`). Everyone else gets all names, and classes that Keras loads.
+if "tensorflow" in sys.modules or not _is_a_program():
+    from keras_reptile import checks, datasets, networks
+    from keras_reptile.algorithm.meta_update import linear_meta_step
+    from keras_reptile.datasets.image_files import read_image
+    from keras_reptile.datasets.sinusoid import sinusoid_dataset
+    from keras_reptile.episodes.class_pool import ClassPool, Pools
+    from keras_reptile.episodes.episode_dataset import episode_dataset
+    from keras_reptile.episodes.task_spec import TaskSpec
+    from keras_reptile.errors import RunError
+    from keras_reptile.evaluation import (
+        Evaluation,
+        LossEvaluation,
+        evaluate,
+        evaluate_both,
+        evaluate_loss,
+    )
+    from keras_reptile.pictures.task import plot_task
+    from keras_reptile.pretrained import pretrained, pretrained_names
+    from keras_reptile.reptile_model import ReptileModel
+    from keras_reptile.threads import one_task_per_core
+
+    checks.check_backend()
 
 __all__ = [
     "ClassPool",

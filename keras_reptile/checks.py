@@ -7,8 +7,6 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-import keras
-
 # Task numbers and seeds reach TensorFlow as int64, NumPy's generators as uint32.
 INT64 = 2**63 - 1
 UINT32 = 2**32 - 1
@@ -69,6 +67,9 @@ def check_boolean(name: str, value: Any) -> None:
 
 def check_backend() -> None:
     """Raises `ImportError` unless Keras runs on TensorFlow."""
+    # Imported here: the other checks are for programs, too, before they start TensorFlow.
+    import keras
+
     received = keras.backend.backend()
     if received != "tensorflow":
         raise ImportError(

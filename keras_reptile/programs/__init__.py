@@ -1,4 +1,5 @@
 """The programs: their flags, their messages and their exit statuses.
 
-Here belong the bodies of the commands in `bin/`. Nothing imports them.
+A module for the work of each, which a program imports once its flags are right. `command_line`
+reads the flags, for which TensorFlow need not be imported. Nothing else imports them.
 """

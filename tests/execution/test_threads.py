@@ -1,14 +1,12 @@
-import importlib.util
 import json
 import os
-import sys
-from pathlib import Path
 
 import pytest
 import tensorflow as tf
 import warm
 
 import keras_reptile as kr
+from keras_reptile.programs import start
 
 
 def test_after_tensorflow_has_started_it_is_too_late():
@@ -101,15 +99,11 @@ def test_programs_compute_large_images_by_onednn(arguments, wanted, monkeypatch,
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text(json.dumps(settings))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    path = Path(__file__).parents[2] / "bin" / "_start.py"
-    spec = importlib.util.spec_from_file_location("_start", path)
     for given, found in ((None, wanted), ("0", "0"), ("1", "1")):
-        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
         if given:
             monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given)
-        monkeypatch.setattr(sys, "argv", ["train", *arguments])
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        start.set_environment(arguments)
         assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == found
 
 

@@ -12,20 +12,32 @@ import pytest
 from processes import environment
 
 import keras_reptile as kr
+from keras_reptile.programs import start
 
 ROOT = Path(__file__).resolve().parents[2]
-IMPORT = f"import sys; sys.argv = ['bin/train']; sys.path.insert(0, {str(ROOT / 'bin')!r})\n"
+BIN_TRAIN = f"""
+import sys
+sys.argv = [{str(ROOT / "bin" / "train")!r}]
+sys.path.insert(0, {str(ROOT)!r})
+"""
+START = """
+from keras_reptile.programs import start
+start.begin([])
+start.load_tensorflow()
+"""
 # Ctrl-C as TensorFlow is looked for.
-INTERRUPTED = """
-import os, signal
+INTERRUPTED = (
+    """
+import os, signal, sys
 class Finder:
     def find_spec(self, name, path=None, target=None):
         if name == "tensorflow":
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Finder())
-import _start
 """
-PRINTS = "import _start; sys.stdout.write('a'); sys.stderr.write('b'); print(_start.TERMINAL > 2)"
+    + START
+)
+PRINTS = START + "sys.stdout.write('a'); sys.stderr.write('b'); print('c')"
 
 
 @pytest.fixture
@@ -36,7 +48,7 @@ def quick(tmp_path):
 
 
 def python(program, shell="", **variables):
-    command = ["sh", "-c", f'exec "$0" "$@" {shell}', sys.executable, "-c", IMPORT + program]
+    command = ["sh", "-c", f'exec "$0" "$@" {shell}', sys.executable, "-c", BIN_TRAIN + program]
     return subprocess.run(
         command,
         env={**environment(), **variables},
@@ -93,17 +105,16 @@ def test_a_reader_that_went_away_is_one_line():
     ]
 
 
-@pytest.mark.slow
-@pytest.mark.process
-def test_a_run_in_the_home_folder_is_looked_at_and_one_that_is_nested_too_deep_is_not(tmp_path):
+def test_a_run_in_the_home_folder_is_looked_at_and_one_that_is_nested_too_deep_is_not(
+    tmp_path, monkeypatch
+):
     run = {"settings": {"dataset": "mini_imagenet", "network": "mini_imagenet_convnet"}}
     for name, content in {"run": json.dumps(run), "deep": "[" * 100_000}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text(content)
     flags = [["--checkpoint=~/run"], ["--checkpoint", "~/deep"], ["--checkpoint=nowhere"]]
-    program = f"import _start\nprint([_start.onednn(given) for given in {flags}])"
-    ended = python(program, HOME=str(tmp_path))
-    assert ended.stdout == "['1', '0', '0']\n", ended.stderr
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert [start.onednn(given) for given in flags] == ["1", "0", "0"]
 
 
 @pytest.mark.slow
@@ -112,7 +123,10 @@ def test_programs_and_networks_do_not_depend_on_someones_settings_of_keras(tmp_p
     settings = {"backend": "numpy", "image_data_format": "channels_first", "floatx": "float32"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
     program = """
-import _start, keras, numpy as np
+from keras_reptile.programs import start
+start.begin([])
+start.load_package()
+import keras, numpy as np
 import keras_reptile as kr
 for network in (kr.networks.omniglot_convnet(3, seed=0), kr.networks.mini_imagenet_convnet(3)):
     x = np.ones((2, *network.input_shape[1:]), "float32")

@@ -11,7 +11,6 @@ import dataclasses
 import io
 import json
 import os
-import runpy
 import shutil
 import socket
 import sys
@@ -31,7 +30,7 @@ from keras_reptile.distribution import strategies
 from keras_reptile.episodes import episode_dataset
 from keras_reptile.experiments import sweep
 from keras_reptile.export import saved_model
-from keras_reptile.programs import command_line
+from keras_reptile.programs import command_line, outcome, start
 from keras_reptile.recipes import building, named
 from keras_reptile.runs import training
 
@@ -84,7 +83,8 @@ def unreachable(name):
 def stand_ins(saved):
     """What is replaced: reading images, tracing graphs, reaching TPUs, and all real work."""
     return [
-        mock.patch.object(command_line, "one_task_per_core", lambda **_: None),
+        mock.patch.object(outcome, "one_task_per_core", lambda **_: None),
+        mock.patch.object(start, "load_package", lambda: None),
         mock.patch.object(glyphs, "draw_glyphs", glyph_images),
         mock.patch.object(omniglot, "_read", omniglot_images),
         mock.patch("keras_reptile.datasets.folder.read_images", folder_images),
@@ -123,20 +123,21 @@ def furnished(folder):
     (folder / "images").symlink_to(images)
 
 
-def outcome(main, arguments):
+def ended(program, arguments):
     """The status of one command line, and its standard error."""
+    command_line.define(program)
     for name in FLAGS:
         FLAGS[name].unparse()
     err = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
         try:
             sys.argv[1:] = arguments
-            command_line.run(main)
+            command_line.run(program, arguments)
             status = 0
         except Reached:
             status = 0
-        except SystemExit as ended:
-            status = ended.code or 0
+        except SystemExit as end:
+            status = end.code or 0
         except BaseException:
             traceback.print_exc()
             status = -1
@@ -145,10 +146,7 @@ def outcome(main, arguments):
 
 def serve(program, lines, answers):
     """One program in a fork: a line of arguments in, a line of its outcome out."""
-    path = str(ROOT / "bin" / program)
-    sys.argv[0] = path
-    sys.path.insert(0, os.path.dirname(path))
-    main = runpy.run_path(path)["main"]
+    sys.argv[0] = str(ROOT / "bin" / program)
     with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory() as outer:
         template = Path(outer) / "template"
         template.mkdir()
@@ -159,7 +157,7 @@ def serve(program, lines, answers):
             with tempfile.TemporaryDirectory() as folder:
                 shutil.copytree(template, folder, symlinks=True, dirs_exist_ok=True)
                 os.chdir(folder)
-                answer = outcome(main, json.loads(line))
+                answer = ended(program, json.loads(line))
                 os.chdir("/")
             answers.write(json.dumps(answer) + "\n")
             answers.flush()

@@ -1,0 +1,13 @@
+"""Shows a page on which you draw characters that a trained network learns to tell apart."""
+
+from absl import flags
+
+from keras_reptile.demo.page import serve
+
+FLAGS = flags.FLAGS
+
+
+def main() -> None:
+    if FLAGS.model is None:
+        raise ValueError("--model is missing: give an output directory of bin/train.")
+    serve(FLAGS.model, FLAGS.port, FLAGS.ways, FLAGS.steps)

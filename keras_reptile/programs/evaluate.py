@@ -1,0 +1,56 @@
+"""Measures the accuracy of a trained initialization on test tasks, or its loss on sine waves."""
+
+import json
+import sys
+
+from absl import flags
+
+from keras_reptile import distribution
+from keras_reptile.files.atomic_file import finite
+from keras_reptile.programs import device_flags, recipe_flags
+from keras_reptile.programs.flags_of_programs import OF_EVALUATION
+from keras_reptile.recipes import building
+from keras_reptile.recipes.recipe import Recipe
+from keras_reptile.runs import compilation
+from keras_reptile.runs.divergence import in_words
+from keras_reptile.runs.evaluating import test
+from keras_reptile.runs.run_directory import RunDirectory
+
+FLAGS = flags.FLAGS
+
+
+def overrides() -> dict:
+    return recipe_flags.given_fields(Recipe, only=OF_EVALUATION)
+
+
+def threads() -> dict:
+    """Of a run that is not here, as on all hosts but the chief's, there is nothing to tell."""
+    run = RunDirectory(FLAGS.checkpoint).read_run() if FLAGS.checkpoint else None
+    if run is None:
+        return {}
+    recipe = Recipe(**run["settings"] | overrides())
+    at_once = min(building.EVALUATION_BATCH, FLAGS.tasks)
+    return compilation.threads(compilation.of_evaluation(recipe, FLAGS.tasks), at_once)
+
+
+def main() -> None:
+    if FLAGS.checkpoint is None:
+        raise ValueError("--checkpoint is missing: give an output directory of bin/train.")
+    strategy = device_flags.strategy()
+    results = test(
+        FLAGS.checkpoint,
+        which=FLAGS.which,
+        split=FLAGS.split,
+        tasks=FLAGS.tasks,
+        seed=FLAGS.seed,
+        both=FLAGS.both,
+        record=FLAGS.record,
+        data_dir=FLAGS.data_dir,
+        strategy=strategy,
+        **overrides(),
+    )
+    if distribution.Workers(strategy).is_chief:
+        for result in results:
+            if diverged := in_words(result):
+                print(f"evaluate: {diverged}", file=sys.stderr)
+            print(json.dumps(finite(result)))

@@ -1,0 +1,158 @@
+"""The flags of each program, and the text of its help, which need no TensorFlow."""
+
+from absl import flags
+
+from keras_reptile.programs import device_flags, recipe_flags
+from keras_reptile.programs.path_flags import define_path
+from keras_reptile.recipes.recipe import NOTES, Recipe
+
+# The fields of a run that an evaluation can replace.
+OF_EVALUATION = (
+    "ways",
+    "shots",
+    "queries",
+    "minibatches",
+    "eval_inner_batch_size",
+    "eval_inner_steps",
+    "transductive",
+    "task_parallelism",
+    "jit_compile",
+    "image_dir",
+)
+# Those of `experiments.figures.FIGURES`.
+FIGURES = ("gradient_combinations", "study", "tail_overlap")
+
+DATA_DIR = "TFDS's data directory. Default: TFDS_DATA_DIR, or TFDS's."
+WHICH = "The newest checkpoint, or the best one."
+
+
+def train() -> None:
+    """Meta-trains a network with Reptile.
+
+    bin/train                                        embedded characters, about two minutes
+    bin/train --dataset=omniglot --data_dir=DIR      the paper's 5-way Omniglot run
+    bin/train --recipe=omniglot_20way                the paper's 20-way run
+    bin/train --recipe=mini_imagenet_5way_1shot --manual_dir=DIR     its miniImageNet run
+    bin/train --image_dir=DIR                        your images, a folder for each class
+    bin/train --dataset=tfds:cifar100 --channels=3   any labelled image set of TFDS
+    bin/train --dataset=sinusoid                     the paper's sine waves, figure 1
+    bin/train --devices=gpu:0,gpu:1 --meta_batch_size=8              two GPUs: docs/how_to/devices.md
+    bin/train --list_recipes                         all recipes, with their sources
+
+    A recipe names all hyper-parameters; each flag below replaces the recipe's. The same command
+    goes on where an earlier one stopped; with another --meta_iterations it makes an unfinished run
+    shorter or longer. Everything that a run writes lies under --output_dir.
+    """
+    flags.DEFINE_string("recipe", None, "Name of a recipe. Default: that of the data set.")
+    flags.DEFINE_bool("list_recipes", False, "List the recipes and end.")
+    define_path("data_dir", None, DATA_DIR)
+    define_path("output_dir", None, "Where to write. Default: runs/RECIPE.")
+    recipe_flags.define_fields(Recipe, without=NOTES)
+    device_flags.define()
+
+
+def evaluate() -> None:
+    """Measures the accuracy of a trained initialization on test tasks, or its loss on sine waves.
+
+    bin/evaluate --checkpoint=runs/glyphs
+    bin/evaluate --checkpoint=OUTPUT_DIR --shots=1 --transductive --tasks=10000
+    bin/evaluate --checkpoint=OUTPUT_DIR --shots=5 --both --tasks=10000 --record=5_shots.json
+
+    The settings of the run are taken over; each flag below replaces one. The last line of the
+    output is JSON: accuracy, confidence_95, tasks, non_finite_tasks, ways, shots, transductive; of
+    sine waves loss (the mean squared error), confidence_95, tasks, non_finite_tasks, shots,
+    inner_steps. With --both there are two such lines, inductive and transductive, of the same
+    tasks, in little more than the time of one. --record keeps them in a file, with the settings,
+    versions and machine.
+
+    non_finite_tasks counts the tasks in which the inner loop diverged: their predictions are no
+    finite numbers, count as wrong, and make the loss null. A line on the standard error says so,
+    too.
+    """
+    define_path("checkpoint", None, "An output directory of bin/train.")
+    flags.DEFINE_enum("which", "last", ("last", "best"), WHICH)
+    parts = ("test", "validation", "train")
+    flags.DEFINE_enum("split", "test", parts, "Classes to draw tasks from.")
+    flags.DEFINE_integer("tasks", 1000, "Number of tasks.")
+    flags.DEFINE_integer("seed", 0, "Decides the tasks.")
+    define_path("data_dir", None, DATA_DIR)
+    flags.DEFINE_bool("both", False, "Measure inductively and transductively, two lines of JSON.")
+    define_path("record", None, "A JSON file to write: the results, and how they were found.")
+    recipe_flags.define_fields(Recipe, only=OF_EVALUATION)
+    device_flags.define()
+
+
+def export() -> None:
+    """Writes a trained initialization as a SavedModel, which TensorFlow fine-tunes and serves.
+
+    bin/export --checkpoint=runs/glyphs --output=exported/glyphs
+    bin/export --checkpoint=OUTPUT_DIR --output=PATH --which=best --class_names=a,b,c,d,e
+
+    docs/how_to/export.md tells what can be done with it.
+    """
+    define_path("checkpoint", None, "An output directory of bin/train.")
+    define_path("output", None, "The directory to write.")
+    flags.DEFINE_enum("which", "last", ("last", "best"), WHICH)
+    flags.DEFINE_list("class_names", None, "A name for each of the network's outputs.")
+    only_model = "Only what keras_reptile.pretrained loads: no SavedModel."
+    flags.DEFINE_bool("only_model", False, only_model)
+    flags.DEFINE_bool("overwrite", False, "Replace an earlier export.")
+
+
+def sweep() -> None:
+    """Makes a figure of several runs: trains them, gathers their results, and draws it.
+
+    Two figures of the paper, gradient_combinations and tail_overlap, and a study of ours.
+
+    bin/sweep --figure=gradient_combinations --data_dir=DIR --meta_iterations=4000
+    bin/sweep --figure=tail_overlap --only='fomaml_*,reptile_cycling_*' --data_dir=DIR
+    bin/sweep --figure=gradient_combinations --dataset=glyphs --meta_iterations=100 --only=g1,g2
+    bin/sweep --figure=tail_overlap --list
+
+    The same command goes on where an earlier one stopped, and trains no run twice. Under
+    --output_dir it leaves FIGURE.csv, FIGURE.png, and runs/ with a directory for each run. The
+    flags below that `bin/train` has too replace the settings of all runs.
+    """
+    flags.DEFINE_enum("figure", None, FIGURES, "The figure.")
+    flags.DEFINE_list("only", [], "Runs to train, by name or pattern. Default: all of the figure.")
+    flags.DEFINE_bool("list", False, "List the runs and end.")
+    flags.DEFINE_bool("draw_only", False, "Train nothing: gather and draw what there is.")
+    define_path("data_dir", None, DATA_DIR)
+    define_path("output_dir", None, "Where to write. Default: runs/FIGURE.")
+    recipe_flags.define_fields(Recipe, without=NOTES)
+
+
+def compare() -> None:
+    """Draws the accuracy of several runs against their seconds of training, in one picture.
+
+    bin/compare --runs=runs/omniglot_5way,runs/short --output=comparison.png
+    bin/compare --runs=runs/a/log.csv,runs/b/log.csv --names='before,after' --reference=97.38
+
+    Runs are output directories of bin/train, finished or not, or CSV files that were kept of their
+    log. Seconds are those of the meta-iterations alone: validation, tests and checkpoints are not
+    in them.
+    """
+    runs = "Output directories of bin/train, or logs, separated by commas."
+    flags.DEFINE_list("runs", [], runs)
+    flags.DEFINE_list("names", [], "What to call them. Default: as in --runs.")
+    flags.DEFINE_float("reference", None, "An accuracy in percent, a line in the last axes.")
+    define_path("output", "comparison.png", "The PNG file to write.")
+
+
+def demo() -> None:
+    """Shows a page on which you draw characters that a trained network learns to tell apart.
+
+    bin/demo --model=runs/glyphs
+    bin/demo --model=OUTPUT_DIR --ways=3 --port=8080
+
+    Draw one to five examples of each character, and then a new one. The page is served on this
+    machine alone, and needs no network.
+    """
+    define_path("model", None, "Output directory of bin/train, an export, or a model.")
+    port = "Where the page is served: http://127.0.0.1:PORT."
+    flags.DEFINE_integer("port", 7860, port, 1, 65535)
+    flags.DEFINE_integer("ways", None, "Characters on the page. Default: the network's outputs.")
+    flags.DEFINE_integer("steps", None, "Inner steps. Default: 50, or what 250 ms allow.")
+
+
+PROGRAMS = {each.__name__: each for each in (train, evaluate, export, demo, sweep, compare)}

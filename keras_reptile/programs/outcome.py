@@ -1,0 +1,45 @@
+"""How the work of a program ends: one clear line where it cannot be done, never a traceback."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from keras_reptile.errors import RunError, advice, reason
+from keras_reptile.programs.start import fail
+from keras_reptile.threads import one_task_per_core
+
+OUT_OF_MEMORY = (
+    "out of memory ({}). Use a smaller --meta_batch_size, --inner_batch_size, --image_size or "
+    "--task_parallelism=separate, or a machine with more memory. Earlier checkpoints are intact."
+)
+
+
+def work(main: Callable[[], Any], threads: Callable[[], dict] = dict) -> None:
+    """Sets the threads and calls `main`; errors of use end in one line.
+
+    `threads` makes of the flags what `one_task_per_core` is told.
+    """
+    try:
+        one_task_per_core(**threads())
+        main()
+        sys.stdout.flush()
+    except (RunError, ValueError) as error:
+        fail(" ".join(str(error).split()), 1)
+    except BrokenPipeError:
+        # Python would try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        fail("nobody reads what it prints. Send it to a file, or read it to its end.", 1)
+    except OSError as error:
+        fail(_of_the_system(error), 1)
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        fail(OUT_OF_MEMORY.format(reason(error)), 1)
+    except KeyboardInterrupt:
+        fail("stopped.", 130)
+
+
+def _of_the_system(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{reason(error)}. {advice(error)}; all that was written before is whole."

@@ -1,0 +1,95 @@
+"""Meta-trains a network with Reptile."""
+
+import dataclasses
+import os
+
+from absl import flags
+
+from keras_reptile import distribution
+from keras_reptile.programs import device_flags, recipe_flags
+from keras_reptile.programs.start import fail
+from keras_reptile.recipes import named
+from keras_reptile.recipes.recipe import NOTES, SINUSOID, Recipe
+from keras_reptile.runs import compilation
+from keras_reptile.runs.callbacks import Interrupted
+from keras_reptile.runs.divergence import in_words
+from keras_reptile.runs.run_checks import check_settings
+from keras_reptile.runs.training import train
+
+FLAGS = flags.FLAGS
+
+
+def list_recipes() -> None:
+    for name, recipe in named.RECIPES.items():
+        print(f"{name}: {recipe.source}")
+        print(f"    expected, {named.unit(recipe)}: {recipe.expected}")
+        print(f"    measured cost: {named.cost(name)}")
+        for field in dataclasses.fields(recipe):
+            if field.name not in NOTES:
+                print(f"    --{field.name}={getattr(recipe, field.name)}")
+
+
+def chosen_recipe() -> Recipe:
+    return named.get(FLAGS.recipe, **recipe_flags.given_fields(Recipe, without=NOTES))
+
+
+def threads() -> dict:
+    recipe = chosen_recipe()
+    at_once = compilation.tasks_at_once(recipe)
+    return compilation.threads(compilation.of_training(recipe), at_once)
+
+
+def main() -> None:
+    if FLAGS.list_recipes:
+        return list_recipes()
+    recipe = chosen_recipe()
+    name = FLAGS.recipe or named.run_name(recipe)
+    output_dir = FLAGS.output_dir or os.path.join("runs", name)
+    check_settings(recipe)
+    strategy = device_flags.strategy(recipe.meta_batch_size)
+    is_chief = distribution.Workers(strategy).is_chief
+    try:
+        summary = train(recipe, output_dir, data_dir=FLAGS.data_dir, strategy=strategy)
+    except Interrupted:
+        if not is_chief:
+            fail("stopped. The chief keeps the checkpoints.", 130)
+        fail(f"stopped and saved in {output_dir}. The same command goes on from there.", 130)
+    if is_chief:
+        report(summary, output_dir)
+
+
+def report(summary: dict, output_dir: str) -> None:
+    result = summary["result"]
+    rate = summary["meta_iterations_per_second"]
+    times = ""
+    if rate is not None:
+        times = f" in {summary['seconds']:.0f} s ({rate:.1f} a second, validation included)"
+    print(f"\nTrained {summary['settings']['meta_iterations']:,} meta-iterations{times}.")
+    if result:
+        print(result_line(result))
+        if diverged := in_words(result):
+            print(diverged)
+    sines = summary["settings"]["dataset"] == SINUSOID
+    pictures = "curve.png, predictions.png" if sines else "curve.png"
+    print(f"In {output_dir}: checkpoints/, tensorboard/, log.csv, {pictures}, summary.json.")
+
+
+def spread(half: float | None, scale: int, digits: int) -> str:
+    """What follows a mean: nothing for a single task's, which has no interval."""
+    return "" if half is None else f" ± {scale * half:.{digits}f}"
+
+
+def result_line(result: dict) -> str:
+    half = result["confidence_95"]
+    tasks = "1 task" if result["tasks"] == 1 else f"{result['tasks']:,} tasks"
+    if "loss" in result:
+        loss = "no finite number" if result["loss"] is None else f"{result['loss']:.4f}"
+        return (
+            f"Test loss {loss}{spread(half, 1, 4)} (mean squared error "
+            f"after {result['inner_steps']} steps on {result['shots']} points, {tasks})."
+        )
+    kind = "transductive" if result["transductive"] else "inductive"
+    return (
+        f"Test accuracy {100 * result['accuracy']:.2f} %{spread(half, 100, 2)} "
+        f"({result['ways']}-way {result['shots']}-shot, {kind}, {tasks})."
+    )
