@@ -40,20 +40,22 @@ def recipe_fields() -> Iterator[Flag]:
                 yield Flag(field.target.id, default, text, choices[0] if choices else ())
 
 
-def defined(source: str) -> Iterator[Flag]:
-    """The flags that a source defines, by `flags.DEFINE_...` or `define_path`."""
-    constants = dict(assigned(source))
-    for node in ast.walk(ast.parse(source)):
+def defined(path: Path, function: str) -> Iterator[Flag]:
+    """The flags that a function in a file defines, by `flags.DEFINE_...` or `define_path`."""
+    tree = ast.parse(path.read_text())
+    constants = dict(assigned(tree))
+    (body,) = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == function]
+    for node in ast.walk(body):
         if isinstance(node, ast.Call) and is_definition(node):
-            name, default, *others = [literal(each, constants) for each in node.args[:4]]
+            name, default, *others = [literal(argument, constants) for argument in node.args[:4]]
             text = next(value for value in others if isinstance(value, str))
             choices = next((value for value in others if isinstance(value, tuple)), ())
             yield Flag(name, default, text, choices)
 
 
-def assigned(source: str) -> Iterator[tuple[str, object]]:
-    """The names that a source gives to literals, with their values."""
-    for node in ast.walk(ast.parse(source)):
+def assigned(tree: ast.Module) -> Iterator[tuple[str, object]]:
+    """The constants of a file, by name."""
+    for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             yield node.targets[0].id, literal(node.value, {})
 
@@ -66,7 +68,7 @@ def is_definition(call: ast.Call) -> bool:
 
 
 def literal(node: ast.expr, constants: dict[str, object]) -> object:
-    """A literal's value, or that of a name for one; `None` of anything else."""
+    """The value of a literal, or of a constant of its file; `None` of anything else."""
     if isinstance(node, ast.Name):
         return constants.get(node.id)
     try:
@@ -75,14 +77,9 @@ def literal(node: ast.expr, constants: dict[str, object]) -> object:
         return None
 
 
-def source_of(program: str) -> str:
-    """The source that defines the flags of a program."""
-    return (ROOT / "bin" / program).read_text()
-
-
 def flags_of(program: str) -> list[Flag]:
-    """The flags that a program has beside the fields of a recipe and those of devices."""
-    return list(defined(source_of(program)))
+    """The flags that a program has beside the fields of a recipe."""
+    return list(defined(PACKAGE / "programs" / "flags_of_programs.py", program))
 
 
 def rows(flags: list[Flag]) -> str:
@@ -106,7 +103,7 @@ def recipe_flags() -> str:
 
 
 def device_flags() -> str:
-    return rows(list(defined((PACKAGE / "programs" / "device_flags.py").read_text())))
+    return rows(list(defined(PACKAGE / "programs" / "device_flags.py", "define")))
 
 
 def program_flags(program: str) -> str:

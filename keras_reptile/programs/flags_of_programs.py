@@ -23,7 +23,11 @@ OF_EVALUATION = (
 FIGURES = ("gradient_combinations", "study", "tail_overlap")
 
 DATA_DIR = "TFDS's data directory. Default: TFDS_DATA_DIR, or TFDS's."
+SPLITS = ("test", "validation", "train")
 WHICH = "The newest checkpoint, or the best one."
+ONLY_MODEL = "Only what keras_reptile.pretrained loads: no SavedModel."
+RUNS = "Output directories of bin/train, or logs, separated by commas."
+PORT = "Where the page is served: http://127.0.0.1:PORT."
 
 
 def train() -> None:
@@ -36,7 +40,7 @@ def train() -> None:
     bin/train --image_dir=DIR                        your images, a folder for each class
     bin/train --dataset=tfds:cifar100 --channels=3   any labelled image set of TFDS
     bin/train --dataset=sinusoid                     the paper's sine waves, figure 1
-    bin/train --devices=gpu:0,gpu:1 --meta_batch_size=8              two GPUs: docs/how_to/devices.md
+    bin/train --devices=gpu:0,gpu:1 --meta_batch_size=8     two GPUs
     bin/train --list_recipes                         all recipes, with their sources
 
     A recipe names all hyper-parameters; each flag below replaces the recipe's. The same command
@@ -71,8 +75,7 @@ def evaluate() -> None:
     """
     define_path("checkpoint", None, "An output directory of bin/train.")
     flags.DEFINE_enum("which", "last", ("last", "best"), WHICH)
-    parts = ("test", "validation", "train")
-    flags.DEFINE_enum("split", "test", parts, "Classes to draw tasks from.")
+    flags.DEFINE_enum("split", "test", SPLITS, "Classes to draw tasks from.")
     flags.DEFINE_integer("tasks", 1000, "Number of tasks.")
     flags.DEFINE_integer("seed", 0, "Decides the tasks.")
     define_path("data_dir", None, DATA_DIR)
@@ -94,8 +97,7 @@ def export() -> None:
     define_path("output", None, "The directory to write.")
     flags.DEFINE_enum("which", "last", ("last", "best"), WHICH)
     flags.DEFINE_list("class_names", None, "A name for each of the network's outputs.")
-    only_model = "Only what keras_reptile.pretrained loads: no SavedModel."
-    flags.DEFINE_bool("only_model", False, only_model)
+    flags.DEFINE_bool("only_model", False, ONLY_MODEL)
     flags.DEFINE_bool("overwrite", False, "Replace an earlier export.")
 
 
@@ -132,8 +134,7 @@ def compare() -> None:
     log. Seconds are those of the meta-iterations alone: validation, tests and checkpoints are not
     in them.
     """
-    runs = "Output directories of bin/train, or logs, separated by commas."
-    flags.DEFINE_list("runs", [], runs)
+    flags.DEFINE_list("runs", [], RUNS)
     flags.DEFINE_list("names", [], "What to call them. Default: as in --runs.")
     flags.DEFINE_float("reference", None, "An accuracy in percent, a line in the last axes.")
     define_path("output", "comparison.png", "The PNG file to write.")
@@ -149,8 +150,7 @@ def demo() -> None:
     machine alone, and needs no network.
     """
     define_path("model", None, "Output directory of bin/train, an export, or a model.")
-    port = "Where the page is served: http://127.0.0.1:PORT."
-    flags.DEFINE_integer("port", 7860, port, 1, 65535)
+    flags.DEFINE_integer("port", 7860, PORT, 1, 65535)
     flags.DEFINE_integer("ways", None, "Characters on the page. Default: the network's outputs.")
     flags.DEFINE_integer("steps", None, "Inner steps. Default: 50, or what 250 ms allow.")
 

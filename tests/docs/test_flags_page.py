@@ -1,11 +1,11 @@
 """docs/reference/flags.md has the flags of the programs, which it reads from their source."""
 
 import dataclasses
-import re
 
 import pytest
 from tables import flags
 
+from keras_reptile.programs import flags_of_programs
 from keras_reptile.recipes.recipe import NOTES, Recipe
 
 
@@ -20,11 +20,20 @@ def test_the_hyper_parameters_are_the_fields_of_a_recipe():
 
 
 @pytest.mark.parametrize("program", flags.PROGRAMS)
-def test_each_flag_that_a_program_defines_is_found_with_its_meaning(program):
-    names = re.findall(r"(?:DEFINE_[a-z]+|define_path)\(\s*\"(\w+)\"", flags.source_of(program))
+def test_each_flag_that_a_program_defines_is_found_with_its_meaning(program, monkeypatch):
+    defined = []
+    for kind in ("string", "bool", "enum", "integer", "float", "list"):
+        add = lambda name, default, *others, **_: defined.append((name, default, others))  # noqa: E731
+        monkeypatch.setattr(f"absl.flags.DEFINE_{kind}", add)
+    monkeypatch.setattr(flags_of_programs, "define_path", add)
+    monkeypatch.setattr(flags_of_programs.recipe_flags, "define_fields", lambda *_, **__: None)
+    monkeypatch.setattr(flags_of_programs.device_flags, "define", lambda: None)
+    flags_of_programs.PROGRAMS[program]()
     found = flags.flags_of(program)
-    assert names and [flag.name for flag in found] == names
-    assert all(flag.help.endswith(".") for flag in found)
+    assert [(flag.name, flag.default) for flag in found] == [each[:2] for each in defined]
+    for flag, (*_, others) in zip(found, defined, strict=True):
+        assert flag.help in others and flag.help.endswith(".")
+        assert not flag.choices or flag.choices in others
 
 
 def test_the_page_has_every_program():
