@@ -11,12 +11,26 @@ import pytest
 import tensorflow as tf
 
 import keras_reptile
+from keras_reptile import networks
+from keras_reptile.algorithm.methods import METHODS
+from keras_reptile.datasets.load import REGISTERED
 from keras_reptile.threads import usable_cores
 
 
 @pytest.fixture(autouse=True)
 def names_in_examples(doctest_namespace):
     doctest_namespace.update(keras=keras, np=np, tf=tf, keras_reptile=keras_reptile)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_registered():
+    """What a test or an example registers, the others do not see."""
+    registers = (METHODS, REGISTERED, networks.REGISTERED)
+    before = [dict(each) for each in registers]
+    yield
+    for each, content in zip(registers, before, strict=True):
+        each.clear()
+        each.update(content)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -20,7 +20,9 @@ def _is_a_program() -> bool:
 if "tensorflow" in sys.modules or not _is_a_program():
     from keras_reptile import checks, datasets, networks
     from keras_reptile.algorithm.meta_update import linear_meta_step
+    from keras_reptile.algorithm.methods import register_method
     from keras_reptile.datasets.image_files import read_image
+    from keras_reptile.datasets.load import register_dataset
     from keras_reptile.datasets.sinusoid import sinusoid_dataset
     from keras_reptile.episodes.class_pool import ClassPool, Pools
     from keras_reptile.episodes.episode_dataset import episode_dataset
@@ -33,6 +35,7 @@ if "tensorflow" in sys.modules or not _is_a_program():
         evaluate_both,
         evaluate_loss,
     )
+    from keras_reptile.networks import register_network
     from keras_reptile.pictures.task import plot_task
     from keras_reptile.pretrained import pretrained, pretrained_names
     from keras_reptile.reptile_model import ReptileModel
@@ -61,6 +64,9 @@ __all__ = [
     "pretrained",
     "pretrained_names",
     "read_image",
+    "register_dataset",
+    "register_method",
+    "register_network",
     "sinusoid_dataset",
 ]
 

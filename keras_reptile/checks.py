@@ -1,5 +1,6 @@
 """Checks of arguments, before any work starts: each raises `ValueError` and says what to give."""
 
+import inspect
 import math
 import operator
 import os
@@ -57,6 +58,44 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     """Raises `ValueError` unless a value is one of some strings."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"`{name}` must be one of {choices}. {_received(name, value)}")
+
+
+def check_new_name(kind: str, name: Any, built_in: Collection[str]) -> None:
+    """Raises `ValueError` for a name that cannot be registered: none, or one of the package's.
+
+    Example:
+
+    >>> check_new_name("network", "sine_mlp", ["sine_mlp"])
+    Traceback (most recent call last):
+    ValueError: The package has a network 'sine_mlp'. Register yours under another name.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name):
+        raise ValueError(
+            f"The name of a {kind} must be letters, digits and underscores. Received: {name!r}."
+        )
+    if name in built_in:
+        raise ValueError(f"The package has a {kind} {name!r}. Register yours under another name.")
+
+
+def check_takes(kind: str, function: Any, needed: Collection[str]) -> None:
+    """Raises `ValueError` unless a function can be called with arguments of these names.
+
+    Example:
+
+    >>> check_takes("network", lambda ways: None, ("ways", "seed"))
+    Traceback (most recent call last):
+    ValueError: A network needs a function of ways, seed. Received one of ways.
+    """
+    if not callable(function):
+        raise ValueError(f"A {kind} needs a function. Received: {function!r}.")
+    parameters = inspect.signature(function).parameters
+    try:
+        inspect.signature(function).bind(**dict.fromkeys(needed))
+    except TypeError:
+        raise ValueError(
+            f"A {kind} needs a function of {', '.join(needed)}. "
+            f"Received one of {', '.join(parameters) or 'nothing'}."
+        ) from None
 
 
 def check_boolean(name: str, value: Any) -> None:

@@ -1,12 +1,19 @@
-"""The networks of the paper."""
+"""The networks of the paper, and those that are registered beside them."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 
-from keras_reptile.checks import INT32, INT64, check_positive, check_seed
+from keras_reptile.checks import (
+    INT32,
+    INT64,
+    check_new_name,
+    check_positive,
+    check_seed,
+    check_takes,
+)
 
 SEEDS = INT64 // 1000 - 1
 # Whatever someone's keras.json says: images are (height, width, channels).
@@ -140,6 +147,43 @@ def sine_mlp(
         )
     layers.append(keras.layers.Dense(1, kernel_initializer=next(kernels)))
     return keras.Sequential(layers, name="sine_mlp")
+
+
+BUILT_IN = (
+    "mini_imagenet_convnet",
+    "omniglot_convnet",
+    "sine_mlp",
+    "sine_mlp_relu",
+    "sine_mlp_tanh",
+)
+# The functions of networks that were registered, by name.
+REGISTERED: dict[str, Callable[..., keras.Model]] = {}
+
+
+def register_network(name: str, build: Callable[..., keras.Model]) -> None:
+    """Makes a network known by a name, as a recipe's `network`.
+
+    `ReptileModel` takes any network without that.
+
+    Args:
+        name: String. A name that was registered before is replaced.
+        build: Function `(ways, image_shape, seed)` to a `keras.Model` with `ways` outputs, whose
+            initial weights are drawn from the seed.
+
+    Raises:
+        ValueError: If the name is one of the package's, or `build` is no such function.
+
+    Example:
+
+    >>> def linear(ways, image_shape, seed):
+    ...     kernel = keras.initializers.GlorotUniform(seed)
+    ...     head = keras.layers.Dense(ways, kernel_initializer=kernel)
+    ...     return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), head])
+    >>> register_network("linear", linear)
+    """
+    check_new_name("network", name, BUILT_IN)
+    check_takes("network", build, ("ways", "image_shape", "seed"))
+    REGISTERED[name] = build
 
 
 def glorot_uniform(seed: int | None) -> Iterator[keras.initializers.Initializer]:

@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import tensorflow as tf
+
 from keras_reptile.algorithm.adaptation import (
     Adaptation,
     adapt,
     adapt_and_differentiate,
     adapt_keeping_last,
 )
+from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.meta_update import fomaml_gradient, maml_gradient, reptile_gradient
+from keras_reptile.checks import check_boolean, check_new_name, check_takes
 
 
 class Method(NamedTuple):
@@ -43,3 +47,67 @@ METHODS = {
     "fomaml": Method(adapt_keeping_last, ("before_last",), _fomaml),
     "maml": Method(adapt_and_differentiate, ("gradient",), _maml),
 }
+BUILT_IN = tuple(METHODS)
+
+
+def register_method(name: str, gradient: Callable, before_last: bool = False) -> None:
+    """Makes a method known by a name: `ReptileModel(network, method=name)` trains by it.
+
+    A method adapts as Reptile does, and differs in what it gives the outer optimizer as a gradient.
+    A model that was saved with it is loaded by programs that register it first.
+
+    Args:
+        name: String. A name that was registered before is replaced.
+        gradient: Function `(theta, tasks)` to a list of tensors like `theta`: the mean over tasks
+            of what it is for each task alone. `theta` is a list of tensors; `tasks.weights` one of
+            tensors `(tasks, *shape)`, the weights W_k after the inner steps.
+        before_last: Boolean, whether `tasks.before_last` is there, too: the weights W_{k-1}
+            before the last inner step. Defaults to `False`.
+
+    Raises:
+        ValueError: If the name is one of the package's, `gradient` is no function of `theta` and
+            `tasks`, or its value is not shaped like `theta`, or is not the mean over tasks.
+
+    Example:
+
+    >>> def towards_half_way(theta, tasks):
+    ...     return [0.5 * (t - tf.reduce_mean(w, axis=0)) for t, w in zip(theta, tasks.weights)]
+    >>> register_method("half_way", towards_half_way)
+    """
+    check_new_name("method", name, BUILT_IN)
+    check_takes("method", gradient, ("theta", "tasks"))
+    check_boolean("before_last", before_last)
+    _check_gradient(gradient, before_last)
+    keeps, run = (("before_last",), adapt_keeping_last) if before_last else ((), adapt)
+    METHODS[name] = Method(run, keeps, gradient)
+
+
+def _check_gradient(gradient: Callable, before_last: bool) -> None:
+    """Raises `ValueError` unless a method's gradient of a few numbers is the mean over tasks."""
+    theta = [tf.constant([0.5, -1.0]), tf.constant([[2.0]])]
+    weights = (tf.constant([[0.1, 0.2], [0.7, -0.4]]), tf.constant([[[1.0]], [[-3.0]]]))
+    before = tuple(0.5 * w + 0.3 for w in weights) if before_last else ()
+    tasks = Adaptation(weights, InnerState(tf.constant(1), ()), tf.constant([1.0, 2.0]), before)
+    alone = [tf.nest.map_structure(lambda t, i=i: t[i : i + 1], _by_task(tasks)) for i in range(2)]
+    together, *each = [
+        list(gradient(theta, t)) for t in (tasks, *(tasks._replace(**a) for a in alone))
+    ]
+    shapes = [tuple(g.shape) for g in together]
+    if shapes != [tuple(t.shape) for t in theta]:
+        raise ValueError(
+            "A method's gradient must have the shapes of `theta`, "
+            f"{[tuple(t.shape) for t in theta]} here. Received: {shapes}. Take the mean over the "
+            "first axis of `tasks.weights`."
+        )
+    for mean, a, b in zip(together, *each, strict=True):
+        if not bool(tf.reduce_all(abs(mean - (a + b) / 2) < 1e-5)):
+            raise ValueError(
+                "A method's gradient must be the mean of what it is for each task alone. Received "
+                f"{mean.numpy().tolist()} for two tasks, and {a.numpy().tolist()} and "
+                f"{b.numpy().tolist()} for each of them."
+            )
+
+
+def _by_task(tasks: Adaptation) -> dict:
+    """The fields of an `Adaptation` that have the tasks along the first axis."""
+    return {name: getattr(tasks, name) for name in ("weights", "first_loss", "before_last")}

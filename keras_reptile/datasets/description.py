@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from keras_reptile.datasets.load import REGISTERED
+
 _RESAMPLING = {
     "glyphs": None,
     "omniglot": "nearest",
@@ -10,7 +12,9 @@ _RESAMPLING = {
 
 
 def describe(name: str, image_size: int, channels: int) -> dict[str, Any] | None:
-    """Size, values and resampling of the images of a data set; `None` if it has no images.
+    """Size, values and resampling of the images of a data set.
+
+    `None` if it has no images, or was registered, as nothing is known of its images then.
 
     `read_image` reads files alike with the same `image_size`, `channels` and `resampling`.
 
@@ -24,7 +28,7 @@ def describe(name: str, image_size: int, channels: int) -> dict[str, Any] | None
     >>> describe("omniglot", 28, 1)["resampling"], describe("omniglot", 28, 1)["ink"]
     ('nearest', 0.0)
     """
-    if name == "sinusoid":
+    if name == "sinusoid" or name in REGISTERED:
         return None
     # Not known of photographs, nor of anyone's own images.
     paper, ink = (1.0, 0.0) if name in ("glyphs", "omniglot") else (None, None)

@@ -3,13 +3,17 @@
 import functools
 import importlib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
+from keras_reptile.checks import check_new_name
 from keras_reptile.episodes.class_pool import Pools
 
 # Each has a module of its name here.
 NAMES = ("folder", "glyphs", "mini_imagenet", "omniglot", "sinusoid")
 TFDS = "tfds:"
+# The functions that load registered data sets, by name.
+REGISTERED: dict[str, Callable[..., Pools]] = {}
 
 
 def load(name: str, **options: Any) -> Pools:
@@ -17,8 +21,9 @@ def load(name: str, **options: Any) -> Pools:
 
     Args:
         name: String, `"glyphs"`, `"omniglot"`, `"mini_imagenet"`, `"folder"` for class folders of
-            images, `"tfds:NAME"` for any labelled image set of TensorFlow Datasets, or
-            `"sinusoid"`, whose parts are the three `Waves` of `sinusoid_dataset`.
+            images, `"tfds:NAME"` for any labelled image set of TensorFlow Datasets,
+            `"sinusoid"`, whose parts are the three `Waves` of `sinusoid_dataset`, or a name that
+            `register_dataset` was given.
         **options: What the data set's own `load` takes, see `datasets/glyphs.py`,
             `datasets/omniglot.py`, `datasets/mini_imagenet.py`, `datasets/folder.py` and
             `datasets/tfds_images.py`.
@@ -37,12 +42,66 @@ def load(name: str, **options: Any) -> Pools:
     (25, 5, 10)
     """
     check_name(name)
-    if name.startswith(TFDS):
-        function = functools.partial(_module("tfds_images").load, name.removeprefix(TFDS))
-    else:
-        function = _module(name).load
+    function = _loader(name)
     _check_options(name, _parameters(function), options)
     return function(**options)
+
+
+def _loader(name: str) -> Callable[..., Pools]:
+    if name in REGISTERED:
+        return REGISTERED[name]
+    if name.startswith(TFDS):
+        return functools.partial(_module("tfds_images").load, name.removeprefix(TFDS))
+    return _module(name).load
+
+
+def register_dataset(name: str, load: Callable[..., Pools]) -> None:
+    """Makes a data set known by a name to `load`, and as a recipe's `dataset`.
+
+    `episode_dataset` takes any `ClassPool` without that.
+
+    Args:
+        name: String. A name that was registered before is replaced.
+        load: Function to `Pools` of three `ClassPool`s that have no class in common. Its arguments
+            are the options of `datasets.load(name, **options)`. A recipe passes on those of its
+            fields that are arguments by the same name, `validation_classes`, `test_classes`,
+            `split_seed`, `image_size` and `channels`, and `data_dir`.
+
+    Raises:
+        ValueError: If the name is one of the package's, or `load` is no function, or has arguments
+            without names.
+
+    Example:
+
+    >>> def grey(validation_classes=2, test_classes=3):
+    ...     images = np.zeros((40, 8, 8, 1), np.uint8)
+    ...     pool = keras_reptile.ClassPool.from_arrays(images, np.arange(40) % 10)
+    ...     training = 10 - validation_classes - test_classes
+    ...     return Pools(*pool.split(training, validation_classes, test_classes))
+    >>> register_dataset("grey", grey)
+    >>> len(load("grey", test_classes=5).train)
+    3
+    """
+    check_new_name("data set", name, NAMES)
+    _check_arguments(load)
+    REGISTERED[name] = load
+
+
+def options_of(name: str) -> list[str]:
+    """The options that a registered data set takes."""
+    return list(inspect.signature(REGISTERED[name]).parameters)
+
+
+def _check_arguments(load: Any) -> None:
+    if not callable(load):
+        raise ValueError(f"A data set needs a function that loads it. Received: {load!r}.")
+    parameters = inspect.signature(load).parameters.values()
+    wrong = [str(p) for p in parameters if p.kind not in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if wrong:
+        raise ValueError(
+            "The options of a data set must have names. Received a function with the arguments "
+            f"{', '.join(wrong)}. Name each option, as in `load(image_size=28)`."
+        )
 
 
 def _check_options(name, parameters, options) -> None:
@@ -72,9 +131,10 @@ def _parameters(function) -> dict[str, inspect.Parameter]:
 def check_name(name: str) -> None:
     """Raises `ValueError` for a data set that there is not; TFDS's names are not looked up."""
     is_tfds = isinstance(name, str) and name.startswith(TFDS) and name != TFDS
-    if not is_tfds and name not in NAMES:
+    known = [*NAMES, *REGISTERED]
+    if not is_tfds and name not in known:
         raise ValueError(
-            f"`dataset` must be one of {sorted(NAMES)}, or 'tfds:NAME' for an image set of "
+            f"`dataset` must be one of {sorted(known)}, or 'tfds:NAME' for an image set of "
             f"TensorFlow Datasets. Received: {name!r}."
         )
 

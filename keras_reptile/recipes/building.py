@@ -165,7 +165,8 @@ def build_network(recipe: Recipe, image_shape: tuple) -> keras.Model:
     """The recipe's network, with initial weights drawn from its seed."""
     if recipe.network in SINE_NETWORKS:
         return networks.sine_mlp(activation=SINE_NETWORKS[recipe.network], seed=recipe.seed)
-    return getattr(networks, recipe.network)(recipe.ways, image_shape, seed=recipe.seed)
+    build = networks.REGISTERED.get(recipe.network) or getattr(networks, recipe.network)
+    return build(recipe.ways, image_shape, seed=recipe.seed)
 
 
 def on_strategy(

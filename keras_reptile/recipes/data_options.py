@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from keras_reptile.datasets.load import TFDS
-from keras_reptile.recipes.recipe import SINE_NETWORKS, SINUSOID, Recipe
+from keras_reptile.datasets.load import REGISTERED, TFDS, options_of
+from keras_reptile.recipes.recipe import OF_IMAGES, SINE_NETWORKS, SINUSOID, Recipe
 
 # The data sets whose images are grey, and those whose test classes are fixed.
 GREY = ("glyphs", "omniglot")
@@ -39,6 +39,8 @@ def data_options(recipe: Recipe, data_dir: str | None) -> dict[str, Any]:
     {'validation_classes': 20, 'image_size': 28}
     """
     _check(recipe)
+    if recipe.dataset in REGISTERED:
+        return _options_of_a_registered(recipe, data_dir)
     _check_directory(recipe.dataset, data_dir)
     if recipe.dataset == SINUSOID:
         return _check_waves(recipe)
@@ -63,6 +65,8 @@ def more_classes(recipe: Recipe, part: str) -> str:
     >>> more_classes(Recipe(dataset="glyphs"), "test")
     ', or raise --test_classes'
     """
+    if recipe.dataset in REGISTERED:
+        return ""
     fixed = recipe.dataset in FIXED_TEST
     if part == "validation":
         return ", or raise --validation_classes; 0 is for none"
@@ -74,6 +78,25 @@ def more_classes(recipe: Recipe, part: str) -> str:
     by_itself = not fixed and recipe.dataset != "glyphs" and not recipe.test_classes
     default = ", by itself a fifth of all classes and at least 5" * by_itself
     return f", or lower {' or '.join(lower)}{default}" if lower else ""
+
+
+def _options_of_a_registered(recipe: Recipe, data_dir: str | None) -> dict[str, Any]:
+    """The fields that a registered data set takes, but for those that leave the choice to it."""
+    taken = options_of(recipe.dataset)
+    given = {name: getattr(recipe, name) for name in OF_IMAGES} | {"data_dir": data_dir}
+    # Values that recipes have where nobody has asked for anything.
+    default: dict[str, tuple] = {name: (getattr(Recipe, name),) for name in OF_IMAGES}
+    default["data_dir"] = (None,)
+    default["validation_classes"] += (0,)
+    wrong = [name for name in given if name not in taken and given[name] not in default[name]]
+    left_to_it = {"test_classes": 0, "data_dir": None, "image_dir": "", "manual_dir": ""}
+    if wrong:
+        raise ValueError(
+            f"The data set {recipe.dataset!r} has no option {', '.join(wrong)}. Received: "
+            f"{', '.join(f'{name}={given[name]!r}' for name in wrong)}. Its options are "
+            f"{', '.join(taken) or 'none'}."
+        )
+    return {n: v for n, v in given.items() if n in taken and v != left_to_it.get(n, ())}
 
 
 def _check_waves(recipe) -> dict[str, Any]:
@@ -125,6 +148,8 @@ def _check(recipe: Recipe) -> None:
             f"classes are fixed. Received: test_classes={recipe.test_classes}, dataset={name!r}."
         )
     kind = f"{TFDS}NAME" if name.startswith(TFDS) else name
+    if name in REGISTERED:
+        return
     for field, owners in OWNERS.items():
         if kind not in owners and getattr(recipe, field) != getattr(Recipe, field):
             raise ValueError(

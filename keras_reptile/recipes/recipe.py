@@ -182,7 +182,7 @@ def check_values(recipe: Recipe) -> None:
     for field in dataclasses.fields(Recipe):
         value = getattr(recipe, field.name)
         if field.metadata["choices"]:
-            _check(field.name, value, field.metadata["choices"])
+            _check(field.name, value, _choices(field))
         elif field.type is int:
             check_integer(field.name, value, -INT64, INT64)
         elif field.type is float:
@@ -191,6 +191,16 @@ def check_values(recipe: Recipe) -> None:
             check_boolean(field.name, value)
         elif not isinstance(value, str):
             raise ValueError(f"`{field.name}` must be a string. Received: {value!r}.")
+
+
+def _choices(field: dataclasses.Field) -> tuple:
+    """What a field can be, what was registered included."""
+    # Imported here: the schema and its flags need no TensorFlow.
+    from keras_reptile.algorithm.methods import METHODS
+    from keras_reptile.networks import REGISTERED
+
+    registered = {"network": tuple(REGISTERED), "method": tuple(METHODS)}.get(field.name, ())
+    return tuple({*field.metadata["choices"], *registered})
 
 
 def check_fields(dataset: str, given: Iterable[str]) -> None:
