@@ -36,6 +36,7 @@ if "tensorflow" in sys.modules or not _is_a_program():
         evaluate_loss,
     )
     from keras_reptile.networks import register_network
+    from keras_reptile.pictures.classes import plot_confusion, plot_hardest_classes
     from keras_reptile.pictures.task import plot_task
     from keras_reptile.pretrained import pretrained, pretrained_names
     from keras_reptile.reptile_model import ReptileModel
@@ -60,6 +61,8 @@ __all__ = [
     "linear_meta_step",
     "networks",
     "one_task_per_core",
+    "plot_confusion",
+    "plot_hardest_classes",
     "plot_task",
     "pretrained",
     "pretrained_names",

@@ -13,48 +13,15 @@ from keras_reptile.algorithm import losses
 from keras_reptile.checks import check_boolean
 from keras_reptile.episodes import finite_checks, label_checks
 from keras_reptile.episodes.episode_checks import episodes_of
-from keras_reptile.episodes.episode_format import (
-    as_episodes,
-    with_queries,
-)
+from keras_reptile.episodes.episode_format import CLASSES, as_episodes, with_queries
 from keras_reptile.learner import check_compiled
 from keras_reptile.metrics import accuracy, query_metrics
 from keras_reptile.metrics.confidence import confidence_95
+from keras_reptile.metrics.evaluations import Evaluation, LossEvaluation
+from keras_reptile.metrics.task_labels import TaskLabels
 from keras_reptile.reptile_model import ReptileModel
 
 BOTH = {"inductive": False, "transductive": True}
-
-
-class Evaluation(NamedTuple):
-    """What `evaluate` measured.
-
-    accuracy: Float in [0, 1], the mean over tasks.
-    confidence_95: Float, half the width of its 95 % confidence interval over tasks.
-    accuracies: float64 array `(tasks,)`, each task's accuracy.
-    non_finite_tasks: Integer, the number of tasks with a prediction that is not finite, for
-        instance because the inner loop diverged. Such a prediction counts as wrong.
-    """
-
-    accuracy: float
-    confidence_95: float
-    accuracies: np.ndarray
-    non_finite_tasks: int = 0
-
-
-class LossEvaluation(NamedTuple):
-    """What `evaluate_loss` measured.
-
-    loss: Float, the mean over tasks of the queries' loss after adaptation, per query.
-    confidence_95: Float, half the width of its 95 % confidence interval over tasks.
-    losses: float64 array `(tasks,)`, each task's loss.
-    non_finite_tasks: Integer, the number of tasks with a prediction or a loss that is not finite,
-        for instance because the inner loop diverged. Then the mean is not finite either.
-    """
-
-    loss: float
-    confidence_95: float
-    losses: np.ndarray
-    non_finite_tasks: int = 0
 
 
 def evaluate(
@@ -170,7 +137,7 @@ def evaluate_loss(
     mode = _check(model, episodes, transductive)
     of_tasks = functools.partial(losses.task_losses, model.task_loss)
     (measured,) = _measured(model, episodes, {"loss": mode}, "loss", of_tasks, verbose)
-    return LossEvaluation(*measured)
+    return LossEvaluation(*measured[:4], measured.ways, measured.shots, mode)
 
 
 def _check(model, episodes, transductive) -> bool:
@@ -215,7 +182,10 @@ def _accuracies(model, episodes, modes: dict[str, bool], verbose: int) -> list[E
         )
     of_tasks = functools.partial(accuracy.task_accuracies, metric)
     measured = _measured(model, episodes, modes, "accuracy", of_tasks, verbose)
-    return [Evaluation(*each) for each in measured]
+    return [
+        Evaluation(*each[:4], each.ways, each.shots, mode, each.answers)
+        for each, mode in zip(measured, modes.values(), strict=True)
+    ]
 
 
 class Measured(NamedTuple):
@@ -225,6 +195,9 @@ class Measured(NamedTuple):
     confidence_95: float
     values: np.ndarray
     non_finite_tasks: int
+    ways: int | None = None
+    shots: int | None = None
+    answers: np.ndarray | None = None
 
 
 def _measured(
@@ -234,27 +207,37 @@ def _measured(
 
     A mode tells whether predictions are transductive. The name is that of the value.
     """
+    episodes = model._checked(as_episodes(episodes))
+    labels = TaskLabels.of(episodes.element_spec, known=model._is_classifier)
 
     def values_of(episode: dict[str, Any]):
-        _, predictions = model._evaluate_tasks(episode, tuple(modes.values()))
-        values = [value_of(episode["query"][1], p) for p in predictions]
+        tasks = {key: value for key, value in episode.items() if key != CLASSES}
+        _, predictions = model._evaluate_tasks(tasks, tuple(modes.values()))
+        values = [value_of(tasks["query"][1], p) for p in predictions]
         numbers = [accuracy.tasks_with_numbers(p) for p in predictions]
-        counted = [tf.cast(n, v.dtype) for n, v in zip(numbers, values, strict=True)]
-        return tf.stack([*values, *counted], axis=1)
+        columns = [t[:, None] for t in (*values, *numbers)] + labels.columns(episode, predictions)
+        # In 16 bits, classes would be rounded.
+        dtype = tf.float64 if values[0].dtype == tf.float64 else tf.float32
+        return tf.concat([tf.cast(c, dtype) for c in columns], axis=1)
 
-    episodes = model._checked(as_episodes(episodes))
     bar = keras.utils.Progbar(int(episodes.cardinality()), verbose=verbose, unit_name="meta-batch")
     gathered: list[np.ndarray] = []
-    kind = (name, *modes.values())
+    found_labels: list[np.ndarray] = []
+    kind = (name, labels, *modes.values())
     with label_checks.explained(), finite_checks.explained():
         for values in distribution.values_by_task(model, kind, values_of, episodes):
-            gathered.append(values.astype(np.float64))
+            gathered.append(values[:, : 2 * len(modes)].astype(np.float64))
+            found_labels.append(values[:, 2 * len(modes) :].astype(np.int32))
             so_far = _by_mode(np.concatenate(gathered))
             shown = _shown(modes, so_far)
             # Shown as they are: the bar would take means of meta-batches, and end on the last one.
             bar.stateful_metrics.update(dict(shown))
             bar.update(len(gathered), shown)
-    return so_far
+    ways, shots, answers = labels.found(np.concatenate(found_labels), len(modes))
+    return [
+        each._replace(ways=ways, shots=shots, answers=of_mode)
+        for each, of_mode in zip(so_far, answers, strict=True)
+    ]
 
 
 def _by_mode(values: np.ndarray) -> list[Measured]:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.episodes.episode_format import KEYS, OPTIONAL, is_episode
+from keras_reptile.episodes.episode_format import CLASSES, KEYS, OPTIONAL, is_episode
 
 POSITIONS = (
     # No quotation marks: TensorFlow would escape them in the error of a graph.
@@ -17,7 +17,7 @@ POSITIONS = (
 
 
 def episodes_of(data: Any) -> dict:
-    """Returns the episodes in the data that Keras passes to a step.
+    """Returns the episodes in the data that Keras passes to a step, without `"classes"`.
 
     Raises:
         ValueError: If the data are not episodes.
@@ -37,7 +37,7 @@ def episodes_of(data: Any) -> dict:
             "or sample weights beside the episodes. Leave them out."
         )
     check_format(episodes)
-    return episodes
+    return {key: value for key, value in episodes.items() if key != CLASSES}
 
 
 def check_no_half_episode(data: Any) -> None:
@@ -76,7 +76,11 @@ def check_format(episodes: dict, labelled: bool = True) -> None:
         ("tail", 2, "(tasks, images)"),
     ):
         if key in episodes:
-            _check_positions(key, episodes[key], rank, axes)
+            what = "the positions of each minibatch's examples in the support set"
+            _check_integers(key, episodes[key], rank, axes, what)
+    if CLASSES in episodes:
+        what = "the class of each label in the pool"
+        _check_integers(CLASSES, episodes[CLASSES], 2, "(tasks, ways)", what)
     _check_alike("tasks", 0, episodes)
     for part in ("support", "query"):
         _check_alike(f"examples in '{part}'", 1, episodes[part])
@@ -92,12 +96,12 @@ def _check_pair(part, value, labelled):
         )
 
 
-def _check_positions(key, value, rank, axes):
+def _check_integers(key, value, rank, axes, what):
     shape, dtype = _shape(value), tf.as_dtype(value.dtype)
     if not dtype.is_integer or shape.rank not in (None, rank):
         raise ValueError(
-            f"'{key}' of an episode must be integers {axes}: the positions of each minibatch's "
-            f"examples in the support set. Received: shape {shape}, dtype {dtype.name}."
+            f"'{key}' of an episode must be integers {axes}: {what}. "
+            f"Received: shape {shape}, dtype {dtype.name}."
         )
 
 

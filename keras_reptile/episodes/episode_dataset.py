@@ -19,6 +19,7 @@ from keras_reptile.checks import (
     check_seed,
 )
 from keras_reptile.episodes.class_pool import ClassPool
+from keras_reptile.episodes.episode_format import CLASSES
 from keras_reptile.episodes.network_inputs import UNIT
 from keras_reptile.episodes.repeats import marked_as_following
 from keras_reptile.episodes.sampling import draw_tasks, tail_of
@@ -84,6 +85,8 @@ def episode_dataset(
         * `"tail"`, with `tail_shots` only: int32 `(meta_batch_size, ways * tail_shots)`, the
           positions of the last minibatch's images in the support set. `"order"` then contains the
           `inner_steps - 1` minibatches before it.
+        * `"classes"`, with `tasks` only: int32 `(meta_batch_size, ways)`, the position of each
+          label's class in the pool. `evaluate` measures the accuracy of each class by it.
 
     Raises:
         ValueError: If the pool is too small for the tasks, or an argument is out of range.
@@ -100,7 +103,8 @@ def episode_dataset(
     check_seed("seed", seed, -INT64, INT64)
     check_boolean("scale", scale)
     check_choice("split", split, SPLITS)
-    draw = _MetaBatches(pool, spec, seed_of(seed, split), scale).draw
+    named = tasks is not None
+    draw = _MetaBatches(pool, spec, seed_of(seed, split), scale, named).draw
     return task_stream(draw, meta_batch_size, start, tasks)
 
 
@@ -210,8 +214,8 @@ def _mapped(firsts, draw, size):
 class _MetaBatches:
     """Draws meta-batches: first the positions, in `draw_tasks`, then the images there."""
 
-    def __init__(self, pool: ClassPool, spec: TaskSpec, seed: int, scale: bool):
-        self.spec, self.seed, self.scale = spec, seed, scale
+    def __init__(self, pool: ClassPool, spec: TaskSpec, seed: int, scale: bool, named: bool):
+        self.spec, self.seed, self.scale, self.named = spec, seed, scale, named
         # These are eager tensors: the pipeline captures them by reference. It would copy arrays
         # into its graph.
         self.images = pool.tensor
@@ -220,14 +224,16 @@ class _MetaBatches:
 
     def draw(self, first: tf.Tensor, size: int) -> dict[str, Any]:
         spec = self.spec
-        images, order = draw_tasks(spec, self.counts, self.offsets, self.seed, first, size)
+        images, order, classes = draw_tasks(spec, self.counts, self.offsets, self.seed, first, size)
         support, query = images[..., : spec.shots], images[..., spec.shots :]
         tail = {} if spec.tail_shots is None else {"tail": tf.tile(tail_of(spec)[None], (size, 1))}
+        named = {CLASSES: tf.cast(classes, tf.int32)} if self.named else {}
         return {
             "support": self._examples(support, size),
             "order": order,
             "query": self._examples(query, size),
             **tail,
+            **named,
         }
 
     def _examples(self, indices, size):

@@ -14,8 +14,9 @@ def draw_tasks(spec: TaskSpec, counts, offsets, seed: int, first, size: int) -> 
     """Draws the random part of `size` tasks, beginning with task number `first`.
 
     Returns:
-        Tuple of the images' positions in the pool, int64 `(size, ways, shots + queries)`, and the
-        minibatches' positions in the support set, int32 `(size, drawn_steps, inner_batch_size)`.
+        Tuple of the images' positions in the pool, int64 `(size, ways, shots + queries)`, the
+        minibatches' positions in the support set, int32 `(size, drawn_steps, inner_batch_size)`,
+        and the classes' positions in the pool, int64 `(size, ways)`.
     """
     ways, each, n = spec.ways, spec.shots + spec.queries, spec.drawn_size
     passes = spec.passes
@@ -28,7 +29,7 @@ def draw_tasks(spec: TaskSpec, counts, offsets, seed: int, first, size: int) -> 
     bits = tf.reshape(for_images, (size, ways, 2, each))
     images = distinct(bits, tf.gather(counts, classes)) + tf.gather(offsets, classes)[..., None]
     order = minibatch_order(tf.reshape(for_order, (size, passes, n)), spec)
-    return images, order
+    return images, order, classes
 
 
 def minibatch_order(bits: tf.Tensor, spec: TaskSpec) -> tf.Tensor:

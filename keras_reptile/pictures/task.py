@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_reptile.checks import check_integer
+from keras_reptile.pictures.style import RIGHT, WRONG
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Two colours that the colour-blind tell apart (Okabe and Ito, 2008).
-RIGHT, WRONG = "#0072B2", "#D55E00"
 # Images of one class that are shown, of each kind.
 MOST = 5
 
@@ -70,13 +69,13 @@ def plot_task(
     grid = figure.add_gridspec(max(sum(heights), 1), classes)
     for label in range(classes):
         for row, image in enumerate(rows[0][label]):
-            axes = _shown(figure.add_subplot(grid[row, label]), support_x[image])
+            axes = show_image(figure.add_subplot(grid[row, label]), support_x[image])
             if row == 0:
                 axes.set_title(names[label], fontsize="medium")
             if label == row == 0:
                 axes.set_ylabel("support")
         for row, image in enumerate(rows[1][label]):
-            axes = _shown(figure.add_subplot(grid[heights[0] + row, label]), query_x[image])
+            axes = show_image(figure.add_subplot(grid[heights[0] + row, label]), query_x[image])
             if label == row == 0:
                 axes.set_ylabel("queries")
             if predicted is not None:
@@ -130,7 +129,7 @@ def _rows(labels: np.ndarray, classes: int) -> list[np.ndarray]:
     return [np.flatnonzero(labels == label)[:MOST] for label in range(classes)]
 
 
-def _shown(axes, image: np.ndarray):
+def show_image(axes: Any, image: np.ndarray) -> Any:
     """The axes with an image in them, and no ticks. Black is 0; white is 1, or 255 of bytes."""
     whole = 255 if image.max(initial=0) > 1 else 1
     axes.imshow(np.clip(image / whole, 0, 1).squeeze(), cmap="gray", vmin=0, vmax=1)

@@ -81,12 +81,13 @@ def test_replicas_are_identical_bit_by_bit(arrangement, results):
 
 @pytest.mark.parametrize("arrangement", FILES)
 def test_figures_and_accuracies_are_those_of_a_single_device(arrangement, results):
-    kinds = ("history", "evaluate", "accuracies", "trained accuracies", "predictions")
+    kinds = ("history", "evaluate", "accuracies", "trained accuracies", "answers", "predictions")
     for file in FILES[arrangement]:
         found = results[file]
         names = [n for n in found if any(f": {kind}" in n for kind in kinds)]
         assert "reptile, carried: history val_accuracy" in names
         assert found["reptile, carried: predictions"].shape == (7, 3, 3)
+        assert found["reptile, carried: answers"].shape == (7 * 3, 4)
         for name in names:
             tolerance = TOLERANCE.get(name.split(":")[0], 1e-6)
             np.testing.assert_allclose(

@@ -125,6 +125,7 @@ def run_case(name, strategy) -> dict:
         found["predictions"] = model.predict(validation, verbose=0)
         trained = kr.evaluate_both(model, validation, verbose=0)
         found["trained accuracies"] = np.stack([each.accuracies for each in trained], axis=1)
+        found["answers"] = np.concatenate([each.answers for each in trained], axis=1)
     for i, variable in enumerate([*model.variables, *model.optimizer.variables]):
         found[f"variable {i}"] = by_replica(strategy, variable)
     return {f"{name}: {key}": value for key, value in found.items()}

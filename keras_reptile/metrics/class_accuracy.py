@@ -1,0 +1,134 @@
+"""Accuracy of each class, and which classes are taken for which, from the answers of many tasks.
+
+An answer is a pair of classes of the pool: the query's, and the one that was predicted.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_reptile.metrics.accuracy import are_numbers
+
+# In place of a class: the prediction was not finite, or an output that the task has no class for.
+NONE = -1
+
+
+class ClassAccuracy(NamedTuple):
+    """How well the queries of one class were predicted.
+
+    name: String or integer, the class.
+    accuracy: Float in [0, 1], the share of its queries that were predicted correctly.
+    queries: Integer, the number of its queries, over all tasks.
+    mistaken_for: The class that was predicted most often instead; `None` if there is none.
+    """
+
+    name: Any
+    accuracy: float
+    queries: int
+    mistaken_for: Any
+
+
+class Confusion(NamedTuple):
+    """Which classes were taken for which.
+
+    names: Tuple of the classes that occur, in the pool's order.
+    counts: int64 array `(classes, classes)`, the number of queries of the row's class for which
+        the column's class was predicted. The diagonal is correct.
+    """
+
+    names: tuple
+    counts: np.ndarray
+
+
+def class_answers(y: tf.Tensor, predictions: tf.Tensor, classes: tf.Tensor) -> tuple:
+    """The classes of queries, and those that were predicted.
+
+    Args:
+        y: Integer labels `(tasks, queries)`.
+        predictions: Outputs `(tasks, queries, outputs)`.
+        classes: Integers `(tasks, ways)`, the class of each label.
+
+    Returns:
+        Tuple of two integer tensors `(tasks, queries)`; -1 stands for no class.
+
+    Example:
+
+    >>> y, outputs = tf.constant([[0, 1]]), tf.constant([[[2.0, 1.0], [float("nan")] * 2]])
+    >>> [t.numpy().tolist() for t in class_answers(y, outputs, tf.constant([[7, 9]]))]
+    [[[7, 9]], [[7, -1]]]
+    """
+    said = tf.argmax(predictions, axis=-1, output_type=tf.int32)
+    said = tf.where(are_numbers(predictions), said, NONE)
+    return _class_of(tf.cast(y, tf.int32), classes), _class_of(said, classes)
+
+
+def _class_of(labels, classes):
+    known = (labels >= 0) & (labels < tf.shape(classes)[1])
+    found = tf.gather(classes, tf.where(known, labels, 0), batch_dims=1)
+    return tf.where(known, found, tf.constant(NONE, classes.dtype))
+
+
+def confusion(answers: np.ndarray, class_names: Sequence | None = None) -> Confusion:
+    """Counts the pairs of classes.
+
+    Args:
+        answers: Integer array `(queries, 2)`, the class of each query and the predicted one.
+        class_names: Sequence, the name of each class of the pool. Defaults to `None`, its position.
+
+    Raises:
+        ValueError: If a class has no name.
+
+    Example:
+
+    >>> confusion(np.array([[0, 0], [0, 2], [2, 2]]), ["a", "b", "c"]).counts
+    array([[1, 1],
+           [0, 1]])
+    """
+    present = np.unique(answers[answers != NONE])
+    counts = np.zeros((len(present), len(present)), np.int64)
+    pairs = answers[(answers != NONE).all(axis=1)]
+    np.add.at(counts, tuple(np.searchsorted(present, pairs).T), 1)
+    return Confusion(tuple(_names(present, class_names)), counts)
+
+
+def by_class(answers: np.ndarray, class_names: Sequence | None = None) -> list[ClassAccuracy]:
+    """The accuracy of each class, the hardest first.
+
+    Args:
+        answers, class_names: See `confusion`.
+
+    Raises:
+        ValueError: If a class has no name.
+
+    Example:
+
+    >>> by_class(np.array([[0, 0], [0, 2], [2, 2]]), ["a", "b", "c"])[0]
+    ClassAccuracy(name='a', accuracy=0.5, queries=2, mistaken_for='c')
+    """
+    present = np.unique(answers[answers != NONE])
+    named = dict(zip(present, _names(present, class_names), strict=True))
+    ordered = answers[np.argsort(answers[:, 0], kind="stable")]
+    first_of_next = np.flatnonzero(np.diff(ordered[:, 0])) + 1
+    groups = [g for g in np.split(ordered, first_of_next) if len(g) and g[0, 0] != NONE]
+    found = [_of_class(group, named) for group in groups]
+    return sorted(found, key=lambda each: each.accuracy)
+
+
+def _of_class(answers, named) -> ClassAccuracy:
+    true, said = answers[0, 0], answers[:, 1]
+    wrong, times = np.unique(said[(said != true) & (said != NONE)], return_counts=True)
+    mistaken_for = named[wrong[times.argmax()]] if len(wrong) else None
+    return ClassAccuracy(named[true], float(np.mean(said == true)), len(said), mistaken_for)
+
+
+def _names(classes, class_names) -> list:
+    if class_names is None:
+        return [int(c) for c in classes]
+    if len(classes) and classes[-1] >= len(class_names):
+        raise ValueError(
+            f"`class_names` must name all classes of the pool, {classes[-1] + 1} or more. "
+            f"Received: {len(class_names)} names. Pass the pool's `names`."
+        )
+    return [class_names[c] for c in classes]

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from helpers import image_pool
+
+import keras_reptile as kr
+
+# Class 2 is taken for class 3 half the time, class 5 for class 0 once in four.
+PAIRS = [(2, 3)] * 2 + [(2, 2)] * 2 + [(5, 0)] + [(5, 5)] * 3
+PAIRS += [(c, c) for c in (0, 1, 3, 4) for _ in range(4)] + [(1, -1)]
+FOUND = kr.Evaluation(0.8, 0.1, np.array([0.8]), answers=np.array(PAIRS))
+
+
+def shown(axes):
+    """The numbers of a picture of confusions, by the labels of their row and column."""
+    columns = [label.get_text() for label in axes.get_xticklabels()]
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    positions = ((text.get_text(), *map(int, text.get_position())) for text in axes.texts)
+    return {(rows[y], columns[x]): text for text, x, y in positions}
+
+
+def test_a_confusion_shows_the_share_of_each_classs_queries():
+    found = shown(kr.plot_confusion(FOUND, "abcdef").axes[0])
+    assert found[("c", "d")] == found[("c", "c")] == "50"
+    assert (found[("f", "a")], found[("f", "f")], found[("b", "b")]) == ("25", "75", "80")
+    assert set(found) == {(c, c) for c in "abcdef"} | {("c", "d"), ("f", "a")}
+
+
+def test_of_many_classes_it_shows_the_hardest_and_what_they_are_taken_for():
+    found = shown(kr.plot_confusion(FOUND, "abcdef", classes=4).axes[0])
+    assert {row for row, _ in found} == {"a", "c", "d", "f"}
+    fewest = shown(kr.plot_confusion(FOUND, "abcdef", classes=3).axes[0])
+    assert fewest[("f", "others")] == "25"
+
+
+def test_the_hardest_classes_stand_beside_those_that_they_are_mistaken_for():
+    pool = image_pool()
+    figure = kr.plot_hardest_classes(FOUND, pool, classes=2)
+    titles = [part.get_suptitle() for part in figure.subfigs]
+    expected = ["2: 50 % of 4 right", "mistaken for 3", "5: 75 % of 4 right", "mistaken for 0"]
+    assert titles == expected
+    for part, position in zip(figure.subfigs, (2, 3, 5, 0), strict=True):
+        images = [axes.images[0].get_array() for axes in part.axes]
+        wanted = pool.class_images(position)[:4, ..., 0] / 255
+        np.testing.assert_allclose(np.stack(images), wanted, atol=1e-6)
+
+
+def test_what_cannot_be_drawn_is_refused():
+    unknown = kr.Evaluation(0.8, 0.1, np.array([0.8]))
+    with pytest.raises(ValueError, match="classes of the tasks are not known"):
+        kr.plot_confusion(unknown)
+    points = kr.ClassPool.from_arrays(np.zeros((12, 2)), np.arange(12) % 6)
+    with pytest.raises(ValueError, match=r"`pool` must hold images.*Received: \(2,\)"):
+        kr.plot_hardest_classes(FOUND, points)
+    with pytest.raises(ValueError, match="must name all classes of the pool, 6 or more"):
+        kr.plot_hardest_classes(FOUND, image_pool(classes=4))
