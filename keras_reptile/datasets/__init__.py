@@ -1,7 +1,7 @@
-"""Where examples come from: the paper's data sets, image folders, and sets of TFDS.
+"""The sources of examples: the paper's data sets, image folders, and data sets of TFDS.
 
-Each module reads one source into a `ClassPool` for each part. Nothing here draws tasks from them,
-sine waves apart, which are drawn and not read.
+Each module reads one source into a `ClassPool` for each split. No module here draws tasks, except
+`sinusoid`, whose tasks are drawn and not read.
 """
 
 from keras_reptile.datasets.description import describe

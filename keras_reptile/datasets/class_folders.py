@@ -1,4 +1,4 @@
-"""A folder of class folders: which files are images of which class, and which are not used."""
+"""A folder with one folder of image files for each class, and the files in it without a class."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,18 +8,19 @@ from typing import NamedTuple
 from keras_reptile.datasets.image_decoding import SUFFIXES, shown
 from keras_reptile.errors import reason
 
-# How many bad files or classes a message names, and how many of those that are not used.
+# A message names at most this many bad files or classes, and this many unused files.
 NAMED = 10
 EXAMPLES = 3
 
 
 def class_folders(folder: str | os.PathLike) -> dict[str, list[Path]]:
-    """The image files of each folder in a folder, sorted; folders without any are left out.
+    """Returns the image files of each class folder, sorted. Folders without images are left out.
 
-    A file is an image by the end of its name. What begins with a dot is not looked at.
+    The suffix of a file's name decides whether it is an image. Names that begin with a dot are
+    ignored.
 
     Raises:
-        ValueError: If a folder cannot be read; it names the folder.
+        ValueError: If a folder cannot be read. The error names the folder.
     """
     files = {
         path.name: [p for p in _entries(path) if _is_image(p.name) and not p.is_dir()]
@@ -35,7 +36,7 @@ def _entries(folder) -> list[Path]:
     except OSError as error:
         raise ValueError(
             f"The folder {shown(folder)} cannot be read: {reason(error)}. Make it readable, or "
-            "take it out."
+            "remove it."
         ) from None
 
 
@@ -44,7 +45,7 @@ def _is_image(name: str) -> bool:
 
 
 class Unused(NamedTuple):
-    """Names, below the folder of class folders, of what no class has."""
+    """Paths, relative to the folder of class folders, of files and folders without a class."""
 
     beside: list[str]
     deeper: list[str]
@@ -52,40 +53,40 @@ class Unused(NamedTuple):
     folders: list[str]
 
     def __str__(self) -> str:
-        told = {
+        kinds = {
             "images beside the class folders": self.beside,
             "images in folders of class folders": self.deeper,
-            "files whose names do not end as images' do": self.others,
+            "files without the suffix of an image": self.others,
             "folders without images": self.folders,
         }
-        parts = [f"{len(n)} {what} ({listed(n, EXAMPLES)})" for what, n in told.items() if n]
+        parts = [f"{len(n)} {kind} ({listed(n, EXAMPLES)})" for kind, n in kinds.items() if n]
         return "; ".join(parts)
 
 
 def unused(folder: str | os.PathLike, classes: Mapping[str, Sequence[Path]]) -> Unused:
-    """What a folder holds besides the images of `class_folders`.
+    """Returns the contents of a folder that `class_folders` leaves out.
 
     Args:
         folder: String or path, the folder of class folders.
-        classes: What `class_folders` found in it.
+        classes: The result of `class_folders` for this folder.
     """
-    found = Unused([], [], [], [])
+    result = Unused([], [], [], [])
     for path in _entries(folder):
         if path.is_dir():
             if path.name not in classes:
-                found.folders.append(path.name)
-            for place in _files_in(path):
-                if not _is_image(place):
-                    found.others.append(os.path.join(path.name, place))
-                elif os.sep in place:
-                    found.deeper.append(os.path.join(path.name, place))
+                result.folders.append(path.name)
+            for file in _files_in(path):
+                if not _is_image(file):
+                    result.others.append(os.path.join(path.name, file))
+                elif os.sep in file:
+                    result.deeper.append(os.path.join(path.name, file))
         else:
-            (found.beside if _is_image(path.name) else found.others).append(path.name)
-    return found
+            (result.beside if _is_image(path.name) else result.others).append(path.name)
+    return result
 
 
 def _files_in(folder) -> Iterator[str]:
-    """The names of all files below a folder, from there."""
+    """Yields the paths of all files below a folder, relative to it."""
     for directory, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name[0] != ".")
         above = os.path.relpath(directory, folder)
@@ -95,7 +96,7 @@ def _files_in(folder) -> Iterator[str]:
 
 
 def listed(names: Sequence, number: int = NAMED) -> str:
-    """The first names, and how many there are beyond them.
+    """Returns the first names, and the number of the others, as text.
 
     Example:
 

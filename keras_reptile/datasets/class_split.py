@@ -1,4 +1,4 @@
-"""Three pools with no class in common, out of the classes of anyone's data set."""
+"""Divides the classes of any data set into three pools without a common class."""
 
 from absl import logging
 
@@ -15,24 +15,27 @@ def split_classes(
     training_images: int = 1,
     evaluation_images: int = 1,
 ) -> Pools:
-    """Divides classes by a seed, then leaves out those that have too few images for their part.
+    """Divides classes at random, then leaves out those with too few images for their split.
 
-    The order decides: which part a class falls into depends on the classes and the seed alone, so
-    that evaluating with more shots never moves a training class into the test.
+    Classes are left out after the division. So the split of a class depends on the classes and the
+    seed only, and an evaluation with more shots never moves a training class into the test split.
 
     Args:
         pool: A `ClassPool`.
-        validation_classes: Integer, classes to validate on. Defaults to `0`.
-        test_classes: Integer, classes to test on. Defaults to `None`: a fifth, at least 5.
-        split_seed: Integer, decides which. Defaults to `0`.
-        training_images: Integer, what a training class needs, shots and queries. Defaults to `1`.
-        evaluation_images: Integer, the same of a validation or test class. Defaults to `1`.
+        validation_classes: Integer, the number of validation classes. Defaults to `0`.
+        test_classes: Integer, the number of test classes. Defaults to `None`: a fifth of the
+            classes, at least 5.
+        split_seed: Integer, the seed of the division. Defaults to `0`.
+        training_images: Integer, the images that a training class needs: shots and queries.
+            Defaults to `1`.
+        evaluation_images: Integer, the images that a validation or test class needs. Defaults to
+            `1`.
 
     Returns:
-        `Pools`. Classes that were left out are named in a warning.
+        `Pools`. A warning names the classes that were left out.
 
     Raises:
-        ValueError: If a number is out of range, or no class would be left to train on.
+        ValueError: If a number is out of range, or no training class would remain.
 
     Example:
 
@@ -50,7 +53,7 @@ def split_classes(
         raise ValueError(
             "`validation_classes` and `test_classes` must leave classes to "
             f"train on. Received: {len(pool)} classes, validation_classes={validation_classes}, "
-            f"test_classes={test}."
+            f"test_classes={test}. Lower one of them, or add classes."
         )
     parts = pool.shuffled(split_seed).split(training, validation_classes, test)
     needs = (training_images, evaluation_images, evaluation_images)
@@ -67,7 +70,7 @@ def _large_enough(name: str, pool: ClassPool, needed: int) -> ClassPool:
     if not small:
         return pool
     logging.warning(
-        "Left out %d of %d %s classes, which have fewer than the %d images that shots and queries "
+        "Left out %d of %d %s classes. They have fewer than the %d images that shots and queries "
         "need: %s.",
         *(len(small), len(pool), name, needed, listed(small)),
     )

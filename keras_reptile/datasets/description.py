@@ -1,4 +1,4 @@
-"""What the images of a data set are, as runs, exports and models tell it."""
+"""A description of a data set's images, which runs, exports and models carry."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ _RESAMPLING = {
 
 
 def describe(name: str, image_size: int, channels: int) -> dict[str, Any] | None:
-    """Size, values and resampling of the images of a data set.
+    """Returns the size, values and resampling of a data set's images.
 
-    `None` if it has no images, or was registered, as nothing is known of its images then.
+    It is `None` for a data set without images, and for a registered one, whose images are unknown.
 
-    `read_image` reads files alike with the same `image_size`, `channels` and `resampling`.
+    With the same `image_size`, `channels` and `resampling`, `read_image` reads files in this way.
 
     Args:
         name: String, a data set's name, see `load`.
@@ -30,13 +30,13 @@ def describe(name: str, image_size: int, channels: int) -> dict[str, Any] | None
     """
     if name == "sinusoid" or name in REGISTERED:
         return None
-    # Not known of photographs, nor of anyone's own images.
+    # Photographs and users' images have no known paper and ink.
     paper, ink = (1.0, 0.0) if name in ("glyphs", "omniglot") else (None, None)
     return {
         "image_size": image_size,
         "channels": channels,
         "resampling": _RESAMPLING.get(name, "bilinear"),
-        # As the network takes them: bytes divided by 255.
+        # The range in which the network takes images: bytes divided by 255.
         "value_range": [0.0, 1.0],
         "paper": paper,
         "ink": ink,

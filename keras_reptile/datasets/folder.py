@@ -1,4 +1,4 @@
-"""A folder of class folders of image files."""
+"""Reads a folder that has one folder of image files for each class."""
 
 import os
 from typing import Any
@@ -9,12 +9,12 @@ from keras_reptile.datasets.class_folders import class_folders, unused
 from keras_reptile.datasets.class_split import split_classes
 from keras_reptile.datasets.image_decoding import KINDS, shown
 from keras_reptile.datasets.image_files import check_image_options, read_images
-from keras_reptile.datasets.unusual_images import remarks
+from keras_reptile.datasets.unusual_images import warnings_of
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 
 
 def load(image_dir: str, image_size: int = 28, channels: int = 1, **split: Any) -> Pools:
-    """Anyone's images, one folder for each class.
+    """Reads images from one folder for each class.
 
     ```
     image_dir/cat/001.png
@@ -23,39 +23,39 @@ def load(image_dir: str, image_size: int = 28, channels: int = 1, **split: Any) 
     ```
 
     Args:
-        image_dir: String. Every folder in it that holds image files is a class, by its name;
-            classes may differ in size. What else it holds is named in a warning.
-        image_size: Integer, height and width to which images are squeezed, see
-            `resampling.resized`. Defaults to `28`.
+        image_dir: String. Every folder in it that contains image files is a class of that name.
+            Classes may differ in size. A warning names all other contents.
+        image_size: Integer, height and width to which images are resized, see
+            `resampling.resize_bilinear`. Defaults to `28`.
         channels: Integer, 1 for grey, 3 for colour, see `image_files.read_image`. Defaults to `1`.
-        **split: How many classes validate and test, see `class_split.split_classes`.
+        **split: The arguments of `class_split.split_classes`.
 
     Returns:
         `Pools` of uint8 images `(image_size, image_size, channels)` in [0, 255].
 
     Raises:
-        ValueError: If the folder is not there or holds no classes, images cannot be read (it names
-            them), or an argument is out of range.
+        ValueError: If the folder does not exist or has no classes, images cannot be read (the error
+            names them), or an argument is out of range.
     """
     check_image_options(image_size, channels)
     if not image_dir or not os.path.isdir(image_dir):
         raise ValueError(
-            f"image_dir={image_dir!r} is not a directory. Give a folder that holds a folder of "
+            f"image_dir={image_dir!r} is not a directory. Give a folder that has a folder of "
             "images for each class."
         )
     classes = class_folders(image_dir)
-    besides = str(unused(image_dir, classes))
+    others = str(unused(image_dir, classes))
     if not classes:
         raise ValueError(
-            f"image_dir={image_dir!r} holds no folder with {KINDS} files. "
-            f"{f'It holds {besides}. ' if besides else ''}"
-            "Give a folder that holds a folder of images for each class."
+            f"image_dir={image_dir!r} has no folder with {KINDS} files. "
+            f"{f'It has {others}. ' if others else ''}"
+            "Give a folder that has a folder of images for each class."
         )
-    if besides:
-        logging.warning("Not used of %s: %s.", shown(image_dir), besides)
+    if others:
+        logging.warning("Not used in %s: %s.", shown(image_dir), others)
     paths = [path for files in classes.values() for path in files]
     images = read_images(paths, image_size, channels)
-    for remark in remarks(images, classes):
-        logging.warning("%s", remark)
+    for warning in warnings_of(images, classes):
+        logging.warning("%s", warning)
     pool = ClassPool(images, [len(files) for files in classes.values()], list(classes))
     return split_classes(pool, **split)

@@ -8,10 +8,10 @@ from keras_reptile.checks import check_integer, check_seed
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 
 _OVERSAMPLING = 3
-# What a pixel shows by how many of its smaller ones are inked: paper is 255.
+# The value of a pixel by the number of its subpixels that have ink. Paper is 255.
 _SHADES = np.rint(255 * (1 - np.linspace(0, 1, _OVERSAMPLING**2 + 1))).astype("uint8")
 _KNOTS = 4
-_LOOP = 2  # After the polyline and the Bezier curve in `_curve_bases`.
+_LOOP = 2  # The third kind of curve in `_curve_bases`.
 # Signs of the turns before the three steps of a stroke: straight, an arc, a zigzag, a hook.
 _TURNS = np.array([[0, 0, 0], [0, 1, 1], [0, 1, -1], [0, 0, 1]])
 
@@ -19,29 +19,27 @@ _TURNS = np.array([[0, 0, 0], [0, 1, 1], [0, 1, -1], [0, 0, 1]])
 def draw_glyphs(
     classes: int = 700, writers: int = 20, image_size: int = 28, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws `classes` invented characters, each written once by `writers` people.
+    """Draws `classes` invented characters, each written once by each of `writers` writers.
 
-    A character is two to four strokes (lines, arcs, zigzags, loops) whose knots come from the
-    seed. Every writer has a slant, a size and a pen of their own, and each drawing adds its own
-    tremor of the knots. A class depends on `seed` and its index alone, and a drawing on those and
-    its writer's index, so asking for more classes or writers never changes the ones before.
+    A character has two to four strokes: lines, arcs, zigzags or loops. The seed determines their
+    knots. Every writer has a slant, a size and a pen width, and each drawing moves the knots a
+    little. A class depends on `seed` and its index only, and a drawing on these and its writer's
+    index. So more classes or writers never change the others.
 
     Args:
-        classes: Integer. The number of characters. Defaults to `700`.
-        writers: Integer. The number of drawings of each character. Defaults to `20`.
-        image_size: Integer. The side of the square images, at least 8. Defaults to `28`.
-        seed: Integer. Between 0 and 2**32 - 1, chooses the characters and the hands. Defaults
-            to `0`.
+        classes: Integer, the number of characters. Defaults to `700`.
+        writers: Integer, the number of drawings of each character. Defaults to `20`.
+        image_size: Integer, height and width, at least 8. Defaults to `28`.
+        seed: Integer between 0 and 2**32 - 1, the seed of characters and writers. Defaults to `0`.
 
     Returns:
-        A tuple `(images, labels)`: `images` is a `uint8` array of shape `(classes * writers,
-        image_size, image_size, 1)` in `[0, 255]`, where paper is 255 and ink is 0, and `labels`
-        an `int32` array of shape `(classes * writers,)` in `[0, classes)`. The drawings of a
-        class are contiguous, in the order of the writers.
+        Tuple of images, uint8 `(classes * writers, image_size, image_size, 1)`, where paper is 255
+        and ink is 0, and labels, int32 `(classes * writers,)` in 0 to classes - 1. The drawings of
+        a class are contiguous, in the order of the writers.
 
     Raises:
-        ValueError: If `classes` or `writers` is below 1, `image_size` below 8, or `seed` out of
-            range.
+        ValueError: If `classes` or `writers` is below 1, `image_size` is below 8, or `seed` is out
+            of range.
 
     Example:
 
@@ -64,7 +62,7 @@ def draw_glyphs(
 
 
 def check_drawing(classes: int, writers: int, image_size: int, seed: int) -> None:
-    """Raises `ValueError` for numbers that cannot be drawn."""
+    """Raises `ValueError` if an argument of `draw_glyphs` is out of range."""
     check_integer("classes", classes, 1)
     check_integer("writers", writers, 1)
     check_integer("image_size", image_size, 8)
@@ -72,7 +70,7 @@ def check_drawing(classes: int, writers: int, image_size: int, seed: int) -> Non
 
 
 def _stream(*key: int) -> np.random.RandomState:
-    # `RandomState` and not `default_rng`: NumPy promises that its stream never changes.
+    # NumPy guarantees that the stream of `RandomState` never changes. That of `default_rng` may.
     return np.random.RandomState(key)
 
 
@@ -96,16 +94,16 @@ def _invent_character(stream: np.random.RandomState) -> tuple[np.ndarray, np.nda
         strokes.append(stroke)
     knots = np.array(strokes)
     low, high = knots.min(axis=(0, 1)), knots.max(axis=(0, 1))
-    # Widening the narrow axis, within reason, spreads the strokes over the paper.
+    # The narrower axis is stretched, at most by a factor of 2, to use the paper.
     span = np.maximum(high - low, 0.5 * (high - low).max())
     return kinds, (2 * knots - low - high) / span * stream.uniform(0.7, 1, 2)
 
 
 def _invent_stroke(stream: np.random.RandomState, kind: int) -> np.ndarray:
-    """Returns the knots `(4, 2)` of a walk that turns in one of a few ways."""
+    """Returns the knots `(4, 2)` of a walk of three steps, with the turns of a row of `_TURNS`."""
     angle = np.pi / 2 if kind == _LOOP else stream.uniform(-2.2, 2.2)
     signs = _TURNS[1 if kind == _LOOP else stream.randint(len(_TURNS))]
-    # Pens favour the horizontal, the vertical and the diagonals.
+    # Strokes are mostly horizontal, vertical or diagonal.
     heading = stream.randint(8) * np.pi / 4 + 0.15 * stream.randn()
     headings = heading + angle * np.cumsum(signs)
     steps = stream.uniform(0.5, 1.0) * np.stack([np.cos(headings), np.sin(headings)], axis=-1)
@@ -117,7 +115,7 @@ def _write(
     bases: np.ndarray, knots: np.ndarray, styles: np.ndarray, stream: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns every writer's ink `(writers, points, 2)` and pen radius `(writers, 1)`."""
-    # One draw, a row per writer: the first rows are the same however many follow.
+    # Each row is one writer's, so the first rows do not depend on the number of writers.
     noise = stream.randn(len(styles), 7 + knots.size)
     slant, angle, width, height, pen = (styles + 0.7 * noise[:, :5]).T[..., np.newaxis]
     tremor = noise[:, 7:].reshape(-1, *knots.shape)
@@ -127,7 +125,7 @@ def _write(
     cos, sin = np.cos(0.1 * angle), np.sin(0.1 * angle)
     ink = 0.68 * np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
     ink += 0.06 * noise[:, np.newaxis, 5:7]
-    # A drawing that would leave the paper is shrunk, since clipping would ink the border.
+    # A drawing that would leave the paper is shrunk. Clipping would put ink along the border.
     ink /= np.maximum(1, abs(ink).max(axis=(1, 2), keepdims=True) / 0.88)
     return ink, np.minimum(0.1, 0.038 * np.exp(0.17 * pen))
 
@@ -139,7 +137,7 @@ def _develop(ink: np.ndarray, pens: np.ndarray, image_size: int) -> np.ndarray:
     disc = np.stack(np.meshgrid(ticks, ticks)).reshape(2, -1, 1, 1)
     disc = disc[:, np.linalg.norm(disc, axis=0).ravel() < 1.2]
     ink, pens = np.moveaxis(ink.astype("float32"), -1, 0), pens.astype("float32")
-    # One axis after the other: of all that is done here, this takes the time.
+    # This is the slowest part of drawing. It computes one axis after the other.
     x, y = (_pixels(ink[axis] + pens * disc[axis], side) for axis in (0, 1))
     canvas = np.zeros((len(ink[0]), side, side), "uint8")
     y += side * np.arange(len(canvas))[:, np.newaxis]
@@ -148,7 +146,7 @@ def _develop(ink: np.ndarray, pens: np.ndarray, image_size: int) -> np.ndarray:
 
 
 def _pixels(dots: np.ndarray, side: int) -> np.ndarray:
-    """Returns the numbers of pixels, 0 to `side`, of places in [-1, 1], which it overwrites."""
+    """Returns the pixel indices of coordinates in [-1, 1]. It overwrites the coordinates."""
     dots += 1
     dots *= side / 2
     return dots.astype("int64")
@@ -174,21 +172,21 @@ def load(
     image_size: int = 28,
     seed: int = 0,
 ) -> Pools:
-    """Drawn characters as three pools of classes, to meta-train on without any download.
+    """Draws characters as three pools of classes. It needs no download.
 
     Args:
-        classes: Integer, classes in all. Defaults to `700`.
-        validation_classes: Integer, how many of them validate. Defaults to `50`.
-        test_classes: Integer, how many of them test. Defaults to `150`.
+        classes: Integer, the number of all classes. Defaults to `700`.
+        validation_classes: Integer, the number of validation classes. Defaults to `50`.
+        test_classes: Integer, the number of test classes. Defaults to `150`.
         writers: Integer, images of each class. Defaults to `20`.
         image_size: Integer, height and width. Defaults to `28`.
-        seed: Integer, decides the characters. Defaults to `0`.
+        seed: Integer, the seed of the characters. Defaults to `0`.
 
     Returns:
-        `Pools` of uint8 images `(image_size, image_size, 1)`, paper 255, ink 0.
+        `Pools` of uint8 images `(image_size, image_size, 1)`. Paper is 255, ink is 0.
 
     Raises:
-        ValueError: If an argument is out of range, or no class is left to train on.
+        ValueError: If an argument is out of range, or no training class would remain.
     """
     for name, number in (
         ("validation_classes", validation_classes),
@@ -201,7 +199,7 @@ def load(
         raise ValueError(
             "`validation_classes` and `test_classes` must leave classes to train on. Received: "
             f"classes={classes}, validation_classes={validation_classes}, "
-            f"test_classes={test_classes}."
+            f"test_classes={test_classes}. Raise `classes` or lower one of the others."
         )
     pool = ClassPool.from_arrays(*draw_glyphs(classes, writers, image_size, seed))
     return Pools(*pool.split(training, validation_classes, test_classes))

@@ -1,4 +1,4 @@
-"""What an image file shows, whatever kind of image file it is."""
+"""Decodes image files of many formats into arrays."""
 
 import io
 import os
@@ -11,17 +11,17 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from keras_reptile.errors import reason
 
-# What these decoders are called in Pillow; that of JPEG reads MPO, of two-lens cameras, too.
+# Names of Pillow's decoders. The JPEG decoder also reads MPO, the format of two-lens cameras.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp"),
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
 )
 KINDS = "PNG, JPEG, GIF, WebP, BMP, TIFF or PPM"
-# TensorFlow's decoders of these, and not Pillow's, decide the pixels of runs: JPEG files differ by
-# some of 255, and grey from colour by 1.
+# TensorFlow decodes these formats. Pillow's pixels differ: by a few of 255 in JPEG files, and by 1
+# when colour becomes grey.
 BY_TENSORFLOW = ("JPEG", "MPO", "PNG")
-# How to turn an image upright, by the orientation in its EXIF data.
+# Functions that turn an image upright, by the orientation in its EXIF data.
 UPRIGHT = {
     2: lambda image: image[:, ::-1],
     3: lambda image: image[::-1, ::-1],
@@ -34,7 +34,7 @@ UPRIGHT = {
 
 
 class UnreadableImage(ValueError):
-    """There is no such image file, or it is none."""
+    """Raised for a file that does not exist or is not an image."""
 
     def __init__(self, path: str | os.PathLike, why: str):
         super().__init__(f"{shown(path)} cannot be read as an image: {why}")
@@ -42,31 +42,32 @@ class UnreadableImage(ValueError):
 
 
 def decoded(path: str | os.PathLike, channels: int, upright: bool = True) -> np.ndarray:
-    """Reads an image file in its own size; of several images in it the first.
+    """Reads the first image of an image file, in its own size.
+
+    Transparent pixels become white. Of 16 bits the upper 8 are kept.
 
     Args:
         path: String or path.
-        channels: Integer, 1 for grey (luma), 3 for colour. What is transparent shows white; of 16
-            bits the upper 8 are kept.
-        upright: Boolean, whether the image is turned as its EXIF data say. Defaults to `True`.
+        channels: Integer, 1 for grey (luma), 3 for colour.
+        upright: Boolean, whether the image is rotated as its EXIF data say. Defaults to `True`.
 
     Returns:
         uint8 array `(height, width, channels)` in [0, 255].
 
     Raises:
-        UnreadableImage: If there is no such file or it is no image; it names the file.
+        UnreadableImage: If the file does not exist or is not an image. The error names the file.
     """
     try:
         return _decoded(_content(path), channels, upright)
     except MemoryError:
         raise
-    # Decoders raise whatever comes to them: of damaged files `SyntaxError` and `struct.error` too.
+    # For damaged files, decoders raise errors of many types, `SyntaxError` and `struct.error` too.
     except Exception as error:
         raise UnreadableImage(path, _why(path, error)) from None
 
 
 def shown(name: object) -> str:
-    """A file's name as it can be printed and written, whatever bytes it is made of.
+    """Returns a file's name as text that can be printed, also if it is not valid UTF-8.
 
     Example:
 
@@ -77,9 +78,9 @@ def shown(name: object) -> str:
 
 
 def _content(path) -> bytes:
-    # Whoever reads a pipe waits for its other end, and a device has none.
+    # Reading a pipe would wait for a writer, and a device may have no end.
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError("it is no regular file")
+        raise ValueError("it is not a regular file")
     content = Path(path).read_bytes()
     if not content:
         raise ValueError("it is empty")
@@ -88,9 +89,9 @@ def _content(path) -> bytes:
 
 def _why(path, error) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return f"it is no {KINDS} file"
+        return f"it is not a {KINDS} file"
     if isinstance(error, FileNotFoundError) and os.path.islink(path):
-        return "it is a link to a file that is not there"
+        return "it is a link to a file that does not exist"
     return reason(error)[:200]
 
 
@@ -112,7 +113,7 @@ def _pixels(content, image, channels):
 
 
 def _on_white(image) -> Image.Image | None:
-    """The image on white paper; `None` if nothing of it is transparent."""
+    """Returns the image on a white background, or `None` if no pixel is transparent."""
     if _is_deep(image) or not image.has_transparency_data:
         return None
     layer = image.convert("RGBA")
@@ -130,15 +131,15 @@ def _eight_bits(image):
         return image
     values = np.asarray(image)
     if image.mode == "F" or values.min() < 0 or values.max() >= 2**16:
-        raise ValueError("nothing tells the range of its 32-bit values. Save it with 8 or 16 bits")
+        raise ValueError("the range of its 32-bit values is unknown. Save it with 8 or 16 bits")
     return Image.fromarray((values >> 8).astype(np.uint8))
 
 
 def _orientation(image) -> int:
-    # Of a PNG file Pillow would decode all pixels to look for it behind them.
+    # In a PNG file, EXIF data can follow the pixels: Pillow would decode all of them to find it.
     if image.format == "PNG" and not {"exif", "Raw profile type exif"} & image.info.keys():
         return 1
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # Damaged EXIF data raise anything, and leave the image as it is.
+    except Exception:  # Damaged EXIF data raise errors of any type. They are ignored.
         return 1

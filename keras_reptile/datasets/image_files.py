@@ -1,4 +1,4 @@
-"""Image files as arrays of one size."""
+"""Reads image files as arrays of one size."""
 
 import os
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ import numpy as np
 from keras_reptile.checks import check_choice, check_positive
 from keras_reptile.datasets.class_folders import listed
 from keras_reptile.datasets.image_decoding import UnreadableImage, decoded, shown
-from keras_reptile.datasets.resampling import RESAMPLINGS, squeezed
+from keras_reptile.datasets.resampling import RESAMPLINGS, resize_to_square
 from keras_reptile.episodes.shared_memory import empty
 
 
 def check_image_options(image_size: int, channels: int) -> None:
-    """Raises `ValueError` for a size or a number of channels that no image can have here."""
+    """Raises `ValueError` unless the size is positive and the number of channels 1 or 3."""
     check_positive("image_size", image_size)
     if channels not in (1, 3):
         raise ValueError(
@@ -31,28 +31,29 @@ def read_image(
     resampling: str = "bilinear",
     scale: bool = True,
 ) -> np.ndarray:
-    """Reads an image file as a run on a folder of images does.
+    """Reads an image file in the same way as a run on a folder of images.
 
-    The file may be a PNG, JPEG, GIF, WebP, BMP, TIFF or PPM file; of several images in it the
-    first is read. It is turned upright as its EXIF data say, what is transparent shows white, of
-    16 bits the upper 8 are kept, and the whole image is squeezed into a square.
+    The file may be a PNG, JPEG, GIF, WebP, BMP, TIFF or PPM file. If it contains several images,
+    the first is read. The image is rotated as its EXIF data say. Transparent pixels become white.
+    Of 16 bits the upper 8 are kept. The image is resized to a square without regard to its aspect
+    ratio.
 
     Args:
         path: String or path.
         image_size: Integer, height and width of the result. Defaults to `28`.
         channels: Integer, 1 for grey (luma), 3 for colour. Defaults to `1`.
-        resampling: String, `"bilinear"` with antialiasing and rounded, or `"nearest"`, as
-            Omniglot's images are reduced. Defaults to `"bilinear"`.
-        scale: Boolean, whether values are divided by 255, as the network takes them. Defaults to
-            `True`.
+        resampling: String. `"bilinear"`: with antialiasing, rounded to integers. `"nearest"`: the
+            nearest neighbour, as for Omniglot. Defaults to `"bilinear"`.
+        scale: Boolean, whether values are divided by 255, to the range that the network takes.
+            Defaults to `True`.
 
     Returns:
-        float32 array `(image_size, image_size, channels)` in [0, 1]; without `scale` uint8 in
+        float32 array `(image_size, image_size, channels)` in [0, 1]. With `scale=False`, uint8 in
         [0, 255].
 
     Raises:
-        ValueError: If the file is not there or is no image, it names the file; or if an argument
-            is out of range.
+        ValueError: If the file does not exist or is not an image, or an argument is out of range.
+            The error names the file.
 
     Example:
 
@@ -64,19 +65,19 @@ def read_image(
     """
     check_image_options(image_size, channels)
     check_choice("resampling", resampling, RESAMPLINGS)
-    pixels = squeezed(decoded(path, channels), image_size, resampling)
-    # As `episode_format.scaled` does, to the last bit.
+    pixels = resize_to_square(decoded(path, channels), image_size, resampling)
+    # A product by the float32 factor: bit for bit the numbers of `network_inputs.as_taken`.
     return pixels * np.float32(1 / 255) if scale else pixels
 
 
 def read_images(paths: Sequence[Path], image_size: int, channels: int) -> np.ndarray:
-    """Reads image files, one thread a core.
+    """Reads image files, with one thread for each core.
 
     Returns:
         uint8 array `(paths, image_size, image_size, channels)` in [0, 255].
 
     Raises:
-        ValueError: If some cannot be read; it names them and says why.
+        ValueError: If files cannot be read. The error names them and gives the reasons.
     """
     images = empty((len(paths), image_size, image_size, channels), np.uint8)
 
@@ -90,6 +91,7 @@ def read_images(paths: Sequence[Path], image_size: int, channels: int) -> np.nda
         bad = [line for line in pool.map(read, range(len(paths))) if line]
     if bad:
         raise ValueError(
-            f"{len(bad)} of {len(paths)} images cannot be read: {listed(bad)}. Mend or remove them."
+            f"{len(bad)} of {len(paths)} images cannot be read: {listed(bad)}. Replace or remove "
+            "them."
         )
     return images

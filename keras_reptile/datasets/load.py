@@ -9,7 +9,7 @@ from typing import Any
 from keras_reptile.checks import check_new_name
 from keras_reptile.episodes.class_pool import Pools
 
-# Each has a module of its name here.
+# The module of the same name in this folder reads each data set.
 NAMES = ("folder", "glyphs", "mini_imagenet", "omniglot", "sinusoid")
 TFDS = "tfds:"
 # The functions that load registered data sets, by name.
@@ -21,10 +21,10 @@ def load(name: str, **options: Any) -> Pools:
 
     Args:
         name: String, `"glyphs"`, `"omniglot"`, `"mini_imagenet"`, `"folder"` for class folders of
-            images, `"tfds:NAME"` for any labelled image set of TensorFlow Datasets,
-            `"sinusoid"`, whose parts are the three `Waves` of `sinusoid_dataset`, or a name that
-            `register_dataset` was given.
-        **options: What the data set's own `load` takes, see `datasets/glyphs.py`,
+            images, `"tfds:NAME"` for any labelled image set of TensorFlow Datasets, `"sinusoid"`,
+            whose splits are the three `Waves` of `sinusoid_dataset`, or the name of a data set
+            that was registered with `register_dataset`.
+        **options: The arguments of the data set's own `load`, see `datasets/glyphs.py`,
             `datasets/omniglot.py`, `datasets/mini_imagenet.py`, `datasets/folder.py` and
             `datasets/tfds_images.py`.
 
@@ -32,8 +32,8 @@ def load(name: str, **options: Any) -> Pools:
         A `Pools` with `.train`, `.validation` and `.test`, which have no class in common.
 
     Raises:
-        ValueError: If there is no data set of that name, or it does not know an option or its
-            value, or lacks one.
+        ValueError: If there is no data set of this name, an option is unknown or missing, or its
+            value is invalid.
 
     Example:
 
@@ -118,18 +118,18 @@ def _listed(options) -> str:
 
 
 def _parameters(function) -> dict[str, inspect.Parameter]:
-    """A function's parameters by name, those that it passes on to `split_classes` among them."""
+    """Returns a function's parameters by name, with those of `split_classes` for `**split`."""
     parameters = dict(inspect.signature(function).parameters)
-    own = {name: p for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD}
-    if len(own) == len(parameters):
-        return own
-    passed_on = dict(inspect.signature(_module("class_split").split_classes).parameters)
-    del passed_on["pool"]
-    return own | passed_on
+    named = {name: p for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD}
+    if len(named) == len(parameters):
+        return named
+    of_split = dict(inspect.signature(_module("class_split").split_classes).parameters)
+    del of_split["pool"]
+    return named | of_split
 
 
 def check_name(name: str) -> None:
-    """Raises `ValueError` for a data set that there is not; TFDS's names are not looked up."""
+    """Raises `ValueError` for an unknown data set. It does not look up the names of TFDS."""
     is_tfds = isinstance(name, str) and name.startswith(TFDS) and name != TFDS
     known = [*NAMES, *REGISTERED]
     if not is_tfds and name not in known:
@@ -140,5 +140,5 @@ def check_name(name: str) -> None:
 
 
 def _module(name):
-    # Imported when asked for: a program on other data need not wait for TFDS.
+    # Imported here so that programs on other data do not wait for TFDS.
     return importlib.import_module(f"keras_reptile.datasets.{name}")

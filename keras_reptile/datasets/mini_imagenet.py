@@ -10,7 +10,7 @@ from keras_reptile.checks import check_integer
 from keras_reptile.datasets import mini_imagenet_layouts, tfds_images
 from keras_reptile.datasets.image_decoding import decoded
 from keras_reptile.datasets.image_files import check_image_options
-from keras_reptile.datasets.resampling import squeezed
+from keras_reptile.datasets.resampling import resize_to_square
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 
 IMAGE_SIZE = 84
@@ -20,9 +20,8 @@ class MiniImagenet(tfds.core.GeneratorBasedBuilder):
     """TFDS's builder of `mini_imagenet`: 100 classes of 600 images, 84 x 84 pixels in colour.
 
     Features: `"image"`, uint8 `(84, 84, 3)` in [0, 255], and `"label"`, the name of the class.
-    Images of another size are reduced to 84 x 84 as in the authors' program, by nearest neighbour
-    and without a look at EXIF data; images of that size are kept as they are. Stored class by
-    class.
+    Images of another size are reduced to 84 x 84 as in the authors' program: by nearest neighbour,
+    without regard to EXIF data. Images are stored class by class.
     """
 
     VERSION = tfds.core.Version("1.1.0")
@@ -41,7 +40,7 @@ class MiniImagenet(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict({"image": image, "label": tfds.features.Text()}),
             supervised_keys=("image", "label"),
             homepage="https://openreview.net/forum?id=rJY0-Kcll",
-            # Episodes draw at random anyway; in order, reading needs no second copy.
+            # Episodes are drawn at random in any case. In order, reading needs no second copy.
             disable_shuffling=True,
         )
 
@@ -56,7 +55,7 @@ class MiniImagenet(tfds.core.GeneratorBasedBuilder):
 
 def _as_stored(image: Path | np.ndarray) -> np.ndarray:
     pixels = image if isinstance(image, np.ndarray) else decoded(image, 3, upright=False)
-    return squeezed(pixels, IMAGE_SIZE, "nearest")
+    return resize_to_square(pixels, IMAGE_SIZE, "nearest")
 
 
 def load(
@@ -66,15 +65,15 @@ def load(
     image_size: int = IMAGE_SIZE,
     channels: int = 3,
 ) -> Pools:
-    """64 training, 16 validation and 20 test classes of photographs, 600 images of each.
+    """Loads 64 training, 16 validation and 20 test classes of photographs, with 600 images each.
 
     Args:
-        data_dir: String, TFDS's data directory, in which the data set is prepared once, as
+        data_dir: String, TFDS's data directory. The data set is prepared there once, in
             `mini_imagenet/`. Defaults to `None`: `TFDS_DATA_DIR`, or TFDS's own default.
-        manual_dir: String, where the images lie that the data set is prepared from, in a layout
-            of `mini_imagenet_layouts.INSTRUCTIONS`. Defaults to `None`, TFDS's own choice,
-            `downloads/manual` in the data directory. Not read once the data set is prepared.
-        validation_classes: Integer, how many of the data set's validation classes to use.
+        manual_dir: String, the folder of the original images, in a layout of
+            `mini_imagenet_layouts.INSTRUCTIONS`. It is read only if the data set is not prepared.
+            Defaults to `None`: TFDS's default, `downloads/manual` in the data directory.
+        validation_classes: Integer, the number of the data set's validation classes to use.
             Defaults to `16`.
         image_size: Integer, height and width. Defaults to `84`.
         channels: Integer, 1 for grey, 3 for colour. Defaults to `3`.
@@ -84,7 +83,7 @@ def load(
 
     Raises:
         ValueError: If an argument is out of range, or the images are missing, incomplete or
-            unreadable; it names the file.
+            unreadable. The error names the file.
 
     Reference: [Ravi and Larochelle, 2017](https://openreview.net/forum?id=rJY0-Kcll).
     """
@@ -93,8 +92,8 @@ def load(
     check_integer("validation_classes", validation_classes, 0)
     if validation_classes > mini_imagenet_layouts.CLASSES["validation"]:
         raise ValueError(
-            "miniImageNet has 16 validation classes, apart from the training classes. "
-            f"Received: validation_classes={validation_classes}."
+            "`validation_classes` must be at most 16, the number of miniImageNet's validation "
+            f"classes. Received: validation_classes={validation_classes}."
         )
     builder = _prepared(data_dir, manual_dir)
     parts = {}
@@ -108,7 +107,7 @@ def load(
 
 
 def _prepared(data_dir, manual_dir) -> MiniImagenet:
-    # What version 1.0.0 prepared is the same for images of 84 x 84, which most have.
+    # For images of 84 x 84 pixels, the usual size, version 1.0.0 prepared the same data.
     builders = [MiniImagenet(data_dir=data_dir, version=version) for version in ("1.1.0", "1.0.0")]
     for builder in builders:
         if (builder.data_path / "dataset_info.json").exists():
@@ -121,7 +120,7 @@ def _prepared(data_dir, manual_dir) -> MiniImagenet:
         builder.download_and_prepare(download_config=config)
     except (AssertionError, OSError) as error:
         raise ValueError(
-            f"miniImageNet is not prepared in {builder.data_dir}, and cannot be now. "
+            f"miniImageNet is not prepared in {builder.data_dir}, and preparing it failed. "
             f"{type(error).__name__}: {error}"
         ) from error
     return builder

@@ -1,4 +1,4 @@
-"""Where miniImageNet's images lie: the layouts in which it is passed around."""
+"""Finds miniImageNet's images in each of the layouts in which the data set circulates."""
 
 import csv
 import json
@@ -11,13 +11,13 @@ from typing import Any
 from keras_reptile.datasets.class_folders import class_folders
 from keras_reptile.datasets.mini_imagenet_cache import read_cache
 
-# Ravi and Larochelle's split, by TFDS's names of its parts.
+# The number of classes in Ravi and Larochelle's splits, by TFDS's names of the splits.
 CLASSES = {"train": 64, "validation": 16, "test": 20}
 IMAGES_PER_CLASS = 600
 SHORT_NAMES = {"train": "train", "validation": "val", "test": "test"}
-# What the columns of an image's file and of its class are called.
+# The names of the columns with an image's file and its class.
 HEADERS = (("filename", "label"), ("image_name", "class_name"))
-# The names of the classes of each split, in WordNet's numbers.
+# The WordNet identifiers of the classes of each split.
 KNOWN = Path(__file__).with_name("mini_imagenet_classes.json")
 
 INSTRUCTIONS = """\
@@ -36,18 +36,18 @@ The split is that of Ravi and Larochelle: 64 training, 16 validation and 20 test
 
 
 def find_images(folder: str | os.PathLike) -> dict[str, list[tuple[Any, str]]]:
-    """Every image of each split with its class, class by class.
+    """Finds every image of each split with its class.
 
     Args:
-        folder: String or path, the folder that `INSTRUCTIONS` tells to fill.
+        folder: String or path, the manual directory of `INSTRUCTIONS`.
 
     Returns:
-        Dict of lists of (image, label) by `"train"`, `"validation"` and `"test"`, sorted by label.
-        An image is a path, or uint8 `(height, width, 3)` where one file holds all.
+        Dict with the keys `"train"`, `"validation"` and `"test"`, of lists of (image, label)
+        sorted by label. An image is a path, or uint8 `(height, width, 3)` from a pickle.
 
     Raises:
-        ValueError: If a split, a file or a class is missing or too small, or a class is in two
-            splits; it names the file or folder.
+        ValueError: If a split, a file or a class is missing, a class has another number of images
+            than 600, or a class is in two splits. The error names the file or folder.
     """
     folder = Path(folder)
     find = _layout(folder)
@@ -59,7 +59,7 @@ def find_images(folder: str | os.PathLike) -> dict[str, list[tuple[Any, str]]]:
 
 
 def _layout(folder):
-    """The function that finds the images of a split."""
+    """Returns the function that finds the images of a split."""
     if any(_split_folder(folder, split) for split in CLASSES):
         return _from_folders
     if any(_csv(folder, split).exists() for split in CLASSES):
@@ -79,7 +79,7 @@ def _cache(folder, split):
 
 
 def _split_folder(folder, split) -> dict[str, list[Path]]:
-    """The class folders of a split's folder; none if there are no such folders in it."""
+    """Returns the class folders in a split's folder, or an empty dict."""
     names = (folder / name for name in (split, SHORT_NAMES[split]))
     return next((found for path in names if path.is_dir() and (found := class_folders(path))), {})
 
@@ -88,8 +88,9 @@ def _from_folders(folder: Path, split: str) -> list[tuple[Path, str]]:
     folders = _split_folder(folder, split)
     if not folders:
         raise ValueError(
-            f"miniImageNet's {split} images are missing: {folder / SHORT_NAMES[split]} is not "
-            f"there or holds no class folders, nor is {_csv(folder, split)}. {INSTRUCTIONS}"
+            f"miniImageNet's {split} images are missing: {folder / SHORT_NAMES[split]} does not "
+            f"exist or has no class folders, and {_csv(folder, split)} does not exist. "
+            f"{INSTRUCTIONS}"
         )
     return _listed(folders)
 
@@ -101,15 +102,15 @@ def _listed(folders):
 def _from_cache(folder: Path, split: str) -> list[tuple[Any, str]]:
     path = _cache(folder, split)
     if not path.exists():
-        raise ValueError(f"miniImageNet's {split} images are missing: {path} is not there.")
+        raise ValueError(f"miniImageNet's {split} images are missing: {path} does not exist.")
     return read_cache(path)
 
 
 def _known_folders(folder) -> dict[str, list[Path]]:
-    """The folders named after a class of miniImageNet, if there are any."""
+    """Returns the folders whose names are classes of miniImageNet, or an empty dict."""
     known = {name for names in json.loads(KNOWN.read_text()).values() for name in names}
-    for place in (folder, folder / "images"):
-        folders = class_folders(place) if place.is_dir() else {}
+    for parent in (folder, folder / "images"):
+        folders = class_folders(parent) if parent.is_dir() else {}
         if known & set(folders):
             return {name: paths for name, paths in folders.items() if name in known}
     return {}
@@ -123,21 +124,21 @@ def _from_known_names(folder: Path, split: str) -> list[tuple[Path, str]]:
 def _from_csv(folder: Path, split: str) -> list[tuple[Path, str]]:
     path = _csv(folder, split)
     if not path.exists():
-        raise ValueError(f"miniImageNet's {split} images are missing: {path} is not there.")
+        raise ValueError(f"miniImageNet's {split} images are missing: {path} does not exist.")
     rows = [(_locate(folder, path, split, *row), row[1]) for row in _rows(path)]
     return sorted(rows, key=lambda pair: pair[::-1])
 
 
 def _rows(path) -> Iterator[tuple[str, str]]:
-    """The file and the class of each row."""
+    """Yields the file and the class of each row."""
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file, skipinitialspace=True)
         columns = [(name or "").strip() for name in rows.fieldnames or ()]
         rows.fieldnames = columns
-        header = next((each for each in HEADERS if set(each) <= set(columns)), None)
+        header = next((names for names in HEADERS if set(names) <= set(columns)), None)
         if header is None:
             raise ValueError(
-                f"{path} needs the header filename,label or class_name,image_name. "
+                f"{path} must have the header filename,label or class_name,image_name. "
                 f"Received: {columns}."
             )
         for row in rows:
@@ -145,31 +146,31 @@ def _rows(path) -> Iterator[tuple[str, str]]:
 
 
 def _locate(folder: Path, path: Path, split: str, filename: str, label: str) -> Path:
-    """The file of a row: in images/ or beside it, or in the folders there that may hold it."""
+    """Returns the file of a row: in images/ or beside it, or in a folder of the split or class."""
     if not filename or not label:
-        raise ValueError(f"{path} has a row with no filename or no label: {filename},{label}.")
+        raise ValueError(f"{path} has a row without a filename or a label: {filename},{label}.")
     splits = dict.fromkeys((split, SHORT_NAMES[split]))
     inner = ("", label, *splits, *(f"{name}/{label}" for name in splits))
-    for place in (folder / above / name for above in ("images", "") for name in inner):
-        if (place / filename).is_file():
-            return place / filename
+    for parent in (folder / above / name for above in ("images", "") for name in inner):
+        if (parent / filename).is_file():
+            return parent / filename
     raise ValueError(
-        f"{filename}, which {path} lists with the label {label}, is not in {folder}/images, "
-        f"nor in {folder}, nor in their folders {label}, {' or '.join(splits)}."
+        f"{path} lists {filename} with the label {label}. This file is not in {folder}/images, "
+        f"not in {folder}, and not in their folders {label}, {' or '.join(splits)}."
     )
 
 
 def _check_split(folder: Path, split: str, counts: Counter) -> None:
     if len(counts) != CLASSES[split]:
         raise ValueError(
-            f"miniImageNet's {split} split has {CLASSES[split]} classes. Received: {len(counts)} "
-            f"classes with images for it in {folder}."
+            f"miniImageNet's {split} split must have {CLASSES[split]} classes. Received: "
+            f"{len(counts)} classes with images for it in {folder}."
         )
     for label, count in counts.items():
         if count != IMAGES_PER_CLASS:
             raise ValueError(
-                f"miniImageNet has {IMAGES_PER_CLASS} images of each class. Received: {count} of "
-                f"the class {label} in the {split} split in {folder}."
+                f"miniImageNet must have {IMAGES_PER_CLASS} images of each class. Received: "
+                f"{count} of the class {label} in the {split} split in {folder}."
             )
 
 
@@ -177,4 +178,7 @@ def _check_disjoint(folder: Path, found: dict) -> None:
     labels = Counter(label for images in found.values() for label in {name for _, name in images})
     for label, splits in labels.items():
         if splits > 1:
-            raise ValueError(f"The class {label} is in {splits} splits of {folder}, not in one.")
+            raise ValueError(
+                f"A class must be in one split only. Received: the class {label} in {splits} "
+                f"splits of {folder}."
+            )

@@ -1,4 +1,4 @@
-"""Omniglot (Lake et al., 2015) through TensorFlow Datasets, in the authors' split or the usual."""
+"""Omniglot (Lake et al., 2015) through TFDS, in the authors' split or the data set's own split."""
 
 import os
 import random
@@ -14,7 +14,7 @@ from keras_reptile.errors import cause
 
 CLASSES = 1623
 TRAIN_CLASSES = 1200
-# Where TFDS downloads the data set from.
+# The host from which TFDS downloads the data set.
 SOURCE = "github.com"
 
 
@@ -26,31 +26,31 @@ def load(
     rotations: bool = True,
     split_seed: int = 0,
 ) -> Pools:
-    """1,623 handwritten characters of 50 alphabets, 20 images of each.
+    """Loads 1,623 handwritten characters of 50 alphabets, with 20 images each.
 
-    Images are reduced to `image_size` by nearest neighbour; paper is 255, ink 0. Training classes
-    turned by 90, 180 and 270 degrees are further training classes.
+    Images are reduced to `image_size` by nearest neighbour. Paper is 255, ink is 0. Training
+    classes rotated by 90, 180 and 270 degrees are further training classes.
 
     Args:
-        data_dir: String, TFDS's data directory, which holds `omniglot/`. Defaults to `None`:
-            `TFDS_DATA_DIR`, or TFDS's own default; data that is not there is downloaded.
-        split: String. `"authors"`: all classes sorted by alphabet and character and shuffled; the
-            first 1,200 train, the other 423 test. `"background"`: the data set's 30 background
-            alphabets (964 classes) train, its 20 evaluation alphabets (659) test. Defaults to
-            `"authors"`.
-        validation_classes: Integer, training classes kept out for validation, the last of them in
-            the authors' order. The authors have none. Defaults to `50`.
+        data_dir: String, TFDS's data directory, which contains `omniglot/`. Missing data are
+            downloaded. Defaults to `None`: `TFDS_DATA_DIR`, or TFDS's own default.
+        split: String. `"authors"`: all classes are sorted by alphabet and character and then
+            shuffled. The first 1,200 are for training, the other 423 for testing. `"background"`:
+            the data set's 30 background alphabets (964 classes) are for training, and its 20
+            evaluation alphabets (659 classes) for testing. Defaults to `"authors"`.
+        validation_classes: Integer, the number of training classes that are used for validation
+            instead: the last in the shuffled order. The authors have none. Defaults to `50`.
         image_size: Integer, height and width. Defaults to `28`.
         rotations: Boolean, whether training classes are rotated. Defaults to `True`.
-        split_seed: Integer, shuffles the classes: in the authors' split it decides which of them
-            test, as `--seed` of their program does, in the other which of them validate. Defaults
-            to `0`, as theirs.
+        split_seed: Integer, the seed by which classes are shuffled. In the authors' split it
+            decides which classes are for testing, like `--seed` of their program. In the other
+            split it decides which are for validation. Defaults to `0`, like the authors' program.
 
     Returns:
         `Pools` of uint8 images `(image_size, image_size, 1)`.
 
     Raises:
-        ValueError: If an argument is out of range, or the data is missing or unreadable.
+        ValueError: If an argument is out of range, or the data are missing or unreadable.
 
     Reference: [Lake et al., 2015](https://doi.org/10.1126/science.aab3050).
     """
@@ -59,15 +59,15 @@ def load(
     check_integer("validation_classes", validation_classes, 0)
     if validation_classes >= 900:
         raise ValueError(
-            "`validation_classes` must leave classes to train on, and be in 0 to 899. "
+            "`validation_classes` must be in 0 to 899, to leave classes to train on. "
             f"Received: validation_classes={validation_classes}."
         )
     check_positive("image_size", image_size)
     check_seed("split_seed", split_seed)
     if data_dir is not None and not os.path.isdir(data_dir):
         raise ValueError(
-            f"data_dir={data_dir!r} is not a directory. Give TFDS's data directory, which holds "
-            "`omniglot/`, or make an empty one to download into."
+            f"data_dir={data_dir!r} is not a directory. Give TFDS's data directory, which contains "
+            "`omniglot/`, or make an empty one for the download."
         )
     training, test = _training_and_test(data_dir, split, image_size, split_seed)
     train, validation = training.split(len(training) - validation_classes, validation_classes)
@@ -84,7 +84,7 @@ def _training_and_test(data_dir, split, image_size, split_seed) -> list[ClassPoo
 
 
 def authors_order(classes: int = CLASSES, seed: int = 0) -> list[int]:
-    """The authors' order of the sorted classes: Python's own shuffle, by default from seed 0.
+    """Returns the authors' order of the sorted classes: Python's shuffle of their positions.
 
     Example:
 
@@ -98,14 +98,14 @@ def authors_order(classes: int = CLASSES, seed: int = 0) -> list[int]:
 
 def _pool(data_dir, split, image_size) -> ClassPool:
     (images, alphabets, characters), source = _read(data_dir, split, image_size)
-    # Alphabet numbers follow the sorted names, so this is the order of (alphabet, character).
+    # TFDS numbers alphabets by their sorted names, so this is the order of (alphabet, character).
     pool = ClassPool.from_arrays(images, alphabets * 1000 + characters)
     pool.source = source
     return pool
 
 
 def _read(data_dir, split, image_size) -> tuple[list[np.ndarray], str]:
-    # Imported here: a program on other data need not wait for it.
+    # Imported here so that programs on other data do not wait for it.
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -137,9 +137,9 @@ def _read(data_dir, split, image_size) -> tuple[list[np.ndarray], str]:
 
 
 def _prepared(builder):
-    """The builder with its data in place: there already, or downloaded now."""
+    """Returns the builder, after downloading its data if they are missing."""
     if not (builder.data_path / "dataset_info.json").exists():
-        # TFDS itself would go on trying for minutes.
+        # Without a network this fails at once. TFDS would retry for minutes.
         socket.create_connection((SOURCE, 443), timeout=10).close()
         builder.download_and_prepare()
     return builder
@@ -147,7 +147,7 @@ def _prepared(builder):
 
 def _not_ready(data_dir, error) -> str:
     return (
-        f"Omniglot is not ready to be read in data_dir={data_dir!r}, nor can it be downloaded. "
-        "Point `data_dir` or TFDS_DATA_DIR to a directory in which TFDS has prepared `omniglot`, "
+        f"Omniglot is not prepared in data_dir={data_dir!r} and cannot be downloaded. "
+        "Set `data_dir` or TFDS_DATA_DIR to a directory in which TFDS has prepared `omniglot`, "
         f"or run once with a network. The cause: {cause(error)}"
     )

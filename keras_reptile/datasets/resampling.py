@@ -1,4 +1,4 @@
-"""Images of one size out of images of any."""
+"""Resizes images to squares of one size."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,15 +6,17 @@ import tensorflow as tf
 RESAMPLINGS = ("bilinear", "nearest")
 
 
-def squeezed(image: np.ndarray, image_size: int, resampling: str = "bilinear") -> np.ndarray:
-    """An image squeezed into a square.
+def resize_to_square(
+    image: np.ndarray, image_size: int, resampling: str = "bilinear"
+) -> np.ndarray:
+    """Resizes an image to a square, without regard to its aspect ratio.
 
     Args:
-        image: uint8 `(height, width, channels)` in [0, 255]. One of the right size already is
-            returned as it is.
+        image: uint8 `(height, width, channels)` in [0, 255]. An image that already has the size is
+            returned unchanged.
         image_size: Integer, height and width of the result.
-        resampling: String, `"bilinear"`, see `resized`, or `"nearest"`, see `nearest_rows`.
-            Defaults to `"bilinear"`.
+        resampling: String, `"bilinear"`, see `resize_bilinear`, or `"nearest"`, see
+            `nearest_rows`. Defaults to `"bilinear"`.
 
     Returns:
         uint8 `(image_size, image_size, channels)` in [0, 255].
@@ -23,15 +25,15 @@ def squeezed(image: np.ndarray, image_size: int, resampling: str = "bilinear") -
         rows, columns = (nearest_rows(size, image_size) for size in image.shape[:2])
         return image[rows][:, columns]
     with tf.device("CPU:0"):
-        return np.asarray(resized(image, image_size))
+        return np.asarray(resize_bilinear(image, image_size))
 
 
-def resized(image: tf.Tensor, image_size: int) -> tf.Tensor:
-    """An image squeezed into a square: bilinear, with antialiasing, and rounded to whole numbers.
+def resize_bilinear(image: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Resizes an image to a square: bilinear, with antialiasing, and rounded to integers.
 
     Args:
-        image: uint8 `(height, width, channels)` in [0, 255]. One of the right size already is
-            returned as it is.
+        image: uint8 `(height, width, channels)` in [0, 255]. An image that already has the size is
+            returned unchanged.
         image_size: Integer, height and width of the result.
 
     Returns:
@@ -39,7 +41,7 @@ def resized(image: tf.Tensor, image_size: int) -> tf.Tensor:
 
     Example:
 
-    >>> resized(tf.constant([[[0], [100]], [[100], [200]]], tf.uint8), 1).numpy().tolist()
+    >>> resize_bilinear(tf.constant([[[0], [100]], [[100], [200]]], tf.uint8), 1).numpy().tolist()
     [[[100]]]
     """
     if tf.executing_eagerly() and image.shape[:2] == (image_size, image_size):
@@ -54,7 +56,7 @@ def resized(image: tf.Tensor, image_size: int) -> tf.Tensor:
 
 
 def nearest_rows(size: int, reduced: int) -> np.ndarray:
-    """The rows that nearest-neighbour reduction keeps: floor((i + 1/2) * size / reduced).
+    """Returns the rows that nearest-neighbour resampling keeps: floor((i + 1/2) * size / reduced).
 
     Example:
 

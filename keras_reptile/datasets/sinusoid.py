@@ -1,7 +1,6 @@
 """Sine waves: the paper's toy regression tasks, to fit f(x) = a sin(x + b) from a few points.
 
-Task number i of a seed and split is the same task however many are drawn together and wherever
-drawing starts, as in `episodes.py`.
+As in `episode_dataset`, all random numbers of task i come from the seed, the split and i.
 """
 
 from collections.abc import Callable
@@ -23,13 +22,13 @@ INTERVAL = (-5.0, 5.0)
 
 
 class Waves:
-    """One split's endless supply of sine waves: what a `ClassPool` is to images.
+    """One split of the sine waves, in the place of the `ClassPool` of a split of images.
 
     Args:
         split: String, one of `SPLITS`.
 
     Raises:
-        ValueError: If there is no such split.
+        ValueError: If `split` is not one of `SPLITS`.
 
     Example:
 
@@ -49,7 +48,7 @@ class Waves:
 
 
 def load() -> Pools:
-    """The three splits of sine waves; there is nothing to choose or to download."""
+    """Returns the three splits of sine waves. It has no options."""
     return Pools(*(cast(Any, Waves(split)) for split in SPLITS))
 
 
@@ -67,25 +66,27 @@ def sinusoid_dataset(
     start: int | Callable[[], int] = 0,
     tasks: int | None = None,
 ) -> tf.data.Dataset:
-    """Meta-batches of sine waves, endless or a fixed number, the same for the same seed.
+    """Returns a dataset of meta-batches of sine waves.
 
-    Every task is a wave of its own, known at some of its points and judged by all of them:
+    Every task is one wave. The support set is some of its points, and the queries are all of them:
 
         y = a sin(x + b),    a ~ U[0.1, 5],    b ~ U[0, 2 pi],    x evenly spaced on [-5, 5]
 
+    The same seed gives the same tasks.
+
     Args:
-        split: String, `"train"`, `"validation"` or `"test"`, which have no task in common.
+        split: String, `"train"`, `"validation"` or `"test"`. Splits have no task in common.
             Defaults to `"train"`.
-        shots: Integer, support points: so many different ones of the evenly spaced points, drawn
-            at random. Defaults to `10`.
-        queries: Integer, the evenly spaced points, all of which judge. Defaults to `50`.
+        shots: Integer, support points: distinct points drawn at random from the evenly spaced ones.
+            Defaults to `10`.
+        queries: Integer, the number of evenly spaced points. Defaults to `50`.
         inner_batch_size, inner_steps, minibatches, tail_shots: See `TaskSpec`.
         meta_batch_size, seed, start, tasks: See `episode_dataset`.
 
     Returns:
-        A `tf.data.Dataset` of dicts like those of `episode_dataset`; `"support"` is a tuple of x
-        and y `(meta_batch_size, shots, 1)`, `"query"` of x and y `(meta_batch_size, queries, 1)`
-        from left to right, all of Keras's float type.
+        A `tf.data.Dataset` of dicts like those of `episode_dataset`. `"support"` is a tuple of x
+        and y `(meta_batch_size, shots, 1)`. `"query"` is a tuple of x and y
+        `(meta_batch_size, queries, 1)`, with x in ascending order. All have Keras's float type.
 
     Raises:
         ValueError: If there are more shots than points, or an argument is out of range.
@@ -103,11 +104,11 @@ def sinusoid_dataset(
     waves = Waves(split)
     if not shots <= queries:
         raise ValueError(
-            "`shots` of a wave are some of its `queries` evenly spaced points. Received: "
-            f"shots={shots}, queries={queries}. Lower `shots` or raise `queries`."
+            "`shots` must not exceed `queries`, because shots are some of the evenly spaced query "
+            f"points. Received: shots={shots}, queries={queries}. Lower `shots` or raise `queries`."
         )
     check_seed("seed", seed, -(INT64 // 4), INT64 // 4)
-    # Every pair of seed and split has a number of its own.
+    # Every pair of seed and split has a different number.
     stream = len(SPLITS) * seed + SPLITS.index(waves.split)
     return task_stream(
         lambda first, size: _draw(spec, stream, first, size), meta_batch_size, start, tasks
@@ -115,7 +116,7 @@ def sinusoid_dataset(
 
 
 def sine(x: Any, amplitude: Any, phase: Any) -> tf.Tensor:
-    """f(x) = a sin(x + b).
+    """Computes f(x) = a sin(x + b).
 
     Example:
 
@@ -126,7 +127,7 @@ def sine(x: Any, amplitude: Any, phase: Any) -> tf.Tensor:
 
 
 def points(number: int) -> np.ndarray:
-    """Evenly spaced x on [-5, 5], float64 `(number,)`.
+    """Returns evenly spaced x on [-5, 5], float64 `(number,)`.
 
     Example:
 
@@ -150,7 +151,7 @@ def _draw(spec, stream, first, size) -> dict[str, Any]:
 
 
 def _wave(bits, number):
-    """x and y `(tasks, number, 1)` of the waves that random integers `(tasks, 2)` stand for."""
+    """Returns x and y `(tasks, number, 1)` of random waves, from integers `(tasks, 2)`."""
     unit = tf.cast(bits, tf.float64) / 2.0**62
     amplitude, phase = (
         low + (high - low) * unit[:, i, None] for i, (low, high) in enumerate((AMPLITUDES, PHASES))

@@ -1,4 +1,4 @@
-"""Labelled images out of TensorFlow Datasets, and any of its labelled image sets by name."""
+"""Reads labelled images of TensorFlow Datasets (TFDS), and any labelled image set by name."""
 
 import difflib
 import os
@@ -12,12 +12,12 @@ import tensorflow_datasets as tfds
 
 from keras_reptile.datasets.class_split import split_classes
 from keras_reptile.datasets.image_files import check_image_options
-from keras_reptile.datasets.resampling import resized
+from keras_reptile.datasets.resampling import resize_bilinear
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.episodes.shared_memory import empty
 from keras_reptile.errors import cause
 
-# Where TFDS keeps what it knows about its data sets.
+# The host of TFDS's information about its data sets.
 SOURCE = "storage.googleapis.com"
 CATALOGUE = "https://www.tensorflow.org/datasets/catalog/overview"
 
@@ -29,19 +29,19 @@ def load(
     channels: int = 1,
     **split: Any,
 ) -> Pools:
-    """Any labelled image set of TensorFlow Datasets.
+    """Loads any labelled image set of TensorFlow Datasets.
 
-    The images of its train, validation and test splits are put together, or those of all splits if
-    there are none of these names, and its classes divided anew.
+    The images of its train, validation and test splits are combined, or those of all splits if
+    none has one of these names. Then its classes are divided into new splits.
 
     Args:
         name: String, TFDS's name, such as `"cifar100"` or `"emnist/letters"`.
-        data_dir: String, TFDS's data directory. Defaults to `None`: `TFDS_DATA_DIR`, or TFDS's own
-            default; data that is not there is downloaded.
-        image_size: Integer, height and width to which images are squeezed, see
-            `resampling.resized`. Defaults to `28`.
+        data_dir: String, TFDS's data directory. Missing data are downloaded. Defaults to `None`:
+            `TFDS_DATA_DIR`, or TFDS's own default.
+        image_size: Integer, height and width to which images are resized, see
+            `resampling.resize_bilinear`. Defaults to `28`.
         channels: Integer, 1 for grey, 3 for colour. Defaults to `1`.
-        **split: How many classes validate and test, see `class_split.split_classes`.
+        **split: The arguments of `class_split.split_classes`.
 
     Returns:
         `Pools` of uint8 images `(image_size, image_size, channels)` in [0, 255].
@@ -58,7 +58,7 @@ def load(
     images, labels = read(builder, _split(builder), image_size, channels, image, label)
     known = labels >= 0 if labels.dtype.kind == "i" else np.ones(len(labels), bool)
     if not known.all():
-        # Test splits whose labels are secret.
+        # TFDS gives the label -1 to images of test splits whose labels are secret.
         images, labels = images[known], labels[known]
     feature = builder.info.features[label]
     pool = ClassPool.from_arrays(images, labels)
@@ -69,7 +69,7 @@ def load(
 
 
 def check_data_dir(data_dir: str | None) -> None:
-    """Raises `ValueError` for a data directory that is not there."""
+    """Raises `ValueError` for a data directory that does not exist."""
     if data_dir is not None and not os.path.isdir(data_dir):
         raise ValueError(
             f"data_dir={data_dir!r} is not a directory. Give TFDS's data directory, or make an "
@@ -84,19 +84,20 @@ def _builder(name, data_dir):
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
         raise ValueError(
-            f"TFDS has no data set {name!r}, nor is one in data_dir={data_dir!r}. {hint}"
-            f"Its catalogue: {CATALOGUE}"
+            f"There is no data set {name!r} in TFDS or in data_dir={data_dir!r}. {hint}"
+            f"TFDS's catalogue: {CATALOGUE}"
         ) from None
     except (ValueError, AssertionError, OSError) as error:
         raise ValueError(f"TFDS cannot open {name!r}: {cause(error)}") from error
 
 
 def _keys(builder) -> tuple[str, str]:
-    """The names of the image and of its label."""
+    """Returns the names of the features of the image and its label."""
     features = builder.info.features
     image, label = (builder.info.supervised_keys or ("image", "label"))[:2]
-    found = isinstance(features, tfds.features.FeaturesDict) and image in features
-    if not found or label not in features or not _labelled_images(features[image], features[label]):
+    has_image = isinstance(features, tfds.features.FeaturesDict) and image in features
+    has_label = has_image and label in features
+    if not has_label or not _labelled_images(features[image], features[label]):
         raise ValueError(
             f"TFDS's {builder.name!r} is not a set of images with one label each. "
             f"Its features: {' '.join(str(features).split())[:300]}"
@@ -111,23 +112,23 @@ def _labelled_images(image, label):
 
 
 def _prepare(builder) -> None:
-    """Downloads the data unless it is there."""
+    """Downloads the data if they are missing."""
     if (builder.data_path / "dataset_info.json").exists():
         return
     try:
-        # TFDS itself would go on trying for minutes.
+        # Without a network this fails at once. TFDS would retry for minutes.
         socket.create_connection((SOURCE, 443), timeout=10).close()
         builder.download_and_prepare()
     except Exception as error:
         raise ValueError(
-            f"TFDS has not prepared {builder.name!r} in {builder.data_dir}, and cannot now. Point "
-            "`data_dir` or TFDS_DATA_DIR to where it has, or run once with a network. The cause: "
-            f"{cause(error)}"
+            f"TFDS has not prepared {builder.name!r} in {builder.data_dir}, and preparing it "
+            "failed. Set `data_dir` or TFDS_DATA_DIR to a directory with the prepared data set, or "
+            f"run once with a network. The cause: {cause(error)}"
         ) from error
 
 
 def _split(builder) -> str:
-    # Splits of other names often repeat images of these, as Omniglot's small1 does.
+    # Splits with other names often repeat images of these, for example Omniglot's small1.
     usual = [name for name in ("train", "validation", "test") if name in builder.info.splits]
     return "+".join(usual or builder.info.splits)
 
@@ -140,21 +141,21 @@ def read(
     image: str = "image",
     label: str = "label",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reads prepared images into one array, with no second copy of them.
+    """Reads prepared images into one array, without a second copy in memory.
 
     Args:
-        builder: A TFDS builder whose data is prepared.
-        split: String, TFDS's split or a sum of them, such as `"train+test"`.
+        builder: A TFDS builder whose data are prepared.
+        split: String, a split of TFDS or a sum of splits, such as `"train+test"`.
         image_size, channels: See `load`.
-        image: String, the image's feature. Defaults to `"image"`.
-        label: String, the label's feature. Defaults to `"label"`.
+        image: String, the name of the image's feature. Defaults to `"image"`.
+        label: String, the name of the label's feature. Defaults to `"label"`.
 
     Returns:
         Tuple of uint8 images `(images, image_size, image_size, channels)` in [0, 255] and labels
         `(images,)`, integers or strings, in the order in which TFDS stores them.
 
     Raises:
-        ValueError: If the stored data is damaged; it names the files.
+        ValueError: If the stored data are damaged. The error names the files.
     """
     examples = builder.info.splits[split].num_examples
     images = empty((examples, image_size, image_size, channels), np.uint8)
@@ -178,37 +179,37 @@ def _batches(builder, split, image_size, channels, image, label):
         if pixels.shape[-1] != channels:
             grey = pixels[..., :1] if pixels.shape[-1] != 3 else tf.image.rgb_to_grayscale(pixels)
             pixels = grey if channels == 1 else _colour(pixels)
-        return resized(pixels, image_size), example[label]
+        return resize_bilinear(pixels, image_size), example[label]
 
-    # In the order of the files: the same images in the same places every time.
+    # In the order of the files, so that each image has the same position every time.
     config = tfds.ReadConfig(interleave_cycle_length=1)
     dataset = builder.as_dataset(split=split, read_config=config, shuffle_files=False)
     return dataset.map(reduce, num_parallel_calls=4).batch(100).prefetch(2).as_numpy_iterator()
 
 
 def _colour(pixels):
-    # Grey becomes three equal channels; of four, the transparency is dropped.
+    # Grey becomes three equal channels. Of four channels, the transparency is dropped.
     return tf.image.grayscale_to_rgb(pixels) if pixels.shape[-1] == 1 else pixels[..., :3]
 
 
 def unreadable(builder: Any, split: str, error: BaseException) -> str:
-    """What to say of a prepared data set that cannot be read: which files, and what to do."""
+    """Returns the message for a prepared data set that cannot be read."""
     damaged = ", ".join(path.name for path in damaged_files(builder, split))
     files = f" Damaged or missing: {damaged}." if damaged else ""
     return (
-        f"{builder.name} cannot be read from {builder.data_path}.{files} Remove that folder to "
-        f"have it prepared anew. The cause: {cause(error)}"
+        f"{builder.name} cannot be read from {builder.data_path}.{files} Remove that folder, so "
+        f"that it is prepared again. The cause: {cause(error)}"
     )
 
 
 def damaged_files(builder: Any, split: str) -> list[Path]:
-    """The files of a split that cannot be read to their end."""
+    """Returns the files of a split that cannot be read to their end."""
     return [Path(p) for p in builder.info.splits[split].filepaths if not _is_whole(p)]
 
 
 def _is_whole(path) -> bool:
     try:
-        # Every record has a checksum.
+        # Every record has a checksum, which TensorFlow verifies.
         for _ in tf.data.TFRecordDataset(str(path)):
             pass
     except tf.errors.OpError:

@@ -155,14 +155,14 @@ def of_fractions(path):
 
 
 ODD = {
-    "no image": (no_image, "it is no PNG, JPEG, GIF, WebP, BMP, TIFF or PPM file"),
+    "no image": (no_image, "it is not a PNG, JPEG, GIF, WebP, BMP, TIFF or PPM file"),
     "an empty file": (lambda path: path.touch(), "it is empty"),
     "a truncated file": (half, "."),
-    "a pipe": (os.mkfifo, "it is no regular file"),
-    "a device": (lambda path: path.symlink_to("/dev/zero"), "it is no regular file"),
-    "a dead link": (lambda path: path.symlink_to("no/where"), "it is a link to a file that is not"),
+    "a pipe": (os.mkfifo, "it is not a regular file"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "it is not a regular file"),
+    "a dead link": (lambda path: path.symlink_to("no/where"), "it is a link to a file that does"),
     "a link to itself": (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
-    "32 bits": (of_fractions, "nothing tells the range of its 32-bit values"),
+    "32 bits": (of_fractions, "the range of its 32-bit values is unknown"),
 }
 
 
@@ -187,7 +187,7 @@ def test_names_of_any_bytes_are_read(tmp_path):
     pools = kr.datasets.load("folder", image_dir=str(tmp_path), image_size=8)
     assert odd in pools.train.names + pools.test.names
     (tmp_path / odd / "0.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"caf\\udce9/0.png \(it is no PNG"):
+    with pytest.raises(ValueError, match=r"caf\\udce9/0.png \(it is not a PNG"):
         kr.datasets.load("folder", image_dir=str(tmp_path), image_size=8)
 
 
@@ -217,11 +217,13 @@ def test_nearest_neighbours_are_those_of_pillow(size, tmp_path):
     image = np.random.RandomState(0).randint(0, 256, (*size, 3), np.uint8)
     for reduced in (28, 84):
         expected = Image.fromarray(image).resize((reduced, reduced), Image.Resampling.NEAREST)
-        np.testing.assert_array_equal(resampling.squeezed(image, reduced, "nearest"), expected)
+        np.testing.assert_array_equal(
+            resampling.resize_to_square(image, reduced, "nearest"), expected
+        )
     path = write_image(tmp_path / "a.png", image)
     np.testing.assert_array_equal(
         kr.read_image(path, 84, 3, resampling="nearest", scale=False),
-        resampling.squeezed(image, 84, "nearest"),
+        resampling.resize_to_square(image, 84, "nearest"),
     )
 
 

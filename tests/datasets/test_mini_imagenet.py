@@ -147,9 +147,9 @@ class Bomb:
 
 
 CACHES = {
-    "code": (lambda: {"image_data": Bomb()}, r"it asks for \w+\.mkdir, which no array needs"),
-    "a name of NumPy": (lambda: {"image_data": np.load}, "it asks for numpy.load, which no array"),
-    "no dict": (lambda: [1, 2], "is no cache of miniImageNet: "),
+    "code": (lambda: {"image_data": Bomb()}, r"it names \w+\.mkdir, which no array needs"),
+    "a name of NumPy": (lambda: {"image_data": np.load}, "it names numpy.load, which no array"),
+    "no dict": (lambda: [1, 2], "is not a cache of miniImageNet: "),
     "no images": (lambda: {"class_dict": {}}, "it has no 'image_data'"),
     "floats": (
         lambda: {"image_data": np.zeros((2, 8, 8, 3)), "class_dict": {"a": [0]}},
@@ -161,7 +161,7 @@ CACHES = {
     ),
     "too few images": (
         lambda: {"image_data": np.zeros((2, 8, 8, 3), np.uint8), "class_dict": {"a": [1, 2]}},
-        "it has not all images of the class a",
+        "it does not have all images of the class a",
     ),
 }
 
@@ -192,10 +192,10 @@ def test_caches_of_every_protocol_are_read(protocol, tmp_path):
 def test_a_cache_that_is_cut_off_or_missing_is_named(tmp_path):
     path = mini_imagenet(tmp_path, "cache") / "mini-imagenet-cache-train.pkl"
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(ValueError, match=r"cache-train.pkl is no cache of miniImageNet: "):
+    with pytest.raises(ValueError, match=r"cache-train.pkl is not a cache of miniImageNet: "):
         layouts.find_images(tmp_path)
     path.unlink()
-    with pytest.raises(ValueError, match=r"train images are missing: .*cache-train.pkl is not th"):
+    with pytest.raises(ValueError, match=r"train images are missing: .*cache-train.pkl does"):
         layouts.find_images(tmp_path)
 
 
@@ -228,23 +228,27 @@ BROKEN = {
         spoil_image,
         r"ntest0_1.png cannot be read as an image: ",
     ),
-    "a missing class": ("folders", remove_class, r"test split has 2 classes. Received: 1 classes"),
-    "a repeated class": ("folders", repeat_class, r"class ntrain0 is in 2 splits of .*manual"),
-    "a missing list": ("flat", lambda m: (m / "val.csv").unlink(), r"missing: .*val.csv is not"),
+    "a missing class": (
+        "folders",
+        remove_class,
+        r"test split must have 2 classes. Received: 1 cla",
+    ),
+    "a repeated class": ("folders", repeat_class, r"class ntrain0 in 2 splits of .*manual"),
+    "a missing list": ("flat", lambda m: (m / "val.csv").unlink(), r"missing: .*val.csv does"),
     "a missing file of a list": (
         "flat",
         lambda m: (m / "images" / "nval1_0.png").unlink(),
-        r"nval1_0.png, which .*val.csv lists with the label nval1, is not in .*images",
+        r".*val.csv lists nval1_0.png with the label nval1. This file is not in .*images",
     ),
     "a list with no header": (
         "flat",
         lambda m: (m / "test.csv").write_text("a.png,n1\n"),
-        r"test.csv needs the header filename,label or class_n.* Received: \['a.png', 'n1'\]",
+        r"test.csv must have the header filename,label or class_n.* Received: \['a.png', 'n1'\]",
     ),
     "a row with no label": (
         "flat",
         lambda m: (m / "test.csv").write_text("filename,label\na.png,\n"),
-        r"test.csv has a row with no filename or no label: a.png,",
+        r"test.csv has a row without a filename or a label: a.png,",
     ),
     "nothing there": ("folders", shutil.rmtree, r"is not prepared in .*Manual directory .*manual"),
 }
@@ -258,7 +262,7 @@ def test_what_is_broken_is_named_and_leaves_nothing_behind(name, tmp_path):
     with pytest.raises(ValueError, match=text):
         load(tmp_path)
     assert not list((tmp_path / "data").rglob("dataset_info.json"))
-    # Mended, it works.
+    # Once it is repaired, it works.
     shutil.rmtree(tmp_path / "manual", ignore_errors=True)
     mini_imagenet(tmp_path / "manual", layout)
     assert len(load(tmp_path).train) == 3
@@ -278,7 +282,7 @@ def test_damage_to_the_prepared_data_is_noticed(tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (dict(validation_classes=17), r"has 16 validation classes.*validation_classes=17"),
+        (dict(validation_classes=17), r"must be at most 16, the.*validation_classes=17"),
         (dict(image_size=0), r"`image_size` must be at least 1"),
         (dict(channels=2), r"`channels` must be 1 \(grey\) or 3 \(colour\). Received: channels=2"),
         (dict(data_dir="no/where"), r"data_dir='no/where' is not a directory"),

@@ -106,7 +106,7 @@ def test_nearest_neighbour_keeps_the_middle_sample():
     ("options", "text"),
     [
         (dict(split="mine"), r"`split` must be 'authors' or 'background'. Received: split='mine'"),
-        (dict(validation_classes=1200), r"must leave classes.*Received: validation_classes=1200"),
+        (dict(validation_classes=1200), r"must be in 0 to 899.*Received: validation_classes=1200"),
         (dict(validation_classes=-1), r"must not be negative. Received: validation_classes=-1"),
         (dict(split_seed=-1), r"`split_seed` must not be negative. Received: split_seed=-1"),
         (dict(image_size=0), r"`image_size` must be at least 1. Received: image_size=0"),
@@ -132,7 +132,7 @@ def test_a_missing_directory_is_refused_before_any_download(tmp_path):
 def test_missing_data_that_cannot_be_downloaded(tmp_path, monkeypatch):
     monkeypatch.setattr(omniglot, "SOURCE", "no-such-host.invalid")
     with pytest.raises(
-        ValueError, match=r"not ready to be read in data_dir=.*TFDS_DATA_DIR.*cause"
+        ValueError, match=r"Omniglot is not prepared in data_dir=.*TFDS_DATA_DIR.*cause"
     ):
         kr.datasets.load("omniglot", data_dir=str(tmp_path))
 
@@ -155,7 +155,7 @@ def test_damaged_data_is_noticed(damage, data_dir, tmp_path):
         record.unlink()
     text = (
         r"omniglot cannot be read from .*3.0.0. Damaged or missing: omniglot-test.tfrecord-00000-"
-        r"of-00001. Remove that folder to have it prepared anew. The cause: "
+        r"of-00001. Remove that folder, so that it is prepared again. The cause:  "
     )
     with pytest.raises(ValueError, match=text):
         kr.datasets.load("omniglot", data_dir=str(tmp_path))

@@ -335,5 +335,5 @@ def test_damaged_records_end_in_a_line_that_names_the_file(damage, tmp_path):
     assert status == 1
     line = the_line(err)
     assert line.startswith("train: tiny_shapes cannot be read from ")
-    assert f"Damaged or missing: {record.name}. Remove that folder to have it prepared" in line
+    assert f"Damaged or missing: {record.name}. Remove that folder, so that it is" in line
     assert not (tmp_path / "runs").exists()
