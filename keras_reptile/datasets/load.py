@@ -56,20 +56,20 @@ def _loader(name: str) -> Callable[..., Pools]:
 
 
 def register_dataset(name: str, load: Callable[..., Pools]) -> None:
-    """Makes a data set known by a name to `load`, and as a recipe's `dataset`.
+    """Registers a custom data set under a name for `load` and for a recipe's `dataset`.
 
-    `episode_dataset` takes any `ClassPool` without that.
+    `episode_dataset` needs no registration: it takes any `ClassPool`.
 
     Args:
-        name: String. A name that was registered before is replaced.
-        load: Function to `Pools` of three `ClassPool`s that have no class in common. Its arguments
-            are the options of `datasets.load(name, **options)`. A recipe passes on those of its
-            fields that are arguments by the same name, `validation_classes`, `test_classes`,
-            `split_seed`, `image_size` and `channels`, and `data_dir`.
+        name: String. If the name is already registered, the new data set replaces the old one.
+        load: Function that returns `Pools` of three `ClassPool`s without a common class. Its
+            arguments are the options of `datasets.load(name, **options)`. A recipe passes its
+            fields `validation_classes`, `test_classes`, `split_seed`, `image_size`, `channels`, and
+            `data_dir`, if the function has arguments of these names.
 
     Raises:
-        ValueError: If the name is one of the package's, or `load` is no function, or has arguments
-            without names.
+        ValueError: If the name is one of the package's own, `load` is not a function, or it has
+            arguments without names.
 
     Example:
 
@@ -88,7 +88,7 @@ def register_dataset(name: str, load: Callable[..., Pools]) -> None:
 
 
 def options_of(name: str) -> list[str]:
-    """The options that a registered data set takes."""
+    """Returns the names of the options of a registered data set."""
     return list(inspect.signature(REGISTERED[name]).parameters)
 
 

@@ -1,5 +1,5 @@
-"""Keras layers in forms that compute faster: the same numbers, no word of tasks.
+"""Faster forms of Keras layers, which compute the same numbers.
 
-Here belong operations on tensors and the switch that puts them in place of a layer's `call`.
-Nothing here imports another part of the package.
+Operations on tensors, and the switch that puts them in place of a layer's `call`, belong here. No
+module here knows of tasks or imports another part of the package.
 """

@@ -1,8 +1,8 @@
-"""A convolution of some images after the others, where a core's caches are too small for all.
+"""A convolution in groups of images, for images whose patches do not fit in a core's caches.
 
-The patches of a convolution by 3 x 3 are up to nine times as large as its images. Those of many
-images go to memory and back at every step, which then takes twice as long as the products; those of
-a few stay in the cache of the core.
+The patches of a 3 x 3 convolution are up to nine times as large as its images. The patches of many
+images are written to memory and read back at every step, which takes twice as long as the products.
+The patches of a few images stay in the core's cache.
 """
 
 import math
@@ -10,15 +10,17 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-# Bytes of patches. Above SHARED_CACHE_BYTES groups are faster; groups of CORE_CACHE_BYTES are the
-# fastest. Measured on an EPYC (Zen 4): a core has 1 MB of cache, and all cores share 32 MB.
+# Sizes of patches in bytes. Above SHARED_CACHE_BYTES, groups are faster. Groups of CORE_CACHE_BYTES
+# are the fastest. Measured on an EPYC (Zen 4): a core has 1 MB of cache, and all cores share 32 MB.
 CORE_CACHE_BYTES, SHARED_CACHE_BYTES = 5 << 18, 3 << 21
 
 
 def group_size(images: int, bytes_of_each: int, bytes_of_kernel: int) -> int:
-    """All images where they fit in the caches, else the most that fit in a core's own.
+    """Returns the number of images in a group.
 
-    They divide all; where hardly any do, or the kernel fills the cache, all are taken at once.
+    If the patches of all images fit in the caches, it is all images. Otherwise it is the largest
+    divisor of their number whose patches fit in a core's cache. If this would be less than half of
+    the images that fit, or the kernel alone fills the cache, it is all images.
 
     Example:
 
@@ -35,20 +37,20 @@ def group_size(images: int, bytes_of_each: int, bytes_of_kernel: int) -> int:
 def in_groups(
     function: Callable, size: int, shape: Sequence, x: tf.Tensor, kernel: tf.Tensor
 ) -> tf.Tensor:
-    """`function(x, kernel)` and its gradient, of `size` images at a time.
+    """Computes `function(x, kernel)` and its gradient, for `size` images at a time.
 
-    Its gradient computes each group anew, so that nothing of it need be kept meanwhile.
+    The gradient computes the function again for each group, so no intermediate values are kept.
 
     Args:
-        function: Maps `(size, ...)` and the kernel to a tensor `(size, *shape)`, each image by
-            itself.
+        function: Function from images `(size, ...)` and the kernel to a tensor `(size, *shape)`.
+            Each output depends on one image only.
         size: Integer, a divisor of the number of images.
         shape: Sequence of integers.
         x: Tensor `(images, ...)`, of known shape.
         kernel: Tensor of the same dtype.
 
     Returns:
-        Tensor `(images, *shape)`. It can be derived once.
+        Tensor `(images, *shape)`. It can be differentiated once.
 
     Example:
 
@@ -62,8 +64,8 @@ def in_groups(
     def grouped(x, kernel):
         groups = _split(x, size)
 
-        def forward(x, nothing):
-            return function(x, kernel), nothing
+        def forward(x, no_sum):
+            return function(x, kernel), no_sum
 
         y, _ = _one_after_another(forward, (size, *shape), (0,), precise, groups)
 
@@ -89,20 +91,20 @@ def _split(t, size):
 
 
 def _one_after_another(function, shape, shape_of_sum, dtype, *groups) -> tuple:
-    """What `function` makes of the groups, each of this shape, stacked; and what it adds up.
+    """Returns the stacked results of the groups, and the sum that `function` accumulates.
 
-    XLA hands work to other threads where many pieces of it are ready at once, as constants all are
-    when a program starts. So the places to fill, the count and the sum wait for the images.
+    XLA uses several threads if many operations are ready at once. All constants are ready when a
+    program starts. To keep the loop on one thread, its initial values depend on the images.
     """
     number, first = groups[0].shape[0], tf.reshape(groups[0], (-1,))[0]
-    never = first < -math.inf  # False of any number, which XLA does not know.
-    places = tf.TensorArray(first.dtype, number).unstack(tf.fill((number, *shape), first))
+    never = first < -math.inf  # Always false, but XLA cannot know this.
+    results = tf.TensorArray(first.dtype, number).unstack(tf.fill((number, *shape), first))
     zeros = tf.fill(shape_of_sum, tf.cast(never, dtype))
 
-    def body(i, filled, total):
-        found, total = function(*(group[i] for group in groups), total)
-        return i + 1, filled.write(i, found), total
+    def body(i, results, total):
+        result, total = function(*(group[i] for group in groups), total)
+        return i + 1, results.write(i, result), total
 
-    start = (tf.cast(never, tf.int32), places, zeros)
-    _, filled, total = tf.while_loop(lambda i, *_: i < number, body, start)
-    return filled.stack(), total
+    start = (tf.cast(never, tf.int32), results, zeros)
+    _, results, total = tf.while_loop(lambda i, *_: i < number, body, start)
+    return results.stack(), total

@@ -2,9 +2,9 @@
 
     y = A x,    dx = A^T dy
 
-TensorFlow has the first derivative of its interpolations only. Of the bilinear one it takes the
-second to be zero, which it is not where `dy` depends on weights. A is linear, so that the
-derivative of A^T by `dy` is A again.
+TensorFlow implements only the first derivative of its interpolations. It takes the second
+derivative of the bilinear one to be zero, which is wrong if `dy` depends on weights. A is linear,
+so the derivative of A^T by `dy` is A.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ KINDS = (keras.layers.UpSampling2D, keras.layers.Resizing)
 def twice_differentiable_interpolations(
     network: keras.Model,
 ) -> contextlib.AbstractContextManager:
-    """While this is open, the network's interpolations are differentiated as linear functions."""
+    """Returns a context in which the network's interpolations are differentiated by `linear`."""
     layers = network._flatten_layers(include_self=False)
     return switched([n for n in layers if isinstance(n, KINDS)], "call", _interpolation_of)
 
@@ -34,11 +34,11 @@ def _interpolation_of(layer) -> Callable:
 
 
 def linear(function: Callable, x: tf.Tensor) -> tf.Tensor:
-    """`function(x)`, differentiated as often as one likes.
+    """Computes `function(x)` so that it can be differentiated any number of times.
 
     Args:
-        function: Function of a tensor of `x`'s shape that is linear, up to a constant, and whose
-            first derivative TensorFlow knows.
+        function: Function of a tensor with the shape of `x`. It is linear up to a constant, and
+            TensorFlow has its first derivative.
         x: Tensor of a floating dtype.
 
     Example:
@@ -53,7 +53,7 @@ def linear(function: Callable, x: tf.Tensor) -> tf.Tensor:
 
     @tf.custom_gradient
     def backward(dy) -> Any:
-        # Made here, as a loop's gradient is a graph of its own.
+        # Created here because the gradient of a loop is a separate graph.
         zeros = tf.zeros_like(x)
         with tf.GradientTape() as tape:
             tape.watch(zeros)

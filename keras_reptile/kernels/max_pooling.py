@@ -1,10 +1,10 @@
 """Max-pooling with a gradient that is fast on a CPU.
 
-    dx[p] = dy[window of p] where p is the first of the largest in its window, otherwise 0
+    dx[p] = dy[window of p] if p is the first maximum of its window, otherwise 0
 
-TensorFlow's own gradient searches one window after another, and on a CPU takes longer than the
-convolution before it. Where windows do not overlap, the same is a few comparisons of whole arrays,
-which XLA joins into one pass.
+TensorFlow's own gradient searches one window after another. On a CPU it takes longer than the
+convolution before it. If windows do not overlap, a few comparisons of whole arrays give the same
+gradient, and XLA fuses them into one pass.
 """
 
 import itertools
@@ -15,22 +15,22 @@ import tensorflow as tf
 
 from keras_reptile.kernels.patch_convolution import margin, outputs
 
-# In three dimensions TensorFlow gives the gradient to all of the largest.
+# MaxPooling3D is left out: there, TensorFlow gives the gradient to all maxima of a window.
 POOLINGS = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)
 
 
 def separates(layer: keras.layers.Layer) -> bool:
-    """Whether this is a max-pooling layer whose windows touch and do not overlap."""
+    """Returns whether a layer is max-pooling whose strides equal the size of its windows."""
     known = type(layer) in POOLINGS and layer.data_format == "channels_last"
     return known and tuple(layer.strides) == tuple(layer.pool_size)
 
 
 def max_pooling(x: tf.Tensor, sizes: Sequence, padding: str) -> tf.Tensor:
-    """What `keras.ops.max_pool` computes in one or two dimensions, where windows do not overlap.
+    """Computes `keras.ops.max_pool` in one or two dimensions, for windows that do not overlap.
 
     Args:
         x: Tensor `(batch, *spatial, channels)`, with known spatial sizes.
-        sizes: Sequence of integers, the window, one for each spatial dimension.
+        sizes: Sequence of integers, the size of the window along each spatial axis.
         padding: String, `"same"` or `"valid"`.
 
     Returns:
@@ -54,12 +54,12 @@ def max_pooling(x: tf.Tensor, sizes: Sequence, padding: str) -> tf.Tensor:
 def max_pooling_gradient(
     x: tf.Tensor, y: tf.Tensor, dy: tf.Tensor, sizes: Sequence, padding: str
 ) -> tf.Tensor:
-    """Gives the `dy` of each window to the first of its largest elements, as TensorFlow does.
+    """Gives the `dy` of each window to the first of its maxima, as TensorFlow does.
 
     Args:
         x: Tensor `(batch, *spatial, channels)`.
-        y, dy: Tensors `(batch, *outputs, channels)`: largest elements, and their gradient.
-        sizes: Sequence of integers, the window, one for each spatial dimension.
+        y, dy: Tensors `(batch, *outputs, channels)`: the maxima and their gradient.
+        sizes: Sequence of integers, the size of the window along each spatial axis.
         padding: String, `"same"` or `"valid"`.
 
     Returns:
@@ -67,24 +67,28 @@ def max_pooling_gradient(
     """
     counts, channels = y.shape[1:-1], x.shape[-1]
     before, after = _margins(x.shape[1:-1], sizes, padding)
-    first = _first_place(by_place(x, sizes, padding), y)
+    first = _first_offset(by_place(x, sizes, padding), y)
     ones = [1] * len(sizes)
-    places = tf.reshape(tf.range(tf.reduce_prod(sizes)), (1, *_pairs(ones, sizes), 1))
+    offsets = tf.reshape(tf.range(tf.reduce_prod(sizes)), (1, *_pairs(ones, sizes), 1))
     of_window = (-1, *_pairs(counts, ones), channels)
-    here = tf.reshape(first, of_window) == places
-    dx = tf.where(here, tf.reshape(dy, of_window), tf.zeros((), dy.dtype))
+    is_first = tf.reshape(first, of_window) == offsets
+    dx = tf.where(is_first, tf.reshape(dy, of_window), tf.zeros((), dy.dtype))
     whole = [m * size for m, size in zip(counts, sizes, strict=True)]
     dx = tf.reshape(dx, (-1, *whole, channels))
-    return _grown(dx, [-b for b in before], [-a for a in after], 0)
+    return _padded_or_cut(dx, [-b for b in before], [-a for a in after], 0)
 
 
 _compiled_gradient = tf.function(max_pooling_gradient, autograph=False, jit_compile=True)
 
 
 def by_place(x: tf.Tensor, sizes: Sequence, padding: str) -> list[tf.Tensor]:
-    """The windows' elements at each place, counted row by row, `(batch, *outputs, channels)`."""
+    """Returns the elements of all windows at each offset in a window, in row-major order.
+
+    Returns:
+        List of tensors `(batch, *outputs, channels)`, one for each offset.
+    """
     before, after = _margins(x.shape[1:-1], sizes, padding)
-    tiled = _grown(x, before, after, x.dtype.min)
+    tiled = _padded_or_cut(x, before, after, x.dtype.min)
     counts = [n // size for n, size in zip(tiled.shape[1:-1], sizes, strict=True)]
     windows = tf.reshape(tiled, (-1, *_pairs(counts, sizes), x.shape[-1]))
     within = itertools.product(*map(range, sizes))
@@ -92,7 +96,10 @@ def by_place(x: tf.Tensor, sizes: Sequence, padding: str) -> list[tf.Tensor]:
 
 
 def _margins(shape, sizes, padding):
-    """Elements before and after each axis; of "valid" the last may be in no window: less than 0."""
+    """Returns the numbers of elements to add before and after each axis, to fill all windows.
+
+    With padding "valid" the last elements may be in no window: then the number is negative.
+    """
     geometry = list(zip(shape, sizes, strict=True))
     before = [margin(n, size, size, 1, padding)[0] for n, size in geometry]
     counts = [outputs(n, size, size, 1, padding) for n, size in geometry]
@@ -100,22 +107,22 @@ def _margins(shape, sizes, padding):
     return before, after
 
 
-def _first_place(by_place, y):
-    """The place in its window where each of `y` is first found."""
-    places = list(enumerate(by_place))
-    first = tf.fill(tf.shape(y), len(places))
-    for number, elements in reversed(places):
-        first = tf.where(elements == y, number, first)
+def _first_offset(by_place, y):
+    """Returns the first offset in each window at which its maximum `y` is."""
+    offsets = list(enumerate(by_place))
+    first = tf.fill(tf.shape(y), len(offsets))
+    for offset, elements in reversed(offsets):
+        first = tf.where(elements == y, offset, first)
     return first
 
 
 def _pairs(outputs, sizes):
-    """Spatial axes as pairs: of windows, and in a window."""
+    """Returns two numbers for each spatial axis: one of windows, and one in a window."""
     return itertools.chain.from_iterable(zip(outputs, sizes, strict=True))
 
 
-def _grown(x, before, after, value):
-    """Spatial axes with so many elements of this value more, or where negative so many less."""
+def _padded_or_cut(x, before, after, value):
+    """Adds elements of this value at the ends of spatial axes, or removes -n if n is negative."""
     ends = zip(x.shape[1:-1], before, after, strict=True)
     x = x[(slice(None), *(slice(max(-b, 0), n - max(-a, 0)) for n, b, a in ends))]
     widths = [(max(b, 0), max(a, 0)) for b, a in zip(before, after, strict=True)]

@@ -2,9 +2,9 @@
 
     y[p, f] = sum over (o, c) of x[p * strides + o * dilation, c] * kernel[o, c, f]
 
-For each task its own kernel, TensorFlow's convolutions run one task at a time. A product of
-matrices runs for all tasks in one batched product, and so do its two gradients. And XLA, whose own
-convolutions are slow on a CPU, multiplies matrices there as fast as any.
+When each task has its own kernel, TensorFlow's convolutions run one task at a time. A matrix
+product and its two gradients run for all tasks as one batched product. On a CPU, XLA's own
+convolutions are slow, but its matrix products are fast.
 """
 
 import contextlib
@@ -24,16 +24,19 @@ CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 def patch_convolutions(
     network: keras.Model, *, by_xla: bool = False
 ) -> contextlib.AbstractContextManager:
-    """While this is open, the network's convolutions are products of patches and kernels.
+    """Returns a context in which the network's convolutions are products of patches and kernels.
 
-    `by_xla` says that XLA compiles what is traced meanwhile; see `kernel_gradient`.
+    Args:
+        network: A `keras.Model`.
+        by_xla: Boolean, whether XLA compiles the functions that are traced in this context, see
+            `kernel_gradient`. Defaults to `False`.
     """
     layers = [layer for layer in network._flatten_layers(include_self=False) if by_patches(layer)]
     return switched(layers, "convolution_op", functools.partial(_convolution_of, by_xla=by_xla))
 
 
 def by_patches(layer: keras.layers.Layer) -> bool:
-    """Whether this is a convolution that `convolution` computes."""
+    """Returns whether a layer is a convolution that `convolution` computes."""
     kind = type(layer) in CONVOLUTIONS
     return kind and layer.groups == 1 and layer.data_format == "channels_last"
 
@@ -53,7 +56,7 @@ def convolution(
     *,
     by_xla: bool = False,
 ) -> tf.Tensor:
-    """What `keras.ops.conv` computes, channels last, in any number of spatial dimensions.
+    """Computes `keras.ops.conv`, channels last, in any number of spatial dimensions.
 
     Args:
         x: Tensor `(batch, *spatial, channels)`, with known spatial sizes.
@@ -61,9 +64,9 @@ def convolution(
         strides: Sequence of integers, one for each spatial dimension.
         padding: String, `"same"`, `"valid"` or, in one dimension, `"causal"`.
         dilation: Sequence of integers, one for each spatial dimension.
-        by_xla: Boolean, whether XLA compiles it for a CPU: see `kernel_gradient`; and wide patches
-            of many images are taken of some after the others. Then it can be derived once only.
-            Defaults to `False`.
+        by_xla: Boolean, whether XLA compiles it for a CPU, see `kernel_gradient`. If true, wide
+            patches of many images are computed in groups of images, and the result can be
+            differentiated only once. Defaults to `False`.
 
     Returns:
         Tensor `(batch, *outputs, filters)` of the dtype of `x`.
@@ -97,7 +100,7 @@ def convolution(
         outputs(*g, padding) for g in zip(x.shape[1:-1], sizes, strides, dilation, strict=True)
     ]
     some = images = x.shape[0]
-    # Narrow patches, as of grey images, are smaller than what becomes of them.
+    # Narrow patches, such as those of grey images, are smaller than the outputs.
     if by_xla and images and width > filters:
         bytes_of_patches = math.prod(places) * width * x.dtype.size
         some = group_size(images, bytes_of_patches, width * filters * x.dtype.size)
@@ -107,21 +110,21 @@ def convolution(
 
 
 def kernel_gradient(p: tf.Tensor, dy: tf.Tensor, by_xla: bool) -> tf.Tensor:
-    """p^T dy, as the transpose of dy^T p where that has the longer rows, and so is faster.
+    """Computes p^T dy, or the transpose of dy^T p if its rows are longer, which is faster.
 
-    XLA would join the two transposes with the product into p^T dy again, which on a CPU takes half
-    as long again: a barrier keeps the outer one apart.
+    XLA would simplify the transposed product to p^T dy, which takes 1.5 times as long on a CPU. A
+    barrier prevents this.
     """
     turned, longer = (dy, p) if p.shape[-1] > dy.shape[-1] else (p, dy)
     product = tf.matmul(turned, longer, transpose_a=True)
     if by_xla:
-        product = _apart(product)
+        product = _behind_barrier(product)
     return product if turned is p else tf.transpose(product)
 
 
-def _apart(t):
-    """The same tensor, which XLA computes before it looks at what is done with it."""
-    # Imported here: only compiled functions need it.
+def _behind_barrier(t):
+    """Returns the same tensor. XLA does not fuse its computation with later operations."""
+    # Imported here because only compiled functions need it.
     from tensorflow.compiler.tf2xla.python import xla
 
     return xla.optimization_barrier(t)[0]
@@ -130,7 +133,7 @@ def _apart(t):
 def patches(
     x: tf.Tensor, sizes: Sequence, strides: Sequence, padding: str, dilation: Sequence
 ) -> tf.Tensor:
-    """The part of `x` that each output sees, in the order of the kernel's weights.
+    """Returns the part of `x` that each output sees, in the order of the kernel's weights.
 
     Returns:
         Tensor `(batch, *outputs, product of sizes * channels)`.
@@ -139,7 +142,7 @@ def patches(
     margins = [(0, 0), *(margin(*g, padding) for g in geometry), (0, 0)]
     padded = tf.pad(x, margins) if any(map(sum, margins)) else x
     ends = [(outputs(n, k, s, d, padding) - 1) * s + 1 for n, k, s, d in geometry]
-    # One axis after another: few pieces are ready at once. The last first, as kernels have it.
+    # One axis after another creates few tensors. The last axis comes first, the order of kernels.
     for axis in reversed(range(len(geometry))):
         _, size, stride, step = geometry[axis]
         within = [slice(k * step, k * step + ends[axis], stride) for k in range(size)]
@@ -158,13 +161,13 @@ def folded(
     *,
     by_xla: bool = False,
 ) -> tf.Tensor:
-    """The sum, at each place of `x`, of what lies there in its patches: the adjoint of `patches`.
+    """Sums the elements of all patches at each position of `x`: the adjoint of `patches`.
 
     Args:
         columns: Tensor `(batch, *outputs, product of sizes * channels)`.
         shape: The shape of `x`, `(batch, *spatial, channels)`.
         sizes, strides, padding, dilation: As in `patches`.
-        by_xla: Boolean, whether XLA compiles it; see `_spread`. Defaults to `False`.
+        by_xla: Boolean, whether XLA compiles it, see `_spread`. Defaults to `False`.
 
     Returns:
         Tensor `(batch, *spatial, channels)`.
@@ -174,7 +177,7 @@ def folded(
     geometry = zip(shape[1:-1], sizes, strides, dilation, strict=True)
     for axis, (n, size, stride, step) in enumerate(geometry, start=1):
         before, _ = margin(n, size, stride, step, padding)
-        # The axes of offsets follow those of outputs, and this one's is the first that is left.
+        # The axes of offsets follow the axes of outputs. The first of them belongs to this axis.
         parts = tf.unstack(parts, axis=1 + len(outer))
         parts = _spread(parts, axis, stride, step, before, n, by_xla)
     return parts
@@ -183,8 +186,9 @@ def folded(
 def _spread(parts, axis, stride, step, before, n, by_xla):
     """Adds element o of part k to element o * stride + k * step - before, of n along this axis.
 
-    XLA would weave and add in one, and choose anew for each element which sum it is of. Apart, the
-    sums are whole vectors, and weaving copies whole runs.
+    The elements of the result whose positions have the same remainder modulo `stride` form one sum.
+    Then the sums are interleaved. XLA would fuse both, and select the sum for each element. With a
+    barrier between them, it adds whole vectors and copies whole blocks.
     """
     shifts = [divmod(k * step, stride) for k in range(len(parts))]
     furthest = max(shift for shift, _ in shifts)
@@ -193,10 +197,10 @@ def _spread(parts, axis, stride, step, before, n, by_xla):
     for part, (shift, phase) in zip(parts, shifts, strict=True):
         phases[phase].append(at(part, before=shift, after=furthest - shift))
     empty = tf.zeros_like(phases[0][0])
-    sums = [tf.add_n(each) if each else empty for each in phases]
-    woven = tf.stack([_apart(each) for each in sums] if by_xla else sums, axis + 1)
+    sums = [tf.add_n(phase) if phase else empty for phase in phases]
+    stacked = tf.stack([_behind_barrier(s) for s in sums] if by_xla else sums, axis + 1)
     length = stride * (parts[0].shape[axis] + furthest)
-    whole = tf.reshape(woven, (-1, *woven.shape[1:axis], length, *woven.shape[axis + 2 :]))
+    whole = tf.reshape(stacked, (-1, *stacked.shape[1:axis], length, *stacked.shape[axis + 2 :]))
     whole = at(whole, before=0, after=max(0, before + n - length))
     return whole[(slice(None),) * axis + (slice(before, before + n),)]
 
@@ -207,7 +211,7 @@ def _padded(t, axis, before, after):
 
 
 def margin(n: int, size: int, stride: int, dilation: int, padding: str) -> tuple[int, int]:
-    """Zeros before and after an axis of n elements.
+    """Returns the number of zeros before and after an axis of n elements.
 
     Example:
 
@@ -224,7 +228,7 @@ def margin(n: int, size: int, stride: int, dilation: int, padding: str) -> tuple
 
 
 def outputs(n: int, size: int, stride: int, dilation: int, padding: str) -> int:
-    """Places of an axis of n elements at which the kernel is.
+    """Returns the number of outputs along an axis of n elements.
 
     Example:
 

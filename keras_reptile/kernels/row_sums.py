@@ -1,8 +1,9 @@
-"""Sums over the rows of a matrix, in one pass over it.
+"""Sums over the rows of a matrix, in one pass over memory.
 
-On a CPU, XLA computes a sum over the first axis fast only apart from what is summed, which goes to
-memory and back before. Blocks of rows, added to each other element by element, it sums together
-with whatever is done with them, and what is left is a fraction of the rows.
+On a CPU, XLA does not fuse a fast sum over the first axis with the operations that compute the
+summands: these are written to memory and read back. But it does fuse element-wise additions. So
+the rows are cut into blocks, and the blocks are added element by element. The rest is a sum over
+the rows of one block.
 """
 
 from collections.abc import Callable
@@ -10,15 +11,16 @@ from collections.abc import Callable
 import tensorflow as tf
 
 MAX_BLOCKS = 8
-# A smaller matrix lies in the nearest cache, and is summed in one piece.
+# A smaller matrix fits in the first-level cache, and is summed in one piece.
 MIN_BYTES_TO_CUT = 1 << 16
 
 
 def sum_of_rows(function: Callable, *matrices: tf.Tensor) -> tf.Tensor:
-    """The sum over the rows of `function(*matrices)`, which maps rows to rows.
+    """Computes the sum over the rows of `function(*matrices)`.
 
     Args:
-        function: Maps matrices `(rows, columns)` to one, each row for itself.
+        function: Function from matrices `(rows, columns)` to one matrix. Row i of the result
+            depends on row i of the matrices only.
         *matrices: Tensors `(rows, columns)`.
 
     Returns:
@@ -38,7 +40,9 @@ def sum_of_rows(function: Callable, *matrices: tf.Tensor) -> tf.Tensor:
 
 
 def blocks(rows: int | None, columns: int | None, size: int) -> int:
-    """Into how many blocks rows are cut: the most that divide them, 1 for few or unknown ones.
+    """Returns the number of blocks: the largest divisor of the rows up to `MAX_BLOCKS`.
+
+    A small matrix, or one of unknown size, is one block.
 
     Example:
 

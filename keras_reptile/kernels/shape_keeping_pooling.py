@@ -1,10 +1,9 @@
-"""Max-pooling whose outputs have the shape of its inputs, in a form with a right second derivative.
+"""Max-pooling that keeps the shape of its inputs, in a form whose second derivative is right.
 
-    y = maximum over the places k in a window of x shifted by k
+    y = maximum over the offsets k in a window of x shifted by k
 
-In a graph TensorFlow's second derivative of such a layer is wrong: it writes over the array that it
-still reads, as the two have one shape. The maximum of two arrays is right however often it is
-differentiated.
+In a graph, TensorFlow's second derivative of such a layer is wrong: it overwrites an array of the
+same shape that it still reads. All derivatives of the maximum of two arrays are right.
 """
 
 import contextlib
@@ -20,7 +19,7 @@ POOLINGS = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D, keras.layers.M
 
 
 def twice_differentiable_poolings(network: keras.Model) -> contextlib.AbstractContextManager:
-    """While this is open, max-pooling that keeps the shape of its inputs is that of this file."""
+    """Returns a context in which `shape_keeping_pooling` computes the layers that keep shapes."""
     layers = network._flatten_layers(include_self=False)
     return switched([n for n in layers if isinstance(n, POOLINGS)], "call", _pooling_of)
 
@@ -38,21 +37,21 @@ def _pooling_of(layer) -> Callable:
 
 
 def _keeps_shape(layer, x) -> bool:
-    """Whether outputs have the shape of `x`, and windows more than one place."""
+    """Returns whether outputs have the shape of `x`, and windows more than one element."""
     if max(layer.pool_size) == 1 or layer.padding != "same":
         return False
     spatial = x.shape[1:-1] if layer.data_format == "channels_last" else x.shape[2:]
-    # A stride does not matter along an axis of one place.
+    # Along an axis of size 1 the stride has no effect.
     return all(s == 1 or n == 1 for n, s in zip(spatial, layer.strides, strict=True))
 
 
 def shape_keeping_pooling(x: tf.Tensor, sizes: Sequence, first: int = 1) -> tf.Tensor:
-    """Max-pooling with strides of 1 and padding "same".
+    """Computes max-pooling with strides of 1 and padding "same".
 
     Args:
-        x: Tensor with the spatial axes from `first` on, of any sizes.
-        sizes: Sequence of integers, the window, one for each spatial axis.
-        first: Integer, the first spatial axis. Defaults to `1`: channels are last.
+        x: Tensor of any sizes. Its spatial axes begin at `first`.
+        sizes: Sequence of integers, the size of the window along each spatial axis.
+        first: Integer, the first spatial axis. Defaults to `1`, for channels last.
 
     Returns:
         Tensor of the shape and dtype of `x`.
@@ -63,20 +62,20 @@ def shape_keeping_pooling(x: tf.Tensor, sizes: Sequence, first: int = 1) -> tf.T
     >>> shape_keeping_pooling(x, (3,))[0, :, 0].numpy().tolist()
     [3.0, 3.0, 2.0, 2.0]
     """
-    # The last axis first: of equal elements the first counts, row by row, as in TensorFlow.
+    # The last axis comes first: as in TensorFlow, the first of equal elements in row-major order
+    # gets the gradient.
     for axis, size in reversed(list(enumerate(sizes, start=first))):
         x = _along(x, axis, size)
     return x
 
 
 def _along(x, axis, size):
-    places = tf.shape(x)[axis]
+    length = tf.shape(x)[axis]
     widths = [(0, 0)] * x.shape.rank
     widths[axis] = margin(1, size, 1, 1, "same")
     padded = tf.pad(x, widths, constant_values=x.dtype.min)
     largest = None
     for k in range(size):
-        here = (slice(None),) * axis + (slice(k, k + places),)
-        shifted = padded[here]
+        shifted = padded[(slice(None),) * axis + (slice(k, k + length),)]
         largest = shifted if largest is None else tf.maximum(largest, shifted)
     return tf.ensure_shape(largest, x.shape)

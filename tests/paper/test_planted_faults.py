@@ -325,8 +325,8 @@ FAULTS = {
     "kernels.max_pooling": [
         (
             "the last of the largest",
-            "in reversed(places)",
-            "in places",
+            "in reversed(offsets)",
+            "in offsets",
             "kernels/test_max_pooling.py::test_values_and_gradients_are_those_of_keras",
         ),
         (
