@@ -43,6 +43,13 @@ ON_A_GPU = {
 }
 
 
+TOO_LATE = (
+    "`one_task_per_core` was called after TensorFlow had started, whose threads stay as they are. "
+    "Numbers are the same but for rounding; training on a CPU takes longer. Call it at the top of "
+    "the program, or restart the notebook's kernel and call it first."
+)
+
+
 def one_task_per_core(
     cores: int | None = None,
     *,
@@ -56,8 +63,9 @@ def one_task_per_core(
     tasks of a meta-batch are not. Memory that operations free is kept for the next ones. On a GPU
     XLA is told to choose kernels without trying them out, so that every run has the same ones,
     which may be slower ones (docs/how_to/devices.md). Flags in `XLA_FLAGS` stay as they are.
-    Call it before TensorFlow does anything: its threads are fixed at its first operation. The
-    programs in `bin/` call it by themselves.
+    Call it before TensorFlow does anything: its threads are fixed at its first operation. Later,
+    as in a notebook that has computed something, the call warns, and everything goes on with the
+    threads that there are. The programs in `bin/` call it by themselves.
 
     Args:
         cores: Integer. Defaults to `None`, those that this process may use.
@@ -70,10 +78,9 @@ def one_task_per_core(
         lend: The earlier name of `share_idle_cores`. Defaults to `None`.
 
     Returns:
-        The number of cores.
+        The number of operations that TensorFlow runs at once: `cores`, if it was in time.
 
     Raises:
-        RuntimeError: If TensorFlow has already started.
         ValueError: If `cores` is not at least 1.
 
     Example:
@@ -94,17 +101,14 @@ def one_task_per_core(
     try:
         tf.config.threading.set_intra_op_parallelism_threads(cores if share_idle_cores else 1)
         tf.config.threading.set_inter_op_parallelism_threads(cores)
-    except RuntimeError as error:
-        raise RuntimeError(
-            "`one_task_per_core` must be called before TensorFlow does anything, at the top of "
-            "the program. Received the call after TensorFlow had started its threads."
-        ) from error
+    except RuntimeError:
+        warnings.warn(TOO_LATE, stacklevel=2)
     on_a_gpu = ON_A_GPU if tf.config.list_physical_devices("GPU") else {}
     ours = {**(ON_A_CPU if jit_compile else {}), **on_a_gpu}
     if ours:
         os.environ["XLA_FLAGS"] = with_defaults(os.environ.get("XLA_FLAGS", ""), ours)
     keep_freed_memory()
-    return cores
+    return cores_for_tasks()
 
 
 def with_defaults(given: str, flags: dict[str, str]) -> str:

@@ -7,14 +7,16 @@ import warm
 
 import keras_reptile as kr
 from keras_reptile.programs import start
+from keras_reptile.threads import usable_cores
 
 
-def test_after_tensorflow_has_started_it_is_too_late():
+def test_after_tensorflow_has_started_it_warns_and_goes_on_with_the_threads_that_there_are():
     tf.zeros(1)
-    with pytest.raises(
-        RuntimeError, match=r"must be called before TensorFlow does anything, at the"
-    ):
-        kr.one_task_per_core()
+    before = tf.config.threading.get_inter_op_parallelism_threads()
+    with pytest.warns(UserWarning, match="whose threads stay as they are.*Call it at the top"):
+        cores = kr.one_task_per_core(before + 1)
+    assert tf.config.threading.get_inter_op_parallelism_threads() == before
+    assert cores == (before or usable_cores())
 
 
 @pytest.mark.process
@@ -22,8 +24,11 @@ def test_operations_get_one_thread_and_there_are_as_many_as_cores(tmp_path):
     program = """
 import tensorflow as tf
 import keras_reptile as kr
+import warnings
+warnings.simplefilter("error")
 assert kr.one_task_per_core(3) == 3
 tf.zeros(1)
+assert kr.one_task_per_core(3) == 3  # What it would set is set.
 assert tf.config.threading.get_intra_op_parallelism_threads() == 1
 assert tf.config.threading.get_inter_op_parallelism_threads() == 3
 """
@@ -111,6 +116,6 @@ def test_the_earlier_name_of_sharing_idle_cores_is_taken_with_a_warning():
     tf.zeros(1)
     with (
         pytest.warns(DeprecationWarning, match="`lend` is now called `share_idle_cores`"),
-        pytest.raises(RuntimeError, match="before TensorFlow does anything"),
+        pytest.warns(UserWarning, match="after TensorFlow had started"),
     ):
         kr.one_task_per_core(lend=True)
