@@ -17,7 +17,7 @@ def _is_a_program() -> bool:
 
 # A program imports TensorFlow once it has set its environment, and only if there is work to do
 # (`programs.start.load_package`). Everyone else gets all names, and classes that Keras loads.
-if "tensorflow" in sys.modules or not _is_a_program():
+if sys.modules.get("tensorflow") or not _is_a_program():
     from keras_reptile import checks, datasets, networks
     from keras_reptile.algorithm.meta_update import linear_meta_step
     from keras_reptile.algorithm.methods import register_method

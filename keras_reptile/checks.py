@@ -1,11 +1,12 @@
 """Checks of arguments, before any work starts: each raises `ValueError` and says what to give."""
 
+import difflib
 import inspect
 import math
 import operator
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 # Task numbers and seeds reach TensorFlow as int64, NumPy's generators as uint32.
@@ -57,7 +58,20 @@ def check_number(name: str, value: Any) -> None:
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     """Raises `ValueError` unless a value is one of some strings."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"`{name}` must be one of {choices}. {_received(name, value)}")
+        near = did_you_mean(value, choices)
+        raise ValueError(f"`{name}` must be one of {choices}. {_received(name, value)}{near}")
+
+
+def did_you_mean(value: Any, names: Iterable[str]) -> str:
+    """A question that follows an unknown name; nothing if no name is like it.
+
+    Example:
+
+    >>> did_you_mean("omnglot", ["glyphs", "omniglot"]), did_you_mean("x", ["glyphs"])
+    (" Did you mean 'omniglot'?", '')
+    """
+    near = difflib.get_close_matches(str(value), list(names), 1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def check_new_name(kind: str, name: Any, built_in: Collection[str]) -> None:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from keras_reptile.checkpoint import load_checkpoint
+from keras_reptile.checks import did_you_mean
 from keras_reptile.export.layout import METADATA, MODEL
 from keras_reptile.reptile_model import ReptileModel
 
@@ -72,4 +73,5 @@ def _directory(name_or_path) -> Path:
     raise ValueError(
         f"`name_or_path` must be one of {pretrained_names()}, or a directory that `bin/export` "
         f"wrote, with {MODEL} and {METADATA} in it. Received: {name_or_path!r}."
+        f"{did_you_mean(name_or_path, pretrained_names())}"
     )

@@ -4,19 +4,22 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_reptile.checks import check_new_name
-from keras_reptile.episodes.class_pool import Pools
+from keras_reptile.checks import check_new_name, did_you_mean
+
+# Names and their checks need no TensorFlow.
+if TYPE_CHECKING:
+    from keras_reptile.episodes.class_pool import Pools
 
 # The module of the same name in this folder reads each data set.
 NAMES = ("folder", "glyphs", "mini_imagenet", "omniglot", "sinusoid")
 TFDS = "tfds:"
 # The functions that load registered data sets, by name.
-REGISTERED: dict[str, Callable[..., Pools]] = {}
+REGISTERED: dict[str, Callable[..., "Pools"]] = {}
 
 
-def load(name: str, **options: Any) -> Pools:
+def load(name: str, **options: Any) -> "Pools":
     """Loads a data set as three pools of classes: train, validation and test.
 
     Args:
@@ -47,7 +50,7 @@ def load(name: str, **options: Any) -> Pools:
     return function(**options)
 
 
-def _loader(name: str) -> Callable[..., Pools]:
+def _loader(name: str) -> Callable[..., "Pools"]:
     if name in REGISTERED:
         return REGISTERED[name]
     if name.startswith(TFDS):
@@ -55,7 +58,7 @@ def _loader(name: str) -> Callable[..., Pools]:
     return _module(name).load
 
 
-def register_dataset(name: str, load: Callable[..., Pools]) -> None:
+def register_dataset(name: str, load: Callable[..., "Pools"]) -> None:
     """Registers a custom data set under a name for `load` and for a recipe's `dataset`.
 
     `episode_dataset` needs no registration: it takes any `ClassPool`.
@@ -77,7 +80,7 @@ def register_dataset(name: str, load: Callable[..., Pools]) -> None:
     ...     images = np.zeros((40, 8, 8, 1), np.uint8)
     ...     pool = keras_reptile.ClassPool.from_arrays(images, np.arange(40) % 10)
     ...     training = 10 - validation_classes - test_classes
-    ...     return Pools(*pool.split(training, validation_classes, test_classes))
+    ...     return keras_reptile.Pools(*pool.split(training, validation_classes, test_classes))
     >>> register_dataset("grey", grey)
     >>> len(load("grey", test_classes=5).train)
     3
@@ -135,7 +138,7 @@ def check_name(name: str) -> None:
     if not is_tfds and name not in known:
         raise ValueError(
             f"`dataset` must be one of {sorted(known)}, or 'tfds:NAME' for an image set of "
-            f"TensorFlow Datasets. Received: {name!r}."
+            f"TensorFlow Datasets. Received: {name!r}.{did_you_mean(name, known)}"
         )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from keras_reptile.checks import did_you_mean
 from keras_reptile.experiments import gradient_combinations, study, tail_overlap
 from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.recipes import named
@@ -51,7 +52,8 @@ def runs_of(figure: str, **overrides: Any) -> dict[str, ExperimentRun]:
     ['g1', 'g2', 'half_g1_g2']
     """
     if figure not in FIGURES:
-        raise ValueError(f"`figure` must be one of {sorted(FIGURES)}. Received: {figure!r}.")
+        near = did_you_mean(figure, FIGURES)
+        raise ValueError(f"`figure` must be one of {sorted(FIGURES)}. Received: {figure!r}.{near}")
     chosen = FIGURES[figure]
     for name in chosen.set_by_curve:
         if overrides.get(name) is not None:

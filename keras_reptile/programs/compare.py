@@ -1,4 +1,4 @@
-"""Draws the accuracy of several runs against their seconds of training, in one picture."""
+"""Draws the accuracy of several runs against seconds of training."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Shows a page on which you draw characters that a trained network learns to tell apart."""
+"""Shows a page where you draw characters and the network learns them."""
 
 from absl import flags
 

@@ -1,4 +1,4 @@
-"""Measures the accuracy of a trained initialization on test tasks, or its loss on sine waves."""
+"""Measures a trained network's accuracy on tasks of unseen classes."""
 
 import json
 import sys

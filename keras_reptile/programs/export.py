@@ -1,4 +1,4 @@
-"""Writes a trained initialization as a SavedModel, which TensorFlow fine-tunes and serves."""
+"""Writes a SavedModel, which TensorFlow alone fine-tunes and serves."""
 
 from absl import flags
 

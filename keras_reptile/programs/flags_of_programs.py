@@ -33,22 +33,22 @@ PORT = "Where the page is served: http://127.0.0.1:PORT."
 def train() -> None:
     """Meta-trains a network with Reptile.
 
-    bin/train                                        embedded characters, about two minutes
-    bin/train --dataset=omniglot --data_dir=DIR      the paper's 5-way Omniglot run
-    bin/train --recipe=omniglot_20way                the paper's 20-way run
-    bin/train --recipe=mini_imagenet_5way_1shot --manual_dir=DIR     its miniImageNet run
-    bin/train --image_dir=DIR                        your images, a folder for each class
-    bin/train --dataset=tfds:cifar100 --channels=3   any labelled image set of TFDS
-    bin/train --dataset=sinusoid                     the paper's sine waves, figure 1
-    bin/train --devices=gpu:0,gpu:1 --meta_batch_size=8     two GPUs
-    bin/train --list_recipes                         all recipes, with their sources
+    bin/train                                its own characters, two minutes
+    bin/train --recipe=omniglot_5way         the paper's 5-way Omniglot run
+    bin/train --image_dir=DIR                your images, a folder a class
+    bin/train --dataset=tfds:cifar100 --channels=3    an image set of TFDS
+    bin/train --dataset=sinusoid             the paper's sine waves
+    bin/train --devices=gpu:0,gpu:1 --meta_batch_size=8    two GPUs
+    bin/train --list_recipes                 a table of all recipes
+    bin/train --recipe=omniglot_5way --show  all settings of one
 
-    A recipe names all hyper-parameters; each flag below replaces the recipe's. The same command
-    goes on where an earlier one stopped; with another --meta_iterations it makes an unfinished run
-    shorter or longer. Everything that a run writes lies under --output_dir.
+    A recipe names all hyper-parameters, and a flag replaces one. The same command resumes a run
+    that was stopped. With another --meta_iterations it makes an unfinished run shorter or longer.
+    Everything that a run writes lies under --output_dir.
     """
     flags.DEFINE_string("recipe", None, "Name of a recipe. Default: that of the data set.")
     flags.DEFINE_bool("list_recipes", False, "List the recipes and end.")
+    flags.DEFINE_bool("show", False, "Show all settings of the run as flags and end.")
     define_path("data_dir", None, DATA_DIR)
     define_path("output_dir", None, "Where to write. Default: runs/RECIPE.")
     recipe_flags.define_fields(Recipe, without=NOTES)
@@ -56,7 +56,7 @@ def train() -> None:
 
 
 def evaluate() -> None:
-    """Measures the accuracy of a trained initialization on test tasks, or its loss on sine waves.
+    """Measures a trained network's accuracy on tasks of unseen classes.
 
     bin/evaluate --checkpoint=runs/glyphs
     bin/evaluate --checkpoint=OUTPUT_DIR --shots=1 --transductive --tasks=10000
@@ -86,7 +86,7 @@ def evaluate() -> None:
 
 
 def export() -> None:
-    """Writes a trained initialization as a SavedModel, which TensorFlow fine-tunes and serves.
+    """Writes a SavedModel, which TensorFlow alone fine-tunes and serves.
 
     bin/export --checkpoint=runs/glyphs --output=exported/glyphs
     bin/export --checkpoint=OUTPUT_DIR --output=PATH --which=best --class_names=a,b,c,d,e
@@ -102,7 +102,7 @@ def export() -> None:
 
 
 def sweep() -> None:
-    """Makes a figure of several runs: trains them, gathers their results, and draws it.
+    """Trains the runs of one of the paper's figures, and draws it.
 
     Two figures of the paper, gradient_combinations and tail_overlap, and a study of ours.
 
@@ -125,7 +125,7 @@ def sweep() -> None:
 
 
 def compare() -> None:
-    """Draws the accuracy of several runs against their seconds of training, in one picture.
+    """Draws the accuracy of several runs against seconds of training.
 
     bin/compare --runs=runs/omniglot_5way,runs/short --output=comparison.png
     bin/compare --runs=runs/a/log.csv,runs/b/log.csv --names='before,after' --reference=97.38
@@ -141,7 +141,7 @@ def compare() -> None:
 
 
 def demo() -> None:
-    """Shows a page on which you draw characters that a trained network learns to tell apart.
+    """Shows a page where you draw characters and the network learns them.
 
     bin/demo --model=runs/glyphs
     bin/demo --model=OUTPUT_DIR --ways=3 --port=8080

@@ -1,27 +1,192 @@
-"""The help of a program."""
+"""The help of a program, in 80 columns: what it does, and its flags with their defaults."""
 
+import dataclasses
 import inspect
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from absl import flags
 
 from keras_reptile.programs import flags_of_programs
+from keras_reptile.programs.start import values_of
+from keras_reptile.programs.streams import called
+from keras_reptile.recipes import named
 
 ASKS = ("-h", "-help", "--help", "-?", "-helpshort", "--helpshort")
+WIDTH = 80
+INDENT = 6
+OWN = "Flags"
+TOPICS = {
+    OWN: (),
+    "Data": (
+        "dataset",
+        "dataset_split",
+        "validation_classes",
+        "test_classes",
+        "split_seed",
+        "image_dir",
+        "manual_dir",
+        "image_size",
+        "channels",
+    ),
+    "Network": ("network", "precision"),
+    "Tasks": (
+        "ways",
+        "shots",
+        "train_shots",
+        "queries",
+        "train_queries",
+        "minibatches",
+        "tail_shots",
+    ),
+    "Inner loop": (
+        "method",
+        "loss_reduction",
+        "inner_batch_size",
+        "inner_steps",
+        "inner_optimizer",
+        "inner_learning_rate",
+        "inner_beta_1",
+        "inner_beta_2",
+        "inner_epsilon",
+        "inner_momentum",
+        "inner_weight_decay_rate",
+        "inner_state",
+    ),
+    "Outer loop": (
+        "meta_iterations",
+        "meta_batch_size",
+        "meta_optimizer",
+        "meta_step_size",
+        "meta_step_size_final",
+        "task_order",
+        "checkpoint_every",
+    ),
+    "Validation and test": (
+        "eval_inner_batch_size",
+        "eval_inner_steps",
+        "transductive",
+        "validation_tasks",
+        "test_tasks",
+        "curve_tasks",
+    ),
+    "Devices": (
+        "task_parallelism",
+        "jit_compile",
+        "strategy",
+        "devices",
+        "tpu",
+        "connect_timeout",
+    ),
+}
 
 
 def show_if_asked(name: str, arguments: Sequence[str]) -> None:
     """Prints the help of a program and ends, if the arguments ask for it."""
     if any(argument in ASKS for argument in arguments):
-        print(text(name))
+        print(text(name, defaults(name, arguments)))
         sys.exit(0)
 
 
-def text(name: str) -> str:
-    """What a program does, with examples, and its flags."""
-    about = inspect.getdoc(flags_of_programs.PROGRAMS[name])
+def defaults(name: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """The recipe's value of each field that is a flag; an evaluation takes its run's."""
+    chosen = {
+        flag: next(values_of((flag,), [*arguments]), None)
+        for flag in ("recipe", "figure", "dataset", "image_dir")
+    }
+    if name not in ("train", "sweep"):
+        return {}
+    try:
+        recipe = named.get(chosen["recipe"] or chosen["figure"], chosen["dataset"])
+    except ValueError:
+        return {}
+    return dataclasses.asdict(recipe)
+
+
+def text(name: str, values: dict[str, Any]) -> str:
+    """What a program does, with examples, and its flags.
+
+    Args:
+        name: String, the program.
+        values: Dict of defaults that are not the flags' own.
+    """
+    about = [*_wrapped(str(inspect.getdoc(flags_of_programs.PROGRAMS[name])))]
+    return "\n".join([*about, *_by_topic(values), "", "--helpfull shows absl's flags, too."])
+
+
+def of_program() -> dict[str, flags.Flag]:
+    """The flags of this package by name, in the order in which they were defined."""
     modules = flags.FLAGS.flags_by_module_dict()
-    ours = [f for module in modules if "keras_reptile" in module for f in modules[module]]
-    lines = [f"--{flag.name}: {flag.help}" for flag in ours]
-    return "\n".join([str(about), "", *lines])
+    ours = [f for module in modules if module.startswith("keras_reptile.") for f in modules[module]]
+    return {flag.name: flag for flag in ours}
+
+
+def written(value: Any) -> str:
+    """A value as the command line takes it.
+
+    Example:
+
+    >>> written(True), written(0.001), written(["a", "b"]), written(None)
+    ('true', '0.001', 'a,b', '')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(value)
+    return "" if value is None else str(value)
+
+
+def _by_topic(values: dict[str, Any]) -> Iterator[str]:
+    ours = of_program()
+    # A program without a recipe's flags has too few for topics.
+    placed = {n for names in TOPICS.values() for n in names} if "shots" in ours else set()
+    for topic, names in TOPICS.items():
+        chosen = [n for n in ours if n not in placed] if topic == OWN else names
+        found = [ours[name] for name in chosen if name in ours and (topic == OWN or placed)]
+        if found:
+            yield from ["", f"{topic}:"]
+        for flag in found:
+            yield from _described(flag, values.get(flag.name, flag.default))
+
+
+def _described(flag: flags.Flag, default: Any) -> Iterator[str]:
+    choices = getattr(flag.parser, "enum_values", None) or ()
+    # absl puts them in front.
+    about = flag.help.removeprefix(f"<{'|'.join(choices)}>: ")
+    listed = f" One of {', '.join(choices)}." if choices else ""
+    yield f"  --{flag.name}={written(default)}"
+    indent = " " * INDENT
+    yield from textwrap.wrap(
+        as_typed(about + listed),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
+
+
+def _wrapped(about: str) -> Iterator[str]:
+    """Paragraphs in 80 columns; lines of examples are as one types them."""
+    for number, paragraph in enumerate(about.split("\n\n")):
+        lines = paragraph.splitlines()
+        yield from [""] if number else []
+        if lines[0].startswith("bin/"):
+            yield from (_command(as_typed(line)) for line in lines)
+        else:
+            yield from textwrap.wrap(as_typed(" ".join(lines)), WIDTH, break_on_hyphens=False)
+
+
+def _command(line: str) -> str:
+    """A line of the shell, continued where it is too long."""
+    width = WIDTH - len("  " + " \\")
+    if len(line) <= width:
+        return f"  {line}"
+    parts = textwrap.wrap(line, width, subsequent_indent="    ", break_on_hyphens=False)
+    return " \\\n".join(f"  {part}" for part in parts)
+
+
+def as_typed(text: str) -> str:
+    """A text about programs in bin/, in the words of the command where that was typed."""
+    return text.replace("bin/", "reptile ") if called().startswith("reptile") else text

@@ -1,6 +1,5 @@
 """How the work of a program ends: one clear line where it cannot be done, never a traceback."""
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_reptile.errors import RunError, advice, reason
-from keras_reptile.programs.start import fail
+from keras_reptile.programs.streams import fail, nobody_reads
 from keras_reptile.threads import one_task_per_core
 
 OUT_OF_MEMORY = (
@@ -28,11 +27,9 @@ def work(main: Callable[[], Any], threads: Callable[[], dict] = dict) -> None:
         sys.stdout.flush()
     except (RunError, ValueError) as error:
         fail(" ".join(str(error).split()), 1)
-    except BrokenPipeError:
-        # Python would try again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        fail("nobody reads what it prints. Send it to a file, or read it to its end.", 1)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and nobody_reads():
+            raise
         fail(_of_the_system(error), 1)
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         fail(OUT_OF_MEMORY.format(reason(error)), 1)

@@ -1,4 +1,4 @@
-"""What every program does first: its streams, Ctrl-C, and TensorFlow without its noise.
+"""What every program does first: Ctrl-C, the environment, and TensorFlow without its noise.
 
 Nothing here imports TensorFlow before it has its settings.
 """
@@ -8,9 +8,11 @@ import json
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
+
+from keras_reptile.programs import streams
+from keras_reptile.programs.streams import called, fail
 
 # A small network on two cores takes 2.7 GiB; with 2 GiB TensorFlow aborts, or computes infinities.
 NEEDED = 4 * 2**30
@@ -19,19 +21,28 @@ NEEDED = 4 * 2**30
 def start_program(name: str) -> None:
     """The whole of a program, with the arguments of this process."""
     begin(sys.argv[1:])
-    if importlib.util.find_spec("tensorflow") is None:
-        fail(f"TensorFlow is not installed for {sys.executable}. See README.md.")
-    # Imported here: it needs what is installed with TensorFlow.
-    from keras_reptile.programs.command_line import run
+    with streams.checked():
+        check_installed()
+        # Imported here: it needs what is installed with TensorFlow.
+        from keras_reptile.programs.command_line import run
 
-    run(name, sys.argv[1:])
+        run(name, sys.argv[1:])
+
+
+def start_command() -> None:
+    """The command `reptile`, whose first argument is the name of a program."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    begin(arguments)
+    with streams.checked():
+        check_installed()
+        from keras_reptile.programs import command_line, reptile
+
+        command_line.run(reptile.chosen(name), arguments)
 
 
 def begin(arguments: list[str]) -> None:
     """Prepares the process of a program that is given these arguments."""
-    # Where a program is started with these closed, Python has none, and prints fail.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    streams.prepare()
     end_at_ctrl_c()
     set_environment(arguments)
 
@@ -104,6 +115,12 @@ def load_tensorflow() -> None:
     import_tensorflow()
 
 
+def check_installed() -> None:
+    """Ends a program of a checkout whose interpreter lacks what it needs."""
+    if importlib.util.find_spec("tensorflow") is None:
+        fail(f"TensorFlow is not installed for {sys.executable}. See README.md.")
+
+
 def check_address_space() -> None:
     """Ends the program where TensorFlow would crash or go wrong for lack of room."""
     try:
@@ -123,28 +140,7 @@ def import_tensorflow() -> None:
 
     Its first messages come before its log level counts.
     """
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as log:
-        os.dup2(log.fileno(), 2)
-        try:
-            import tensorflow as tf
+    with streams.shown_if_it_fails():
+        import tensorflow as tf
 
-            tf.config.list_physical_devices()
-        except BaseException:
-            log.seek(0)
-            os.write(stderr, log.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-def called() -> str:
-    """What the user calls the program."""
-    return os.path.basename(sys.argv[0])
-
-
-def fail(message: str, status: int = 1) -> NoReturn:
-    """Ends the program with one line."""
-    print(f"{called()}: {message}", file=sys.stderr, flush=True)
-    sys.exit(status)
+        tf.config.list_physical_devices()

@@ -1,4 +1,4 @@
-"""Makes a figure of several runs: trains them, gathers their results, and draws it."""
+"""Trains the runs of one of the paper's figures, and draws it."""
 
 import math
 import os
@@ -8,7 +8,7 @@ from absl import flags
 from keras_reptile.experiments import figures
 from keras_reptile.experiments.sweep import choose, sweep
 from keras_reptile.programs import recipe_flags
-from keras_reptile.programs.start import fail
+from keras_reptile.programs.streams import fail
 from keras_reptile.recipes.recipe import NOTES, Recipe
 from keras_reptile.runs import compilation
 from keras_reptile.runs.callbacks import Interrupted

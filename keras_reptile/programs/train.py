@@ -1,15 +1,15 @@
 """Meta-trains a network with Reptile."""
 
-import dataclasses
 import os
 
 from absl import flags
 
 from keras_reptile import distribution
-from keras_reptile.programs import device_flags, recipe_flags
-from keras_reptile.programs.start import fail
+from keras_reptile.programs import device_flags
+from keras_reptile.programs.recipe_listing import chosen
+from keras_reptile.programs.streams import fail
 from keras_reptile.recipes import named
-from keras_reptile.recipes.recipe import NOTES, SINUSOID, Recipe
+from keras_reptile.recipes.recipe import SINUSOID
 from keras_reptile.runs import compilation
 from keras_reptile.runs.callbacks import Interrupted
 from keras_reptile.runs.divergence import in_words
@@ -19,30 +19,14 @@ from keras_reptile.runs.training import train
 FLAGS = flags.FLAGS
 
 
-def list_recipes() -> None:
-    for name, recipe in named.RECIPES.items():
-        print(f"{name}: {recipe.source}")
-        print(f"    expected, {named.unit(recipe)}: {recipe.expected}")
-        print(f"    measured cost: {named.cost(name)}")
-        for field in dataclasses.fields(recipe):
-            if field.name not in NOTES:
-                print(f"    --{field.name}={getattr(recipe, field.name)}")
-
-
-def chosen_recipe() -> Recipe:
-    return named.get(FLAGS.recipe, **recipe_flags.given_fields(Recipe, without=NOTES))
-
-
 def threads() -> dict:
-    recipe = chosen_recipe()
+    recipe = chosen()
     at_once = compilation.tasks_at_once(recipe)
     return compilation.threads(compilation.of_training(recipe), at_once)
 
 
 def main() -> None:
-    if FLAGS.list_recipes:
-        return list_recipes()
-    recipe = chosen_recipe()
+    recipe = chosen()
     name = FLAGS.recipe or named.run_name(recipe)
     output_dir = FLAGS.output_dir or os.path.join("runs", name)
     check_settings(recipe)

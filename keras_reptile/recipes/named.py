@@ -273,7 +273,7 @@ def get(name: str | None = None, dataset: str | None = None, **overrides: Any) -
     """
     if name is None:
         dataset = dataset or ("folder" if overrides.get("image_dir") else "glyphs")
-        name = OF_DATASET.get(str(dataset), "images_5way")
+        name = own(dataset)
     _check("recipe", name, tuple(RECIPES))
     given = {key: value for key, value in overrides.items() if value is not None}
     if dataset is not None:
@@ -287,6 +287,17 @@ def get(name: str | None = None, dataset: str | None = None, **overrides: Any) -
     check_fields(recipe.dataset, given)
     check_inner_fields(recipe.inner_optimizer, given)
     return recipe
+
+
+def own(dataset: str) -> str:
+    """The name of a data set's own recipe.
+
+    Example:
+
+    >>> own("omniglot"), own("tfds:cifar100")
+    ('omniglot_5way', 'images_5way')
+    """
+    return OF_DATASET.get(str(dataset), "images_5way")
 
 
 def unit(recipe: Recipe) -> str:

@@ -1,10 +1,11 @@
 """The schema of a recipe: every hyper-parameter of a run, its default, help and choices."""
 
 import dataclasses
+import sys
 from collections.abc import Iterable
 from typing import Any
 
-from keras_reptile.checks import INT64, check_boolean, check_integer, check_number
+from keras_reptile.checks import INT64, check_boolean, check_integer, check_number, did_you_mean
 
 # Fields that say something about a recipe and set nothing.
 NOTES = ("source", "expected")
@@ -28,6 +29,12 @@ OF_IMAGES = (
 
 # Fields that are folders.
 PATHS = ("image_dir", "manual_dir")
+
+# Where registered names of a field are found.
+REGISTERED_IN = {
+    "network": ("keras_reptile.networks", "REGISTERED"),
+    "method": ("keras_reptile.algorithm.methods", "METHODS"),
+}
 
 # The fields that one inner optimizer has and the other has not.
 OF_INNER = {"adam": ("inner_beta_1", "inner_beta_2", "inner_epsilon"), "sgd": ("inner_momentum",)}
@@ -195,11 +202,9 @@ def check_values(recipe: Recipe) -> None:
 
 def _choices(field: dataclasses.Field) -> tuple:
     """What a field can be, what was registered included."""
-    # Imported here: the schema and its flags need no TensorFlow.
-    from keras_reptile.algorithm.methods import METHODS
-    from keras_reptile.networks import REGISTERED
-
-    registered = {"network": tuple(REGISTERED), "method": tuple(METHODS)}.get(field.name, ())
+    module, names = REGISTERED_IN.get(field.name, ("", ""))
+    # Imported by whoever registers a name: the schema and its flags need no TensorFlow.
+    registered = vars(sys.modules[module])[names] if module in sys.modules else ()
     return tuple({*field.metadata["choices"], *registered})
 
 
@@ -232,4 +237,7 @@ def check_inner_fields(optimizer: str, given: Iterable[str]) -> None:
 
 def _check(name, value, choices) -> None:
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"`{name}` must be one of {sorted(choices)}. Received: {value!r}.")
+        raise ValueError(
+            f"`{name}` must be one of {sorted(choices)}. Received: {value!r}."
+            f"{did_you_mean(value, choices)}"
+        )

@@ -120,20 +120,6 @@ def test_a_record_that_cannot_be_written_is_refused_before_the_work(finished):
 
 
 @pytest.mark.slow
-def test_help_and_recipes_can_be_read(tmp_path):
-    status, out, _ = run("train", "--help", cwd=tmp_path)
-    assert "bin/train --dataset=omniglot --data_dir=DIR" in out
-    assert "--inner_learning_rate: Learning rate of the inner loop." in out
-    status, out, _ = run("train", "--list_recipes", cwd=tmp_path)
-    assert status == 0
-    assert "omniglot_5way: Nichol, Achiam, Schulman 2018" in out
-    assert "    --meta_iterations=200000" in out
-    assert "    expected, %: 47.07 ± 0.26, transductive 49.97 ± 0.32" in out
-    assert "    expected, mean squared error: " in out
-    assert "--expected=" not in out
-
-
-@pytest.mark.slow
 def test_a_folder_of_images_trains_and_is_measured(tmp_path):
     counts = {name: 12 for name in "abcdefghijkl"} | {"small": 1}
     class_folders(tmp_path / "My images", counts)

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -83,26 +82,6 @@ def test_closed_streams_are_printed_into_without_an_error(closed, quick):
 def test_tensorflow_starts_where_streams_are_closed():
     ended = python(PRINTS, ">&- 2>&-")
     assert ended.returncode == 0, ended.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.process
-def test_a_reader_that_went_away_is_one_line():
-    reading, writing = os.pipe()
-    os.close(reading)
-    process = subprocess.run(
-        [sys.executable, str(ROOT / "bin" / "train"), "--list_recipes"],
-        env=environment(),
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=300,
-    )
-    os.close(writing)
-    assert process.returncode == 1
-    assert process.stderr.splitlines() == [
-        "train: nobody reads what it prints. Send it to a file, or read it to its end."
-    ]
 
 
 def test_a_run_in_the_home_folder_is_looked_at_and_one_that_is_nested_too_deep_is_not(

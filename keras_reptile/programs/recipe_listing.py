@@ -1,0 +1,62 @@
+"""The recipes as a table, and one of them with all its settings."""
+
+import dataclasses
+import sys
+import textwrap
+from collections.abc import Iterator
+
+from absl import flags
+
+from keras_reptile.programs import recipe_flags
+from keras_reptile.programs.help import WIDTH, written
+from keras_reptile.recipes import named
+from keras_reptile.recipes.recipe import NOTES, SINUSOID, Recipe
+
+ROW = "{:<24}  {:<13}  {:<13}  {:<7}  {:>15}"
+HEAD = ("recipe", "data", "task", "method", "meta-iterations")
+FOOT = (
+    "Train one with --recipe=NAME. --recipe=NAME --show prints its source, what to "
+    "expect of it, what it takes, and all its settings."
+)
+
+
+def show_if_asked() -> None:
+    """Prints what `bin/train` has instead of training, and ends, if its flags ask for it."""
+    if flags.FLAGS.list_recipes:
+        lines = table()
+    elif flags.FLAGS.show:
+        lines = settings(flags.FLAGS.recipe, chosen())
+    else:
+        return
+    print("\n".join(lines))
+    sys.exit(0)
+
+
+def chosen() -> Recipe:
+    """The recipe that the flags ask for."""
+    given = recipe_flags.given_fields(Recipe, without=NOTES)
+    return named.get(flags.FLAGS.recipe, **given)
+
+
+def table() -> Iterator[str]:
+    """A line for each recipe."""
+    yield ROW.format(*HEAD)
+    for name, r in named.RECIPES.items():
+        task = f"{r.shots} points" if r.dataset == SINUSOID else f"{r.ways}-way {r.shots}-shot"
+        yield ROW.format(name, r.dataset, task, r.method, f"{r.meta_iterations:,}")
+    yield from ("", *textwrap.wrap(FOOT, WIDTH))
+
+
+def settings(name: str | None, recipe: Recipe) -> Iterator[str]:
+    """Where a recipe comes from, what to expect, and its settings as flags."""
+    name = name or named.own(recipe.dataset)
+    about = (
+        f"{name}: {recipe.source}",
+        f"expected, {named.unit(recipe)}: {recipe.expected}",
+        f"measured cost: {named.cost(name)}",
+    )
+    for line in about:
+        yield from textwrap.wrap(line, WIDTH, subsequent_indent="  ")
+    for field in dataclasses.fields(recipe):
+        if field.name not in NOTES:
+            yield f"--{field.name}={written(getattr(recipe, field.name))}"

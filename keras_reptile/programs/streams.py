@@ -1,0 +1,133 @@
+"""Standard output and error of a program: closed, broken or full, and in any encoding."""
+
+import codecs
+import contextlib
+import os
+import select
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import NoReturn
+
+# What the programs print beyond ASCII.
+IN_ASCII = {"±": "+-", "θ": "theta", "²": "^2", "→": "->", "━": "="}
+
+
+def called() -> str:
+    """What the user calls the program: `train`, or `reptile train`."""
+    name = os.path.basename(sys.argv[0])
+    # Of `python -m keras_reptile`, the file.
+    if name not in ("reptile", "__main__.py"):
+        return name
+    return " ".join(["reptile", *sys.argv[1:2]])
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """Ends the program with one line."""
+    # Whoever would read it may be gone.
+    with contextlib.suppress(OSError):
+        print(f"{called()}: {message}", file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def prepare() -> None:
+    """Opens streams that are closed, and lets the others take any text."""
+    # Where a program is started with these closed, Python has none, and prints fail.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for number in (1, 2):
+        # Else a pipe that is full for a moment is an error.
+        with contextlib.suppress(OSError):
+            os.set_blocking(number, True)
+    codecs.register_error("in_ascii", in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        # Not those that tests and notebooks put in their place.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="in_ascii")
+
+
+def in_ascii(error: UnicodeError) -> tuple[str | bytes, int]:
+    """What stands for a character that a stream's encoding lacks.
+
+    Example:
+
+    >>> codecs.register_error("in_ascii", in_ascii)
+    >>> "89 % ± 1".encode("ascii", "in_ascii"), "caf\\u00e9".encode("ascii", "in_ascii")
+    (b'89 % +- 1', b'caf\\\\xe9')
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    # Bytes of a file's name that are no text.
+    if all("\udc80" <= character <= "\udcff" for character in text):
+        return text.encode("utf-8", "surrogateescape"), error.end
+    return "".join(IN_ASCII.get(c) or ascii(c)[1:-1] for c in text), error.end
+
+
+@contextlib.contextmanager
+def checked() -> Iterator[None]:
+    """Ends as a filter does where nobody reads any more, and in one line where a disk is full."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # Python would try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            end_by_broken_pipe()
+        fail(f"the standard output cannot be written: {error.strerror}.")
+
+
+def nobody_reads() -> bool:
+    """Whether the standard output or error is a pipe without a reader."""
+    if not hasattr(select, "poll"):
+        return False
+    pipes = select.poll()
+    for number in (1, 2):
+        pipes.register(number, 0)
+    return any(event & select.POLLERR for _, event in pipes.poll(0))
+
+
+def end_by_broken_pipe() -> NoReturn:
+    """Ends without a word, by the signal that ends `cat` there."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+    sys.exit(0)
+
+
+@contextlib.contextmanager
+def shown_if_it_fails() -> Iterator[None]:
+    """Keeps back what is written to standard error, unless there is an exception."""
+    log = _memory()
+    if log is None:
+        yield
+        return
+    stderr = os.dup(2)
+    os.dup2(log, 2)
+    try:
+        yield
+    except BaseException:
+        os.lseek(log, 0, os.SEEK_SET)
+        os.write(stderr, os.read(log, 1 << 20))
+        raise
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(log)
+
+
+def _memory() -> int | None:
+    """A file that is not seen; where the system has none in memory, and no folder, `None`."""
+    try:
+        if hasattr(os, "memfd_create"):
+            return os.memfd_create("log")
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
+    except OSError:
+        return None
