@@ -1,4 +1,4 @@
-"""The paper's figures and the study: many runs, and one picture of them.
+"""The paper's figures and the study: each is many runs and one picture of their results.
 
-A single run lies in `runs`.
+The code of a single run belongs in `runs`.
 """

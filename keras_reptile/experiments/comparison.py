@@ -1,4 +1,4 @@
-"""Several runs in one picture, by what they took: accuracy against seconds of training."""
+"""Compares several runs in one picture: accuracy against seconds of training."""
 
 import math
 import os
@@ -21,18 +21,18 @@ def _rate(text: str) -> float:
     return float(text)
 
 
-# What every row of a log must have to be compared.
+# The columns that a comparison needs in every row of a log.
 COLUMNS: dict[str, Callable] = {"meta_iteration": int, "meta_iterations_per_second": _rate}
 
 
 def training_seconds(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Seconds that the meta-iterations up to each row took, without validation, tests, checkpoints.
+    """Returns the seconds of training up to each row, without validation, tests and checkpoints.
 
         seconds_r = sum_{j <= r} (i_j - i_{j-1}) / rate_j
 
     Args:
-        rows: Sequence of mappings, of log.csv: the meta-iteration i_j, and the rate of those since
-            the row before, in meta-iterations a second.
+        rows: Sequence of mappings, the rows of log.csv. i_j is the meta-iteration of row j. rate_j
+            is the number of meta-iterations per second since the previous row.
 
     Returns:
         float64 array `(rows,)`, in seconds.
@@ -49,24 +49,27 @@ def training_seconds(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
 
 
 def read_log(path: str) -> list[dict[str, str]]:
-    """The rows of a run's log, by its directory or by a CSV file that was kept of it.
+    """Reads the rows of a run's log.
+
+    Args:
+        path: String, the run's directory, or a CSV file with its log.
 
     Raises:
-        RunError: If there is none, it cannot be read, or it has no accuracies.
+        RunError: If there is no log, it cannot be read, or it has no accuracies.
     """
     log = RunDirectory(path).log if os.path.isdir(path) else Path(path)
     rows = read_csv(
-        log, COLUMNS, "Name an output directory of bin/train, or its log.csv.", ACCURACY
+        log, COLUMNS, "Give an output directory of bin/train, or its log.csv.", ACCURACY
     )
     if not any(has(row, name) for row in rows for name in ACCURACY):
         if any(has(row, "loss_after") for row in rows):
             raise RunError(
-                f"There are no accuracies in {log}, but losses alone, as sine waves have them. "
-                "Compare runs that classify images; bin/train draws a run's losses in curve.png."
+                f"There are only losses in {log}, as in runs on sine waves, and no accuracies. "
+                "Compare runs that classify images. A run's losses are in its curve.png."
             )
         raise RunError(
-            f"There are no accuracies in {log}. Name an output directory of bin/train in which at "
-            "least one checkpoint was written, or its log.csv."
+            f"There are no accuracies in {log}. Give an output directory of bin/train with at "
+            "least one checkpoint, or its log.csv."
         )
     return rows
 
@@ -74,23 +77,23 @@ def read_log(path: str) -> list[dict[str, str]]:
 def comparison(
     runs: Mapping[str, Sequence[Mapping[str, Any]]], reference: float | None = None
 ) -> Figure:
-    """Accuracy of several runs against their seconds of training.
+    """Draws the accuracy of several runs against their seconds of training.
 
     Args:
         runs: Mapping of names to rows of log.csv.
-        reference: Float, an accuracy in percent to draw a line at, in the last axes. Defaults to
+        reference: Float, an accuracy in percent. A line marks it in the last axes. Defaults to
             `None`, no line.
 
     Returns:
-        A matplotlib figure, with axes for each kind of task that any run was measured on:
+        A matplotlib figure. It has axes for each kind of tasks on which any run was evaluated:
         training, validation, test.
     """
-    there = [n for n in ACCURACY if any(has(row, n) for rows in runs.values() for row in rows)]
-    figure = Figure(figsize=(1 + 5 * len(there), 4.4), layout="constrained")
-    for axes, measured in zip(figure.subplots(1, len(there), squeeze=False)[0], there, strict=True):
+    kinds = [n for n in ACCURACY if any(has(row, n) for rows in runs.values() for row in rows)]
+    figure = Figure(figsize=(1 + 5 * len(kinds), 4.4), layout="constrained")
+    for axes, measured in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         for i, (name, rows) in enumerate(runs.items()):
-            _line(axes, rows, measured, color=f"C{i}", label=_as_it_is(name))
-        if reference is not None and measured == there[-1]:
+            _line(axes, rows, measured, color=f"C{i}", label=_label(name))
+        if reference is not None and measured == kinds[-1]:
             axes.axhline(reference, color="0.4", linestyle="--", linewidth=1)
         axes.set(xlabel="seconds of training", ylabel=f"accuracy on {ACCURACY[measured]} (%)")
         axes.grid(alpha=0.3)
@@ -105,18 +108,21 @@ def _line(axes, rows, measured, **look) -> None:
         if has(row, measured)
     ]
     if points:
-        # A line of one point would not be seen.
+        # A line through a single point is invisible.
         axes.plot(*zip(*points, strict=True), marker="." if len(points) == 1 else None, **look)
 
 
-def _as_it_is(name: str) -> str:
-    """A label without what matplotlib takes for formulas, or for a label to leave out."""
+def _label(name: str) -> str:
+    """Returns a label that matplotlib shows unchanged.
+
+    It would read "$" as a formula, and leave out a label that begins with "_".
+    """
     name = name.replace("$", r"\$")
     return f" {name}" if name.startswith("_") else name
 
 
 def in_words(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """A line about a run: how far it got, in how long, and its last accuracies.
+    """Describes a run in a line: its meta-iterations, its seconds and its last accuracies.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""A run of a figure: its recipe, and what the figure calls it."""
+"""A run of a figure: its recipe, and its columns in the figure's results."""
 
 from typing import Any, NamedTuple
 
@@ -6,11 +6,11 @@ from keras_reptile.recipes.recipe import Recipe
 
 
 class ExperimentRun(NamedTuple):
-    """One of the runs that a figure is made of.
+    """One of the runs of a figure.
 
     recipe: Its `Recipe`.
-    columns: Dict of what its rows of results say of it beside its settings, such as its curve.
-    other_settings: String, settings that the figure does not have by itself.
+    columns: Dict, further columns of its rows of results beside the settings, such as its curve.
+    other_settings: String, the settings that differ from the figure's own.
     """
 
     recipe: Recipe

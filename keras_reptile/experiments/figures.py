@@ -1,4 +1,4 @@
-"""The paper's figures by name, and one of ours: the runs of each, and its picture."""
+"""The figures by name: two of the paper and a study. Each has runs and a picture."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from keras_reptile.experiments import gradient_combinations, study, tail_overlap
 from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.recipes import named
 
-# A curve has at least so many points, whatever the number of meta-iterations.
+# A curve has at least this many points, for any number of meta-iterations.
 POINTS = 10
 
 
 class FigureOfRuns(NamedTuple):
-    """A figure that several runs make up.
+    """A figure of several runs.
 
-    set_by_curve: Tuple of the fields of `Recipe` that are not for the user to set.
-    runs: Function of a recipe to a dict of `ExperimentRun`.
-    picture: Function of rows of results and a title to a matplotlib figure.
+    set_by_curve: Tuple of fields of `Recipe`. Each curve sets them, and the user cannot.
+    runs: Function from a recipe to a dict of `ExperimentRun`.
+    picture: Function from rows of results and a title to a matplotlib figure.
     """
 
     set_by_curve: tuple
@@ -37,14 +37,14 @@ FIGURES = {
 
 
 def runs_of(figure: str, **overrides: Any) -> dict[str, ExperimentRun]:
-    """The runs of a figure, by name, with some fields of its recipe replaced for all of them.
+    """Returns the runs of a figure by name, with some fields of the recipe replaced for all runs.
 
     Args:
-        figure: String, a key of `FIGURES`, and a recipe's name.
+        figure: String, a key of `FIGURES`, which is also the name of its recipe.
         **overrides: Fields of `Recipe`.
 
     Raises:
-        ValueError: If there is no such figure, or a field is each curve's own.
+        ValueError: If there is no such figure, or each curve sets one of the fields itself.
 
     Example:
 
@@ -58,13 +58,13 @@ def runs_of(figure: str, **overrides: Any) -> dict[str, ExperimentRun]:
     for name in chosen.set_by_curve:
         if overrides.get(name) is not None:
             raise ValueError(
-                f"Each curve of {figure} has its own `{name}`. Received: "
+                f"Each curve of {figure} sets its own `{name}`. Received: "
                 f"{name}={overrides[name]!r}. Leave it out, and choose curves with --only."
             )
     recipe = named.get(figure, **overrides)
     if not (recipe.test_tasks or (recipe.curve_tasks and figure != "tail_overlap")):
         raise ValueError(
-            f"{figure} is drawn from tests of its runs. Received: test_tasks=0, "
+            f"{figure} needs tests of its runs. Received: test_tasks=0, "
             f"curve_tasks={recipe.curve_tasks}. Give `test_tasks`."
         )
     if overrides.get("checkpoint_every") is None:

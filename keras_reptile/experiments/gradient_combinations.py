@@ -1,4 +1,4 @@
-"""Figure 3 of the paper: which sums of the inner loop's gradients learn to learn."""
+"""Figure 3 of the paper: meta-learning with different sums of the inner loop's gradients."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -8,14 +8,14 @@ from matplotlib.figure import Figure
 from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.recipes.recipe import Recipe
 
-# Fields of `Recipe` that each curve has of its own.
+# The fields of `Recipe` that each curve sets.
 SET_BY_CURVE = ("method", "inner_steps", "train_shots", "tail_shots", "minibatches")
 
 
 class Combination(NamedTuple):
     """A sum of the gradients g_1 .. g_k of k inner steps.
 
-    label: String, the sum as matplotlib writes it.
+    label: String, the sum as a formula of matplotlib.
     method: String, `"reptile"` for g_1 + .. + g_k, `"fomaml"` for g_k alone.
     inner_steps: Integer, k.
     divisor: Integer, divides the sum.
@@ -27,7 +27,7 @@ class Combination(NamedTuple):
     divisor: int = 1
 
 
-# By the names of the authors' checkpoints, in the order of the legend.
+# The keys are the names of the authors' checkpoints, in the order of the legend.
 COMBINATIONS = {
     "g1": Combination("$g_1$", "reptile", 1),
     "g2": Combination("$g_2$", "fomaml", 2),
@@ -43,23 +43,24 @@ COMBINATIONS = {
 
 
 def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
-    """The run of each combination, by its name.
+    """Returns the run of each combination, by its name.
 
     With inner SGD of learning rate a, and g_j the gradient of minibatch j's loss at W_{j-1}:
 
-        theta - W_k = a * (g_1 + .. + g_k)    Reptile, divided by way of the meta-step size
+        theta - W_k = a * (g_1 + .. + g_k)    Reptile
         W_{k-1} - W_k = a * g_k               FOMAML
 
-    A task has as many support images as its k minibatches take, so that these are disjoint.
+    A mean of gradients is a sum with a smaller meta-step size. A task has as many support images as
+    its k minibatches take, so minibatches are disjoint.
 
     Args:
-        recipe: A `Recipe`, what the curves have in common; `meta_step_size` is that of the sums.
+        recipe: A `Recipe`, the settings of all curves. `meta_step_size` is that of the sums.
 
     Returns:
         Dict of `ExperimentRun`.
 
     Raises:
-        ValueError: If a minibatch does not hold as many images of each class.
+        ValueError: If minibatches cannot have equally many images of each class.
 
     Example:
 
@@ -74,7 +75,7 @@ def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
         raise ValueError(
             "For disjoint minibatches `inner_batch_size` must be a multiple of `ways`. Received: "
             f"inner_batch_size={recipe.inner_batch_size}, ways={recipe.ways}. "
-            f"Use, say, --inner_batch_size={5 * recipe.ways}."
+            f"Use a multiple such as --inner_batch_size={5 * recipe.ways}."
         )
     return {
         name: ExperimentRun(_of(recipe, c), {"curve": name}) for name, c in COMBINATIONS.items()
@@ -94,13 +95,14 @@ def _of(recipe: Recipe, combination: Combination) -> Recipe:
 
 
 def picture(rows: list[dict[str, Any]], title: str) -> Figure:
-    """Test accuracy against meta-iterations, a curve for each combination.
+    """Draws test accuracy against meta-iterations, with a curve for each combination.
 
-    Colour tells the number of gradients; g_k alone is dotted, a mean dashed, a sum whole. Bands
-    are 95 % intervals over tasks. Of a run without a curve the end is shown.
+    The colour is the number of gradients. The line of g_k alone is dotted, that of a mean is dashed
+    and that of a sum is solid. Bands are 95 % intervals over tasks. A run without a curve is shown
+    by its final accuracy.
 
     Args:
-        rows: List of dicts, the rows of results; see `sweep.sweep`.
+        rows: List of dicts, the rows of results, see `sweep.sweep`.
         title: String, above the picture.
     """
     figure = Figure(figsize=(9, 5), layout="constrained")

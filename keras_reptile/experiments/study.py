@@ -1,4 +1,4 @@
-"""A study that the paper does not have: what each choice of its Omniglot run is worth."""
+"""A study that is not in the paper: the effect of each choice in its Omniglot run."""
 
 import dataclasses
 from typing import Any
@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.recipes.recipe import Recipe
 
-# What each curve changes of the recipe.
+# The fields of the recipe that each curve changes.
 CURVES: dict[str, dict[str, Any]] = {
     "paper": {},
     "reset": {"inner_state": "reset"},
@@ -33,15 +33,15 @@ LABELS = {
 }
 SEEDS = (0, 1, 2)
 
-# Fields of `Recipe` that each run has of its own.
+# The fields of `Recipe` that each run sets.
 SET_BY_CURVE = ("seed", *dict.fromkeys(field for c in CURVES.values() for field in c))
 
 
 def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
-    """The run of each curve and seed, by a name such as `reset_s1`.
+    """Returns the run of each curve and seed, by a name such as `reset_s1`.
 
     Args:
-        recipe: A `Recipe`, what all runs have in common.
+        recipe: A `Recipe`, the settings of all runs.
 
     Returns:
         Dict of `ExperimentRun`, with the columns curve, inner_state, inner_learning_rate,
@@ -54,31 +54,31 @@ def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
     >>> run.recipe.meta_batch_size, run.recipe.seed, run.columns["precision"]
     (20, 2, 'float32')
     """
-    found = {}
+    result = {}
     for curve, changes in CURVES.items():
         for seed in SEEDS:
-            own = dataclasses.replace(recipe, seed=seed, **changes)
+            changed = dataclasses.replace(recipe, seed=seed, **changes)
             fields = ("inner_state", "inner_learning_rate", "task_order", "precision", "seed")
-            columns = {"curve": curve, **{field: getattr(own, field) for field in fields}}
-            found[f"{curve}_s{seed}"] = ExperimentRun(own, columns)
-    return found
+            columns = {"curve": curve, **{field: getattr(changed, field) for field in fields}}
+            result[f"{curve}_s{seed}"] = ExperimentRun(changed, columns)
+    return result
 
 
 def picture(rows: list[dict[str, Any]], title: str) -> Figure:
-    """Test accuracy against seconds of training, and at the end, for every curve.
+    """Draws test accuracy against seconds of training, and at the end, for every curve.
 
-    On the left means over the seeds there are; on the right each seed, with its 95 % interval over
-    tasks.
+    The left axes show means over the available seeds. The right axes show the final accuracy of
+    each seed, with its 95 % interval over tasks.
 
     Args:
-        rows: List of dicts, the rows of results; see `sweep.sweep`.
+        rows: List of dicts, the rows of results, see `sweep.sweep`.
         title: String, above the picture.
     """
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     figure.suptitle(title)
     over_time, at_end = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    there = [name for name in CURVES if any(row["curve"] == name for row in rows)]
-    for i, name in enumerate(there):
+    curves = [name for name in CURVES if any(row["curve"] == name for row in rows)]
+    for i, name in enumerate(curves):
         own = [row for row in rows if row["curve"] == name]
         _curve(over_time, [r for r in own if r["measured"] == "curve"], name, f"C{i}")
         _ends(at_end, [r for r in own if r["measured"] == "final"], i)
@@ -87,9 +87,9 @@ def picture(rows: list[dict[str, Any]], title: str) -> Figure:
     over_time.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     over_time.xaxis.set_major_formatter(ScalarFormatter())
     over_time.xaxis.set_minor_formatter(NullFormatter())
-    # Below: there is no corner that no curve comes through.
+    # Below the axes: curves pass through all corners.
     over_time.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
-    at_end.set_xticks(range(len(there)), [LABELS[n] for n in there], rotation=30, ha="right")
+    at_end.set_xticks(range(len(curves)), [LABELS[n] for n in curves], rotation=30, ha="right")
     at_end.grid(alpha=0.3)
     return figure
 
@@ -104,8 +104,8 @@ def _curve(axes, rows, name, colour) -> None:
         axes.plot(seconds, accuracy, "-", color=colour, marker=".", label=LABELS[name])
 
 
-def _ends(axes, rows, place) -> None:
+def _ends(axes, rows, column) -> None:
     for row in rows:
-        x = place + 0.15 * (int(row["seed"]) - 1)
+        x = column + 0.15 * (int(row["seed"]) - 1)
         half = 100 * float(row["confidence_95"])
-        axes.errorbar(x, 100 * float(row["accuracy"]), half, fmt=".", color=f"C{place}", capsize=2)
+        axes.errorbar(x, 100 * float(row["accuracy"]), half, fmt=".", color=f"C{column}", capsize=2)

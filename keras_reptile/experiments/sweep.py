@@ -1,4 +1,4 @@
-"""Sweeps: all runs of a figure, one after another, with their results in one CSV."""
+"""Sweeps: trains all runs of a figure one after another, and collects the results in one CSV."""
 
 import dataclasses
 import fnmatch
@@ -15,11 +15,11 @@ from keras_reptile.experiments.figures import FIGURES, runs_of
 from keras_reptile.files.atomic_file import read_csv, remove_partial, replacing, write_csv
 from keras_reptile.recipes.recipe import NOTES, Recipe
 from keras_reptile.runs.divergence import Diverged
-from keras_reptile.runs.run_checks import FREE, check_same_run, check_settings
+from keras_reptile.runs.run_checks import MAY_CHANGE_ON_RESUME, check_same_run, check_settings
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.training import train
 
-# What rows of results say of a run's settings.
+# The settings of a run that are columns of the results.
 SETTINGS = (
     "dataset",
     "ways",
@@ -33,10 +33,13 @@ SETTINGS = (
     "meta_batch_size",
     "meta_step_size",
 )
-# Told elsewhere, or without an influence on the results.
-NOT_AMONG_OTHERS = {*SETTINGS, *FREE, "meta_iterations", "checkpoint_every"} - {"test_tasks"}
+# Settings that the column `others` leaves out: other columns have them, or they do not influence
+# the results.
+NOT_AMONG_OTHERS = {*SETTINGS, *MAY_CHANGE_ON_RESUME, "meta_iterations", "checkpoint_every"} - {
+    "test_tasks"
+}
 
-# What they say of its results.
+# The columns of measurements.
 MEASURED = {
     "measured": str,
     "meta_iteration": int,
@@ -57,34 +60,39 @@ def sweep(
     verbose: int = 1,
     **overrides: Any,
 ) -> list[dict[str, Any]]:
-    """Trains what a figure still lacks, and writes its results and the picture.
+    """Trains the missing runs of a figure, and writes its results and its picture.
 
-    Each run has its own directory, in which it goes on where it stopped. The CSV and the picture
-    are made anew from all directories after every run, so that runs may be added a few at a time,
-    and by several processes if no run is in two of them. A run whose directory is gone keeps its
-    rows in the CSV, and is done if they have its final accuracy: the CSV alone is enough to go on
-    elsewhere.
+    Each run has its own directory, from which it resumes. After every run, the CSV and the picture
+    are written again from all directories. So runs can be added a few at a time, and several
+    processes can train different runs. If the directory of a run is missing, its rows in the CSV
+    are kept, and the run counts as done if they include its final accuracy. So a sweep can be
+    continued on another machine from the CSV alone.
 
     Args:
         figure: String, a key of `figures.FIGURES`.
-        output_dir: String or path: FIGURE.csv, FIGURE.png, and runs/ with a directory for each.
+        output_dir: String or path. FIGURE.csv, FIGURE.png and runs/, with a directory for each run,
+            are written there.
         only: Tuple of strings, names of runs or patterns such as `"g*"`. Defaults to `()`, all.
         draw_only: Boolean, `True` to train nothing. Defaults to `False`.
-        data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own choice.
+        data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own default.
         verbose: Integer, as in `keras.Model.fit`. Defaults to `1`.
         **overrides: Fields of `Recipe`, for all runs.
 
     Returns:
-        The rows of the CSV: run, curve and the settings, `others` those that the figure does not
-        have by itself; measured, `"curve"` while training or `"final"`; meta_iteration; accuracy
-        and confidence_95 in [0, 1] over so many test tasks; seconds of training, checkpoints and
-        curve so far.
+        List of dicts, the rows of the CSV. Their keys are
+
+        * `run`, `curve` and the settings. `others` lists the settings that differ from the
+          figure's own.
+        * `measured`: `"curve"` during training, or `"final"`.
+        * `meta_iteration`.
+        * `accuracy` and `confidence_95` in [0, 1], over `tasks` test tasks.
+        * `seconds`: of training, checkpoints and curve so far.
 
     Raises:
-        ValueError: If there is no such figure or run, or the numbers do not fit together.
-        RunError: If a directory or the CSV holds a run with other settings, there is nothing to
-            draw, or runs diverged; the others are done first.
-        Interrupted: If the process is told to stop; what was learned is saved.
+        ValueError: If there is no such figure or run, or settings do not fit together.
+        RunError: If a directory or the CSV has a run with other settings, there are no results, or
+            runs diverged. Runs that diverge are reported after the others are done.
+        Interrupted: If the process receives a signal to stop. The state is saved first.
     """
     runs = runs_with_other_settings(figure, **overrides)
     chosen = {} if draw_only else choose(runs, only)
@@ -101,7 +109,7 @@ def sweep(
     try:
         for i, (name, run) in enumerate(chosen.items(), start=1):
             if not is_done(name, run, directories[name], earlier):
-                _say(verbose, f"\n{name}, {i} of {len(chosen)}")
+                _print_if(verbose, f"\n{name}, {i} of {len(chosen)}")
                 diverged += _train(name, run, directories[name], data_dir, verbose)
                 publish(figure, runs, directories, Path(output_dir))
     finally:
@@ -109,15 +117,19 @@ def sweep(
     if diverged:
         raise RunError(f"{len(diverged)} of {len(chosen)} runs diverged. " + " ".join(diverged))
     if not rows:
-        raise RunError(f"{output_dir} holds no results of {figure} yet. Train some of its runs.")
+        raise RunError(f"{output_dir} has no results of {figure} yet. Train some of its runs.")
     return rows
 
 
 def choose(runs: dict[str, ExperimentRun], only: tuple[str, ...]) -> dict[str, ExperimentRun]:
-    """The runs with these names or of these patterns, all if there are none, in the order of all.
+    """Returns the runs whose names match, in their order.
+
+    Args:
+        runs: Dict of runs by name.
+        only: Tuple of names or patterns. An empty tuple chooses all runs.
 
     Raises:
-        ValueError: If a pattern fits no run.
+        ValueError: If a pattern matches no run.
 
     Example:
 
@@ -127,51 +139,50 @@ def choose(runs: dict[str, ExperimentRun], only: tuple[str, ...]) -> dict[str, E
     for pattern in only:
         if not fnmatch.filter(runs, pattern):
             raise ValueError(
-                f"`only` must name runs, or patterns of their names. Received: {pattern!r}, with "
-                f"the runs {', '.join(runs)}."
+                "`only` must be names of runs, or patterns of names. Received: "
+                f"{pattern!r}, with the runs {', '.join(runs)}."
             )
     return {n: r for n, r in runs.items() if not only or any(fnmatch.fnmatch(n, p) for p in only)}
 
 
 def _train(name, run, directory, data_dir, verbose) -> list[str]:
-    """Trains a run to its end; of one that diverges, what is to be said."""
+    """Trains a run to its end. Returns a list with a message if it diverges, else an empty one."""
     try:
         train(run.recipe, directory.path, data_dir=data_dir, verbose=verbose)
     except Diverged as error:
-        _say(verbose, f"{name}: {error}")
+        _print_if(verbose, f"{name}: {error}")
         return [f"{name}: {error}"]
     finally:
-        # The graphs of dozens of runs would fill the memory.
+        # Otherwise the graphs of dozens of runs would fill the memory.
         keras.utils.clear_session()
     return []
 
 
 def summary_of(run: ExperimentRun, directory: RunDirectory) -> dict[str, Any] | None:
-    """The summary of a run that is done, as this recipe tests it; else `None`."""
+    """Returns the summary of a run if it is done with the settings of this recipe, else `None`."""
     summary = directory.read_run("summary.json")
     if summary is None:
         return None
-    had, wanted = summary["settings"], dataclasses.asdict(run.recipe)
-    return summary if all(had[k] == v for k, v in wanted.items() if k not in NOTES) else None
+    saved, wanted = summary["settings"], dataclasses.asdict(run.recipe)
+    return summary if all(saved[k] == v for k, v in wanted.items() if k not in NOTES) else None
 
 
 def is_done(name: str, run: ExperimentRun, directory: RunDirectory, earlier: list[dict]) -> bool:
-    """Whether a run has its final accuracy, in its directory or, without one, in the CSV."""
+    """Returns whether a run has its final accuracy, in its directory or else in the CSV."""
     if directory.path.exists():
         return summary_of(run, directory) is not None
-    kept = rows_kept(name, run, earlier)
-    return any(row["measured"] == "final" for row in kept)
+    return any(row["measured"] == "final" for row in rows_kept(name, run, earlier))
 
 
 def publish(
     figure: str, runs: dict[str, ExperimentRun], directories: dict[str, RunDirectory], path: Path
 ) -> list[dict[str, Any]]:
-    """Writes the rows of all runs there are, and their picture, each whole or not at all."""
+    """Writes the rows of all existing runs and their picture, each file atomically."""
     results = path / f"{figure}.csv"
     earlier, rows = read_rows(results), []
     for name, run in runs.items():
-        here = directories[name].path.exists()
-        rows += rows_of(name, run, directories[name]) if here else rows_kept(name, run, earlier)
+        exists = directories[name].path.exists()
+        rows += rows_of(name, run, directories[name]) if exists else rows_kept(name, run, earlier)
     if rows:
         write_csv(results, rows)
         draw(figure, results, path / f"{figure}.png")
@@ -179,14 +190,14 @@ def publish(
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a figure's CSV, none if there is no such file."""
-    return read_csv(path, MEASURED, "Mend or remove it: runs with a directory need none.")
+    """Reads the rows of a figure's CSV. There are none if the file does not exist."""
+    return read_csv(path, MEASURED, "Repair or remove it: runs with a directory do not need it.")
 
 
 def rows_kept(name: str, run: ExperimentRun, earlier: list[dict[str, str]]) -> list[dict[str, Any]]:
-    """The rows of an earlier CSV that are of this run with these settings."""
+    """Returns the rows of an earlier CSV that belong to this run with these settings."""
     about = about_run(name, run)
-    own = [row for row in earlier if not _different(row, about)]
+    own = [row for row in earlier if not _differences(row, about)]
     last = [row for row in own if int(row["meta_iteration"]) == run.recipe.meta_iterations]
     if not last:
         return []
@@ -194,7 +205,7 @@ def rows_kept(name: str, run: ExperimentRun, earlier: list[dict[str, str]]) -> l
 
 
 def runs_with_other_settings(figure: str, **overrides: Any) -> dict[str, ExperimentRun]:
-    """`runs_of` with each run's `other_settings`."""
+    """Returns `runs_of` with each run's `other_settings`."""
     usual = runs_of(figure)
     runs = runs_of(figure, **overrides)
     return {
@@ -204,43 +215,44 @@ def runs_with_other_settings(figure: str, **overrides: Any) -> dict[str, Experim
 
 
 def _other_settings(recipe: Recipe, usual: Recipe) -> str:
-    own, had = dataclasses.asdict(recipe), dataclasses.asdict(usual)
-    names = [k for k in own if own[k] != had[k] and k not in NOT_AMONG_OTHERS]
-    return " ".join(f"{k}={own[k]}" for k in names)
+    settings, defaults = dataclasses.asdict(recipe), dataclasses.asdict(usual)
+    names = [k for k, v in settings.items() if v != defaults[k] and k not in NOT_AMONG_OTHERS]
+    return " ".join(f"{k}={settings[k]}" for k in names)
 
 
 def about_run(name: str, run: ExperimentRun) -> dict[str, Any]:
-    """What every row says of its run."""
+    """Returns the columns that describe a run, the same in all of its rows."""
     settings = {k: getattr(run.recipe, k) for k in SETTINGS}
     return {"run": name, **run.columns, **settings, "others": run.other_settings}
 
 
-def _different(row: dict[str, str], about: dict[str, Any]) -> dict[str, tuple]:
-    """What a row says otherwise; rows of earlier versions had no `others`."""
-    had = {"others": about["others"], **row}
-    return {k: (had.get(k), v) for k, v in about.items() if had.get(k) != str(v)}
+def _differences(row: dict[str, str], about: dict[str, Any]) -> dict[str, tuple]:
+    """Returns the columns of a row that differ, each with the row's value and the run's."""
+    # Rows of earlier versions have no `others`.
+    saved = {"others": about["others"], **row}
+    return {k: (saved.get(k), v) for k, v in about.items() if saved.get(k) != str(v)}
 
 
 def check_same_results(
     name: str, run: ExperimentRun, earlier: list[dict[str, str]], file: str
 ) -> None:
-    """Raises `RunError` for rows of this run with other settings, which would be lost."""
+    """Raises `RunError` if the CSV has rows of this run with other settings: they would be lost."""
     about = about_run(name, run)
     for row in earlier:
-        other = _different(row, about) if row.get("run") == name else {}
-        if other:
-            listed = ", ".join(f"{k}={b!r} (now {str(n)!r})" for k, (b, n) in other.items())
+        different = _differences(row, about) if row.get("run") == name else {}
+        if different:
+            listed = ", ".join(f"{k}={b!r} (now {str(n)!r})" for k, (b, n) in different.items())
             raise RunError(
-                f"{file} holds results of {name} with other settings: {listed}. "
-                "Give the same flags to go on with them, or another --output_dir."
+                f"{file} has results of {name} with other settings: {listed}. "
+                "Give the same flags to continue with them, or another --output_dir."
             )
 
 
 def rows_of(name: str, run: ExperimentRun, directory: RunDirectory) -> list[dict[str, Any]]:
-    """The results of a run so far, from its log and its summary.
+    """Returns the rows of a run's results so far, from its log and its summary.
 
     Raises:
-        RunError: If one of them lacks what it should have.
+        RunError: If one of the two files is incomplete.
     """
     about = about_run(name, run)
     try:
@@ -248,14 +260,14 @@ def rows_of(name: str, run: ExperimentRun, directory: RunDirectory) -> list[dict
         final = final_of(run, directory)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(
-            f"The results in {directory.path} are incomplete ({cause(error)}). Bring log.csv and "
-            "summary.json back from a copy, or remove summary.json to have the run tested again."
+            f"The results in {directory.path} are incomplete ({cause(error)}). Restore log.csv and "
+            "summary.json from a copy, or remove summary.json so that the run is tested again."
         ) from None
     return curve if final is None else [*curve, about | final]
 
 
 def curve_of(run: ExperimentRun, directory: RunDirectory) -> list[dict[str, Any]]:
-    """The accuracies of a run's log."""
+    """Returns the accuracies in a run's log."""
     return [
         {
             "measured": "curve",
@@ -271,7 +283,7 @@ def curve_of(run: ExperimentRun, directory: RunDirectory) -> list[dict[str, Any]
 
 
 def final_of(run: ExperimentRun, directory: RunDirectory) -> dict[str, Any] | None:
-    """The accuracy of a run's summary; `None` if it is not done, or not tested."""
+    """Returns the accuracy in a run's summary, or `None` if the run is not done or not tested."""
     summary = summary_of(run, directory)
     if summary is None or summary["result"] is None:
         return None
@@ -280,7 +292,7 @@ def final_of(run: ExperimentRun, directory: RunDirectory) -> dict[str, Any] | No
         "measured": "final",
         "meta_iteration": run.recipe.meta_iterations,
         "accuracy": float(result["accuracy"]),
-        # Of a single task, which in a CSV is a number that is none.
+        # It is null for a single task. In a CSV it is NaN.
         "confidence_95": math.nan if half is None else float(half),
         "tasks": int(result["tasks"]),
         "seconds": float(summary["seconds"]),
@@ -296,7 +308,7 @@ def draw(figure: str, results: Path, path: Path) -> None:
 
 
 def title_of(rows: list[dict[str, Any]]) -> str:
-    """What all rows have in common, in words."""
+    """Returns a title with the settings that all rows share."""
     longest = max(int(row["meta_iteration"]) for row in rows)
     first = rows[0]
     return (
@@ -305,6 +317,6 @@ def title_of(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _say(verbose, text) -> None:
+def _print_if(verbose, text) -> None:
     if verbose:
         print(text, flush=True)

@@ -1,4 +1,4 @@
-"""Figure 4 of the paper: what becomes of accuracy when minibatches overlap."""
+"""Figure 4 of the paper: test accuracy when the last minibatch overlaps the others."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.recipes.recipe import Recipe
 
-# Fields of `Recipe` that each curve or point has of its own.
+# The fields of `Recipe` that each curve or point sets.
 SET_BY_CURVE = ("method", "minibatches", "tail_shots", "inner_steps", "inner_batch_size")
 
 
 class Curve(NamedTuple):
-    """A method with its way of drawing minibatches.
+    """A method with the way in which its minibatches are drawn.
 
     label: String, for the legend.
     method, minibatches, tail_shots: As in `Recipe`.
@@ -33,15 +33,15 @@ CURVES = {
     "fomaml_shared_replacement": Curve("FOMAML, shared tail, replacement", "fomaml", "replacement"),
 }
 
-# The points of the panels: inner steps, images in a minibatch, and by what the recipe's meta-step
-# size is multiplied. Where one of them varies, the others are these.
+# Points of the panels: inner steps, images in a minibatch, and factors of the recipe's meta-step
+# size. Panels (a) and (b) vary one of the first two and set the other to STEPS or BATCH.
 INNER_STEPS, INNER_BATCH_SIZES, FACTORS = (2, 4, 5, 8), (10, 25, 50), (0.25, 1.0, 4.0)
 STEPS, BATCH = 4, 25
-# The third panel has an overlapping tail, for the curves named.
+# Panel (c) varies the meta-step size for these curves, with so many steps that the tail overlaps.
 STEPS_OVERLAPPING = 8
 CURVES_OVERLAPPING = ("reptile_cycling", "fomaml_separate", "fomaml_shared")
 
-# Of each panel, the field that varies, its name on the axis, and the title.
+# By panel: the field that varies, its name on the axis, and the title.
 PANELS = {
     "a": ("inner_steps", "inner steps", f"(a) minibatches of {BATCH} images"),
     "b": ("inner_batch_size", "images in a minibatch", f"(b) {STEPS} inner steps"),
@@ -51,31 +51,31 @@ EXHAUSTED = "the minibatches are the support set, once"
 
 
 def points(curve: str) -> dict[tuple, str]:
-    """The points `(inner steps, minibatch, factor)` of a curve, and the panels they appear in.
+    """Returns the points `(inner steps, minibatch, factor)` of a curve, with their panels.
 
     Example:
 
     >>> points("fomaml_shared")[4, 25, 1.0]
     'ab'
     """
-    found = [(k, BATCH, 1.0, "a") for k in INNER_STEPS]
-    found += [(STEPS, b, 1.0, "b") for b in INNER_BATCH_SIZES]
+    in_panels = [(k, BATCH, 1.0, "a") for k in INNER_STEPS]
+    in_panels += [(STEPS, b, 1.0, "b") for b in INNER_BATCH_SIZES]
     if curve in CURVES_OVERLAPPING:
-        found += [(STEPS_OVERLAPPING, BATCH, f, "c") for f in FACTORS]
+        in_panels += [(STEPS_OVERLAPPING, BATCH, f, "c") for f in FACTORS]
     panels: dict[tuple, str] = {}
-    for *point, panel in found:
+    for *point, panel in in_panels:
         panels[tuple(point)] = panels.get(tuple(point), "") + panel
     return panels
 
 
 def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
-    """The run of each point, by a name such as `fomaml_shared_k8_b25_e0.25`.
+    """Returns the run of each point, by a name such as `fomaml_shared_k8_b25_e0.25`.
 
-    First-order MAML takes the last minibatch's gradient g_k at W_{k-1}. Once k minibatches hold
-    more images than the support set, it is the gradient of images that W_{k-1} was fitted to.
+    First-order MAML takes the gradient g_k of the last minibatch at W_{k-1}. If k minibatches have
+    more images than the support set, W_{k-1} was already fitted to images of the last minibatch.
 
     Args:
-        recipe: A `Recipe`, what the points have in common.
+        recipe: A `Recipe`, the settings of all points.
 
     Returns:
         Dict of `ExperimentRun`, with the columns curve and panels.
@@ -89,10 +89,10 @@ def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
 
     Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), section 6.3.
     """
-    found = {}
+    result = {}
     for name, curve in CURVES.items():
         for (k, batch, factor), panels in points(name).items():
-            own = dataclasses.replace(
+            changed = dataclasses.replace(
                 recipe,
                 method=curve.method,
                 minibatches=curve.minibatches,
@@ -101,18 +101,19 @@ def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
                 inner_batch_size=batch,
                 meta_step_size=factor * recipe.meta_step_size,
             )
-            run_name = f"{name}_k{k}_b{batch}_e{own.meta_step_size:g}"
-            found[run_name] = ExperimentRun(own, {"curve": name, "panels": panels})
-    return found
+            run_name = f"{name}_k{k}_b{batch}_e{changed.meta_step_size:g}"
+            result[run_name] = ExperimentRun(changed, {"curve": name, "panels": panels})
+    return result
 
 
 def picture(rows: list[dict[str, Any]], title: str) -> Figure:
-    """Final test accuracy against inner steps, minibatch and meta-step size.
+    """Draws the final test accuracy against inner steps, minibatch and meta-step size.
 
-    Bars are 95 % intervals over tasks. Right of the grey line a shared tail overlaps.
+    Bars are 95 % intervals over tasks. To the right of the grey line, a shared tail overlaps the
+    other minibatches.
 
     Args:
-        rows: List of dicts, the rows of results; see `sweep.sweep`.
+        rows: List of dicts, the rows of results, see `sweep.sweep`.
         title: String, above the picture.
     """
     figure = Figure(figsize=(12, 4.4), layout="constrained")

@@ -1,4 +1,4 @@
 """Pictures of tasks, drawn by matplotlib from arrays.
 
-Here belongs what a person looks at. Nothing here computes what it shows.
+No module here computes the predictions that it shows.
 """

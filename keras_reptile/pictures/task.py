@@ -1,4 +1,4 @@
-"""A few-shot task as a picture: its support set, its queries, and what a network says of them."""
+"""A picture of a few-shot task: its support set, its queries, and a network's predictions."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,8 @@ from keras_reptile.pictures.style import RIGHT, WRONG
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Images of one class that are shown, of each kind.
-MOST = 5
+# At most this many support images, and as many queries, of a class are shown.
+MAX_IMAGES = 5
 
 
 def plot_task(
@@ -25,24 +25,24 @@ def plot_task(
 ) -> "Figure":
     """Draws one task: a column for each class, its support images above its queries.
 
-    A frame and a word below each query say what was predicted: blue and "A" where class A is
-    right, orange and "A, not B" where it is wrong. At most 5 images of a class are shown of each
-    kind.
+    A frame and a label below each query show its prediction. A correct prediction of class A is
+    blue with the label "A". A wrong one is orange with the label "A, not B". At most 5 support
+    images and 5 queries of a class are shown.
 
     Args:
         episode: Dict, an element of `episode_dataset`, whose inputs are images.
         predictions: Array `(meta_batch_size, queries, outputs)`, logits or probabilities, as
             `model.predict` returns them, or integer labels `(meta_batch_size, queries)`.
-            Defaults to `None`, none.
-        task: Integer, the task in the meta-batch. Defaults to `0`.
+            Defaults to `None`: no predictions are shown.
+        task: Integer, the position of the task in the meta-batch. Defaults to `0`.
         class_names: Sequence of strings, one for each label. Defaults to `None`: A, B, C and so on.
-        title: String, above the picture. Defaults to `None`, none.
+        title: String, above the picture. Defaults to `None`, no title.
 
     Returns:
-        A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it, a notebook shows it.
+        A `matplotlib.figure.Figure`. `figure.savefig(path)` writes it, and a notebook shows it.
 
     Raises:
-        ValueError: If the inputs are no images, the meta-batch has no such task, or predictions
+        ValueError: If the inputs are not images, the meta-batch has no such task, or predictions
             or names do not fit.
 
     Example:
@@ -53,7 +53,7 @@ def plot_task(
     >>> len(figure.axes)  # 5 classes, each with 2 support images and a query
     15
     """
-    # Imported here: training draws no task, and matplotlib takes half a second.
+    # Imported here because matplotlib takes half a second, and training does not need it.
     from matplotlib.figure import Figure
 
     support_x, support_y = _examples(episode, "support", task)
@@ -84,7 +84,7 @@ def plot_task(
 
 
 def _examples(episode, part: str, task: int) -> tuple:
-    """The images `(images, height, width, channels)` and labels of one task."""
+    """Returns the images `(images, height, width, channels)` and labels of one task."""
     x, y = episode[part]
     shape = tuple(getattr(x, "shape", ()))
     if len(shape) != 5 or shape[-1] not in (1, 3, 4):
@@ -101,7 +101,7 @@ def _labels(predictions, task: int, queries: int) -> np.ndarray:
     if predictions.ndim not in (2, 3) or len(predictions) <= task:
         raise ValueError(
             "`predictions` must be (tasks, queries, outputs), or labels (tasks, queries). "
-            f"Received: shape {predictions.shape}, of which task {task} is to be drawn."
+            f"Received: shape {predictions.shape}, with task={task}."
         )
     of_task = predictions[task]
     if len(of_task) != queries:
@@ -125,14 +125,14 @@ def _names(given, classes: int, predicted) -> list[str]:
 
 
 def _rows(labels: np.ndarray, classes: int) -> list[np.ndarray]:
-    """The positions of each class's first images."""
-    return [np.flatnonzero(labels == label)[:MOST] for label in range(classes)]
+    """Returns the positions of each class's first images."""
+    return [np.flatnonzero(labels == label)[:MAX_IMAGES] for label in range(classes)]
 
 
 def show_image(axes: Any, image: np.ndarray) -> Any:
-    """The axes with an image in them, and no ticks. Black is 0; white is 1, or 255 of bytes."""
-    whole = 255 if image.max(initial=0) > 1 else 1
-    axes.imshow(np.clip(image / whole, 0, 1).squeeze(), cmap="gray", vmin=0, vmax=1)
+    """Shows an image in the axes, without ticks. Black is 0. White is 1, or 255 for bytes."""
+    white = 255 if image.max(initial=0) > 1 else 1
+    axes.imshow(np.clip(image / white, 0, 1).squeeze(), cmap="gray", vmin=0, vmax=1)
     axes.set(xticks=[], yticks=[])
     return axes
 
@@ -140,7 +140,7 @@ def show_image(axes: Any, image: np.ndarray) -> Any:
 def _marked(axes, predicted: str, true: str) -> None:
     right = predicted == true
     colour = RIGHT if right else WRONG
-    said = predicted if right else f"{predicted}, not {true}"
-    axes.set_xlabel(said, color=colour, fontweight="normal" if right else "bold")
+    label = predicted if right else f"{predicted}, not {true}"
+    axes.set_xlabel(label, color=colour, fontweight="normal" if right else "bold")
     for edge in axes.spines.values():
         edge.set(color=colour, linewidth=3)

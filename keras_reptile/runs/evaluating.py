@@ -19,7 +19,11 @@ from keras_reptile.recipes.recipe import SINUSOID, Recipe, check_fields, check_v
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import compilation, run_classes
 from keras_reptile.runs.results import measure, measure_both, write_record
-from keras_reptile.runs.run_checks import LOCAL, check_checkpoint, check_outputs
+from keras_reptile.runs.run_checks import (
+    MAY_DIFFER_BETWEEN_WORKERS,
+    check_checkpoint,
+    check_outputs,
+)
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.training import bar_verbosity
 
@@ -124,7 +128,7 @@ def test(
             episodes = building.evaluation_episodes(recipe, getattr(pools, split), tasks, seed)
         alike = {**overrides, "split": split, "tasks": tasks, "seed": seed}
         alike["classes"] = run_classes.digest(pools)
-        workers.check_alike({k: v for k, v in alike.items() if k not in LOCAL})
+        workers.check_alike({k: v for k, v in alike.items() if k not in MAY_DIFFER_BETWEEN_WORKERS})
         shape = pools.train.image_shape
         jit_compile = compilation.of_evaluation(recipe, tasks)
         model = building.on_strategy(recipe, shape, saved, strategy, workers, jit_compile)

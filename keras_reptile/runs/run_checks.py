@@ -24,10 +24,10 @@ from keras_reptile.runs import run_classes
 from keras_reptile.runs.run_directory import RunDirectory
 
 # What may differ between the parts of one run: it does not touch training.
-FREE = ("test_tasks", "manual_dir", "task_parallelism", "jit_compile", *NOTES)
+MAY_CHANGE_ON_RESUME = ("test_tasks", "manual_dir", "task_parallelism", "jit_compile", *NOTES)
 
 # What may differ between the workers of one run.
-LOCAL = ("image_dir", "manual_dir", *NOTES)
+MAY_DIFFER_BETWEEN_WORKERS = ("image_dir", "manual_dir", *NOTES)
 
 # Settings that a checkpoint's model has under the recipe's names.
 HELD = ("method", "inner_state", "task_order", "inner_weight_decay_rate", "transductive")
@@ -35,7 +35,9 @@ HELD = ("method", "inner_state", "task_order", "inner_weight_decay_rate", "trans
 
 def _shared_facts(recipe, pools) -> dict[str, Any]:
     """What all workers of a run must have in common."""
-    settings = {k: v for k, v in dataclasses.asdict(recipe).items() if k not in LOCAL}
+    settings = {
+        k: v for k, v in dataclasses.asdict(recipe).items() if k not in MAY_DIFFER_BETWEEN_WORKERS
+    }
     sizes: dict[str, Any] = {}
     # Sine waves never run out, and have no length.
     if isinstance(pools.train, ClassPool):
@@ -68,14 +70,14 @@ def check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> N
 
 
 def check_same_run(
-    directory: RunDirectory, recipe: Recipe, free: Sequence[str] = FREE
+    directory: RunDirectory, recipe: Recipe, free: Sequence[str] = MAY_CHANGE_ON_RESUME
 ) -> dict[str, Any] | None:
     """Raises `RunError` if a directory holds a run with settings that train otherwise.
 
     Args:
         directory: The `RunDirectory`.
         recipe: A `Recipe`.
-        free: Sequence of strings, the fields that may differ. Defaults to `FREE`.
+        free: Sequence of strings, the fields that may differ. Defaults to `MAY_CHANGE_ON_RESUME`.
 
     Returns:
         The content of run.json, `None` if there is none.

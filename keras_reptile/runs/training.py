@@ -26,7 +26,7 @@ from keras_reptile.runs.callbacks import (
 )
 from keras_reptile.runs.results import best_validation, measure
 from keras_reptile.runs.run_checks import (
-    FREE,
+    MAY_CHANGE_ON_RESUME,
     _check_pools,
     _shared_facts,
     _validates,
@@ -115,7 +115,7 @@ def train(
 
 def _check_directory(directory, recipe) -> dict[str, Any] | None:
     """The content of an earlier run.json, if the run may go on by this recipe."""
-    earlier = check_same_run(directory, recipe, (*FREE, "meta_iterations"))
+    earlier = check_same_run(directory, recipe, (*MAY_CHANGE_ON_RESUME, "meta_iterations"))
     run_length.check(directory, recipe)
     return earlier
 

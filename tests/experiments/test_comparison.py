@@ -52,8 +52,8 @@ def test_a_run_is_read_from_its_directory_or_from_a_copy_of_its_log(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "text"),
     [
-        ([row(10, 1.0)], "There are no accuracies in .*log.csv. Name an output"),
-        ([row(10, 1.0, loss_after=0.5)], "in .*log.csv, but losses alone, as sine waves have them"),
+        ([row(10, 1.0)], "There are no accuracies in .*log.csv. Give an output"),
+        ([row(10, 1.0, loss_after=0.5)], "only losses in .*log.csv, as in runs on sine waves"),
         ([row(10, 0.0, accuracy=0.5)], r"log.csv cannot be read \(ValueError: a rate of 0.0\)"),
         ([{"meta_iteration": 10, "accuracy": 0.5}], "needs a meta_iteration, a meta_iterations_p"),
     ],

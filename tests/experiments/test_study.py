@@ -32,7 +32,7 @@ def test_all_else_is_the_papers_five_way_run_at_a_budget_of_5000():
 
 
 def test_what_a_curve_changes_is_not_for_the_user_to_set():
-    with pytest.raises(ValueError, match="Each curve of study has its own `precision`"):
+    with pytest.raises(ValueError, match="Each curve of study sets its own `precision`"):
         figures.runs_of("study", precision="float64")
 
 

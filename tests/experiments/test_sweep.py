@@ -102,7 +102,7 @@ def test_a_csv_alone_is_enough_to_go_on_elsewhere(whole, tmp_path):
 )
 def test_a_csv_that_cannot_be_read_is_an_error_before_training(content, tmp_path):
     (tmp_path / "gradient_combinations.csv").write_bytes(content)
-    with pytest.raises(RunError, match=r"gradient_combinations.csv cannot be read \(.*Mend or rem"):
+    with pytest.raises(RunError, match=r"gradient_combinations.csv cannot be read \(.*Repair or r"):
         run(tmp_path, only=("g1",))
     assert not (tmp_path / "runs").exists()
 
@@ -118,7 +118,7 @@ def test_a_csv_that_cannot_be_read_is_an_error_before_training(content, tmp_path
 def test_rows_of_other_settings_are_neither_taken_nor_lost(other, words, whole, tmp_path):
     path, _ = whole
     shutil.copy(path / "gradient_combinations.csv", tmp_path)
-    with pytest.raises(RunError, match=rf"holds results of g1 with other settings: .*{words}"):
+    with pytest.raises(RunError, match=rf"has results of g1 with other settings: .*{words}"):
         run(tmp_path, only=("g3",), **other)
     assert csv_rows(tmp_path) == csv_rows(path)
 
@@ -278,8 +278,8 @@ def test_a_curve_has_ten_points_or_more_unless_told_otherwise():
     ("changes", "text"),
     [
         (dict(figure="nope"), r"`figure` must be one of \['gradient_com.*Received: 'nope'"),
-        (dict(only=("g9",)), r"`only` must name runs, .*Received: 'g9', with the runs g1, g2, h"),
-        (dict(method="maml"), r"has its own `method`. Received: method='maml'. Leave it out, and"),
+        (dict(only=("g9",)), r"`only` must be names of r.*Received: 'g9', with the runs g1, g2, h"),
+        (dict(method="maml"), r"sets its own `method`. Received: method='maml'. Leave it out, and"),
         (dict(inner_batch_size=7), r"multiple of `ways`. Received: inner_batch_size=7, ways=5"),
         (dict(meta_iterations=0), r"`meta_iterations` must be at least 1"),
         (dict(curve_tasks=-1), r"`curve_tasks` must not be negative. Received: -1"),
@@ -301,5 +301,5 @@ def test_another_sweeps_directory_is_left_alone(whole):
 
 
 def test_there_must_be_something_to_draw(tmp_path):
-    with pytest.raises(RunError, match=r"holds no results of gradient_combinations yet. Train"):
+    with pytest.raises(RunError, match=r"has no results of gradient_combinations yet. Train"):
         run(tmp_path, draw_only=True)

@@ -363,7 +363,7 @@ MISUSES = {
         "sweep",
         ["--figure=tail_overlap", "--test_tasks=0", "--curve_tasks=2"],
         1,
-        "tail_overlap is drawn from tests of its runs. Received: test_tasks=0, curve_tasks=2.",
+        "tail_overlap needs tests of its runs. Received: test_tasks=0, curve_tasks=2.",
     ),
     "no log": ("compare", ["--runs=nowhere"], 1, "There are no accuracies in nowhere."),
     "no figure": (
@@ -377,7 +377,7 @@ MISUSES = {
         "sweep",
         ["--figure=tail_overlap", "--inner_steps=3"],
         1,
-        "Each curve of tail_overlap has its own `inner_steps`. Received: inner_steps=3.",
+        "Each curve of tail_overlap sets its own `inner_steps`. Received: inner_steps=3.",
     ),
     "an unknown curve": (
         "sweep",
@@ -389,7 +389,7 @@ MISUSES = {
         "sweep",
         ["--figure=tail_overlap", "--draw_only"],
         1,
-        "runs/tail_overlap holds no results of tail_overlap yet.",
+        "runs/tail_overlap has no results of tail_overlap yet.",
     ),
 }
 
