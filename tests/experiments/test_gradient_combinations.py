@@ -66,7 +66,7 @@ def test_a_final_meta_step_size_is_divided_too():
 
 
 def test_minibatches_that_cannot_be_disjoint_are_refused():
-    text = r"multiple of `ways`. Received: inner_batch_size=12, ways=5. Use a multiple such as --inner_b"
+    text = r"multiple of `ways`. Received: inner_batch_size=12, ways=5. Use a multiple such"
     with pytest.raises(ValueError, match=text):
         gradient_combinations.runs(dataclasses.replace(RECIPE, inner_batch_size=12))
 
