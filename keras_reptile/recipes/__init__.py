@@ -1,4 +1,4 @@
-"""What to run: the schema of a recipe, the named recipes, and what is built from one.
+"""Recipes: their schema, the named recipes, and the functions that build their parts.
 
-Nothing here trains, evaluates or writes.
+No module here trains, evaluates or writes files.
 """

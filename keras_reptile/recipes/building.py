@@ -1,4 +1,4 @@
-"""From a recipe to its parts: data, episodes, network and compiled model."""
+"""Builds the parts of a recipe: data, episodes, network and compiled model."""
 
 from typing import Any
 
@@ -15,17 +15,17 @@ from keras_reptile.recipes.data_options import data_options
 from keras_reptile.recipes.recipe import SINE_NETWORKS, SINUSOID, Recipe
 from keras_reptile.reptile_model import ReptileModel
 
-# Validation and test tasks are the same for every run, whatever its seed, and drawn so many at a
-# time. They are of the stream of `split="train"`: the published numbers are of these tasks, and the
-# classes are others than those that are trained on.
+# Validation and test tasks are the same for every run. They do not depend on its seed, and are
+# drawn in batches of EVALUATION_BATCH. They come from the stream of `split="train"`, because the
+# published numbers are of these tasks. Their classes are not training classes.
 EVALUATION_SEED = 0
 EVALUATION_BATCH = 20
-# What the classes of each of the `Pools` are called.
+# The names of the classes in each of the `Pools`.
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def set_precision(recipe: Recipe) -> None:
-    """Sets Keras's dtype policy, and its float type: float64 where all is, float32 else."""
+    """Sets Keras's dtype policy and float type. The float type is float64 for `"float64"` only."""
     keras.config.set_floatx("float64" if recipe.precision == "float64" else "float32")
     keras.config.set_dtype_policy(recipe.precision)
 
@@ -35,18 +35,18 @@ def load_pools(recipe: Recipe, data_dir: str | None) -> Pools:
 
 
 def describe_images(recipe: Recipe) -> dict[str, Any] | None:
-    """What the images of a recipe are, see `datasets.describe`."""
+    """Returns the description of a recipe's images, see `datasets.describe`."""
     return datasets.describe(recipe.dataset, recipe.image_size, recipe.channels)
 
 
 def check_ways(recipe: Recipe, pools: Pools, part: str, else_do: str) -> None:
-    """Raises `ValueError` if a part of the classes is smaller than a task.
+    """Raises `ValueError` if a split has fewer classes than a task needs.
 
     Args:
         recipe: A `Recipe`.
         pools: The `Pools` of its data.
         part: String, a field of `Pools`.
-        else_do: String, what helps besides fewer ways, as ", or ...".
+        else_do: String, advice beside fewer ways, in the form ", or ...".
     """
     pool = getattr(pools, part)
     if isinstance(pool, ClassPool) and recipe.ways > len(pool):
@@ -57,7 +57,7 @@ def check_ways(recipe: Recipe, pools: Pools, part: str, else_do: str) -> None:
 
 
 def training_episodes(recipe: Recipe, pool: ClassPool, start: int = 0) -> tf.data.Dataset:
-    """The endless stream of training meta-batches, from meta-iteration `start` on."""
+    """Returns the endless stream of training meta-batches, from meta-iteration `start`."""
     return _episodes(
         recipe,
         pool,
@@ -76,7 +76,7 @@ def training_episodes(recipe: Recipe, pool: ClassPool, start: int = 0) -> tf.dat
 def evaluation_episodes(
     recipe: Recipe, pool: ClassPool, tasks: int, seed: int = EVALUATION_SEED
 ) -> tf.data.Dataset:
-    """A fixed number of validation or test tasks, which never keep a tail apart."""
+    """Returns a fixed number of validation or test tasks. They have no separate tail."""
     return _episodes(
         recipe,
         pool,
@@ -109,9 +109,9 @@ def inner_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
 
 
 def check_steps(recipe: Recipe) -> None:
-    """Raises `ValueError` for sizes of inner or outer steps that no run can have.
+    """Raises `ValueError` for invalid hyper-parameters of the inner or outer optimizer.
 
-    TensorFlow is not asked: its devices may not be chosen yet.
+    It does not call TensorFlow, because the devices may not be chosen yet.
     """
     inner = {"learning_rate": recipe.inner_learning_rate}
     if recipe.inner_optimizer == "sgd":
@@ -125,20 +125,20 @@ def check_steps(recipe: Recipe) -> None:
 
 
 def meta_step(recipe: Recipe) -> keras.optimizers.schedules.LearningRateSchedule:
-    """The meta-step size over the recipe's meta-iterations."""
+    """Returns the schedule of the meta-step size over the recipe's meta-iterations."""
     return linear_meta_step(
         recipe.meta_step_size, recipe.meta_step_size_final, recipe.meta_iterations
     )
 
 
 def meta_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
-    """The optimizer of the outer loop, whose learning rate is the meta-step size."""
+    """Returns the outer optimizer. Its learning rate is the meta-step size."""
     kind = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}[recipe.meta_optimizer]
     return kind(meta_step(recipe))
 
 
 def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
-    """The recipe's model, compiled, with initial weights drawn from its seed."""
+    """Returns the recipe's compiled model. The recipe's seed determines the initial weights."""
     model = ReptileModel(
         build_network(recipe, image_shape),
         inner_optimizer(recipe),
@@ -154,7 +154,7 @@ def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
 
 
 def task_loss(recipe: Recipe) -> keras.losses.Loss:
-    """What the inner loop minimizes: the squared error of sine waves, else the cross-entropy."""
+    """Returns the loss of the inner loop: squared error for sine waves, else cross-entropy."""
     reduction = "sum" if recipe.loss_reduction == "sum" else "sum_over_batch_size"
     if recipe.dataset == SINUSOID:
         return keras.losses.MeanSquaredError(reduction=reduction)
@@ -162,7 +162,7 @@ def task_loss(recipe: Recipe) -> keras.losses.Loss:
 
 
 def build_network(recipe: Recipe, image_shape: tuple) -> keras.Model:
-    """The recipe's network, with initial weights drawn from its seed."""
+    """Returns the recipe's network. The recipe's seed determines the initial weights."""
     if recipe.network in SINE_NETWORKS:
         return networks.sine_mlp(activation=SINE_NETWORKS[recipe.network], seed=recipe.seed)
     build = networks.REGISTERED.get(recipe.network) or getattr(networks, recipe.network)
@@ -177,12 +177,13 @@ def on_strategy(
     workers: distribution.Workers,
     jit_compile: bool | str = "auto",
 ) -> ReptileModel:
-    """The recipe's model where a strategy wants it, as the chief's checkpoint left it if any.
+    """Returns the recipe's model in the scope of a strategy, with the state of the checkpoint.
 
     Args:
         recipe: A `Recipe`.
         image_shape: Tuple `(height, width, channels)`.
-        saved: The model that this worker restored, `None` if it has none.
+        saved: The model that this worker restored from a checkpoint, or `None`. In a cluster, all
+            workers get the state of the chief's model.
         strategy: A strategy, or `None`.
         workers: The `Workers` of the run.
         jit_compile: As in `ReptileModel.compile`. Defaults to `"auto"`.
@@ -196,6 +197,6 @@ def on_strategy(
             model.optimizer.build(model.trainable_variables)
         state = distribution.state_of(model if saved is None else saved)
         distribution.set_state(model, workers.from_chief(state))
-    # Of this process, not of the model that is saved.
+    # This is a setting of the process. A checkpoint does not contain it.
     model.jit_inner_loops = jit_compile
     return model

@@ -1,4 +1,4 @@
-"""From a recipe to the options of its data set, and what no data set can be told."""
+"""The options of a recipe's data set, and checks of fields that the data set does not have."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from keras_reptile.recipes.recipe import OF_IMAGES, SINE_NETWORKS, SINUSOID, Rec
 # The data sets whose images are grey, and those whose test classes are fixed.
 GREY = ("glyphs", "omniglot")
 FIXED_TEST = ("mini_imagenet", "omniglot")
-# The data sets that are no files of TFDS's, and where they come from.
+# The data sets that TFDS does not read, and the beginning of the error for a `data_dir`.
 ELSEWHERE = {
     "folder": "The images of folders are read from `image_dir`",
     "glyphs": "Glyphs are read from no directory",
     SINUSOID: "Sine waves are read from no directory",
 }
-# The fields that only some data sets have a use for.
+# The fields that only some data sets have.
 OWNERS = {
     "dataset_split": ("omniglot",),
     "image_dir": ("folder",),
@@ -24,14 +24,14 @@ OWNERS = {
 
 
 def data_options(recipe: Recipe, data_dir: str | None) -> dict[str, Any]:
-    """What `datasets.load` is given for a recipe.
+    """Returns the options of `datasets.load` for a recipe.
 
     Args:
         recipe: A `Recipe`.
         data_dir: String, TFDS's data directory, or `None`.
 
     Raises:
-        ValueError: If the recipe tells a data set what it has no choice of.
+        ValueError: If the recipe sets a field that its data set does not have.
 
     Example:
 
@@ -58,7 +58,7 @@ def data_options(recipe: Recipe, data_dir: str | None) -> dict[str, Any]:
 
 
 def more_classes(recipe: Recipe, part: str) -> str:
-    """What besides fewer ways helps where a part of the classes is too small, as ", or ...".
+    """Returns advice for a split with too few classes, in the form ", or ...".
 
     Example:
 
@@ -69,38 +69,38 @@ def more_classes(recipe: Recipe, part: str) -> str:
         return ""
     fixed = recipe.dataset in FIXED_TEST
     if part == "validation":
-        return ", or raise --validation_classes; 0 is for none"
+        return ", or raise --validation_classes (0 for no validation)"
     if part == "test":
         return "" if fixed else ", or raise --test_classes"
-    # Those of miniImageNet are no training classes.
+    # The validation classes of miniImageNet are not taken from the training classes.
     taken = recipe.validation_classes and recipe.dataset != "mini_imagenet"
     lower = ["--validation_classes"] * bool(taken) + ["--test_classes"] * (not fixed)
-    by_itself = not fixed and recipe.dataset != "glyphs" and not recipe.test_classes
-    default = ", by itself a fifth of all classes and at least 5" * by_itself
+    is_default = not fixed and recipe.dataset != "glyphs" and not recipe.test_classes
+    default = " (by default a fifth of all classes, at least 5)" * is_default
     return f", or lower {' or '.join(lower)}{default}" if lower else ""
 
 
 def _options_of_a_registered(recipe: Recipe, data_dir: str | None) -> dict[str, Any]:
-    """The fields that a registered data set takes, but for those that leave the choice to it."""
+    """Returns the fields that a registered data set has, without those that are not set."""
     taken = options_of(recipe.dataset)
     given = {name: getattr(recipe, name) for name in OF_IMAGES} | {"data_dir": data_dir}
-    # Values that recipes have where nobody has asked for anything.
+    # The values of recipes in which the user did not set the field.
     default: dict[str, tuple] = {name: (getattr(Recipe, name),) for name in OF_IMAGES}
     default["data_dir"] = (None,)
     default["validation_classes"] += (0,)
     wrong = [name for name in given if name not in taken and given[name] not in default[name]]
-    left_to_it = {"test_classes": 0, "data_dir": None, "image_dir": "", "manual_dir": ""}
+    not_set = {"test_classes": 0, "data_dir": None, "image_dir": "", "manual_dir": ""}
     if wrong:
         raise ValueError(
             f"The data set {recipe.dataset!r} has no option {', '.join(wrong)}. Received: "
             f"{', '.join(f'{name}={given[name]!r}' for name in wrong)}. Its options are "
             f"{', '.join(taken) or 'none'}."
         )
-    return {n: v for n, v in given.items() if n in taken and v != left_to_it.get(n, ())}
+    return {n: v for n, v in given.items() if n in taken and v != not_set.get(n, ())}
 
 
 def _check_waves(recipe) -> dict[str, Any]:
-    """No options: sine waves have none."""
+    """Returns no options, after checking that a task is a single wave."""
     if recipe.ways != 1:
         raise ValueError(
             f"A task of sine waves is a single wave. Received: ways={recipe.ways}. Use ways=1."
@@ -136,7 +136,7 @@ def _check(recipe: Recipe) -> None:
         raise ValueError(
             f"The networks {sorted(SINE_NETWORKS)} are for sine waves, and the others for images. "
             f"Received: dataset={name!r}, network={recipe.network!r}. Choose a --network or "
-            "--recipe of this data set."
+            "--recipe for this data set."
         )
     if name in GREY and recipe.channels != 1:
         raise ValueError(
@@ -144,8 +144,9 @@ def _check(recipe: Recipe) -> None:
         )
     if recipe.test_classes < 0 or (name in FIXED_TEST and recipe.test_classes):
         raise ValueError(
-            "`test_classes` must not be negative, and 0 for mini_imagenet and omniglot, whose test "
-            f"classes are fixed. Received: test_classes={recipe.test_classes}, dataset={name!r}."
+            "`test_classes` must not be negative. It must be 0 for mini_imagenet and omniglot, "
+            "because their test classes are fixed. Received: "
+            f"test_classes={recipe.test_classes}, dataset={name!r}."
         )
     kind = f"{TFDS}NAME" if name.startswith(TFDS) else name
     if name in REGISTERED:

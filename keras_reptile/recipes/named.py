@@ -1,4 +1,4 @@
-"""Recipes: all hyper-parameters of a run under one name, and where they come from."""
+"""The named recipes: all hyper-parameters of a run under one name, with their source."""
 
 import dataclasses
 import os
@@ -17,7 +17,7 @@ from keras_reptile.recipes.recipe import (
 
 PAPER = "Nichol, Achiam, Schulman 2018 (arXiv 1803.02999v3), table {} and appendix A"
 
-# One training configuration; the two published runs differ in evaluation.
+# The two published runs have the same training and differ in evaluation.
 MINI_IMAGENET = Recipe(
     dataset="mini_imagenet",
     validation_classes=16,
@@ -29,7 +29,7 @@ MINI_IMAGENET = Recipe(
     source=PAPER.format(2),
 )
 
-# Figure 1. The network has no batch statistics: predicted together or one by one is the same.
+# Figure 1. The network has no batch statistics, so inductive and transductive results are equal.
 SINE = Recipe(
     dataset=SINUSOID,
     validation_classes=0,
@@ -60,8 +60,8 @@ SINE_TRIALS = (
 SINE_EXPECTED = "nothing published; {} when it was added"
 FIGURE = "Nichol, Achiam, Schulman 2018 (arXiv 1803.02999v3), figure {}; "
 
-# The commands of figure 3. Their rate of 0.003 is that of a loss summed over 25 images, and the
-# authors' program takes one task in a meta-iteration where it is told nothing else.
+# The commands of figure 3. Their rate of 0.003 is for a loss summed over 25 images. One task in a
+# meta-iteration is the default of the authors' program.
 GRADIENT_COMBINATIONS = Recipe(
     validation_classes=0,
     validation_tasks=0,
@@ -85,7 +85,8 @@ GRADIENT_COMBINATIONS = Recipe(
 )
 
 RECIPES = {
-    # So short a run gains by the longer steps that means make in evaluation: 89.36 for 86.44.
+    # In such a short run, the mean is better than the sum: 89.36 versus 86.44. Its inner steps in
+    # evaluation are longer.
     "glyphs": Recipe(
         dataset="glyphs",
         loss_reduction="mean",
@@ -100,8 +101,8 @@ RECIPES = {
         expected="95.39 ± 0.09, transductive 97.68 ± 0.04; "
         "with --shots=5 98.90 ± 0.10, transductive 99.48 ± 0.06",
     ),
-    # First-order MAML as published, at the settings of its authors; for 1 shot only, of which
-    # three steps see all images.
+    # First-order MAML as published, with the settings of its authors. It is for 1 shot only: three
+    # steps of 5 images see the whole support set.
     "omniglot_5way_fast": Recipe(
         train_shots=2,
         train_queries=False,
@@ -193,8 +194,8 @@ RECIPES = {
     ),
 }
 
-# What a meta-iteration of a recipe takes in `fit`: benchmarks/meta_step.py on two cores of an AMD
-# EPYC (Zen 4), docs/results/meta_steps.json, and of more steps docs/results/fast_and_full.json.
+# Milliseconds of a meta-iteration in `fit`, measured by benchmarks/meta_step.py on two cores of an
+# AMD EPYC (Zen 4). Sources: docs/results/meta_steps.json and docs/results/fast_and_full.json.
 MILLISECONDS = {
     "glyphs": 32,
     "omniglot_5way": 33,
@@ -214,7 +215,7 @@ MILLISECONDS = {
 
 
 def cost(name: str) -> str:
-    """What a recipe was measured to take.
+    """Returns the measured cost of a recipe, in words.
 
     Example:
 
@@ -228,7 +229,7 @@ def cost(name: str) -> str:
     return f"{MILLISECONDS[name]} ms a meta-iteration, {whole}"
 
 
-# What `bin/train --dataset=X` runs where no recipe is named; for tfds:NAME, what folders do.
+# The recipe of `bin/train --dataset=X` without --recipe. For tfds:NAME it is the one of folders.
 OF_DATASET = {
     "folder": "images_5way",
     "glyphs": "glyphs",
@@ -239,7 +240,7 @@ OF_DATASET = {
 
 
 def run_name(recipe: Recipe) -> str:
-    """What a run without a recipe's name is called.
+    """Returns the name of a run for which no recipe was named.
 
     Example:
 
@@ -253,18 +254,18 @@ def run_name(recipe: Recipe) -> str:
 
 
 def get(name: str | None = None, dataset: str | None = None, **overrides: Any) -> Recipe:
-    """A recipe by its name, or that of a data set, with some fields replaced.
+    """Returns the recipe of a name or of a data set, with some fields replaced.
 
     Args:
         name: String, a key of `RECIPES`. Defaults to `None`, the data set's own recipe.
-        dataset: String, replaces the recipe's data set, or chooses the recipe if `name` is
-            `None`. Defaults to `None`, the recipe's, or else `"folder"` where there is an
-            `image_dir`, and `"glyphs"` where there is none.
-        **overrides: Fields of `Recipe`; those that are `None` stay the recipe's.
+        dataset: String. It replaces the recipe's data set. If `name` is `None`, it chooses the
+            recipe. Defaults to `None`, the recipe's data set. If `name` is `None` too, the data set
+            is `"folder"` with an `image_dir`, and `"glyphs"` without.
+        **overrides: Fields of `Recipe`. A field that is `None` is not replaced.
 
     Raises:
-        ValueError: If there is no such recipe, data set or field, a field has none of its choices
-            or a value of another type, or the data set has no use for it.
+        ValueError: If there is no such recipe, data set or field, a value is not one of the field's
+            choices or has another type, or the data set does not have the field.
 
     Example:
 
@@ -301,7 +302,7 @@ def own(dataset: str) -> str:
 
 
 def unit(recipe: Recipe) -> str:
-    """What the figures in `expected` are.
+    """Returns the unit of the numbers in `expected`.
 
     Example:
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_reptile.checks import INT64, check_boolean, check_integer, check_number, did_you_mean
 
-# Fields that say something about a recipe and set nothing.
+# Fields that describe a recipe and have no effect on a run.
 NOTES = ("source", "expected")
 
 SINUSOID = "sinusoid"
@@ -15,7 +15,7 @@ SINUSOID = "sinusoid"
 # The networks that take points, and their activation.
 SINE_NETWORKS = {"sine_mlp_tanh": "tanh", "sine_mlp_relu": "relu"}
 
-# Fields that choose classes or images, of which sine waves have none.
+# Fields that choose classes or images. Sine waves have neither.
 OF_IMAGES = (
     "dataset_split",
     "validation_classes",
@@ -30,13 +30,13 @@ OF_IMAGES = (
 # Fields that are folders.
 PATHS = ("image_dir", "manual_dir")
 
-# Where registered names of a field are found.
+# The module and the variable with the registered choices of a field.
 REGISTERED_IN = {
     "network": ("keras_reptile.networks", "REGISTERED"),
     "method": ("keras_reptile.algorithm.methods", "METHODS"),
 }
 
-# The fields that one inner optimizer has and the other has not.
+# The fields that only one of the inner optimizers has.
 OF_INNER = {"adam": ("inner_beta_1", "inner_beta_2", "inner_epsilon"), "sgd": ("inner_momentum",)}
 
 
@@ -46,43 +46,45 @@ def _field(default: Any, help: str, choices: tuple = ()) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Every hyper-parameter of a run; each is a flag of `bin/train` by the same name.
+    """The hyper-parameters of a run. Each is a flag of `bin/train` with the same name.
 
-    The defaults are the paper's 5-way Omniglot run. Each field's meaning stands in its
-    `metadata["help"]`, which is also the flag's help.
+    The defaults are the paper's 5-way Omniglot run. `metadata["help"]` of a field explains it, and
+    is also the help of the flag.
     """
 
     dataset: str = _field(
         "omniglot",
-        "Where the tasks come from: glyphs, omniglot, mini_imagenet, folder (--image_dir), or "
-        "tfds:NAME for any labelled image set of TensorFlow Datasets; sinusoid for the paper's "
-        "sine waves, whose shots are sampled points and whose queries are all the points.",
+        "The data set: glyphs, omniglot, mini_imagenet, folder (--image_dir), tfds:NAME for any "
+        "labelled image set of TensorFlow Datasets, or sinusoid for the paper's sine waves, where "
+        "shots are sampled points and queries are all points.",
     )
     dataset_split: str = _field(
         "authors",
-        "Omniglot's classes: the authors' shuffled 1,200 for training and 423 for test, or the "
-        "data set's own background and evaluation alphabets.",
+        "The split of Omniglot's classes: authors, 1,200 shuffled classes for training and 423 for "
+        "testing; or background, the data set's background and evaluation alphabets.",
         ("authors", "background"),
     )
-    validation_classes: int = _field(50, "Training classes kept out to validate on; 0 for none.")
+    validation_classes: int = _field(50, "Classes for validation; 0 for no validation.")
     test_classes: int = _field(
         0,
-        "Classes to test on; 0 for the data set's own, and of tfds:NAME and folders a fifth, at "
-        "least 5.",
+        "Classes for testing; 0 for the data set's own test classes, or, for tfds:NAME and "
+        "folders, a fifth of the classes, at least 5.",
     )
     split_seed: int = _field(
         0,
-        "Decides which classes of omniglot, tfds:NAME and folders test; of omniglot's background "
-        "split, which validate.",
+        "The seed that chooses the test classes of omniglot, tfds:NAME and folders, and the "
+        "validation classes of omniglot's background split.",
     )
-    image_dir: str = _field("", "A folder that holds a folder of image files for each class.")
-    manual_dir: str = _field("", "Where miniImageNet lies, until TFDS has prepared it.")
-    image_size: int = _field(28, "Height and width of the images, to which others are resized.")
+    image_dir: str = _field("", "A folder with a folder of image files for each class.")
+    manual_dir: str = _field(
+        "", "The folder of miniImageNet's images, needed until TFDS has prepared the data set."
+    )
+    image_size: int = _field(28, "Height and width to which images are resized.")
     channels: int = _field(1, "Channels of the images: 1 for grey, 3 for colour.")
     network: str = _field(
         "omniglot_convnet",
-        "The network: one of the paper's two; for sine waves its 1-64-64-1 with ReLU, or with "
-        "tanh as in the authors' program.",
+        "The network: one of the paper's two convolutional networks, or, for sine waves, the "
+        "paper's 1-64-64-1 with ReLU, or with tanh as in the authors' program.",
         ("mini_imagenet_convnet", "omniglot_convnet", "sine_mlp_relu", "sine_mlp_tanh"),
     )
     ways: int = _field(5, "Classes in a task.")
@@ -91,30 +93,32 @@ class Recipe:
     queries: int = _field(1, "Query images of each class.")
     train_queries: bool = _field(
         True,
-        "Query images in training tasks too, for the accuracy in the log; without, all images of a "
-        "class can be support images.",
+        "Query images in training tasks too, for the accuracy in the log. Without them, all images "
+        "of a class can be support images.",
     )
     minibatches: str = _field(
         "cycling",
-        "Inner minibatches: passes over the support set, or drawn anew from all of it each time.",
+        "How minibatches are drawn: cycling, by passes over the support set; or replacement, each "
+        "from the whole support set.",
         ("cycling", "replacement"),
     )
     loss_reduction: str = _field(
         "sum",
-        "A minibatch's loss: the sum over its images, as in the authors' program, or the mean. "
-        "With carried moments, sums make shorter steps on smaller minibatches, means do not.",
+        "The loss of a minibatch: the sum over its images, as in the authors' program, or the "
+        "mean. With carried moments, inner steps on smaller minibatches are shorter for a sum, but "
+        "not for a mean.",
         ("mean", "sum"),
     )
     method: str = _field(
         "reptile",
-        "Meta-update: Reptile, first-order MAML (the last inner step), or MAML with second "
-        "derivatives, whose raw gradient wants a meta-step size of its own.",
+        "The meta-update: Reptile, first-order MAML (the last inner step), or MAML with second "
+        "derivatives, which needs another meta-step size.",
         ("fomaml", "maml", "reptile"),
     )
     tail_shots: int = _field(
         0,
-        "Support images of each class in training tasks that are kept apart for the last inner "
-        "step; 0 for a last minibatch like the others.",
+        "Support images of each class in training tasks that only the last inner step sees; 0 for "
+        "a last minibatch like the others.",
     )
     inner_batch_size: int = _field(10, "Images in an inner step.")
     inner_steps: int = _field(5, "Inner steps of a training task.")
@@ -127,31 +131,31 @@ class Recipe:
     inner_weight_decay_rate: float = _field(1.0, "Multiplies the weights before each inner step.")
     inner_state: str = _field(
         "carried",
-        "The inner optimizer's moments: carried on from task to task, or reset for each.",
+        "The inner optimizer's moments: carried over to later tasks, or reset for each task.",
         ("carried", "reset"),
     )
     task_order: str = _field(
         "parallel",
-        "Tasks of a meta-batch: side by side from the same moments, or one after another.",
+        "The order of a meta-batch's tasks: parallel, all from the same moments; or serial, one "
+        "after another.",
         ("parallel", "serial"),
     )
     task_parallelism: str = _field(
         "auto",
-        "How tasks are computed: each by itself, all as one batch under XLA, or what suits the "
-        "device.",
+        "How tasks are computed: each separately, all vectorized in one batch under XLA, or auto, "
+        "as suits the device.",
         ("auto", "separate", "vectorized"),
     )
     jit_compile: str = _field(
         "auto",
-        "Whether XLA compiles. auto: on a GPU, and on a CPU the inner loops if it is faster there "
-        "and the run is long enough.",
+        "Whether XLA compiles. auto: yes on a GPU; on a CPU, the inner loops if that is faster and "
+        "the run is long enough.",
         ("auto", "true", "false"),
     )
     meta_batch_size: int = _field(5, "Tasks in a meta-iteration.")
     meta_optimizer: str = _field(
         "sgd",
-        "What makes a step of the meta-gradient: SGD, which moves the weights by the meta-step "
-        "size, or Adam, whose learning rate it is.",
+        "The outer optimizer: SGD or Adam. Its learning rate is the meta-step size.",
         ("adam", "sgd"),
     )
     meta_step_size: float = _field(1.0, "Meta-step size at the start.")
@@ -166,26 +170,26 @@ class Recipe:
     test_tasks: int = _field(1000, "Test tasks after training; 0 for no test.")
     curve_tasks: int = _field(
         0,
-        "Test tasks at every checkpoint, for a curve of test accuracy by which nothing is chosen; "
-        "0 for none.",
+        "Test tasks at every checkpoint, for a curve of test accuracy; 0 for no curve. No choice "
+        "depends on it.",
     )
     checkpoint_every: int = _field(
         1000, "Meta-iterations between checkpoints, each with a validation and a row of log.csv."
     )
     precision: str = _field(
         "float32",
-        "Keras dtype policy: weights and steps are in float32 under the mixed ones.",
+        "The Keras dtype policy. Under the mixed ones, weights and optimizer steps are in float32.",
         ("float32", "mixed_bfloat16", "mixed_float16", "float64"),
     )
-    seed: int = _field(0, "Decides the initial weights and the training tasks.")
-    source: str = _field("", "Where the recipe comes from.")
+    seed: int = _field(0, "The seed of the initial weights and the training tasks.")
+    source: str = _field("", "The source of the recipe.")
     expected: str = _field(
-        "", "What to expect of it: accuracy in percent, of sine waves the mean squared error."
+        "", "The expected accuracy in percent, or the mean squared error for sine waves."
     )
 
 
 def check_values(recipe: Recipe) -> None:
-    """Raises `ValueError` if a field has none of its choices, or a value of another type."""
+    """Raises `ValueError` if a value is not one of the field's choices or has another type."""
     for field in dataclasses.fields(Recipe):
         value = getattr(recipe, field.name)
         if field.metadata["choices"]:
@@ -201,36 +205,37 @@ def check_values(recipe: Recipe) -> None:
 
 
 def _choices(field: dataclasses.Field) -> tuple:
-    """What a field can be, what was registered included."""
+    """Returns the choices of a field, with the registered ones."""
     module, names = REGISTERED_IN.get(field.name, ("", ""))
-    # Imported by whoever registers a name: the schema and its flags need no TensorFlow.
+    # The module is not imported here, because the schema and its flags do not need TensorFlow. If a
+    # name is registered, the module is already imported.
     registered = vars(sys.modules[module])[names] if module in sys.modules else ()
     return tuple({*field.metadata["choices"], *registered})
 
 
 def check_fields(dataset: str, given: Iterable[str]) -> None:
-    """Raises `ValueError` for fields that mean nothing for a data set.
+    """Raises `ValueError` for fields that a data set does not have.
 
     Args:
         dataset: String, its name.
-        given: Iterable of strings, the fields that someone set.
+        given: Iterable of strings, the fields that the user set.
     """
     wrong = [name for name in OF_IMAGES if name in given] if dataset == SINUSOID else []
     if wrong:
         raise ValueError(
-            "Sine waves have neither classes nor images, and no use for "
+            "Sine waves have neither classes nor images, and do not use "
             f"{', '.join(f'`{name}`' for name in wrong)}. Received: dataset={dataset!r}. "
             "Leave these out, or choose another data set."
         )
 
 
 def check_inner_fields(optimizer: str, given: Iterable[str]) -> None:
-    """Raises `ValueError` for fields that someone set, and that the inner optimizer has not."""
+    """Raises `ValueError` if the user set fields that the inner optimizer does not have."""
     other = "sgd" if optimizer == "adam" else "adam"
     wrong = [name for name in OF_INNER[other] if name in given]
     if wrong:
         raise ValueError(
-            f"Inner {optimizer} has no use for {', '.join(f'`{name}`' for name in wrong)}. Leave "
+            f"Inner {optimizer} does not use {', '.join(f'`{name}`' for name in wrong)}. Leave "
             f"these out, or choose inner_optimizer={other!r}."
         )
 

@@ -299,7 +299,7 @@ MISUSES = {
         "train",
         ["--dataset=sinusoid", "--image_size=28"],
         1,
-        "no use for `image_size`",
+        "do not use `image_size`",
     ),
     "a directory for sine waves": (
         "train",
@@ -345,13 +345,13 @@ MISUSES = {
         "train",
         ["--inner_momentum=0.9"],
         1,
-        "Inner adam has no use for `inner_momentum`. Leave these out, or choose inner_optimizer='s",
+        "Inner adam does not use `inner_momentum`. Leave these out, or choose inner_optimizer='s",
     ),
     "moments of SGD": (
         "train",
         ["--inner_optimizer=sgd", "--inner_beta_1=0.9", "--inner_epsilon=1"],
         1,
-        "Inner sgd has no use for `inner_beta_1`, `inner_epsilon`. Leave these out, or choose",
+        "Inner sgd does not use `inner_beta_1`, `inner_epsilon`. Leave these out, or choose",
     ),
     "a device twice": (
         "train",
@@ -440,8 +440,8 @@ def test_too_few_folders_to_train_on_are_told_what_took_the_others(tmp_path):
     assert status == 1
     assert err.strip() == (
         "train: `ways` must not exceed the number of training classes. Received: ways=5, with 3 "
-        "classes. Lower `ways`, or lower --test_classes, by itself a fifth of all classes and at "
-        "least 5."
+        "classes. Lower `ways`, or lower --test_classes (by default a fifth of all classes, at "
+        "least 5)."
     )
 
 

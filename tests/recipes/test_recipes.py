@@ -109,7 +109,7 @@ def test_what_a_data_set_is_told():
             dict(test_classes=9),
             r"test classes are fixed. Received: test_classes=9",
         ),
-        ("images_5way", dict(test_classes=-1), r"must not be negative, .*test_classes=-1"),
+        ("images_5way", dict(test_classes=-1), r"must not be negative. .*test_classes=-1"),
         ("glyphs", dict(image_dir="x"), r"`image_dir` is for dataset='folder' only.*image_dir='x'"),
         ("glyphs", dict(manual_dir="x"), r"`manual_dir` is for dataset='mini_imagenet' only"),
         (

@@ -109,7 +109,7 @@ def test_measuring_a_run_again_gives_its_summary(finished):
     assert measure(path, tasks=8, verbose=0) == [summary["result"]]
     (other,) = measure(path, tasks=4, shots=5, eval_inner_steps=2, split="validation", verbose=0)
     assert (other["tasks"], other["shots"], other["inner_steps"]) == (4, 5, 2)
-    with pytest.raises(ValueError, match=r"no use for `image_dir`. Received: dataset='sinusoid'"):
+    with pytest.raises(ValueError, match=r"do not use `image_dir`. Received: dataset='sinusoid'"):
         measure(path, image_dir="x", verbose=0)
     with pytest.raises(
         ValueError, match=r"`both` measures accuracy .* run on sine waves.* Leave it"
@@ -191,7 +191,7 @@ GIVEN = {
 
 @pytest.mark.parametrize("name", OF_IMAGES)
 def test_fields_of_images_are_refused_whatever_their_value(name):
-    text = f"neither classes nor images, and no use for `{name}`. Received: dataset='sinusoid'"
+    text = f"neither classes nor images, and do not use `{name}`. Received: dataset='sinusoid'"
     with pytest.raises(ValueError, match=re.escape(text)):
         named.get(dataset="sinusoid", **{name: GIVEN[name]})
 
