@@ -13,6 +13,7 @@ import keras
 from keras_reptile.episodes.first_layers import declared_inputs
 from keras_reptile.episodes.input_ranges import InputRanges
 from keras_reptile.episodes.network_inputs import as_taken, taken_by
+from keras_reptile.keras_internals import unpickled_model
 
 
 @keras.saving.register_keras_serializable(package="keras_reptile")
@@ -65,7 +66,7 @@ class FineTuned:
 
     def __reduce__(self) -> tuple:
         # Pickle finds no class that was made while a program ran.
-        return keras.Model._unpickle_model, super().__reduce__()[1]
+        return unpickled_model(), super().__reduce__()[1]
 
 
 def taking_bytes(network: keras.Model, scale: float | None, trained_on_bytes: bool) -> keras.Model:

@@ -7,16 +7,16 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile.algorithm.assignments import check_assignments
-from keras_reptile.algorithm.inner_optimizers import TaskSchedule
+from keras_reptile.algorithm.inner_loop import InnerLoop
+from keras_reptile.algorithm.inner_optimizers import InnerState, TaskSchedule
 from keras_reptile.algorithm.network_checks import ends
 from keras_reptile.algorithm.network_copy import copy_of, replace_head
-from keras_reptile.algorithm.network_function import support_statistics
 from keras_reptile.algorithm.prediction import all_finite
 from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
 from keras_reptile.episodes.label_checks import known_outputs
 from keras_reptile.episodes.sampling import support_order
 from keras_reptile.fine_tuned import taking_bytes
-from keras_reptile.kernels.switching import holding
+from keras_reptile.keras_internals import moments_of
 from keras_reptile.metrics.query_metrics import get_metrics
 
 
@@ -38,7 +38,7 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     if model._is_classifier:
         _check_labels(support_y.numpy(), known_outputs(model.network), _places(model.network))
     task = {
-        "support": (model._as_taken(support_x), support_y),
+        "support": (support_x, support_y),
         "order": support_order(number, batch, steps, seed),
         "number": (tf.constant(seed), tf.constant(0)),
     }
@@ -81,11 +81,11 @@ def _start_of(model) -> tuple:
     return theta, others, model._starting_state(theta)
 
 
-def adapted(model, task, theta, others, state) -> tuple:
-    """Adapted weights, the network's other variables by the support's statistics, inner state."""
-    with holding(others):
-        result = model._adapt_task(task, theta, state)
-        others = support_statistics(model.network, result.weights, task["support"][0])
+def adapted(loop: InnerLoop, task: dict, theta: list, others: list, state: InnerState) -> tuple:
+    """Returns adapted weights, the other variables by the support's statistics, the inner state."""
+    loop = loop.with_forms(loop.f.forms, others)
+    result = loop.adapt(task, theta, state)
+    others = loop.f.support_statistics(result.weights, loop.as_taken(task["support"][0]))
     return result.weights, others, result.state
 
 
@@ -114,13 +114,10 @@ def _optimizer(model, learner, steps, state):
         optimizer.learning_rate = TaskSchedule(schedule, carried)
     optimizer.build(learner.trainable_variables)
     optimizer.iterations.assign(state.step)
-    # Keras gives slots no public name. With beta_1 = 0 the first moment is not kept: the next
-    # gradient replaces it.
-    names = {2: ("_momentums", "_velocities"), 1: ("_velocities",)}
-    adam = isinstance(optimizer, keras.optimizers.Adam)
-    kinds = names[len(state.slots)] if adam else ("momentums",)
-    for kind, values in zip(kinds, state.slots, strict=False):
-        for variable, value in zip(getattr(optimizer, kind), values, strict=True):
+    # With beta_1 = 0 Adam's first moment is not kept: the next gradient replaces it.
+    moments = moments_of(optimizer)[-len(state.slots) :] if state.slots else ()
+    for variables, values in zip(moments, state.slots, strict=True):
+        for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
     return optimizer
 

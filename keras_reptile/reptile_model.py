@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.src.trainers.trainer import model_supports_jit
 
-from keras_reptile import distribution, learner
-from keras_reptile.algorithm import adaptation, loss_scaling, losses, network_copy
+from keras_reptile import distribution, keras_internals, learner
+from keras_reptile.algorithm import loss_scaling, losses, network_copy
 from keras_reptile.algorithm.assignments import check_assignments
+from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import (
     InnerState,
     check_dtypes,
@@ -22,7 +22,7 @@ from keras_reptile.algorithm.inner_optimizers import (
 )
 from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.algorithm.network_checks import check_network, ends, symbolic_inputs
-from keras_reptile.algorithm.network_function import mode, train_call
+from keras_reptile.algorithm.network_function import NetworkFunction, mode
 from keras_reptile.checks import check_boolean, check_choice, check_integer
 from keras_reptile.episodes import (
     episode_format,
@@ -49,11 +49,11 @@ from keras_reptile.episodes.episode_format import (
 )
 from keras_reptile.episodes.repeats import warn_of_repeated_tasks
 from keras_reptile.execution import meta_batch, outcome
+from keras_reptile.execution.plan import WHOLE_STEPS, Plan
 from keras_reptile.execution.traces import Traces
 from keras_reptile.kernels import devices
-from keras_reptile.kernels.interpolation import twice_differentiable_interpolations
-from keras_reptile.kernels.shape_keeping_pooling import twice_differentiable_poolings
 from keras_reptile.metrics.task_metrics import Report
+from keras_reptile.threads import usable_cores
 
 
 @keras.saving.register_keras_serializable(package="keras_reptile")
@@ -378,7 +378,7 @@ class ReptileModel(distribution.DistributedModel):
         """`learner.adapted` as a graph."""
 
         def make():
-            adapted = functools.partial(learner.adapted, self)
+            adapted = functools.partial(learner.adapted, self._inner_loop.for_evaluation())
             return tf.function(adapted, reduce_retracing=True)
 
         return self._made_once("adapt", make)
@@ -402,26 +402,45 @@ class ReptileModel(distribution.DistributedModel):
 
     def make_train_function(self, force: bool = False) -> None:
         force = self._traces.are_stale("train") or force
-        self.jit_compile = self._whole_by_xla() and self.method != "maml"
+        self.jit_compile = self._whole_steps_by_xla(training=True)
         super().make_train_function(force)
 
     def make_test_function(self, force: bool = False) -> None:
         force = self._traces.are_stale("test") or force
-        self.jit_compile = self._whole_by_xla()
+        self.jit_compile = self._whole_steps_by_xla()
         super().make_test_function(force)
 
     def make_predict_function(self, force: bool = False) -> Any:
         force = self._traces.are_stale("predict") or force
-        self.jit_compile = self._whole_by_xla()
+        self.jit_compile = self._whole_steps_by_xla()
         return super().make_predict_function(force)
 
-    def _whole_by_xla(self) -> bool:
-        """Whether XLA compiles whole steps: on a GPU, which else waits while they are launched.
+    def _whole_steps_by_xla(self, training: bool = False) -> bool:
+        plan = self._plan(training, eagerly=self.run_eagerly)
+        return plan.compiled == WHOLE_STEPS and keras_internals.supports_jit(self)
 
-        Under a strategy a step holds collective operations, which XLA does not compile alike.
-        """
-        allowed = self.jit_inner_loops is not False and not self.has_strategy
-        return allowed and not self.run_eagerly and devices.on_gpu() and model_supports_jit(self)
+    def _plan(self, training: bool = False, eagerly: bool | None = None) -> Plan:
+        """How tasks are computed on the devices at hand, see `Plan`."""
+        return Plan.of(
+            self,
+            devices.device_kinds(),
+            replicas=distribution.replicas() if self.has_strategy else None,
+            cores=usable_cores(),
+            training=training,
+            eagerly=tf.executing_eagerly() if eagerly is None else eagerly,
+        )
+
+    @property
+    def _inner_loop(self) -> InnerLoop:
+        """The inner loop by the settings of today."""
+        return InnerLoop(
+            NetworkFunction(self.network),
+            self.task_loss,
+            self.inner_rule,
+            self.method,
+            self.inner_weight_decay_rate,
+            self._as_taken,
+        )
 
     def fit(self, x: Any = None, *args, **kwargs) -> keras.callbacks.History:
         """`keras.Model.fit` on meta-batches, which come in their own random order.
@@ -444,24 +463,34 @@ class ReptileModel(distribution.DistributedModel):
         """One meta-iteration on a meta-batch of tasks."""
         episodes = episodes_of(data)
         with after(episodes):
-            return self._train_on(episodes)
+            theta = self._theta(episodes)
+            found = self._train_tasks(episodes, theta, self._starting_state(theta))
+            distribution.apply(self.optimizer, found.gradient, self.trainable_variables)
+            logs = self._training_logs(episodes, found)
+            slots, logs = distribution.mean_over_replicas((found.state.slots, logs))
+            self._carry_on(InnerState(found.state.step, slots))
+            return logs
 
-    def _train_on(self, episodes):
-        theta = self._theta(episodes)
+    def _train_tasks(self, episodes, theta, state) -> outcome.Outcome:
         self.trained_on_bytes |= network_inputs.scales_any(self.network, episodes["support"][0])
-        tasks = meta_batch.train_tasks(self, episodes, theta, self._starting_state(theta))
-        tasks = outcome.with_nan_shown(tasks)
-        distribution.apply(self.optimizer, tasks.gradient, self.trainable_variables)
+        loop, plan = self._inner_loop, self._plan(training=True)
+        tasks = self._numbered(loop, episodes)
+        found = meta_batch.train_tasks(loop, plan, tasks, theta, state, self._made_once)
+        return outcome.with_nan_shown(found)
+
+    def _numbered(self, loop, episodes, by_content: bool = False) -> dict:
+        meta_iteration = self._meta_iteration_tensor()
+        return meta_batch.numbered(loop, episodes, meta_iteration, by_content, self._made_once)
+
+    def _training_logs(self, episodes, found: outcome.Outcome) -> dict[str, Any]:
         size, queries = first_minibatch_size(episodes), number_of_queries(episodes) != 0
-        logs = self.report.before(tasks.first_loss, size, monitored=not queries)
+        logs = self.report.before(found.first_loss, size, monitored=not queries)
         if queries:
-            logs |= self.report.after(episodes["query"][1], tasks.predictions)
-        slots, logs = distribution.mean_over_replicas((tasks.state.slots, logs))
-        self._carry_on(InnerState(tasks.state.step, slots))
+            logs |= self.report.after(episodes["query"][1], found.predictions)
         return logs
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """Adapts to each task from the current weights, judges its queries, and leaves no trace."""
+        """Adapts to each task from the current weights, and predicts its queries."""
         episodes = with_queries(episodes_of(data))
         with after(episodes):
             first_loss, predictions = self.adapt_and_predict(episodes)
@@ -655,48 +684,16 @@ class ReptileModel(distribution.DistributedModel):
 
     def _evaluate_tasks(self, episodes: dict, modes: tuple[bool, ...]) -> tuple:
         """`adapt_and_predict` with as many predictions, from one adaptation, as modes."""
-        theta = self._theta(episodes)
+        theta, loop = self._theta(episodes), self._inner_loop.for_evaluation()
+        tasks = self._numbered(loop, episodes, by_content=True)
         state = self._starting_state(theta)
-        return meta_batch.judge_tasks(self, episodes, theta, state, modes)
+        return meta_batch.evaluate_tasks(
+            loop, self._plan(), modes, tasks, theta, state, self._made_once
+        )
 
     def _made_once(self, key, make) -> Any:
         """What was made for a key before, or now."""
         return self._traces.made_once(key, make)
-
-    def _adapt_task(self, task, theta, state, adapt=adaptation.adapt) -> adaptation.Adaptation:
-        """One task's inner loop, from these weights and this state, by a method's function."""
-        if adapt is adaptation.adapt_and_differentiate:
-            adapt = self._twice_differentiable(adapt)
-        adapt = loss_scaling.where_needed(adapt, self.network)
-        minibatches, rate = (task["order"], task.get("tail")), self.inner_weight_decay_rate
-        return adapt(self._loss_of(task), self.inner_rule, theta, state, *minibatches, rate)
-
-    def _twice_differentiable(self, adapt) -> Callable:
-        """MAML's inner loop, in which layers have second derivatives that are right."""
-
-        def run(*arguments):
-            with (
-                twice_differentiable_poolings(self.network),
-                twice_differentiable_interpolations(self.network),
-            ):
-                return adapt(*arguments)
-
-        return run
-
-    def _loss_of(self, task) -> Callable:
-        """The loss of one task's minibatches, for the inner loop."""
-
-        def loss_fn(weights, minibatch, step):
-            draw = tf.stack([*task["number"], step])
-            x, y = tf.nest.map_structure(lambda t: tf.gather(t, minibatch), task["support"])
-            return self._minibatch_loss(weights, x, y, draw)
-
-        return loss_fn
-
-    def _minibatch_loss(self, weights, x, y, draw) -> tf.Tensor:
-        """The scalar that an inner step descends, in the dtype of the weights."""
-        outputs, penalty = train_call(self.network, weights, x, draw)
-        return losses.batch_loss(self.task_loss, y, tf.cast(outputs, weights[0].dtype)) + penalty
 
     def _starting_state(self, theta) -> InnerState:
         """The inner state that a task starts from: the carried one, or that of no steps."""

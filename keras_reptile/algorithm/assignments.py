@@ -17,6 +17,7 @@ from keras_reptile.algorithm.known_layers import (
     operations,
 )
 from keras_reptile.algorithm.network_function import is_seed, mode
+from keras_reptile.keras_internals import all_layers
 
 
 def check_assignments(network: keras.Model, inputs: Any) -> None:
@@ -67,7 +68,7 @@ class _Recording(keras.StatelessScope):
 
 def _accounted_for(network) -> set[int]:
     """The ids of the moving averages of batch normalization, and of the metrics' variables."""
-    layers = network._flatten_layers()
+    layers = all_layers(network, itself=True)
     kind = keras.layers.BatchNormalization
     normalizations = [n for n in layers if isinstance(n, kind) and n.built]
     moving = [v for n in normalizations for v in (n.moving_mean, n.moving_variance)]
@@ -88,6 +89,6 @@ def _assigned_tensorflow_variables(network, graph) -> list[str]:
 
 def _name(network, variable) -> str:
     """A variable's name after that of the layer that has it as an attribute."""
-    layers = network._flatten_layers()
+    layers = all_layers(network, itself=True)
     owners = [n.name for n in layers if any(v is variable for v in vars(n).values())]
     return "/".join([*owners[:1], variable.name])

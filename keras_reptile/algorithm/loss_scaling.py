@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_reptile.keras_internals import all_layers
+
 SCALE = 1024.0
 
 
 def computes_in_float16(network: keras.Model) -> bool:
     """Whether any layer does, as under the policies "float16" and "mixed_float16"."""
-    layers = network._flatten_layers(include_self=False)
-    return any(layer.compute_dtype == "float16" for layer in layers)
+    return any(layer.compute_dtype == "float16" for layer in all_layers(network))
 
 
 def check_outer(optimizer: keras.optimizers.Optimizer) -> None:

@@ -23,11 +23,13 @@ class Method(NamedTuple):
     keeps: Tuple of the optional fields that this `Adaptation` has, each shaped like the weights.
     gradient: Function of theta and of the tasks' `Adaptation`, tasks along the first axis, to the
         gradient that the outer optimizer is given: the mean of what it is for each task alone.
+    second_order: Boolean, whether the network is differentiated twice. Defaults to `False`.
     """
 
     adapt: Callable
     keeps: tuple
     gradient: Callable
+    second_order: bool = False
 
 
 def _reptile(theta: list, tasks: Adaptation) -> list:
@@ -45,7 +47,7 @@ def _maml(theta: list, tasks: Adaptation) -> list:
 METHODS = {
     "reptile": Method(adapt, (), _reptile),
     "fomaml": Method(adapt_keeping_last, ("before_last",), _fomaml),
-    "maml": Method(adapt_and_differentiate, ("gradient",), _maml),
+    "maml": Method(adapt_and_differentiate, ("gradient",), _maml, second_order=True),
 }
 BUILT_IN = tuple(METHODS)
 

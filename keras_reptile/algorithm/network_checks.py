@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from keras_reptile.keras_internals import all_layers
+
 # TensorFlow's moments, by which they normalize, have a wrong second derivative.
 DERIVED_ONCE = (keras.layers.LayerNormalization, keras.layers.GroupNormalization)
 
@@ -43,7 +45,7 @@ def check_network(method: str, network: keras.Model) -> None:
             "`network` must have one output. Received: a network whose outputs have names, "
             f"{sorted(network.output)}. Build it with the one tensor itself."
         )
-    layers = list(network._flatten_layers(include_self=False))
+    layers = all_layers(network)
     _check_layers(layers)
     wrong = [layer.name for layer in layers if isinstance(layer, DERIVED_ONCE)]
     if method == "maml" and wrong:

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_reptile.keras_internals import all_layers
+
 
 def replace_head(network: keras.Model, classes: int, seed: int) -> keras.Model:
     """A copy of the network whose last layer, a `Dense`, is new and has `classes` units.
@@ -88,8 +90,7 @@ def _is_keras_own(config: Any) -> bool:
 
 def _why_not(network, error: Exception) -> str:
     """The error in words, with the name of the layer that it is about."""
-    layers = network._flatten_layers(include_self=False)
-    faulty = next((layer for layer in layers if _error_of(layer)), network)
+    faulty = next((layer for layer in all_layers(network) if _error_of(layer)), network)
     error = _error_of(faulty) or error
     reason = str(error).strip().partition("\n")[0].partition(". ")[0]
     return NO_COPY.format(f"{type(faulty).__name__} {faulty.name!r}", reason)

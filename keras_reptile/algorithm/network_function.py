@@ -1,9 +1,10 @@
 """A Keras network as a pure function of its weights: f(W, x).
 
 Batch normalization uses the statistics of the batch at hand, in training and in prediction, as the
-paper does; the moving averages that a call would update are dropped.
+paper does. The moving averages that a call would update are dropped.
 """
 
+import dataclasses
 import functools
 import inspect
 from collections import Counter
@@ -14,78 +15,97 @@ import keras
 import tensorflow as tf
 
 from keras_reptile.algorithm.network_checks import check_output
-from keras_reptile.kernels.batch_normalization import batch_statistics, normalizations
-from keras_reptile.kernels.convolution_biases import separate_biases
-from keras_reptile.kernels.switching import held_variables, switched
+from keras_reptile.keras_internals import call_takes_training
+from keras_reptile.kernels import forms
+from keras_reptile.kernels.batch_normalization import is_normalization, normalizations
+from keras_reptile.kernels.forms import Forms
+from keras_reptile.kernels.switching import Form, fast_forms
 
 
-def train_call(network: keras.Model, weights: Sequence, x: Any, draw: Any) -> tuple:
-    """Outputs and summed penalties of the network in training mode.
+@dataclasses.dataclass(frozen=True, eq=False)
+class NetworkFunction:
+    """A network as a function of its trainable weights and its inputs.
 
-    Args:
-        network: A built `keras.Model`.
-        weights: Sequence of tensors, one for each of `network.trainable_variables`.
-        x: Structure of tensors, the inputs `(batch, ...)`.
-        draw: Integer tensor `(n,)` that tells this call from every other: layers that draw random
-            numbers draw others for another `draw`, and the same for the same.
-
-    Returns:
-        Tuple `(outputs, penalty)`; `penalty` is the sum of the regularization losses, or 0.
+    network: A built `keras.Model`.
+    forms: Tuple of `Form`, those of its layers while it is called. Defaults to those that run on
+        any device.
+    others: Sequence of tensors, the values of `network.non_trainable_variables`. Defaults to
+        `None`: the variables themselves. A function that XLA compiles locks every variable that it
+        reads and waits for all other readers. It does not wait for tensors from outside.
     """
-    held = zip(network.non_trainable_variables, held_variables(network), strict=True)
-    state = [_folded(value, draw) if is_seed(v) else value for v, value in held]
-    with separate_biases(network), batch_statistics(network):
-        outputs, _, losses = network.stateless_call(
-            list(weights), state, x, **mode(network, True), return_losses=True
-        )
-    check_output(outputs)
-    return outputs, sum(losses) if losses else 0.0
 
+    network: keras.Model
+    forms: Forms = forms.ANYWHERE
+    others: Sequence | None = None
 
-def predict_call(network: keras.Model, weights: Sequence, x: Any) -> tf.Tensor:
-    """Outputs of the network in inference mode, except that batch normalization uses `x`'s own
-    statistics."""
-    with separate_biases(network), batch_statistics(network):
-        outputs, _ = network.stateless_call(
-            list(weights), held_variables(network), x, **mode(network, False)
-        )
-    return outputs
+    def train(self, weights: Sequence, x: Any, call_id: Any) -> tuple:
+        """Outputs and summed penalties in training mode.
+
+        Args:
+            weights: Sequence of tensors, one for each of `network.trainable_variables`.
+            x: Structure of tensors, the inputs `(batch, ...)`.
+            call_id: Integer tensor `(n,)`. Layers draw the same random numbers in calls with the
+                same one, and others in all other calls.
+
+        Returns:
+            Tuple `(outputs, penalty)`; `penalty` is the sum of the regularization losses, or 0.
+        """
+        state = [_folded(v, call_id) if is_seed(v) else value for v, value in self._others()]
+        with fast_forms(self.network, self.forms):
+            outputs, _, losses = self.network.stateless_call(
+                list(weights), state, x, **mode(self.network, True), return_losses=True
+            )
+        check_output(outputs)
+        return outputs, sum(losses) if losses else 0.0
+
+    def predict(self, weights: Sequence, x: Any) -> tf.Tensor:
+        """Outputs in inference mode, except that batch normalization uses `x`'s own statistics."""
+        state = [value for _, value in self._others()]
+        with fast_forms(self.network, self.forms):
+            outputs, _ = self.network.stateless_call(
+                list(weights), state, x, **mode(self.network, False)
+            )
+        return outputs
+
+    def _others(self) -> list[tuple]:
+        variables = self.network.non_trainable_variables
+        return list(zip(variables, variables if self.others is None else self.others, strict=True))
+
+    def support_statistics(self, weights: Sequence, x: Any) -> list:
+        """Values of the non-trainable variables, with moving averages set to `x`'s statistics.
+
+        A network with these values predicts in inference mode, one image at a time if need be, with
+        the statistics of the images that it was adapted to. They are taken as that prediction will
+        be made: dropout and other noise of training is off, batch normalization alone is in
+        training mode.
+        """
+        moving = {i for layer in normalizations(self.network) for i in _moving(layer)}
+        state = [
+            tf.zeros_like(v) if id(v) in moving else tf.convert_to_tensor(value)
+            for v, value in self._others()
+        ]
+        calls: Counter = Counter()
+        counted = Form(is_normalization, functools.partial(_counted_in_training, calls))
+        with fast_forms(self.network, [counted]):
+            _, updated = self.network.stateless_call(
+                list(weights), state, x, **mode(self.network, False)
+            )
+        # From zero, n updates leave (1 - momentum^n) of a mean of the statistics.
+        share = {i: 1 - n.momentum ** calls[n] for n in calls for i in _moving(n)}
+        return [
+            new / share[id(v)] if id(v) in share else tf.convert_to_tensor(value)
+            for (v, value), new in zip(self._others(), updated, strict=True)
+        ]
 
 
 def mode(network: keras.Model, training: bool) -> dict[str, bool]:
-    """The argument that tells the network so, if its `call` has it."""
+    """Returns the argument that sets the network's mode, if its `call` has it."""
     parameters = inspect.signature(network.call).parameters.values()
     passed_on = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    return {"training": training} if network._call_has_training_arg or passed_on else {}
+    return {"training": training} if call_takes_training(network) or passed_on else {}
 
 
-def support_statistics(network: keras.Model, weights: Sequence, x: Any) -> list:
-    """Values for `network.non_trainable_variables` with moving averages set to `x`'s statistics.
-
-    A network that holds them predicts in inference mode, one image at a time if need be, with the
-    statistics of the images that it was adapted to. They are taken as that prediction will be made:
-    dropout and other noise of training is off, batch normalization alone is in training mode.
-    """
-    held = list(zip(network.non_trainable_variables, held_variables(network), strict=True))
-    layers = normalizations(network)
-    moving = {id(v) for layer in layers for v in _moving(layer)}
-    state = [
-        tf.zeros_like(v) if id(v) in moving else tf.convert_to_tensor(value) for v, value in held
-    ]
-    calls: Counter = Counter()
-    with switched(layers, "call", functools.partial(_counted_in_training, calls)):
-        _, updated = network.stateless_call(list(weights), state, x, **mode(network, False))
-    # From zero, n updates leave (1 - momentum^n) of a mean of the statistics.
-    share = {id(v): 1 - at.momentum ** calls[at] for at in calls for v in _moving(at)}
-    return [
-        new / share[id(v)] if id(v) in share else tf.convert_to_tensor(value)
-        for (v, value), new in zip(held, updated, strict=True)
-    ]
-
-
-def _counted_in_training(calls, layer):
-    plain = layer.call
-
+def _counted_in_training(calls, layer, plain, origins):
     def call(inputs, training=None, mask=None):
         calls[layer] += 1
         return plain(inputs, training=True, mask=mask)
@@ -93,8 +113,8 @@ def _counted_in_training(calls, layer):
     return call
 
 
-def _moving(layer):
-    return [layer.moving_mean, layer.moving_variance]
+def _moving(layer) -> list[int]:
+    return [id(layer.moving_mean), id(layer.moving_variance)]
 
 
 def has_randomness(network: keras.Model) -> bool:
@@ -142,10 +162,10 @@ def is_seed(variable: Any) -> bool:
     return variable.name == "seed_generator_state"
 
 
-def _folded(variable, draw):
-    """A seed made from the layer's own and the call's."""
+def _folded(variable, call_id):
+    """Returns a seed made from the layer's own and the call's."""
     own = tf.cast(tf.convert_to_tensor(variable), tf.int32)
     seed = tf.zeros((2,), tf.int32)
-    for word in tf.unstack(tf.concat([own, draw], axis=0)):
+    for word in tf.unstack(tf.concat([own, call_id], axis=0)):
         seed = tf.random.experimental.stateless_fold_in(seed, word)
     return tf.cast(seed, variable.dtype)

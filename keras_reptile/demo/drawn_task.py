@@ -1,5 +1,6 @@
 """A task whose support set grows while a person draws it."""
 
+import dataclasses
 import os
 import time
 from collections.abc import Sequence
@@ -9,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile.algorithm import prediction
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.episodes.sampling import support_order
 from keras_reptile.errors import RunError
@@ -109,26 +109,20 @@ def functions_of(model: ReptileModel, size: int) -> tuple:
     images = tf.TensorSpec((None, size, size, 1), tf.float32)
     labels, order = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, None), tf.int32)
     theta = [tf.TensorSpec(v.shape, v.dtype) for v in model.network.trainable_variables]
-    # As large as the bytes that the drawings stand for were when they reached the network.
+    # Drawings have the size of the bytes that they stand for, as the network was trained on them.
     factor = 255 * (model._byte_scale or 1) if model.trained_on_bytes else 1
-
-    def as_trained(x):
-        return x if factor == 1 else x * factor
+    as_trained = lambda x: x if factor == 1 else x * factor  # noqa: E731
+    loop = dataclasses.replace(model._inner_loop.for_evaluation(), as_taken=as_trained)
 
     @tf.function(input_signature=[images, labels, order])
     def adapt(x, y, order):
         start = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
-        task = {
-            "support": (as_trained(x), y),
-            "order": order,
-            "number": (tf.constant(0), tf.constant(0)),
-        }
-        return model._adapt_task(task, start, model._starting_state(start)).weights
+        task = {"support": (x, y), "order": order, "number": (tf.constant(0), tf.constant(0))}
+        return loop.adapt(task, start, model._starting_state(start)).weights
 
     @tf.function(input_signature=[tuple(theta), images, images])
     def logits(weights, support_x, query_x):
-        images = as_trained(support_x), as_trained(query_x)
-        return prediction.predict(model.network, weights, *images, transductive=False)
+        return loop.predict(weights, support_x, query_x, transductive=False)
 
     return adapt, logits
 

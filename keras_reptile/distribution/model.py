@@ -15,6 +15,7 @@ from keras_reptile.distribution.shares import (
     elements_of,
 )
 from keras_reptile.distribution.steps import step_function
+from keras_reptile.keras_internals import strategy_of, updates_of
 
 # Its name in a file of weights.
 BEFORE_COMPILE = "meta_iterations_before_compile"
@@ -41,7 +42,7 @@ class DistributedModel(keras.Model):
     @property
     def has_strategy(self) -> bool:
         """Whether the model was made inside a strategy's scope."""
-        return self._distribute_strategy is not None
+        return strategy_of(self) is not None
 
     @property
     def meta_iteration(self) -> int:
@@ -208,8 +209,8 @@ class DistributedModel(keras.Model):
 
 
 def counter_of(optimizer: Any) -> Any:
-    """Counts meta-batches: Keras's `iterations` counts steps, fewer if gradients accumulate."""
-    return optimizer._iterations
+    """Returns the counter of the meta-batches that an optimizer was given."""
+    return updates_of(optimizer)
 
 
 def check_steps(**steps: int | None) -> None:

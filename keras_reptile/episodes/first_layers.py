@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_reptile.keras_internals import all_layers, calls_of
+
 # A factor below SMALL or an offset above LARGE means that the inputs go up to 255, not up to 1.
 SMALL, LARGE = 0.1, 10.0
 
@@ -83,7 +85,7 @@ def _first_of_sequence(layers) -> Iterator[tuple]:
 def _first_from_input(network, given) -> Iterator[tuple]:
     without_weights = {id(given)}
     for operation in network.operations:
-        for node in operation._inbound_nodes:
+        for node in calls_of(operation):
             if not any(id(t) in without_weights for t in node.input_tensors):
                 continue
             yield from _at(operation, _constants(node))
@@ -102,7 +104,7 @@ def _at(operation, constants=()) -> Iterator[tuple]:
 
 
 def _inside(layer) -> Iterator[tuple]:
-    return ((inner, ()) for inner in layer._flatten_layers(include_self=False))
+    return ((inner, ()) for inner in all_layers(layer))
 
 
 def _constants(node) -> list:

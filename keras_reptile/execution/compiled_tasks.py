@@ -12,16 +12,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile.algorithm import adaptation, loss_scaling, prediction
 from keras_reptile.algorithm.adaptation import Adaptation
+from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState
-from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.episodes.episode_format import number_of_queries
 from keras_reptile.execution import core_schedule, outcome
-from keras_reptile.execution.outcome import Outcome, in_series
+from keras_reptile.execution.outcome import Outcome
+from keras_reptile.execution.plan import Plan
 from keras_reptile.execution.weight_vectors import VectorLayout
-from keras_reptile.kernels.patch_convolution import patch_convolutions
-from keras_reptile.kernels.switching import holding, unfused
+from keras_reptile.kernels.forms import BY_XLA_ON_A_CPU
 from keras_reptile.threads import cores_for_tasks
 
 # Each task adds nodes to the graph, which take a tenth of a second to trace.
@@ -34,16 +33,13 @@ def fits(tasks: dict) -> bool:
     return None not in (number, steps) and number <= MAX_TASKS_PER_GRAPH and steps > 0
 
 
-def train(model, tasks: dict, theta: list, state: InnerState) -> Outcome:
-    """What the tasks lead to by the model's method."""
+def train(loop: InnerLoop, plan: Plan, tasks: dict, theta: list, state: InnerState) -> Outcome:
+    """Returns the outcome of the tasks by the loop's method."""
     layout = VectorLayout.of(theta)
     modes = [True] if number_of_queries(tasks) != 0 else []
-    serial = in_series(model)
-    keeps_last = "before_last" in METHODS[model.method].keeps
-    adapted, predictions = zip(
-        *_run(model, layout, tasks, theta, state, modes, serial, keeps_last), strict=True
-    )
-    packed = _outcome(model, layout.pack(theta), adapted, serial)
+    results = _run(loop, layout, tasks, theta, state, modes, plan.in_series)
+    adapted, predictions = zip(*results, strict=True)
+    packed = _outcome(loop, plan, layout.pack(theta), adapted)
     return Outcome(
         gradient=list(layout.unpack(packed.gradient)),
         state=packed.state._replace(slots=tuple(map(layout.unpack, packed.state.slots))),
@@ -52,18 +48,24 @@ def train(model, tasks: dict, theta: list, state: InnerState) -> Outcome:
     )
 
 
-def judge(model, modes: Sequence[bool], tasks: dict, theta: list, state: InnerState) -> tuple:
-    """The tasks' first losses, and their queries' predictions for each mode."""
-    found = _run(model, VectorLayout.of(theta), tasks, theta, state, modes)
-    return _stacked([(adapted.first_loss, predictions) for adapted, predictions in found])
+def evaluate(
+    loop: InnerLoop, modes: Sequence[bool], tasks: dict, theta: list, state: InnerState
+) -> tuple:
+    """Returns the tasks' first losses, and their queries' predictions in each mode."""
+    results = _run(loop, VectorLayout.of(theta), tasks, theta, state, modes)
+    return _stacked([(adapted.first_loss, predictions) for adapted, predictions in results])
 
 
-def _outcome(model, theta, tasks: Sequence[Adaptation], serial: bool) -> Outcome:
-    """The outcome of tasks: the mean of what each would lead to alone."""
+def _outcome(loop, plan, theta, tasks: Sequence[Adaptation]) -> Outcome:
+    """Returns the mean of the outcomes that each task would have alone."""
     alone = [tf.nest.map_structure(lambda t: t[None], task) for task in tasks]
-    each = [outcome.of_tasks(model, theta, task, ()) for task in alone]
+    each = [outcome.of_tasks(loop, plan, theta, task, ()) for task in alone]
     last = each[-1].state
-    slots = last.slots if serial else tf.nest.map_structure(_mean, *(e.state.slots for e in each))
+    slots = (
+        last.slots
+        if plan.in_series
+        else tf.nest.map_structure(_mean, *(e.state.slots for e in each))
+    )
     return Outcome(
         gradient=[_mean(*of_tasks) for of_tasks in zip(*(e.gradient for e in each), strict=True)],
         state=InnerState(last.step, slots),
@@ -83,43 +85,44 @@ def _stacked(values: Sequence) -> Any:
     return tf.nest.map_structure(lambda *of_tasks: tf.stack(of_tasks), *values)
 
 
-def _run(model, layout, tasks, theta, state, modes, serial=False, keeps_last=False) -> list:
-    """Of each task its `Adaptation`, weights in vectors, and its predictions for each mode."""
+def _run(loop, layout, tasks, theta, state, modes, in_series=False) -> list:
+    """Returns each task's `Adaptation`, weights in vectors, and its predictions in each mode."""
     tasks = _with_tail_as_row(tasks)
     number, rows = tasks["order"].shape[:2]
     steps = rows + ("tail" in tasks)
     each = [tf.nest.map_structure(lambda t, i=i: t[i], tasks) for i in range(number)]
-    some_steps = compiled(model, functools.partial(_some_steps, model, layout, keeps_last))
-    predict = compiled(model, functools.partial(_predict, model, modes))
+    some_steps = compiled(loop, functools.partial(_some_steps, layout))
+    predict = compiled(loop, functools.partial(_predict, modes))
 
-    def advance(piece, reached):
-        for a, b in itertools.pairwise(_cuts(piece, rows)):
-            minibatches = _minibatches(each[piece.task], a, rows)
-            reached = some_steps(
-                *minibatches, reached._replace(before_last=()), *map(tf.constant, (a, b))
+    def advance(segment, so_far):
+        for a, b in itertools.pairwise(_cuts(segment, rows)):
+            minibatches = _minibatches(each[segment.task], a, rows)
+            so_far = some_steps(
+                *minibatches, so_far._replace(before_last=()), *map(tf.constant, (a, b))
             )
-        return reached
+        return so_far
 
-    def finish(task, reached):
+    def finish(task, so_far):
         if not modes:
-            return reached, ()
+            return so_far, ()
         images = each[task]["support"][0], each[task]["query"][0]
-        return reached, predict(layout.unpack(reached.weights), *images)
+        return so_far, predict(layout.unpack(so_far.weights), *images)
 
     start = _packed(layout, theta, state)
-    if serial:
+    if in_series:
         return _in_series(number, steps, start, advance, finish)
     schedule = core_schedule.core_schedule(number, steps, cores_for_tasks())
     return core_schedule.run(schedule, start, advance, finish, steps)
 
 
-def _cuts(piece, rows) -> list[int]:
-    """Where a piece begins, is interrupted by a tail of another size, and ends."""
-    return sorted({piece.first, piece.last, *({rows} if piece.first < rows < piece.last else ())})
+def _cuts(segment, rows) -> list[int]:
+    """Returns the steps at which a segment begins, meets a tail of another size, and ends."""
+    first, last = segment.first, segment.last
+    return sorted({first, last, *({rows} if first < rows < last else ())})
 
 
 def _minibatches(task, step, rows) -> tuple:
-    """What steps from this one on need of a task, and the step that its first minibatch is for."""
+    """Returns a task's minibatches from this step on, and the step of the first of them."""
     order, base = (task["tail"][None], rows) if step == rows else (task["order"], 0)
     if order.shape[0] == 1:
         # Of a single row XLA would take the images before the loop, too many pieces at once.
@@ -128,7 +131,7 @@ def _minibatches(task, step, rows) -> tuple:
 
 
 def _with_tail_as_row(tasks) -> dict:
-    """The tasks with the tail as one more minibatch, if it is as large as they are."""
+    """Returns the tasks with the tail as one more minibatch, if it has the size of the others."""
     if "tail" not in tasks or tasks["tail"].shape[1] != tasks["order"].shape[2]:
         return tasks
     order = tf.concat([tasks["order"], tasks["tail"][:, None]], axis=1)
@@ -136,47 +139,39 @@ def _with_tail_as_row(tasks) -> dict:
 
 
 def _in_series(number, steps, start, advance, finish) -> list:
-    """Each task from the inner state that the one before it left."""
-    found = []
+    """Runs each task from the inner state that the task before it left."""
+    results = []
     for task in range(number):
-        reached = advance(core_schedule.Segment(task, 0, steps), start)
-        start = start._replace(state=reached.state)
-        found.append(finish(task, reached))
-    return found
+        so_far = advance(core_schedule.Segment(task, 0, steps), start)
+        start = start._replace(state=so_far.state)
+        results.append(finish(task, so_far))
+    return results
 
 
-def _some_steps(model, layout, keeps_last, task, base, reached, first, last) -> Adaptation:
-    """The steps from `first` to before `last`, with all weights in a vector."""
-    images, labels = task["support"]
-    loss_of = model._loss_of({**task, "support": (model._as_taken(images), labels)})
+def _some_steps(layout, loop, task, base, so_far, first, last) -> Adaptation:
+    """Runs the steps from `first` to before `last`, with all weights in a vector."""
+    loss_of_weights = loop.loss_of(task)
 
-    def run(loss_fn, optimizer, *arguments):
-        return adaptation.steps_between(
-            lambda vectors, *given: loss_fn(layout.unpack(vectors), *given), optimizer, *arguments
-        )
+    def loss_fn(vectors, minibatch, step):
+        return loss_of_weights(layout.unpack(vectors), minibatch, step)
 
-    run = loss_scaling.where_needed(run, model.network)
-    rate = model.inner_weight_decay_rate
-    minibatches = task["order"], first, last, rate, base
-    found = run(loss_of, model.inner_rule, reached, *minibatches, keeps_last)
-    # Of the steps before, it is known already, and not scaled.
-    return found._replace(first_loss=tf.where(first == 0, found.first_loss, reached.first_loss))
+    return loop.advance(loss_fn, so_far, task["order"], first, last, base)
 
 
-def _predict(model, modes, weights, support_x, query_x) -> tuple:
-    images = model._as_taken(support_x), model._as_taken(query_x)
-    return tuple(prediction.predict(model.network, weights, *images, mode) for mode in modes)
+def _predict(modes, loop, weights, support_x, query_x) -> tuple:
+    return tuple(loop.predict(weights, support_x, query_x, transductive=mode) for mode in modes)
 
 
-def compiled(model, function: Callable) -> Callable:
-    """A function of one task, or of some of its steps, as XLA compiles it for a core."""
-    held = [tf.convert_to_tensor(v) for v in model.network.non_trainable_variables]
+def compiled(loop: InnerLoop, function: Callable) -> Callable:
+    """Returns a function of one task, or of some of its steps, compiled by XLA for a core.
 
-    def by_patches(*arguments):
-        with holding(held), unfused(), patch_convolutions(model.network, by_xla=True):
-            return function(*arguments)
-
-    return tf.function(by_patches, autograph=False, jit_compile=True)
+    Args:
+        loop: The `InnerLoop`.
+        function: Function `(loop, *tensors)` to a structure of tensors.
+    """
+    others = [tf.convert_to_tensor(v) for v in loop.f.network.non_trainable_variables]
+    loop = loop.with_forms(BY_XLA_ON_A_CPU, others)
+    return tf.function(functools.partial(function, loop), autograph=False, jit_compile=True)
 
 
 def _packed(layout, theta, state) -> Adaptation:

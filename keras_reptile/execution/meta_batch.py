@@ -1,4 +1,4 @@
-"""The tasks of a meta-batch: adapted and judged, side by side or one after another."""
+"""The tasks of a meta-batch, as one batch, side by side or one after another."""
 
 import functools
 import warnings
@@ -9,11 +9,10 @@ import keras
 import tensorflow as tf
 
 from keras_reptile import distribution
-from keras_reptile.algorithm import prediction
 from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.assignments import check_assignments
+from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState
-from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.algorithm.network_checks import check_output
 from keras_reptile.algorithm.network_function import has_randomness, task_numbers
 from keras_reptile.episodes import network_inputs
@@ -22,13 +21,11 @@ from keras_reptile.episodes.episode_format import (
     check_last_step,
     number_of_queries,
     symbolic_support,
-    with_inputs,
 )
-from keras_reptile.execution import compiled_tasks, outcome, vectorized, xla
-from keras_reptile.execution.outcome import Outcome, in_series
-from keras_reptile.kernels import devices
-from keras_reptile.kernels.normalized_pooling import fast_poolings
-from keras_reptile.kernels.switching import holding
+from keras_reptile.execution import compiled_tasks, outcome, vectorized
+from keras_reptile.execution.outcome import Outcome
+from keras_reptile.execution.plan import EACH_TASK, THE_LOOP, WHOLE_STEPS, Plan
+from keras_reptile.keras_internals import all_layers
 
 
 class TaskResult(NamedTuple):
@@ -38,182 +35,159 @@ class TaskResult(NamedTuple):
     predictions: Any
 
 
-def train_tasks(model, episodes: dict, theta: list, state: InnerState) -> Outcome:
-    """Adapts to every training task by the model's method, and predicts its queries."""
-    tasks = _numbered(model, _checked(model, episodes), _places(episodes))
-    if METHODS[model.method].keeps:
+def train_tasks(
+    loop: InnerLoop,
+    plan: Plan,
+    tasks: dict,
+    theta: list,
+    state: InnerState,
+    made_once: Callable,
+) -> Outcome:
+    """Adapts to every training task by the loop's method, and predicts its queries.
+
+    Args:
+        loop: The `InnerLoop`.
+        plan: The `Plan` of training.
+        tasks: Episodes that `numbered` returned, tasks along the first axis.
+        theta: List of tensors, the weights to start from.
+        state: The `InnerState` to start from.
+        made_once: Function `(key, make)`, see `Traces`.
+    """
+    if loop.rules.keeps:
         check_last_step(tasks)
+    for sentence in plan.refused:
+        warnings.warn(sentence, stacklevel=2)
 
-    def together(tasks, theta, state):
-        return outcome.of_tasks(model, theta, *vectorized.train(model, tasks, theta, state))
+    def at_once(loop, tasks, theta, state):
+        return outcome.of_tasks(loop, plan, theta, *vectorized.train(loop, tasks, theta, state))
 
-    at_once = _as_one_batch(model, "train", together, tasks, theta, state)
-    if at_once:
-        return at_once(tasks, theta, state)
-    return _one_by_one(_train_separately, model, _told_of_training(model), tasks, theta, state)
+    separately = functools.partial(_train_separately, plan.separately())
+    return _run("train", loop, plan, at_once, separately, (tasks, theta, state), made_once)
 
 
-def judge_tasks(
-    model, episodes: dict, theta: list, state: InnerState, modes: Sequence[bool]
+def evaluate_tasks(
+    loop: InnerLoop,
+    plan: Plan,
+    modes: Sequence[bool],
+    tasks: dict,
+    theta: list,
+    state: InnerState,
+    made_once: Callable,
 ) -> tuple:
-    """Adapts to every task from the same state; its first loss and its queries' predictions.
+    """Adapts to every task from the same state, and predicts its queries in each mode.
 
-    There are as many predictions as modes, each transductive or not.
+    Args:
+        loop, plan, tasks, theta, state, made_once: See `train_tasks`.
+        modes: Sequence of booleans, each whether to predict transductively.
+
+    Returns:
+        Tuple of the first losses `(tasks,)`, and a tuple with the predictions
+        `(tasks, queries, outputs)` of each mode.
     """
-    episodes = _checked(model, episodes)
-    # Where nothing is random, any number will do.
-    random = has_randomness(model.network)
-    numbers = _numbers_by_content(model, episodes) if random else _places(episodes)
-    tasks = _numbered(model, episodes, numbers)
-    together = functools.partial(vectorized.judge, model, modes)
-    at_once = _as_one_batch(model, f"judge {modes}", together, tasks, theta, state)
-    if at_once:
-        return at_once(tasks, theta, state)
-    separately = functools.partial(_judge_separately, modes)
-    return _one_by_one(separately, model, model.jit_inner_loops, tasks, theta, state)
+
+    def at_once(loop, tasks, theta, state):
+        return vectorized.evaluate(loop, modes, tasks, theta, state)
+
+    separately = functools.partial(_evaluate_separately, plan.separately(), modes)
+    arguments = tasks, theta, state
+    return _run(f"evaluate {modes}", loop, plan, at_once, separately, arguments, made_once)
 
 
-def _one_by_one(function, model, jit_compile, tasks, theta, state):
-    plain = functools.partial(function, model, _by_xla(jit_compile))
-    return xla.compiled_where_it_pays(plain, jit_compile)(tasks, theta, state)
+def _run(name, loop, plan, at_once, separately, arguments, made_once):
+    """Computes all tasks as one batch if that is the plan and can be, else separately."""
+    if plan.one_batch:
+        loop = loop.with_forms(plan.forms)
+        run = vectorized.as_one_batch(name, loop, at_once, arguments, made_once)
+        if run:
+            return run(*arguments)
+        plan = plan.separately()
+    run = functools.partial(separately, loop)
+    if plan.compiled in (THE_LOOP, WHOLE_STEPS):
+        run = tf.function(run, jit_compile=True, autograph=False)
+    return run(*arguments)
 
 
-def _fastest(task_fn, model, by_xla):
-    """One task as its device computes it fastest."""
-    if devices.accelerated():
-        return task_fn
-    if by_xla:
-        return compiled_tasks.compiled(model, task_fn)
-    return _with_fast_gradients(task_fn, model)
-
-
-def _told_of_training(model) -> bool | str:
-    """The model's `jit_compile`; MAML's training is not compiled, and says so if it was told to be.
-
-    XLA's second derivative of max pooling has the precision of bfloat16, or is missing.
-    """
-    if model.method != "maml":
-        return model.jit_inner_loops
-    told = model.jit_inner_loops is True and not tf.executing_eagerly()
-    if told and "TPU" not in devices.device_kinds():
-        warnings.warn(f"Training is not compiled: {vectorized.MAML}", stacklevel=2)
-    return False
-
-
-def _by_xla(jit_compile: bool | str) -> bool:
-    """Whether XLA is to compile each task's inner loop for a CPU."""
-    return jit_compile is True and not tf.executing_eagerly() and not devices.accelerated()
-
-
-def _with_fast_gradients(task_fn, model):
-    def run(task, state):
-        with fast_poolings(model.network):
-            return task_fn(task, state)
-
-    return run
-
-
-def _train_separately(model, by_xla, tasks, theta, state) -> Outcome:
-    if by_xla and compiled_tasks.fits(tasks):
-        return compiled_tasks.train(model, tasks, theta, state)
+def _train_separately(plan, loop, tasks, theta, state) -> Outcome:
+    if plan.compiled == EACH_TASK and compiled_tasks.fits(tasks):
+        return compiled_tasks.train(loop, plan, tasks, theta, state)
     has_queries = number_of_queries(tasks) != 0
-    method = METHODS[model.method]
 
-    def task_fn(task, state):
-        task = with_inputs(task, model._as_taken)
-        adapted = model._adapt_task(task, theta, state, method.adapt)
-        predictions = ()
-        if has_queries:
-            query_x = task["query"][0]
-            predictions = prediction.predict(model.network, adapted.weights, None, query_x, True)
-        return TaskResult(adapted, predictions)
+    def task_fn(loop, task, state):
+        adapted = loop.adapt(task, theta, state)
+        if not has_queries:
+            return TaskResult(adapted, ())
+        query_x = task["query"][0]
+        return TaskResult(adapted, loop.predict(adapted.weights, None, query_x, transductive=True))
 
     outputs = TaskResult(
-        _adaptation_spec(theta, state, method.keeps),
-        _predictions_spec(model, tasks, theta[0].dtype) if has_queries else (),
+        _adaptation_spec(theta, state, loop.rules.keeps),
+        _predictions_spec(loop, tasks, theta[0].dtype) if has_queries else (),
     )
-    run = one_after_another if in_series(model) else side_by_side
-    results = run(_fastest(task_fn, model, by_xla), tasks, state, outputs)
-    return outcome.of_tasks(model, theta, *results)
+    over_tasks = one_after_another if plan.in_series else side_by_side
+    results = over_tasks(_with_forms(plan, loop, task_fn), tasks, state, outputs)
+    return outcome.of_tasks(loop, plan, theta, *results)
 
 
-def _judge_separately(modes, model, by_xla, tasks, theta, state) -> tuple:
-    if by_xla and compiled_tasks.fits(tasks):
-        return compiled_tasks.judge(model, modes, tasks, theta, state)
+def _evaluate_separately(plan, modes, loop, tasks, theta, state) -> tuple:
+    if plan.compiled == EACH_TASK and compiled_tasks.fits(tasks):
+        return compiled_tasks.evaluate(loop, modes, tasks, theta, state)
 
-    def task_fn(task, state):
-        task = with_inputs(task, model._as_taken)
-        adapted = model._adapt_task(task, theta, state)
+    def task_fn(loop, task, state):
+        adapted = loop.adapt(task, theta, state)
         images = task["support"][0], task["query"][0]
-        return adapted.first_loss, tuple(
-            prediction.predict(model.network, adapted.weights, *images, mode) for mode in modes
-        )
+        predict = functools.partial(loop.predict, adapted.weights, *images)
+        return adapted.first_loss, tuple(predict(transductive=mode) for mode in modes)
 
     dtype = theta[0].dtype
-    predictions = tuple(_predictions_spec(model, tasks, dtype) for _ in modes)
+    predictions = tuple(_predictions_spec(loop, tasks, dtype) for _ in modes)
     outputs = tf.TensorSpec((), dtype), predictions
-    return side_by_side(_fastest(task_fn, model, by_xla), tasks, state, outputs)
+    return side_by_side(_with_forms(plan, loop, task_fn), tasks, state, outputs)
 
 
-def wants_one_batch(model) -> bool:
-    """Whether the model is told to compute all tasks at once, or that suits the device."""
-    if model.task_order == "serial" or model.task_parallelism == "separate":
-        return False
-    return model.task_parallelism == "vectorized" or devices.accelerated()
+def _with_forms(plan: Plan, loop: InnerLoop, task_fn: Callable) -> Callable:
+    """Returns a function of one task as the plan's device computes it fastest."""
+    if plan.compiled == EACH_TASK:
+        return compiled_tasks.compiled(loop, task_fn)
+    return functools.partial(task_fn, loop.with_forms(plan.forms))
 
 
-def _as_one_batch(model, name, function, *arguments) -> Callable | None:
-    """The function of all tasks at once, if the model is told to use it and can."""
-    if not wants_one_batch(model):
-        return None
-    if name == "train" and model.method == "maml":
-        vectorized.one_at_a_time(vectorized.MAML)
-        return None
-    loops = vectorized.loops(model.network)
-    if loops:
-        vectorized.one_at_a_time(f"XLA does not compile the loops of the layers {loops} so.")
-        return None
-    held = [tf.convert_to_tensor(v) for v in model.network.non_trainable_variables]
+def numbered(
+    loop: InnerLoop, episodes: dict, meta_iteration: Any, by_content: bool, made_once: Callable
+) -> dict:
+    """Returns the episodes as tasks: checked, and numbered for layers that draw random numbers.
 
-    def of_tensors(held, *arguments):
-        with holding(held):
-            return function(*arguments)
+    A task has two numbers, that of the meta-iteration and its own.
 
-    make = functools.partial(vectorized.compiled, of_tensors, held, *arguments)
-    if tf.executing_eagerly():
-        shapes = [(tuple(t.shape), t.dtype) for t in tf.nest.flatten(arguments)]
-        compiled = model._made_once((name, *shapes), make)
-    else:
-        compiled = make()
-    return compiled and functools.partial(compiled, held)
-
-
-def _checked(model, episodes):
-    """The episodes, if the network has an output that tasks have a loss of."""
-    model._made_once("output", lambda: check_output_of(model.network, episodes))
+    Args:
+        loop: The `InnerLoop`.
+        episodes: An element of `episode_dataset`.
+        meta_iteration: Integer scalar.
+        by_content: Boolean, whether a task's own number follows from what it holds, so that it is
+            the same in meta-batches of any size, or else is its place in the whole meta-batch.
+        made_once: Function `(key, make)`, see `Traces`.
+    """
+    made_once("output", lambda: check_output_of(loop.f.network, episodes))
     # Data other than datasets and arrays are seen here first.
     with tf.control_dependencies(assert_positions(episodes)):
         orders = {key: tf.identity(episodes[key]) for key in ("order", "tail") if key in episodes}
-    return {**episodes, **orders}
+    episodes = {**episodes, **orders}
+    # Where nothing is random, any number will do.
+    by_content = by_content and has_randomness(loop.f.network)
+    own = _numbers_by_content(loop, episodes) if by_content else _task_indices(episodes)
+    meta_iteration = tf.cast(meta_iteration, tf.int32)
+    return {**episodes, "number": (tf.fill(tf.shape(own), meta_iteration), own)}
 
 
-def _numbered(model, episodes, numbers):
-    """The tasks with the pair of numbers by which they draw: the meta-iteration's and their own."""
-    iteration = tf.cast(model._meta_iteration_tensor(), tf.int32)
-    return {**episodes, "number": (tf.fill(tf.shape(numbers), iteration), numbers)}
-
-
-def _places(episodes):
-    """Each task's place in the whole meta-batch: no other task of the meta-iteration has it."""
+def _task_indices(episodes):
+    """Returns each task's place in the whole meta-batch, over all replicas."""
     size = tf.shape(episodes["order"])[0]
     return distribution.replica_index() * size + tf.range(size)
 
 
-def _numbers_by_content(model, episodes):
-    """Numbers that tasks have in an evaluation, whatever the size of its meta-batches."""
+def _numbers_by_content(loop, episodes):
     x, y = episodes["support"]
     minibatches = [episodes[key] for key in ("order", "tail") if key in episodes]
-    return task_numbers([model._as_taken(x), y, *minibatches])
+    return task_numbers([loop.as_taken(x), y, *minibatches])
 
 
 def _adaptation_spec(theta, state, keeps):
@@ -223,9 +197,10 @@ def _adaptation_spec(theta, state, keeps):
     return Adaptation(weights, state, first_loss, **{name: weights for name in keeps})
 
 
-def _predictions_spec(model, episodes, dtype):
-    x = network_inputs.symbolic(episodes["query"][0], model.network, lambda t: t.shape[1:])
-    return tf.TensorSpec(model.network.compute_output_spec(x).shape, dtype)
+def _predictions_spec(loop, episodes, dtype):
+    network = loop.f.network
+    x = network_inputs.symbolic(episodes["query"][0], network, lambda t: t.shape[1:])
+    return tf.TensorSpec(network.compute_output_spec(x).shape, dtype)
 
 
 def side_by_side(task_fn: Callable, tasks: Any, state: InnerState, outputs: Any) -> Any:
@@ -279,7 +254,7 @@ def check_output_of(network: keras.Model, episodes: dict) -> None:
     x = symbolic_support(episodes, network)
     check_output(network.compute_output_spec(x))
     check_assignments(network, x)
-    if any(_makes_masks(layer) for layer in network._flatten_layers(include_self=False)):
+    if any(_makes_masks(layer) for layer in all_layers(network)):
         specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), x)
         traced = tf.function(lambda x: check_output(network(x)), autograph=False)
         traced.get_concrete_function(specs)

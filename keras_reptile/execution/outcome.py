@@ -1,4 +1,4 @@
-"""What the tasks of a meta-batch leave: the meta-gradient, and the inner state to carry on."""
+"""What the tasks of a meta-batch lead to: the meta-gradient, and the inner state to carry on."""
 
 import math
 from collections.abc import Sequence
@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from keras_reptile import distribution
 from keras_reptile.algorithm.adaptation import Adaptation
+from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState
-from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.algorithm.prediction import all_finite
+from keras_reptile.execution.plan import Plan
 
 
 class Outcome(NamedTuple):
@@ -29,13 +30,15 @@ class Outcome(NamedTuple):
     predictions: Any
 
 
-def of_tasks(model, theta: Sequence, tasks: Adaptation, predictions: Any) -> Outcome:
-    """The outcome of tasks that run along the first axis of their `Adaptation`.
+def of_tasks(
+    loop: InnerLoop, plan: Plan, theta: Sequence, tasks: Adaptation, predictions: Any
+) -> Outcome:
+    """Returns the outcome of tasks that run along the first axis of their `Adaptation`.
 
     The state's step may be one for all of them.
     """
-    gradient = METHODS[model.method].gradient(theta, tasks)
-    return Outcome(gradient, state_left_by(model, tasks.state), tasks.first_loss, predictions)
+    gradient = loop.rules.gradient(theta, tasks)
+    return Outcome(gradient, state_left_by(plan, tasks.state), tasks.first_loss, predictions)
 
 
 def with_nan_shown(found: Outcome) -> Outcome:
@@ -50,32 +53,15 @@ def with_nan_shown(found: Outcome) -> Outcome:
     return found._replace(first_loss=shown(found.first_loss))
 
 
-def state_left_by(model, tasks: InnerState) -> InnerState:
-    """Of the tasks' final states, that of the last one in serial order, else the mean."""
+def state_left_by(plan: Plan, tasks: InnerState) -> InnerState:
+    """Returns the state to carry on: the last task's in series, else the mean over tasks."""
     # Side by side, all tasks made the same number of steps; serially, the last has the most.
     step = tf.reduce_max(tasks.step)
-    if model.inner_state == "reset":
+    if plan.carry == "nothing":
         return InnerState(step, ())
-    if model.task_order == "serial":
+    if plan.in_series:
         if distribution.replicas() > 1:
             raise ValueError(distribution.SERIAL.format(distribution.replicas()))
         return InnerState(step, tf.nest.map_structure(lambda s: s[-1], tasks.slots))
     mean = lambda s: tf.reduce_mean(s, axis=0)  # noqa: E731
     return InnerState(step, tf.nest.map_structure(mean, tasks.slots))
-
-
-def in_series(settings: Any) -> bool:
-    """Whether each task starts from the inner state that the one before it left.
-
-    Args:
-        settings: What has a `task_order` and an `inner_state`: a model, or a recipe.
-
-    Example:
-
-    >>> from keras_reptile.recipes.recipe import Recipe
-    >>> in_series(Recipe(task_order="serial")), in_series(Recipe())
-    (True, False)
-    >>> in_series(Recipe(task_order="serial", inner_state="reset"))
-    False
-    """
-    return settings.task_order == "serial" and settings.inner_state == "carried"

@@ -1,48 +1,153 @@
-"""Where and how the tasks of a model are computed, in words: all of it is chosen unless told."""
+"""`Plan`: where and how the tasks of a meta-batch are computed, decided in one place."""
 
-import contextlib
+import dataclasses
+from collections.abc import Set
 from typing import Any
 
-from keras_reptile.execution import meta_batch
-from keras_reptile.kernels import devices
-from keras_reptile.threads import usable_cores
+from keras_reptile.kernels import forms
+from keras_reptile.kernels.forms import Forms
+
+ONE_AT_A_TIME = "Tasks are computed one at a time, as they cannot be computed as one batch: {}"
+# XLA's second derivative of max pooling has the precision of bfloat16, or is missing.
+MAML = "XLA does not compile MAML's gradient through the loop for every network."
+
+# What XLA compiles of the computation of tasks.
+NOTHING, EACH_TASK, THE_LOOP, WHOLE_STEPS = "nothing", "each task", "the loop", "whole steps"
 
 
-def in_words(model: Any) -> str:
-    """A sentence for people to see at the start of a run.
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How tasks are computed; execution obeys it, and `str(plan)` is what a run prints.
 
-    Example:
-
-    >>> network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-    >>> model = keras_reptile.ReptileModel(network)
-    >>> model.compile(keras.optimizers.SGD(1.0))
-    >>> in_words(model).replace(str(usable_cores()), "2")
-    'Tasks run side by side on 2 cores (--task_parallelism), not compiled by XLA (--jit_compile).'
+    device: String, the kind of device: `"CPU"`, `"GPU"` or `"TPU"`.
+    replicas: Integer, the replicas of a strategy; 1 without one.
+    cores: Integer, the cores of a CPU.
+    carry: String, the inner state that a meta-batch leaves: `"mean"`, the mean over its tasks;
+        `"last"`, that of its last task, each task starting from that of the task before it;
+        `"nothing"`.
+    one_after_another: Boolean, whether the order of tasks is serial.
+    one_batch: Boolean, whether all tasks are one batch, which XLA compiles.
+    compiled: String, what XLA compiles of tasks that are computed separately: `"nothing"`;
+        `"each task"`, for a core of a CPU; `"the loop"` over tasks; or `"whole steps"`.
+    refused: Tuple of strings, a sentence for each setting that cannot be followed.
     """
-    strategy = model.distribute_strategy if model.has_strategy else None
-    with strategy.scope() if strategy else contextlib.nullcontext():
-        kinds = devices.device_kinds()
-        together = meta_batch.wants_one_batch(model) and model.method != "maml"
-    order = "one after another" if model.task_order == "serial" else "side by side"
-    if together:
-        order = "as one batch"
-    compiled = "" if together or _compiled(model, kinds) else "not "
-    return (
-        f"Tasks run {order} on {_devices(strategy, kinds)} (--task_parallelism), "
-        f"{compiled}compiled by XLA (--jit_compile)."
-    )
+
+    device: str
+    replicas: int
+    cores: int
+    carry: str
+    one_after_another: bool
+    one_batch: bool
+    compiled: str
+    refused: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        settings: Any,
+        kinds: Set[str],
+        *,
+        replicas: int | None = None,
+        cores: int = 1,
+        training: bool = True,
+        eagerly: bool = False,
+    ) -> "Plan":
+        """Returns the plan for a model's settings on these devices.
+
+        Args:
+            settings: Has `method`, `inner_state`, `task_order`, `task_parallelism` and
+                `jit_inner_loops`, as a `ReptileModel`.
+            kinds: Set of strings, the kinds of devices: `"CPU"`, `"GPU"`, `"TPU"`.
+            replicas: Integer, the replicas of a strategy. Defaults to `None`, no strategy.
+            cores: Integer, the cores of the CPU. Defaults to `1`.
+            training: Boolean, whether tasks train the initialization by the model's method, not
+                only adapt. Defaults to `True`.
+            eagerly: Boolean, whether TensorFlow runs operations one by one. Defaults to `False`.
+
+        Example:
+
+        >>> network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+        >>> model = keras_reptile.ReptileModel(network)
+        >>> Plan.of(model, {"CPU", "GPU"}).one_batch, Plan.of(model, {"CPU"}).one_batch
+        (True, False)
+        """
+        device = next((kind for kind in ("TPU", "GPU") if kind in kinds), "CPU")
+        by_maml = training and settings.method == "maml"
+        one_batch = _one_batch(settings, device)
+        compiled = _compiled(settings.jit_inner_loops, device, replicas, eagerly)
+        return cls(
+            device=device,
+            replicas=replicas or 1,
+            cores=cores,
+            carry=_carry(settings),
+            one_after_another=settings.task_order == "serial",
+            one_batch=one_batch and not by_maml,
+            compiled=NOTHING if by_maml else compiled,
+            refused=_refused(one_batch, compiled) if by_maml else (),
+        )
+
+    @property
+    def in_series(self) -> bool:
+        """Whether each task starts from the inner state that the task before it left."""
+        return self.carry == "last"
+
+    @property
+    def forms(self) -> Forms:
+        """The forms of layers, see `kernels.forms`."""
+        if self.one_batch:
+            return forms.AS_ONE_BATCH
+        if self.device != "CPU":
+            return forms.ON_AN_ACCELERATOR
+        return forms.BY_XLA_ON_A_CPU if self.compiled == EACH_TASK else forms.ON_A_CPU
+
+    def separately(self) -> "Plan":
+        """The plan for tasks that cannot be one batch."""
+        return dataclasses.replace(self, one_batch=False)
+
+    def __str__(self) -> str:
+        order = "one after another" if self.one_after_another else "side by side"
+        where = f"{self.cores} cores" if self.device == "CPU" else f"a {self.device}"
+        if self.replicas > 1:
+            where = f"{self.replicas} {self.device} replicas"
+        by_xla = self.one_batch or self.device == "TPU" or self.compiled != NOTHING
+        return (
+            f"Tasks run {'as one batch' if self.one_batch else order} on {where} "
+            f"(--task_parallelism), {'' if by_xla else 'not '}compiled by XLA (--jit_compile)."
+        )
 
 
-def _compiled(model, kinds) -> bool:
-    if "TPU" in kinds:
-        return True
-    told = model.jit_inner_loops if "GPU" in kinds else model.jit_inner_loops is True
-    return bool(told) and model.method != "maml"
+def in_series(settings: Any) -> bool:
+    """Returns whether each task starts from the inner state that the task before it left.
+
+    Args:
+        settings: Has a `task_order` and an `inner_state`, as a model or a recipe.
+    """
+    return _carry(settings) == "last"
 
 
-def _devices(strategy, kinds) -> str:
-    replicas = strategy.num_replicas_in_sync if strategy else 1
-    kind = next((kind for kind in ("TPU", "GPU") if kind in kinds), "CPU")
-    if replicas > 1:
-        return f"{replicas} {kind} replicas"
-    return f"{usable_cores()} cores" if kind == "CPU" else f"a {kind}"
+def _carry(settings) -> str:
+    if settings.inner_state == "reset":
+        return "nothing"
+    return "last" if settings.task_order == "serial" else "mean"
+
+
+def _one_batch(settings, device) -> bool:
+    if settings.task_order == "serial" or settings.task_parallelism == "separate":
+        return False
+    return settings.task_parallelism == "vectorized" or device != "CPU"
+
+
+def _compiled(jit_compile: bool | str, device, replicas, eagerly) -> str:
+    if eagerly or jit_compile is False:
+        return NOTHING
+    if device == "GPU":
+        # Under a strategy a step holds collective operations, which XLA does not compile alike.
+        return WHOLE_STEPS if replicas is None else THE_LOOP
+    return EACH_TASK if device == "CPU" and jit_compile is True else NOTHING
+
+
+def _refused(one_batch, compiled) -> tuple[str, ...]:
+    """Returns a sentence for what MAML's training cannot be."""
+    if one_batch:
+        return (ONE_AT_A_TIME.format(MAML),)
+    return (f"Training is not compiled: {MAML}",) if compiled == EACH_TASK else ()

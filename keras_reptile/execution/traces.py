@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from keras_reptile.keras_internals import all_layers
+
 # Attributes of a `ReptileModel` that a trace has as constants.
 SETTINGS = (
     "method",
@@ -61,5 +63,5 @@ def dependencies(model: Any) -> tuple:
     settings = tuple(getattr(model, name) for name in SETTINGS)
     if not network.built:
         return settings, None
-    layers = [layer.trainable for layer in network._flatten_layers()]
+    layers = [layer.trainable for layer in all_layers(network, itself=True)]
     return settings, (*layers, *map(id, network.trainable_variables))

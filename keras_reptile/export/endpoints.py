@@ -8,8 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile.algorithm import adaptation, loss_scaling, losses, prediction
-from keras_reptile.algorithm.network_function import has_randomness, mode, train_call
+from keras_reptile.algorithm.network_function import has_randomness, mode
 from keras_reptile.episodes.network_inputs import taken_by
 from keras_reptile.export.endpoint_checks import (
     INNER_BATCH_SIZE,
@@ -72,13 +71,17 @@ class Endpoints:
 
     def __init__(self, model):
         self.model, self.network = model, model.network
+        # The checks of arguments have scaled bytes.
+        self.loop = dataclasses.replace(
+            model._inner_loop.for_evaluation(), as_taken=lambda images: images
+        )
         self.names = weight_names(model.network)
         self.classes = model.network.output_shape[-1] if model._is_classifier else None
         ranges = model._input_ranges
         self.most = (
             ranges.limit if ranges.may(taken_by(self.network, self.network.inputs[0])) else None
         )
-        # Told each call of `train_logits` from the others, where layers draw random numbers.
+        # The number of calls so far: layers draw other random numbers in each.
         self.calls = tf.Variable(0, trainable=False, name="calls")
 
     def serve(self, images) -> tf.Tensor:
@@ -119,42 +122,36 @@ class Endpoints:
     def train_logits(self, images) -> tf.Tensor:
         """Logits in training mode, normalized by batch statistics; for a gradient tape."""
         (images,) = check_images("images", images, 1, self.most)
-        return self._as_weights(train_call(self.network, self._theta(), images, self._draw())[0])
+        return self._as_weights(self.loop.f.train(self._theta(), images, self._call_id())[0])
 
     def train_loss(self, images, labels) -> tf.Tensor:
         """The loss that the inner loop minimizes, of one minibatch; for a gradient tape."""
         x, y = check_examples("images", images, labels, self.classes, self.most)
-        return self._loss(self._theta(), x, y, self._draw())
+        return self.loop.minibatch_loss(self._theta(), x, y, self._call_id())
 
     def _theta(self) -> tuple:
         return tuple(tf.convert_to_tensor(v) for v in self.network.trainable_variables)
 
     def _adapted(self, x, y, steps, learning_rate) -> tuple:
-        def loss_fn(weights, minibatch, step):
-            draw = tf.stack([0, 0, step])
-            return self._loss(weights, tf.gather(x, minibatch), tf.gather(y, minibatch), draw)
-
         theta = self._theta()
-        rule = dataclasses.replace(self.model.inner_rule, learning_rate=lambda step: learning_rate)
-        order = minibatch_order(tf.shape(x)[0], steps)
-        state = self.model._starting_state(theta)
-        decay = self.model.inner_weight_decay_rate
-        adapt = loss_scaling.where_needed(adaptation.adapt, self.network)
-        return adapt(loss_fn, rule, theta, state, order, None, decay).weights
-
-    def _loss(self, weights, x, y, draw):
-        outputs, penalty = train_call(self.network, weights, x, draw)
-        return losses.batch_loss(self.model.task_loss, y, self._as_weights(outputs)) + penalty
+        rule = dataclasses.replace(self.loop.optimizer, learning_rate=lambda step: learning_rate)
+        task = {
+            "support": (x, y),
+            "order": minibatch_order(tf.shape(x)[0], steps),
+            "number": (tf.constant(0), tf.constant(0)),
+        }
+        loop = dataclasses.replace(self.loop, optimizer=rule)
+        return loop.adapt(task, theta, self.model._starting_state(theta)).weights
 
     def _predict(self, weights, support_x, query_x, transductive):
         weights = check_weights([weights[name] for name in self.names])
-        logits = prediction.predict(self.network, weights, support_x, query_x, transductive)
+        logits = self.loop.predict(weights, support_x, query_x, transductive=transductive)
         return tf.ensure_shape(logits, self.network.output_shape)
 
     def _as_weights(self, outputs):
         return tf.cast(outputs, self.network.trainable_variables[0].dtype)
 
-    def _draw(self):
+    def _call_id(self):
         if not has_randomness(self.network):
             return tf.zeros((3,), tf.int32)
         return tf.stack([1, 0, self.calls.assign_add(1, read_value=True)])

@@ -1,57 +1,66 @@
 """Batch normalization by the statistics of the batch at hand, as the paper has it throughout.
 
-A network's own `keras.layers.BatchNormalization` layers do it, in training mode; but they also
-update moving averages, which nothing here reads, and normalize in half a dozen passes over the
-batch. In the inner loop that is a third of the time. So while a network is called from here, its
+A network's own `keras.layers.BatchNormalization` layers do it in training mode. But they also
+update moving averages, which nothing here reads, and they pass over the batch half a dozen times,
+which takes a third of the time of the inner loop. So while a network is called from here, its
 layers are switched to one fused operation. Weights and saved files are those of the plain layer.
 
-Beware: TensorFlow's moments, by which the plain layer normalizes, hold the mean fixed in the
-variance. The first derivative is right all the same, the second is wrong; both functions here may
-be derived as often as one likes.
+TensorFlow's moments, by which the plain layer normalizes, hold the mean fixed in the variance.
+Their first derivative is right, their second is wrong. Both functions here have right derivatives
+of any order.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_reptile.keras_internals import all_layers
+from keras_reptile.kernels.convolution_biases import BEFORE_BIAS
 from keras_reptile.kernels.row_sums import sum_of_rows
-from keras_reptile.kernels.switching import fuses, switched
+from keras_reptile.kernels.switching import Form
+
+# The layer that normalized a tensor, and the tensor before that.
+BEFORE_NORMALIZATION = "before normalization"
+
+
+def is_normalization(layer: Any) -> bool:
+    """Returns whether this is a batch normalization layer that is not frozen.
+
+    Keras runs a frozen layer (`trainable = False`) in inference mode in every call.
+    """
+    return isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
 
 
 def normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """The batch normalization layers of a network, at any depth, but for frozen ones.
-
-    Keras runs a frozen layer (`trainable = False`) in inference mode whatever it is told.
-    """
-    layers = network._flatten_layers(include_self=False)
-    kind = keras.layers.BatchNormalization
-    return [layer for layer in layers if isinstance(layer, kind) and layer.trainable]
+    """Returns the batch normalization layers of a network, at any depth, without frozen ones."""
+    return [layer for layer in all_layers(network) if is_normalization(layer)]
 
 
-@contextlib.contextmanager
-def batch_statistics(network: keras.Model) -> Iterator[None]:
-    """While this is open, the network normalizes by batch statistics, whatever mode it is in."""
-    with switched(normalizations(network), "call", _by_batch):
-        yield
-
-
-def _by_batch(layer) -> Callable:
-    plain, own = layer.call, layer.synchronized or not _is_plain(layer)
+def _by_batch(layer, plain, origins, fused: bool) -> Callable:
+    own = layer.synchronized or not _is_plain(layer)
 
     def call(inputs, training=None, mask=None):
         if mask is not None or own:
             return plain(inputs, training=True, mask=mask)
         if layer.axis in (-1, inputs.shape.rank - 1):
-            inputs = _before_bias(inputs)
-        if _fusible(layer, inputs):
+            # The mean takes the bias out again: see convolution_biases.py.
+            unbiased = origins.find(BEFORE_BIAS, inputs)
+            inputs = inputs if unbiased is None else unbiased
+        if fused and _fusible(layer, inputs):
             outputs = fused_normalization(inputs, layer.gamma, layer.beta, layer.epsilon)
-            outputs._before_normalization = layer, inputs
+            origins.note(BEFORE_NORMALIZATION, outputs, (layer, inputs))
             return outputs
         return normalization(inputs, layer.gamma, layer.beta, layer.epsilon, layer.axis)
 
     return call
+
+
+# A network with one of these normalizes by batch statistics in training and in inference mode.
+FUSED_STATISTICS = Form(is_normalization, functools.partial(_by_batch, fused=True))
+PLAIN_STATISTICS = Form(is_normalization, functools.partial(_by_batch, fused=False))
 
 
 def _is_plain(layer) -> bool:
@@ -59,19 +68,9 @@ def _is_plain(layer) -> bool:
     return type(layer) is keras.layers.BatchNormalization and "call" not in vars(layer)
 
 
-def _before_bias(x: tf.Tensor) -> tf.Tensor:
-    """What a bias for each channel was added to, which the mean takes out again: see biases.py."""
-    return getattr(x, "_before_bias", x)
-
-
-def before_normalization(x: tf.Tensor) -> tuple | None:
-    """The layer that made `x` by `fused_normalization`, and of what; of other tensors `None`."""
-    return getattr(x, "_before_normalization", None)
-
-
 def _fusible(layer, inputs) -> bool:
     channels_last = layer.axis in (-1, inputs.shape.rank - 1)
-    return fuses() and channels_last and inputs.dtype in (tf.float32, tf.bfloat16, tf.float16)
+    return channels_last and inputs.dtype in (tf.float32, tf.bfloat16, tf.float16)
 
 
 def fused_normalization(x: tf.Tensor, gamma, beta, epsilon: float) -> tf.Tensor:

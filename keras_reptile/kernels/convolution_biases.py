@@ -1,4 +1,4 @@
-"""Convolutions whose bias is left out before normalization, or has a gradient of its own.
+"""Convolutions whose bias is left out before normalization, or has its own gradient.
 
     y = convolution(x, kernel) + bias,    d bias = sum over the batch and all places of dy
 
@@ -6,51 +6,44 @@ Normalization by the batch's statistics takes the mean out, and the bias with it
 
     normalization(y + bias) = normalization(y),    d bias = 0
 
-What floating-point numbers leave of that zero is rounding, which Adam scales up to whole steps of a
-weight that nothing depends on. So the normalization is of y itself, and such biases stay as they
-are.
+In floating-point numbers that zero is rounding. Adam scales it up to whole steps of a weight that
+no output depends on. So the normalization takes y itself, and such biases stay as they are.
 
-Of the others, TensorFlow hands the sum and the kernel's gradient to oneDNN as one operation, which
-on a CPU takes twice the time of the two if the layer has few channels, as the first layer on images
-has.
+The gradients of other biases are sums of their own. TensorFlow hands the sum and the kernel's
+gradient to oneDNN as one operation, which on a CPU takes twice the time of the two if the layer has
+few channels, as the first layer on images has.
 """
 
-import contextlib
+import functools
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-from keras_reptile.kernels.devices import accelerated
 from keras_reptile.kernels.patch_convolution import CONVOLUTIONS
-from keras_reptile.kernels.switching import fuses, switched
+from keras_reptile.kernels.switching import Form
 
-
-def separate_biases(network: keras.Model) -> contextlib.AbstractContextManager:
-    """While this is open, normalization leaves the biases of the network's convolutions out, and
-    others sum their gradient by themselves."""
-    layers = [layer for layer in network._flatten_layers(include_self=False) if has_bias(layer)]
-    return switched(layers, "call", _convolution_of)
+# The tensor that a bias was added to.
+BEFORE_BIAS = "before bias"
 
 
 def has_bias(layer: keras.layers.Layer) -> bool:
-    """Whether this is a convolution, channels last, that adds a bias.
+    """Returns whether this is a convolution, channels last, that adds a bias.
 
-    Keras pads for a causal one before it convolves.
+    A causal one is left out: Keras pads for it before it convolves.
     """
     known = type(layer) in CONVOLUTIONS and "call" not in vars(layer) and layer.padding != "causal"
     return known and layer.use_bias and layer.data_format == "channels_last"
 
 
-def _convolution_of(layer) -> Callable:
+def _convolution_of(layer, plain, origins, add: Callable) -> Callable:
     def call(x):
         kernel, bias = layer.kernel, tf.convert_to_tensor(layer.bias)
         unbiased = layer.convolution_op(x, kernel)
-        add = with_bias if fuses() and not accelerated() else tf.add
         y = add(unbiased, tf.cast(bias, unbiased.dtype))
         if layer.activation not in (None, keras.activations.linear):
             return layer.activation(y)
-        y._before_bias = _left_out(unbiased, bias)
+        origins.note(BEFORE_BIAS, y, _left_out(unbiased, bias))
         return y
 
     return call
@@ -58,13 +51,13 @@ def _convolution_of(layer) -> Callable:
 
 @tf.custom_gradient
 def _left_out(y, bias):
-    """y, and a gradient of zeros for the bias: whoever derives it finds one for every weight."""
+    """Returns y with a gradient of zeros for the bias, so that every weight has a gradient."""
     return tf.identity(y), lambda dy: (dy, tf.zeros_like(bias))
 
 
 @tf.custom_gradient
 def with_bias(y: tf.Tensor, bias: tf.Tensor) -> tuple:
-    """What `tf.nn.bias_add` computes.
+    """Computes `tf.nn.bias_add`, with the bias's gradient as a product of matrices.
 
     Args:
         y: Tensor `(batch, *spatial, filters)`.
@@ -86,3 +79,7 @@ def with_bias(y: tf.Tensor, bias: tf.Tensor) -> tuple:
         return dy, tf.squeeze(ones @ rows, axis=0)
 
     return tf.nn.bias_add(y, bias), gradient
+
+
+SUMMED_BIASES = Form(has_bias, functools.partial(_convolution_of, add=with_bias))
+PLAIN_BIASES = Form(has_bias, functools.partial(_convolution_of, add=tf.add))

@@ -7,7 +7,6 @@ derivative of the bilinear one to be zero, which is wrong if `dy` depends on wei
 so the derivative of A^T by `dy` is A.
 """
 
-import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -15,22 +14,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.kernels.switching import switched
+from keras_reptile.kernels.switching import Form
 
 KINDS = (keras.layers.UpSampling2D, keras.layers.Resizing)
 
 
-def twice_differentiable_interpolations(
-    network: keras.Model,
-) -> contextlib.AbstractContextManager:
-    """Returns a context in which the network's interpolations are differentiated by `linear`."""
-    layers = network._flatten_layers(include_self=False)
-    return switched([n for n in layers if isinstance(n, KINDS)], "call", _interpolation_of)
-
-
-def _interpolation_of(layer) -> Callable:
-    plain = layer.call
+def _interpolation_of(layer, plain, origins) -> Callable:
     return lambda x, **options: linear(functools.partial(plain, **options), x)
+
+
+INTERPOLATIONS = Form(lambda layer: isinstance(layer, KINDS), _interpolation_of)
 
 
 def linear(function: Callable, x: tf.Tensor) -> tf.Tensor:

@@ -12,40 +12,26 @@ left of a window is normalized, and all that goes back is summed over as few:
 Apart, the two pass over a batch of large images twice as often, and that is what they cost.
 """
 
-import contextlib
 import functools
 from collections.abc import Callable, Sequence
 
-import keras
 import tensorflow as tf
 
 from keras_reptile.kernels.batch_normalization import (
-    before_normalization,
+    BEFORE_NORMALIZATION,
     scale_and_offset,
     statistics,
 )
 from keras_reptile.kernels.max_pooling import by_place, max_pooling, max_pooling_gradient, separates
 from keras_reptile.kernels.row_sums import sum_of_rows
-from keras_reptile.kernels.switching import switched
+from keras_reptile.kernels.switching import Form
 
 
-def fast_poolings(network: keras.Model) -> contextlib.AbstractContextManager:
-    """While this is open, the network's max-pooling is that of this file, or of max_pooling.py.
-
-    A normalization of which nothing but pooling is made is not computed by itself then: graphs
-    leave out what nobody reads.
-    """
-    layers = [layer for layer in network._flatten_layers(include_self=False) if separates(layer)]
-    return switched(layers, "call", _pooling_of)
-
-
-def _pooling_of(layer) -> Callable:
-    plain = layer.call
-
+def _pooling_of(layer, plain, origins) -> Callable:
     def call(x):
         if None in x.shape[1:]:
             return plain(x)
-        normalized = before_normalization(x)
+        normalized = origins.find(BEFORE_NORMALIZATION, x)
         if normalized is None or x.dtype != tf.float32:
             return max_pooling(x, layer.pool_size, layer.padding)
         by, x = normalized
@@ -53,6 +39,11 @@ def _pooling_of(layer) -> Callable:
         return normalized_pooling(x, gamma, beta, by.epsilon, layer.pool_size, layer.padding)
 
     return call
+
+
+# A normalization that only this pooling reads is not computed by itself: graphs leave out
+# operations without a reader.
+FAST_POOLINGS = Form(separates, _pooling_of)
 
 
 def normalized_pooling(

@@ -7,7 +7,6 @@ product and its two gradients run for all tasks as one batched product. On a CPU
 convolutions are slow, but its matrix products are fast.
 """
 
-import contextlib
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -15,24 +14,11 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from keras_reptile.keras_internals import optimization_barrier
 from keras_reptile.kernels.image_groups import group_size, in_groups
-from keras_reptile.kernels.switching import switched
+from keras_reptile.kernels.switching import Form
 
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-
-
-def patch_convolutions(
-    network: keras.Model, *, by_xla: bool = False
-) -> contextlib.AbstractContextManager:
-    """Returns a context in which the network's convolutions are products of patches and kernels.
-
-    Args:
-        network: A `keras.Model`.
-        by_xla: Boolean, whether XLA compiles the functions that are traced in this context, see
-            `kernel_gradient`. Defaults to `False`.
-    """
-    layers = [layer for layer in network._flatten_layers(include_self=False) if by_patches(layer)]
-    return switched(layers, "convolution_op", functools.partial(_convolution_of, by_xla=by_xla))
 
 
 def by_patches(layer: keras.layers.Layer) -> bool:
@@ -41,10 +27,15 @@ def by_patches(layer: keras.layers.Layer) -> bool:
     return kind and layer.groups == 1 and layer.data_format == "channels_last"
 
 
-def _convolution_of(layer, by_xla) -> Callable:
+def _convolution_of(layer, plain, origins, by_xla: bool) -> Callable:
     return lambda x, kernel: convolution(
         x, kernel, layer.strides, layer.padding, layer.dilation_rate, by_xla=by_xla
     )
+
+
+PATCHES = Form(by_patches, functools.partial(_convolution_of, by_xla=False), "convolution_op")
+# Where XLA compiles for a CPU: see `kernel_gradient`.
+PATCHES_BY_XLA = Form(by_patches, functools.partial(_convolution_of, by_xla=True), "convolution_op")
 
 
 def convolution(
@@ -118,16 +109,10 @@ def kernel_gradient(p: tf.Tensor, dy: tf.Tensor, by_xla: bool) -> tf.Tensor:
     turned, longer = (dy, p) if p.shape[-1] > dy.shape[-1] else (p, dy)
     product = tf.matmul(turned, longer, transpose_a=True)
     if by_xla:
-        product = _behind_barrier(product)
+        product = optimization_barrier(product)
     return product if turned is p else tf.transpose(product)
 
 
-def _behind_barrier(t):
-    """Returns the same tensor. XLA does not fuse its computation with later operations."""
-    # Imported here because only compiled functions need it.
-    from tensorflow.compiler.tf2xla.python import xla
-
-    return xla.optimization_barrier(t)[0]
 
 
 def patches(
@@ -198,7 +183,7 @@ def _spread(parts, axis, stride, step, before, n, by_xla):
         phases[phase].append(at(part, before=shift, after=furthest - shift))
     empty = tf.zeros_like(phases[0][0])
     sums = [tf.add_n(phase) if phase else empty for phase in phases]
-    stacked = tf.stack([_behind_barrier(s) for s in sums] if by_xla else sums, axis + 1)
+    stacked = tf.stack([optimization_barrier(s) for s in sums] if by_xla else sums, axis + 1)
     length = stride * (parts[0].shape[axis] + furthest)
     whole = tf.reshape(stacked, (-1, *stacked.shape[1:axis], length, *stacked.shape[axis + 2 :]))
     whole = at(whole, before=0, after=max(0, before + n - length))

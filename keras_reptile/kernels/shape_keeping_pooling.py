@@ -6,27 +6,18 @@ In a graph, TensorFlow's second derivative of such a layer is wrong: it overwrit
 same shape that it still reads. All derivatives of the maximum of two arrays are right.
 """
 
-import contextlib
 from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
 from keras_reptile.kernels.patch_convolution import margin
-from keras_reptile.kernels.switching import switched
+from keras_reptile.kernels.switching import Form
 
 POOLINGS = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D, keras.layers.MaxPooling3D)
 
 
-def twice_differentiable_poolings(network: keras.Model) -> contextlib.AbstractContextManager:
-    """Returns a context in which `shape_keeping_pooling` computes the layers that keep shapes."""
-    layers = network._flatten_layers(include_self=False)
-    return switched([n for n in layers if isinstance(n, POOLINGS)], "call", _pooling_of)
-
-
-def _pooling_of(layer) -> Callable:
-    plain = layer.call
-
+def _pooling_of(layer, plain, origins) -> Callable:
     def call(x):
         if not _keeps_shape(layer, x):
             return plain(x)
@@ -34,6 +25,9 @@ def _pooling_of(layer) -> Callable:
         return shape_keeping_pooling(x, layer.pool_size, first)
 
     return call
+
+
+SHAPE_KEEPING_POOLINGS = Form(lambda layer: isinstance(layer, POOLINGS), _pooling_of)
 
 
 def _keeps_shape(layer, x) -> bool:

@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.src.metrics.accuracy_metrics import accuracy as equal_values
+
+from keras_reptile.keras_internals import equal_values, function_of, set_direction
 
 INFINITY = float("inf")
 
@@ -19,7 +20,7 @@ class BinaryAccuracyOfLogits(keras.metrics.MeanMetricWrapper):
 
     def __init__(self, name: str = "binary_accuracy", dtype: Any = None):
         super().__init__(binary_accuracy_of_logits, name, dtype)
-        self._direction = "up"
+        set_direction(self, "up")
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}
@@ -45,7 +46,7 @@ def is_accuracy(metric: keras.metrics.Metric) -> bool:
     """
     wrapper = keras.metrics.MeanMetricWrapper
     plain = isinstance(metric, wrapper) and type(metric).update_state is wrapper.update_state
-    return plain and metric._fn in ACCURACIES
+    return plain and function_of(metric)[0] in ACCURACIES
 
 
 def are_numbers(predictions: tf.Tensor) -> tf.Tensor:
@@ -100,7 +101,8 @@ def matches(metric: keras.metrics.Metric, y: tf.Tensor, predictions: tf.Tensor) 
     >>> matches(keras.metrics.SparseCategoricalAccuracy(), tf.constant([0, 0]), outputs).numpy()
     array([1., 0.], dtype=float32)
     """
-    correct = metric._fn(y, predictions, **metric._fn_kwargs)
+    function, options = function_of(metric)
+    correct = function(y, predictions, **options)
     outputs = predictions if predictions.shape.rank > 1 else predictions[:, None]
     numbers = tf.cast(are_numbers(outputs), correct.dtype)
     if correct.shape.rank == outputs.shape.rank:

@@ -6,38 +6,25 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.src.trainers.compile_utils import CompileMetrics
 
 from keras_reptile.algorithm import losses
+from keras_reptile.keras_internals import MetricsContainer, set_direction
 from keras_reptile.metrics import accuracy, query_metrics
 from keras_reptile.metrics.confidence import ConfidenceInterval
 
 
-class Figures(CompileMetrics):
-    """The container of metrics in which Keras's callbacks look up whether a metric should fall.
-
-    Without it, `EarlyStopping("val_accuracy")` would need a `mode`.
-    """
+class Figures(MetricsContainer):
+    """The metrics of a model, in one container."""
 
     def __init__(self, metrics: list):
-        keras.metrics.Metric.__init__(self, name="figures")
-        self._contents = metrics
-        self.built = True
-
-    @property
-    def metrics(self) -> list:
-        return self._contents
-
-    @property
-    def variables(self) -> list:
-        return [variable for metric in self._contents for variable in metric.variables]
+        super().__init__("figures", metrics)
 
     def reset_state(self) -> None:
-        for metric in self._contents:
+        for metric in self.metrics:
             metric.reset_state()
 
     def result(self) -> dict[str, Any]:
-        return _results(self._contents)
+        return _results(self.metrics)
 
 
 class Report:
@@ -68,7 +55,7 @@ class Report:
         self.confidence = ConfidenceInterval()
         of_losses = [self.monitored, self.loss_before, self.loss_after]
         for metric in (*of_losses, self.confidence):
-            metric._direction = "down"
+            set_direction(metric, "down")
         self.figures = Figures([*of_losses, *self.query_metrics, self.confidence])
 
     def before(

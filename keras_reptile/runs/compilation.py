@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from keras_reptile.execution import compiled_tasks
-from keras_reptile.execution.outcome import in_series
+from keras_reptile.execution.plan import in_series
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.threads import usable_cores
 

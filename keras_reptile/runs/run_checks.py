@@ -13,7 +13,7 @@ from keras_reptile.algorithm.inner_optimizers import from_keras
 from keras_reptile.checks import check_positive, check_seed
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.errors import RunError
-from keras_reptile.execution.outcome import in_series
+from keras_reptile.execution.plan import in_series
 from keras_reptile.files import provenance
 from keras_reptile.networks import SEEDS
 from keras_reptile.recipes import building

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from keras_reptile import distribution
 from keras_reptile.errors import RunError
-from keras_reptile.execution import plan
 from keras_reptile.files import provenance
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import SINUSOID, Recipe
@@ -175,7 +174,7 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
     done = model.meta_iteration
     rows = [row for row in directory.rows() if int(row["meta_iteration"]) <= done]
     run_log = RunLog(directory, rows, _best_so_far(recipe, directory, rows, done))
-    _say(verbose, plan.in_words(model))
+    _say(verbose, str(model._plan(training=True, eagerly=False)))
     validation = None
     if _validates(recipe, pools):
         validation = building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)

@@ -10,7 +10,7 @@ import keras_reptile as kr
 from keras_reptile.algorithm import losses
 from keras_reptile.algorithm.adaptation import adapt, adapt_and_differentiate
 from keras_reptile.algorithm.inner_optimizers import InnerAdam, InnerSGD
-from keras_reptile.algorithm.network_function import train_call
+from keras_reptile.algorithm.network_function import NetworkFunction
 from keras_reptile.kernels.batch_normalization import fused_normalization, normalization
 
 
@@ -53,7 +53,7 @@ class Problem:
 
     def loss(self, weights, minibatch, step):
         x, y = (tf.gather(t, minibatch) for t in self.support)
-        outputs, penalty = train_call(self.network, weights, x, tf.constant([0, 0, 0]))
+        outputs, penalty = NetworkFunction(self.network).train(weights, x, tf.constant([0, 0, 0]))
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
         return losses.batch_loss(loss, y, outputs) + penalty
 

@@ -5,6 +5,7 @@ from helpers import differences, image_pool, small_convnet, small_model
 
 import keras_reptile as kr
 from keras_reptile.algorithm import prediction
+from keras_reptile.algorithm.network_function import NetworkFunction
 from keras_reptile.demo import drawn_task
 from keras_reptile.demo.drawn_task import DrawnTask, load_model
 from keras_reptile.errors import RunError
@@ -29,7 +30,9 @@ def test_predictions_are_those_of_the_model_adapted_and_judged_inductively(task)
     x, y = images.reshape(-1, 8, 8, 1), np.repeat(np.arange(3), 2)
     weights = model.adapt(x, y, steps=20, inner_batch_size=6, seed=0).trainable_variables
     query = drawings(shots=3)[1, 2]
-    logits = prediction.predict(model.network, [w.value for w in weights], x, query[None], False)
+    logits = prediction.predict(
+        NetworkFunction(model.network), [w.value for w in weights], x, query[None], False
+    )
     expected = keras.ops.softmax(logits[0])
     np.testing.assert_allclose(task.predict(learned, query), expected, atol=1e-5)
 

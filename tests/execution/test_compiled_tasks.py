@@ -13,6 +13,7 @@ import keras_reptile as kr
 from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.execution import compiled_tasks, meta_batch
+from keras_reptile.execution.plan import EACH_TASK, NOTHING, Plan
 from keras_reptile.kernels import image_groups, patch_convolution
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs import compilation
@@ -117,7 +118,8 @@ def test_small_last_steps_of_large_weights_are_not_lost_in_their_mean():
         Adaptation((one + step,), InnerState(tf.constant(1), ()), tf.zeros(()), (one,))
         for step in steps
     ]
-    (gradient,) = compiled_tasks._outcome(model, [one], tasks, serial=False).gradient
+    plan = Plan.of(model, {"CPU"})
+    (gradient,) = compiled_tasks._outcome(model._inner_loop, plan, [one], tasks).gradient
     np.testing.assert_allclose(gradient, -np.mean(steps), rtol=1e-6)
 
 
@@ -208,13 +210,9 @@ def test_a_compiled_task_reads_no_variable(monkeypatch):
 
 
 def test_eagerly_nothing_is_compiled():
-    def task_fn(task, state):
-        return task
-
     model = pair()[1]
-    found = meta_batch._fastest(task_fn, model, meta_batch._by_xla(model.jit_inner_loops))
-    assert not isinstance(found, tf.types.experimental.PolymorphicFunction)
-    assert found(1, 2) == 1
+    assert model._plan(training=True, eagerly=False).compiled == EACH_TASK
+    assert model._plan(training=True).compiled == NOTHING
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from helpers import differences, of_examples, small_convnet, small_episodes, sma
 
 import keras_reptile as kr
 from keras_reptile.execution import vectorized
+from keras_reptile.kernels.forms import AS_ONE_BATCH
+from keras_reptile.kernels.switching import fast_forms
 
 CASES = {
     "reptile": {},
@@ -41,7 +43,8 @@ def compiled_text(tasks):
     theta = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
     numbers = {"number": (tf.zeros((tasks,), tf.int32), tf.range(tasks))}
     arguments = ({**episode, **numbers}, theta, model._starting_state(theta))
-    function = vectorized.compiled(lambda *a: vectorized.train(model, *a), *arguments)
+    loop = model._inner_loop.with_forms(AS_ONE_BATCH)
+    function = vectorized.compiled(lambda *a: vectorized.train(loop, *a), *arguments)
     return function.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo")
 
 
@@ -86,7 +89,7 @@ def test_maml_and_meta_batches_of_unknown_size_run_task_by_task_and_say_so():
 
 def test_layers_are_plain_before_and_after():
     network = small_convnet()
-    with vectorized.patch_convolutions(network):
+    with fast_forms(network, AS_ONE_BATCH):
         assert "convolution_op" in vars(network.layers[0])
     assert "convolution_op" not in vars(network.layers[0])
 

@@ -8,13 +8,14 @@ import tensorflow as tf
 from helpers import small_convnet
 
 import keras_reptile as kr
-from keras_reptile.algorithm.network_function import predict_call, support_statistics, train_call
+from keras_reptile.algorithm.network_function import NetworkFunction
 from keras_reptile.kernels.batch_normalization import (
-    batch_statistics,
+    FUSED_STATISTICS,
     fused_normalization,
     normalization,
     standardized,
 )
+from keras_reptile.kernels.switching import fast_forms
 
 DRAW = tf.constant([0, 0, 0])
 
@@ -78,20 +79,22 @@ def test_training_and_prediction_both_use_the_batchs_own_statistics():
     expected = network(x, training=True).numpy()
     network.set_weights(small_convnet().get_weights())
     weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
-    np.testing.assert_allclose(train_call(network, weights, x, DRAW)[0], expected, atol=1e-5)
-    np.testing.assert_allclose(predict_call(network, weights, x), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        NetworkFunction(network).train(weights, x, DRAW)[0], expected, atol=1e-5
+    )
+    np.testing.assert_allclose(NetworkFunction(network).predict(weights, x), expected, atol=1e-5)
 
 
 def test_the_network_is_left_as_it_was():
     network = small_convnet()
     x = np.random.RandomState(0).rand(7, 8, 8, 1).astype(np.float32)
     weights, outputs = network.get_weights(), network(x).numpy()
-    train_call(network, network.trainable_variables, x, DRAW)
-    predict_call(network, network.trainable_variables, x)
+    NetworkFunction(network).train(network.trainable_variables, x, DRAW)
+    NetworkFunction(network).predict(network.trainable_variables, x)
     for before, after in zip(weights, network.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
     np.testing.assert_array_equal(network(x), outputs)
-    with pytest.raises(RuntimeError, match=r"inside"), batch_statistics(network):
+    with pytest.raises(RuntimeError, match=r"inside"), fast_forms(network, [FUSED_STATISTICS]):
         raise RuntimeError("inside")
     np.testing.assert_array_equal(network(x), outputs)
 
@@ -100,14 +103,14 @@ def test_a_frozen_layer_keeps_to_its_moving_averages():
     network = small_convnet()
     network.layers[1].trainable = False
     x = np.random.RandomState(0).rand(7, 8, 8, 1).astype(np.float32)
-    found = predict_call(network, network.trainable_variables, x)
+    found = NetworkFunction(network).predict(network.trainable_variables, x)
     np.testing.assert_allclose(found, network(x, training=False), atol=1e-5)
 
 
 def test_support_statistics_make_inference_mode_normalize_by_the_support_set():
     network = small_convnet()
     x = np.random.RandomState(0).rand(9, 8, 8, 1).astype(np.float32)
-    state = support_statistics(network, network.trainable_variables, x)
+    state = NetworkFunction(network).support_statistics(network.trainable_variables, x)
     found, _ = network.stateless_call(network.trainable_variables, state, x, training=False)
     np.testing.assert_allclose(found, network(x, training=True), atol=1e-5)
 
@@ -118,7 +121,7 @@ def test_support_statistics_are_taken_without_dropout():
         [keras.Input((4,)), *layers, keras.layers.BatchNormalization(), keras.layers.Dense(2)]
     )
     x = np.random.RandomState(0).rand(9, 4).astype(np.float32)
-    state = support_statistics(network, network.trainable_variables, x)
+    state = NetworkFunction(network).support_statistics(network.trainable_variables, x)
     paths = [v.path.rpartition("/")[2] for v in network.non_trainable_variables]
     found = dict(zip(paths, state, strict=True))
     np.testing.assert_allclose(found["moving_mean"], x.mean(axis=0), atol=1e-5)
@@ -132,15 +135,18 @@ def dropout_network():
 def test_dropout_draws_another_mask_for_every_task_and_step_and_none_in_prediction():
     network, x = dropout_network(), tf.ones((1, 50))
     masks = {
-        train_call(network, [], x, tf.constant([iteration, task, step]))[0].numpy().tobytes()
+        NetworkFunction(network)
+        .train([], x, tf.constant([iteration, task, step]))[0]
+        .numpy()
+        .tobytes()
         for iteration in range(2)
         for task in range(2)
         for step in range(2)
     }
     assert len(masks) == 8
-    again = [train_call(network, [], x, DRAW)[0].numpy() for _ in range(2)]
+    again = [NetworkFunction(network).train([], x, DRAW)[0].numpy() for _ in range(2)]
     np.testing.assert_array_equal(*again)
-    np.testing.assert_array_equal(predict_call(network, [], x), x)
+    np.testing.assert_array_equal(NetworkFunction(network).predict([], x), x)
 
 
 def test_regularization_losses_are_returned_as_the_penalty():
@@ -148,7 +154,7 @@ def test_regularization_losses_are_returned_as_the_penalty():
     network = keras.Sequential(
         [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_regularizer=regularizer)]
     )
-    _, penalty = train_call(network, [tf.constant([[3.0]])], tf.ones((1, 1)), DRAW)
+    _, penalty = NetworkFunction(network).train([tf.constant([[3.0]])], tf.ones((1, 1)), DRAW)
     assert float(penalty) == pytest.approx(4.5)
 
 
@@ -162,7 +168,7 @@ def test_a_normalization_of_ones_own_computes_what_it_does_by_the_batchs_statist
     network = keras.Sequential([keras.Input((2,)), Doubled()])
     x = tf.constant(np.random.RandomState(0).randn(6, 2).astype(np.float32))
     wanted = network(x, training=True)
-    with batch_statistics(network):
+    with fast_forms(network, [FUSED_STATISTICS]):
         np.testing.assert_array_equal(network(x, training=False), wanted)
 
 
@@ -178,7 +184,7 @@ def test_other_threads_see_layers_as_they_are():
     network = keras.Sequential([keras.Input((2,)), keras.layers.BatchNormalization()])
     x, found = tf.constant([[1.0, 2.0], [3.0, 5.0]]), []
     plain = network(x, training=False)
-    with batch_statistics(network):
+    with fast_forms(network, [FUSED_STATISTICS]):
         thread = threading.Thread(target=lambda: found.append(network(x, training=False)))
         thread.start()
         thread.join()
@@ -192,6 +198,6 @@ def test_a_call_that_was_set_on_a_layer_is_kept():
     own = lambda inputs, training=None, mask=None: 7 * inputs  # noqa: E731
     object.__setattr__(layer, "call", own)
     x = tf.ones((2, 2))
-    with batch_statistics(network):
+    with fast_forms(network, [FUSED_STATISTICS]):
         np.testing.assert_array_equal(network(x), 7 * x)
     assert layer.call is own

@@ -1,15 +1,18 @@
-import contextlib
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import keras_reptile as kr
-from keras_reptile.algorithm import network_function
-from keras_reptile.kernels.batch_normalization import batch_statistics
-from keras_reptile.kernels.convolution_biases import has_bias, separate_biases, with_bias
-from keras_reptile.kernels.switching import unfused
+from keras_reptile.kernels import forms
+from keras_reptile.kernels.batch_normalization import FUSED_STATISTICS, PLAIN_STATISTICS
+from keras_reptile.kernels.convolution_biases import (
+    PLAIN_BIASES,
+    SUMMED_BIASES,
+    has_bias,
+    with_bias,
+)
+from keras_reptile.kernels.switching import fast_forms
 from keras_reptile.networks import omniglot_convnet
 
 
@@ -32,7 +35,7 @@ def test_a_convolution_and_its_gradients_are_keras_own(rank, options):
         return y, *tape.gradient(loss, [v.value for v in network.trainable_variables])
 
     wanted = values_and_gradients()
-    with separate_biases(network):
+    with fast_forms(network, [SUMMED_BIASES]):
         assert layer.call.__module__ == "keras_reptile.kernels.convolution_biases"
         found = values_and_gradients()
     assert layer.call.__module__.startswith("keras.")
@@ -84,18 +87,19 @@ def test_tasks_that_are_not_compiled_have_such_biases(precision, monkeypatch):
     )
     before = network.get_weights()
     summed = []
+    make = lambda layer, *given: summed.append(layer) or SUMMED_BIASES.make(layer, *given)  # noqa: E731
 
-    def training(context):
+    def training(form):
         network.set_weights(before)
-        switch = lambda n: summed.append(n) or context(n)  # noqa: E731
-        monkeypatch.setattr(network_function, "separate_biases", switch)
+        monkeypatch.setattr(forms, "ON_A_CPU", (form, FUSED_STATISTICS))
         model = kr.ReptileModel(network, inner_optimizer=keras.optimizers.SGD(0.1))
         model.compile(optimizer=keras.optimizers.SGD(1.0))
         model.fit(episodes.take(2), verbose=0)
         return network.get_weights()
 
-    found, wanted = (training(c) for c in (separate_biases, lambda n: contextlib.nullcontext()))
-    assert summed
+    found = training(SUMMED_BIASES._replace(make=make))
+    assert set(summed) == {network.layers[0]}
+    wanted = training(SUMMED_BIASES._replace(applies=lambda layer: False))
     assert any((a != b).any() for a, b in zip(found, before, strict=True))
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5 if precision == "float32" else 0.02)
@@ -113,26 +117,25 @@ def test_the_sum_of_many_halves_does_not_stop_on_the_way(dtype):
     np.testing.assert_allclose(tf.cast(found, tf.float32), 655.36, rtol=0.01)
 
 
-def values_and_gradients(network, x, switch=separate_biases):
-    with tf.GradientTape() as tape, switch(network), batch_statistics(network):
+FUSED = SUMMED_BIASES, FUSED_STATISTICS
+PLAIN = PLAIN_BIASES, PLAIN_STATISTICS
+
+
+def values_and_gradients(network, x, forms=FUSED):
+    with tf.GradientTape() as tape, fast_forms(network, forms):
         y = network(x, training=True)
         loss = tf.reduce_sum(tf.sin(y))
     return y, *tape.gradient(loss, [v.value for v in network.trainable_variables])
 
 
-def left_alone(network):
-    return contextlib.nullcontext()
-
-
 @pytest.mark.parametrize("rank", [1, 2, 3])
-@pytest.mark.parametrize("context", [contextlib.nullcontext, unfused])
-def test_normalization_leaves_the_bias_before_it_out(rank, context):
+@pytest.mark.parametrize("forms", [FUSED, PLAIN], ids=["fused", "plain"])
+def test_normalization_leaves_the_bias_before_it_out(rank, forms):
     x = tf.constant(np.random.RandomState(0).randn(4, *[6] * rank, 3).astype(np.float32))
     layers = [layer_of(rank), keras.layers.BatchNormalization(), keras.layers.ReLU()]
     network = keras.Sequential([keras.Input(x.shape[1:]), *layers])
-    with context():
-        y, of_kernel, of_bias, *others = values_and_gradients(network, x)
-        plain = values_and_gradients(network, x, left_alone)
+    y, of_kernel, of_bias, *others = values_and_gradients(network, x, forms)
+    plain = values_and_gradients(network, x, forms[1:])
     np.testing.assert_array_equal(of_bias, np.zeros(4))
     # Plainly it is what rounding leaves of zero.
     assert np.any(plain[2]) and np.max(np.abs(plain[2])) < 1e-3
@@ -164,7 +167,7 @@ def test_a_bias_before_a_frozen_normalization_is_added():
 
 def check_that_the_bias_counts(network):
     x = tf.constant(np.random.RandomState(0).randn(4, 6, 6, 3).astype(np.float32))
-    found, wanted = (values_and_gradients(network, x, s) for s in (separate_biases, left_alone))
+    found, wanted = (values_and_gradients(network, x, s) for s in (FUSED, FUSED[1:]))
     assert np.all(np.abs(wanted[2]) > 1e-3)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
@@ -200,7 +203,7 @@ def test_a_causal_convolution_is_left_to_keras():
     layer = keras.layers.Conv1D(4, 3, padding="causal", bias_initializer="ones")
     network = keras.Sequential([keras.Input((6, 3)), layer])
     x = tf.constant(np.random.RandomState(0).randn(2, 6, 3).astype(np.float32))
-    with separate_biases(network):
+    with fast_forms(network, [SUMMED_BIASES]):
         found = network(x)
     np.testing.assert_array_equal(found, network(x))
 

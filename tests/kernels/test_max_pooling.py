@@ -1,5 +1,3 @@
-import contextlib
-
 import keras
 import numpy as np
 import pytest
@@ -7,9 +5,10 @@ import tensorflow as tf
 from poolings import CASES
 
 import keras_reptile as kr
-from keras_reptile.execution import meta_batch
+from keras_reptile.kernels import forms
 from keras_reptile.kernels.max_pooling import max_pooling, separates
-from keras_reptile.kernels.normalized_pooling import fast_poolings
+from keras_reptile.kernels.normalized_pooling import FAST_POOLINGS
+from keras_reptile.kernels.switching import fast_forms
 
 
 def layer_of(sizes, padding, **options):
@@ -67,16 +66,20 @@ def test_training_with_it_is_training_with_keras_own(eagerly, monkeypatch):
     )
     used = []
 
-    def training(context):
-        monkeypatch.setattr(meta_batch, "fast_poolings", lambda n: used.append(n) or context(n))
+    def training(form):
+        monkeypatch.setattr(forms, "ON_A_CPU", (form, *forms.ON_A_CPU[1:]))
         network = network_of(keras.layers.MaxPooling2D(2))
         model = kr.ReptileModel(network, inner_optimizer=keras.optimizers.SGD(0.1))
         model.compile(optimizer=keras.optimizers.SGD(1.0), run_eagerly=eagerly)
         model.fit(episodes.take(3), verbose=0)
-        assert network in used
         return network.get_weights()
 
-    found = [training(fast_poolings), training(lambda network: contextlib.nullcontext())]
+    make = lambda layer, *given: used.append(layer) or FAST_POOLINGS.make(layer, *given)  # noqa: E731
+    found = [
+        training(FAST_POOLINGS._replace(make=make)),
+        training(FAST_POOLINGS._replace(applies=lambda layer: False)),
+    ]
+    assert used
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -88,7 +91,7 @@ def test_only_layers_whose_windows_do_not_overlap_are_switched():
         keras.layers.AveragePooling2D(2, padding="same"),
     ]
     network = network_of(*others, wanted)
-    with fast_poolings(network):
+    with fast_forms(network, [FAST_POOLINGS]):
         assert [layer for layer in network.layers if "call" in vars(layer)] == [wanted]
     assert "call" not in vars(wanted)
     assert separates(keras.layers.MaxPooling1D(3))
@@ -102,7 +105,7 @@ def test_images_of_unknown_size_are_pooled_as_ever():
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 1))])
     def outputs(x):
-        with fast_poolings(network):
+        with fast_forms(network, [FAST_POOLINGS]):
             return network(x)
 
     np.testing.assert_allclose(outputs(images), network(images), atol=1e-6)

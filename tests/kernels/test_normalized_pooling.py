@@ -5,9 +5,13 @@ import tensorflow as tf
 from poolings import CASES as POOLINGS
 
 import keras_reptile as kr
-from keras_reptile.kernels import normalized_pooling as one
-from keras_reptile.kernels.batch_normalization import batch_statistics, normalization
-from keras_reptile.kernels.normalized_pooling import fast_poolings, normalized_pooling
+from keras_reptile.kernels.batch_normalization import (
+    BEFORE_NORMALIZATION,
+    FUSED_STATISTICS,
+    normalization,
+)
+from keras_reptile.kernels.normalized_pooling import FAST_POOLINGS, normalized_pooling
+from keras_reptile.kernels.switching import Origins, fast_forms
 
 CASES = {**POOLINGS, "large enough for sums of blocks": ((8, 32, 32, 3), (2, 2), "same")}
 # Of a negative scale the smallest counts.
@@ -104,7 +108,7 @@ def outputs_and_what_they_read(network, images):
 
     @tf.function
     def run(x):
-        with fast_poolings(network), batch_statistics(network):
+        with fast_forms(network, [FAST_POOLINGS, FUSED_STATISTICS]):
             outputs = network(x)
         kinds.append(read_of(outputs))
         return outputs
@@ -166,21 +170,26 @@ def test_training_with_it_is_training_without(eagerly, monkeypatch):
         meta_batch_size=2,
         seed=0,
     )
-    used, real = [], one.before_normalization
+    used, real = [], Origins.find
 
-    def training(before):
-        monkeypatch.setattr(one, "before_normalization", before)
+    def training(find):
+        monkeypatch.setattr(Origins, "find", find)
         network = kr.networks.mini_imagenet_convnet(3, (12, 12, 3), filters=4, seed=0)
         model = kr.ReptileModel(network, inner_optimizer=keras.optimizers.SGD(0.1))
         model.compile(optimizer=keras.optimizers.SGD(1.0), run_eagerly=eagerly)
         model.fit(episodes.take(3), verbose=0)
         return network.get_weights()
 
-    def spied(x):
-        used.append(real(x))
-        return used[-1]
+    def spied(self, kind, x):
+        found = real(self, kind, x)
+        if kind == BEFORE_NORMALIZATION:
+            used.append(found)
+        return found
 
-    found = [training(spied), training(lambda x: None)]
+    def without(self, kind, x):
+        return None if kind == BEFORE_NORMALIZATION else real(self, kind, x)
+
+    found = [training(spied), training(without)]
     assert used and None not in used
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)

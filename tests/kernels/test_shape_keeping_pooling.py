@@ -7,11 +7,12 @@ import tensorflow as tf
 from helpers import episode
 
 import keras_reptile as kr
-from keras_reptile.algorithm.network_function import train_call
+from keras_reptile.algorithm.network_function import NetworkFunction
 from keras_reptile.kernels.shape_keeping_pooling import (
+    SHAPE_KEEPING_POOLINGS,
     shape_keeping_pooling,
-    twice_differentiable_poolings,
 )
+from keras_reptile.kernels.switching import fast_forms
 
 LAYERS = keras.layers
 
@@ -71,9 +72,11 @@ def test_second_derivatives_in_a_graph_are_those_of_finite_differences(name, flo
 
     def gradient(theta):
         # TensorFlow has no pooling of float64 in three dimensions.
-        with twice_differentiable_poolings(made), tf.GradientTape() as tape:
+        with tf.GradientTape() as tape:
             tape.watch(theta)
-            outputs, _ = train_call(made, theta, x, tf.constant([0, 0, 0]))
+            outputs, _ = NetworkFunction(made, [SHAPE_KEEPING_POOLINGS]).train(
+                theta, x, tf.constant([0, 0, 0])
+            )
             loss = keras.losses.sparse_categorical_crossentropy(y, outputs, from_logits=True)
         return [tf.convert_to_tensor(g) for g in tape.gradient(loss, theta)]
 
@@ -113,7 +116,7 @@ def test_other_poolings_stay_as_they_are():
     layers = [LAYERS.MaxPooling2D(2), LAYERS.MaxPooling2D(3, 2, "same"), LAYERS.MaxPooling2D(1, 1)]
     made = keras.Sequential([keras.Input((8, 8, 1)), *layers])
     plain = tf.function(made).get_concrete_function(tf.TensorSpec((None, 8, 8, 1))).graph
-    with twice_differentiable_poolings(made):
+    with fast_forms(made, [SHAPE_KEEPING_POOLINGS]):
         found = tf.function(made).get_concrete_function(tf.TensorSpec((None, 8, 8, 1))).graph
     operations = [[op.type for op in graph.get_operations()] for graph in (plain, found)]
     assert operations[0].count("MaxPool") == operations[1].count("MaxPool") == 3

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from helpers import scalar_episode, scalar_model, small_convnet, small_episodes, small_model, weight
 
-from keras_reptile.algorithm.network_function import support_statistics
+from keras_reptile.algorithm.network_function import NetworkFunction
 
 
 def support(shots=4):
@@ -242,7 +242,9 @@ class HoldsOneMore(keras.Model):
 def test_a_normalization_that_was_not_called_keeps_its_statistics():
     network = HoldsOneMore()
     network(np.ones((1, 2), np.float32))
-    found = support_statistics(network, network.trainable_variables, np.ones((4, 2), np.float32))
+    found = NetworkFunction(network).support_statistics(
+        network.trainable_variables, np.ones((4, 2), np.float32)
+    )
     held = network.non_trainable_variables
     assert len(held) == 2
     for a, b in zip(found, held, strict=True):

@@ -9,6 +9,7 @@ from helpers import differences, image_pool, small_convnet, small_episodes, smal
 from tensorflow.python.framework import ops
 
 import keras_reptile as kr
+from keras_reptile.algorithm.network_function import NetworkFunction
 
 
 def dense(ways=3):
@@ -25,16 +26,14 @@ def registered():
 @pytest.fixture
 def traced(monkeypatch):
     """A list with an item for every trace of the network's training mode."""
-    from keras_reptile import reptile_model
-
     calls = []
-    plain = reptile_model.train_call
+    plain = NetworkFunction.train
 
-    def train_call(*arguments):
+    def train(*arguments):
         calls.append(1)
         return plain(*arguments)
 
-    monkeypatch.setattr(reptile_model, "train_call", train_call)
+    monkeypatch.setattr(NetworkFunction, "train", train)
     return calls
 
 

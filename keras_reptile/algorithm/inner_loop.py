@@ -1,0 +1,139 @@
+"""`InnerLoop`: how a network adapts to a task, as one value."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from keras_reptile.algorithm import adaptation, loss_scaling, losses, prediction
+from keras_reptile.algorithm.adaptation import Adaptation
+from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.algorithm.methods import METHODS, Method
+from keras_reptile.algorithm.network_function import NetworkFunction
+from keras_reptile.kernels.forms import TWICE_DIFFERENTIABLE, Forms
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class InnerLoop:
+    """The operator U_k, which takes theta to a task's solution W_k, and prediction with W_k.
+
+        W_k = U_k(theta):   k times   w <- U(rate * w, grad L_b(rate * w)),   b the next minibatch
+
+    It holds all that adaptation depends on, except for the task, theta and the inner state. All
+    paths of execution take it: see `execution`.
+
+    f: The `NetworkFunction`, f(W, x).
+    loss: A `keras.losses.Loss`, or a function `(y_true, y_pred)`; L.
+    optimizer: An `InnerSGD` or `InnerAdam`; U.
+    method: String, a key of `METHODS`: what the outer loop needs to know of the steps.
+        Defaults to `"reptile"`: W_k alone, as for adaptation outside of training.
+    weight_decay_rate: Float, multiplies the weights before each step. Defaults to `1.0`, no decay.
+    as_taken: Function of a structure of images to that which the network takes; it scales bytes.
+        Defaults to the identity.
+
+    A task is a dict: `"support"`, a pair of images `(images, ...)` and targets `(images, ...)`;
+    `"order"`, int32 `(steps, inner_batch_size)`, the images of each minibatch; `"tail"`, int32
+    `(images,)`, one more minibatch, or absent; `"number"`, a pair of int32 scalars that no other
+    task has, by which random layers draw.
+    """
+
+    f: NetworkFunction
+    loss: Any
+    optimizer: Any
+    method: str = "reptile"
+    weight_decay_rate: float = 1.0
+    as_taken: Callable = lambda images: images
+
+    @property
+    def rules(self) -> Method:
+        """The equations of the method."""
+        return METHODS[self.method]
+
+    def for_evaluation(self) -> "InnerLoop":
+        """The same steps to W_k, without what training keeps of them."""
+        return dataclasses.replace(self, method="reptile")
+
+    def with_forms(self, forms: Forms, others: Sequence | None = None) -> "InnerLoop":
+        """The same numbers by other forms of layers.
+
+        Args:
+            forms, others: See `NetworkFunction`.
+        """
+        f = dataclasses.replace(self.f, forms=forms, others=others)
+        return dataclasses.replace(self, f=f)
+
+    def adapt(self, task: dict, theta: Sequence, state: InnerState) -> Adaptation:
+        """Runs the inner loop on one task, by the method.
+
+        Args:
+            task: See above.
+            theta: Sequence of tensors, the weights to start from.
+            state: The `InnerState` to start from.
+        """
+        return self.minimize(self.loss_of(task), theta, state, task["order"], task.get("tail"))
+
+    def minimize(
+        self,
+        loss_fn: Callable,
+        theta: Sequence,
+        state: InnerState,
+        order: tf.Tensor,
+        tail: tf.Tensor | None = None,
+    ) -> Adaptation:
+        """Runs the inner loop on a loss `(weights, minibatch, step)`, of one task or of many."""
+        adapt = loss_scaling.where_needed(self.rules.adapt, self.f.network)
+        return adapt(loss_fn, self.optimizer, theta, state, order, tail, self.weight_decay_rate)
+
+    def advance(
+        self,
+        loss_fn: Callable,
+        so_far: Adaptation,
+        order: tf.Tensor,
+        first: Any,
+        last: Any,
+        base: Any,
+    ) -> Adaptation:
+        """Runs the steps from number `first` to before number `last`.
+
+        Args:
+            loss_fn: Function `(weights, minibatch, step)` to a scalar loss.
+            so_far: The `Adaptation` that the steps before led to.
+            order, first, last, base: See `adaptation.steps_between`.
+        """
+        run = loss_scaling.where_needed(adaptation.steps_between, self.f.network)
+        keeps_last = "before_last" in self.rules.keeps
+        rate = self.weight_decay_rate
+        result = run(loss_fn, self.optimizer, so_far, order, first, last, rate, base, keeps_last)
+        # `first_loss` of an earlier segment is already unscaled: keep it.
+        first_loss = tf.where(first == 0, result.first_loss, so_far.first_loss)
+        return result._replace(first_loss=first_loss)
+
+    def loss_of(self, task: dict) -> Callable:
+        """The loss of one task's minibatches: a function `(weights, minibatch, step)`."""
+        support = self.as_taken(task["support"][0]), task["support"][1]
+
+        def loss_fn(weights, minibatch, step):
+            call_id = tf.stack([*task["number"], step])
+            x, y = tf.nest.map_structure(lambda t: tf.gather(t, minibatch), support)
+            return self.minibatch_loss(weights, x, y, call_id)
+
+        return loss_fn
+
+    def minibatch_loss(self, weights: Sequence, x: Any, y: Any, call_id: tf.Tensor) -> tf.Tensor:
+        """The scalar that an inner step descends, in the dtype of the weights."""
+        outputs, penalty = self._differentiable.train(weights, x, call_id)
+        return losses.batch_loss(self.loss, y, tf.cast(outputs, weights[0].dtype)) + penalty
+
+    def predict(
+        self, weights: Sequence, support_x: Any, query_x: Any, *, transductive: bool
+    ) -> tf.Tensor:
+        """The outputs `(queries, outputs)` for a task's queries; see `prediction.predict`."""
+        images = None if support_x is None else self.as_taken(support_x), self.as_taken(query_x)
+        return prediction.predict(self.f, weights, *images, transductive)
+
+    @property
+    def _differentiable(self) -> NetworkFunction:
+        if not self.rules.second_order:
+            return self.f
+        return dataclasses.replace(self.f, forms=(*self.f.forms, *TWICE_DIFFERENTIABLE))

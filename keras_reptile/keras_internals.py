@@ -1,0 +1,124 @@
+"""Everything private of Keras and TensorFlow that this package uses: one function for each.
+
+Each says why no public name does. tests/model/test_keras_internals.py has a test of each, which
+fails by its name when a new version of Keras or TensorFlow moves what it uses. `DistributedModel`
+and `ReptileModel` override two methods of Keras's trainer that are private too, and say so.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras.src.metrics.accuracy_metrics import accuracy
+from keras.src.trainers.compile_utils import CompileMetrics
+from keras.src.trainers.trainer import model_supports_jit
+
+# The function behind `metrics=["accuracy"]` for targets shaped like the outputs.
+equal_values = accuracy
+
+
+def all_layers(network: Any, *, itself: bool = False) -> list:
+    """Returns the layers of a network at any depth, each once.
+
+    `network.layers` has those of one level, and of a subclassed layer's attributes none.
+
+    Args:
+        network: A `keras.Model` or layer.
+        itself: Boolean, whether the network is one of them. Defaults to `False`.
+    """
+    return list(network._flatten_layers(include_self=itself))
+
+
+def call_takes_training(network: Any) -> bool:
+    """Returns whether Keras hands `training` to the network's `call`.
+
+    Keras looks at more than the signature, such as nested models.
+    """
+    return bool(network._call_has_training_arg)
+
+
+def calls_of(operation: Any) -> list:
+    """Returns the nodes of an operation in the graph of functional models.
+
+    Each has `input_tensors`, `outputs` and `arguments`. Keras has no public graph.
+    """
+    return list(operation._inbound_nodes)
+
+
+def supports_jit(model: keras.Model) -> bool:
+    """Returns whether no layer forbids XLA, which Keras asks for `jit_compile="auto"` only."""
+    return bool(model_supports_jit(model))
+
+
+def strategy_of(model: keras.Model) -> Any:
+    """Returns the strategy in whose scope a model was made, or `None`.
+
+    `model.distribute_strategy` returns the strategy at hand where there was none.
+    """
+    return model._distribute_strategy
+
+
+def updates_of(optimizer: Any) -> Any:
+    """Returns the counter of meta-batches of an optimizer.
+
+    `iterations` counts its steps, which are fewer where it accumulates gradients.
+    """
+    return optimizer._iterations
+
+
+def moments_of(optimizer: Any) -> tuple[list, ...]:
+    """Returns the lists of variables in which a built `SGD` or `Adam` keeps its moments."""
+    if isinstance(optimizer, keras.optimizers.Adam):
+        return optimizer._momentums, optimizer._velocities
+    return (optimizer.momentums,)
+
+
+def function_of(metric: keras.metrics.Metric) -> tuple[Callable, dict[str, Any]]:
+    """Returns the function of a `MeanMetricWrapper`, and its keyword arguments."""
+    return metric._fn, metric._fn_kwargs
+
+
+def set_direction(metric: keras.metrics.Metric, direction: str) -> None:
+    """Sets whether more of a metric is better, `"up"`, or less, `"down"`.
+
+    Without it callbacks such as `EarlyStopping` ask for a `mode`.
+    """
+    metric._direction = direction
+
+
+class MetricsContainer(CompileMetrics):
+    """Metrics as the one container in which Keras's callbacks look up a metric's direction.
+
+    Args:
+        name: String.
+        metrics: List of `keras.metrics.Metric`.
+    """
+
+    def __init__(self, name: str, metrics: list):
+        keras.metrics.Metric.__init__(self, name=name)
+        self._held = metrics
+        self.built = True
+
+    @property
+    def metrics(self) -> list:
+        return self._held
+
+    @property
+    def variables(self) -> list:
+        return [variable for metric in self._held for variable in metric.variables]
+
+
+def unpickled_model() -> Callable:
+    """Returns the function by which Keras's pickled models are loaded."""
+    return keras.Model._unpickle_model
+
+
+def optimization_barrier(t: Any) -> Any:
+    """Returns the same tensor. XLA does not fuse its computation with later operations.
+
+    TensorFlow's module of XLA's own operations has no public name.
+    """
+    # Imported here: only compiled functions need it.
+    from tensorflow.compiler.tf2xla.python import xla
+
+    return xla.optimization_barrier(t)[0]

@@ -1,0 +1,22 @@
+"""The forms of layers by where they run: data for the one switch, `switching.fast_forms`."""
+
+from keras_reptile.kernels.batch_normalization import FUSED_STATISTICS, PLAIN_STATISTICS
+from keras_reptile.kernels.convolution_biases import PLAIN_BIASES, SUMMED_BIASES
+from keras_reptile.kernels.interpolation import INTERPOLATIONS
+from keras_reptile.kernels.normalized_pooling import FAST_POOLINGS
+from keras_reptile.kernels.patch_convolution import PATCHES, PATCHES_BY_XLA
+from keras_reptile.kernels.shape_keeping_pooling import SHAPE_KEEPING_POOLINGS
+from keras_reptile.kernels.switching import Form
+
+Forms = tuple[Form, ...]
+
+# Operations of TensorFlow's own, on any device, also where no XLA is at hand.
+ANYWHERE: Forms = (SUMMED_BIASES, FUSED_STATISTICS)
+ON_A_CPU: Forms = (FAST_POOLINGS, SUMMED_BIASES, FUSED_STATISTICS)
+ON_AN_ACCELERATOR: Forms = (PLAIN_BIASES, FUSED_STATISTICS)
+# All tasks as one batch: operations that `tf.vectorized_map` knows.
+AS_ONE_BATCH: Forms = (PATCHES, PLAIN_BIASES, PLAIN_STATISTICS)
+# One task on a core of a CPU.
+BY_XLA_ON_A_CPU: Forms = (PATCHES_BY_XLA, PLAIN_BIASES, PLAIN_STATISTICS)
+# Beside one of the others.
+TWICE_DIFFERENTIABLE: Forms = (SHAPE_KEEPING_POOLINGS, INTERPOLATIONS)
