@@ -1,0 +1,141 @@
+"""What is private of Keras and TensorFlow still does what the package uses it for."""
+
+import inspect
+import pickle
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_reptile import keras_internals as internals
+
+
+def dense(units=2):
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(units)])
+
+
+class Holder(keras.layers.Layer):
+    """Keeps a layer as an attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = keras.layers.Dropout(0.5)
+
+    def call(self, x):
+        return self.inner(x)
+
+
+def test_all_layers():
+    nested, holder = dense(), Holder()
+    network = keras.Sequential([keras.Input((3,)), nested, holder])
+    layers = internals.all_layers(network)
+    assert all(any(layer is n for layer in layers) for n in (nested, nested.layers[0], holder))
+    assert any(layer is holder.inner for layer in layers)
+    assert not any(layer is network for layer in layers)
+    assert len({id(layer) for layer in layers}) == len(layers)
+    assert internals.all_layers(network, itself=True)[0] is network
+
+
+def test_call_takes_training():
+    assert internals.call_takes_training(keras.layers.Dropout(0.5))
+    assert not internals.call_takes_training(keras.layers.Flatten())
+
+
+def test_calls_of():
+    inputs = keras.Input((3,))
+    layer = keras.layers.Dense(2)
+    outputs = layer(inputs)
+    (call,) = internals.calls_of(layer)
+    assert call.input_tensors[0] is inputs
+    assert call.outputs[0] is outputs
+    assert call.arguments.args[0] is inputs
+
+
+def test_supports_jit():
+    network = dense()
+    assert internals.supports_jit(network)
+    network.layers[0].supports_jit = False
+    assert not internals.supports_jit(network)
+
+
+def test_strategy_of():
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    with strategy.scope():
+        assert internals.strategy_of(dense()) is strategy
+    assert internals.strategy_of(dense()) is None
+
+
+def test_updates_of():
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
+    variable = keras.Variable([1.0])
+    for _ in range(4):
+        optimizer.apply([tf.constant([1.0])], [variable])
+    assert int(internals.updates_of(optimizer)) == 4
+    assert int(optimizer.iterations) == 2
+
+
+def test_moments_of():
+    variable = keras.Variable([1.0])
+    adam = keras.optimizers.Adam(beta_1=0.5, beta_2=0.75)
+    adam.apply([tf.constant([2.0])], [variable])
+    moments = [float(m[0][0]) for m in internals.moments_of(adam)]
+    assert moments == [1.0, 1.0]  # (1 - 0.5) * 2 and (1 - 0.75) * 2^2
+    sgd = keras.optimizers.SGD(0.5, momentum=0.9)
+    sgd.apply([tf.constant([2.0])], [variable])
+    assert [float(m[0][0]) for m in internals.moments_of(sgd)] == [-1.0]
+
+
+def test_function_of():
+    metric = keras.metrics.BinaryAccuracy(threshold=0.25)
+    function, options = internals.function_of(metric)
+    assert function is keras.metrics.binary_accuracy
+    assert options == {"threshold": 0.25}
+
+
+def test_equal_values():
+    found = internals.equal_values(tf.constant([[1], [2]]), tf.constant([[1], [3]]))
+    np.testing.assert_array_equal(np.ravel(found), [1.0, 0.0])
+
+
+def test_set_direction():
+    metric = keras.metrics.MeanMetricWrapper(keras.metrics.mean_squared_error, "own")
+    internals.set_direction(metric, "up")
+    model = dense()
+    model.compile("sgd", "mse", metrics=[metric])
+    model.fit(np.zeros((1, 3)), np.zeros((1, 2)), verbose=0)
+    callback = keras.callbacks.EarlyStopping("own")
+    callback.set_model(model)
+    callback._set_monitor_op()
+    assert callback.monitor_op(2, 1)
+
+
+def test_metrics_container():
+    metric = keras.metrics.Mean("own")
+    held = internals.MetricsContainer("all", [metric])
+    assert held.metrics == [metric]
+    assert held.variables == metric.variables
+    assert isinstance(held, keras.metrics.Metric)
+
+
+def test_unpickled_model():
+    network = dense()
+    _, arguments = network.__reduce__()
+    again = internals.unpickled_model()(*arguments)
+    np.testing.assert_array_equal(again.get_weights()[0], network.get_weights()[0])
+    assert isinstance(pickle.loads(pickle.dumps(network)), keras.Sequential)
+
+
+def test_optimization_barrier():
+    @tf.function(jit_compile=True)
+    def apart(t):
+        return internals.optimization_barrier(t) + 1.0
+
+    assert float(apart(tf.constant(1.0))) == 2.0
+    assert "opt-barrier" in apart.experimental_get_compiler_ir(tf.constant(1.0))("hlo")
+
+
+def test_methods_that_are_overridden():
+    for name in ("_maybe_symbolic_build", "_get_metrics_result_or_logs"):
+        assert callable(getattr(keras.Model, name))
+    parameters = inspect.signature(keras.Model._maybe_symbolic_build).parameters
+    assert {"iterator", "data_batch"} <= set(parameters)
