@@ -50,7 +50,7 @@ class NetworkFunction:
         Returns:
             Tuple `(outputs, penalty)`; `penalty` is the sum of the regularization losses, or 0.
         """
-        state = [_folded(v, call_id) if is_seed(v) else value for v, value in self._others()]
+        state = [_folded(o, call_id) if is_seed(v) else o for v, o in self._others()]
         with fast_forms(self.network, self.forms):
             outputs, _, losses = self.network.stateless_call(
                 list(weights), state, x, **mode(self.network, True), return_losses=True

@@ -113,8 +113,6 @@ def kernel_gradient(p: tf.Tensor, dy: tf.Tensor, by_xla: bool) -> tf.Tensor:
     return product if turned is p else tf.transpose(product)
 
 
-
-
 def patches(
     x: tf.Tensor, sizes: Sequence, strides: Sequence, padding: str, dilation: Sequence
 ) -> tf.Tensor:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_reptile.algorithm.known_layers import treats_examples_apart
+from keras_reptile.algorithm.network_function import NetworkFunction
 from keras_reptile.algorithm.prediction import predict
 
 LAYERS = keras.layers
@@ -73,17 +74,23 @@ SUPPORT, QUERIES = (np.random.RandomState(n).rand(n, 8, 8, 1).astype(np.float32)
 @pytest.mark.parametrize("make", [convnet, frozen])
 def test_their_inductive_predictions_are_those_with_the_support_set(make):
     made = make()
-    found = predict(made, made.trainable_variables, SUPPORT, QUERIES, transductive=False)
+    found = predict(
+        NetworkFunction(made), made.trainable_variables, SUPPORT, QUERIES, transductive=False
+    )
     for i, query in enumerate(QUERIES):
         batch = np.concatenate([SUPPORT, query[None]])
         np.testing.assert_allclose(found[i], made(batch, training=False)[-1], atol=1e-6)
-    nothing = predict(made, made.trainable_variables, SUPPORT, QUERIES[:0], transductive=False)
+    nothing = predict(
+        NetworkFunction(made), made.trainable_variables, SUPPORT, QUERIES[:0], transductive=False
+    )
     assert nothing.shape == (0, 3)
 
 
 @pytest.mark.parametrize(("make", "loops"), [(convnet, False), (Centred, True)])
 def test_their_queries_are_predicted_at_once(make, loops):
     made = make() if make is convnet else network(make())
-    function = tf.function(lambda s, q: predict(made, made.trainable_variables, s, q, False))
+    function = tf.function(
+        lambda s, q: predict(NetworkFunction(made), made.trainable_variables, s, q, False)
+    )
     graph = function.get_concrete_function(SUPPORT, QUERIES).graph
     assert any("While" in op.type for op in graph.get_operations()) is loops

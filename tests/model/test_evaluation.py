@@ -5,7 +5,7 @@ import tensorflow as tf
 from helpers import scalar_episode, scalar_model, small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
-from keras_reptile.algorithm.network_function import task_numbers
+from keras_reptile.algorithm.network_function import NetworkFunction, task_numbers
 from keras_reptile.algorithm.prediction import predict
 from keras_reptile.metrics.accuracy import task_accuracies
 from keras_reptile.metrics.confidence import (
@@ -28,13 +28,17 @@ def batch_outputs(network, x):
 
 def test_transductive_prediction_takes_all_queries_in_one_batch():
     network = small_convnet()
-    found = predict(network, network.trainable_variables, SUPPORT, QUERY, transductive=True)
+    found = predict(
+        NetworkFunction(network), network.trainable_variables, SUPPORT, QUERY, transductive=True
+    )
     np.testing.assert_allclose(found, batch_outputs(network, QUERY), atol=1e-5)
 
 
 def test_inductive_prediction_takes_each_query_with_the_whole_support_set():
     network = small_convnet()
-    found = predict(network, network.trainable_variables, SUPPORT, QUERY, transductive=False)
+    found = predict(
+        NetworkFunction(network), network.trainable_variables, SUPPORT, QUERY, transductive=False
+    )
     for i, query in enumerate(QUERY):
         batch = np.concatenate([SUPPORT, query[None]])
         np.testing.assert_allclose(found[i], batch_outputs(network, batch)[-1], atol=1e-5)
@@ -43,8 +47,12 @@ def test_inductive_prediction_takes_each_query_with_the_whole_support_set():
 def test_an_inductive_prediction_does_not_see_the_other_queries():
     network, others = small_convnet(), QUERY[::-1].copy()
     others[3] = QUERY[0]
-    first = predict(network, network.trainable_variables, SUPPORT, QUERY, transductive=False)
-    second = predict(network, network.trainable_variables, SUPPORT, others, transductive=False)
+    first = predict(
+        NetworkFunction(network), network.trainable_variables, SUPPORT, QUERY, transductive=False
+    )
+    second = predict(
+        NetworkFunction(network), network.trainable_variables, SUPPORT, others, transductive=False
+    )
     np.testing.assert_allclose(first[0], second[3], atol=1e-6)
 
 
@@ -228,7 +236,7 @@ def test_what_cannot_be_evaluated_is_refused():
 
 def test_evaluation_needs_queries_and_a_size():
     model = small_model()
-    with pytest.raises(ValueError, match=r"Received episodes with queries=0"):
+    with pytest.raises(ValueError, match=r"Received: episodes with queries=0"):
         kr.evaluate(model, small_episodes(tasks=2, queries=0))
     some = small_episodes(tasks=2).filter(lambda episode: True)
     with pytest.raises(ValueError, match=r"Received one of unknown size.*assert_cardinality"):

@@ -290,7 +290,9 @@ def test_without_queries_there_is_no_figure_of_queries():
     model = small_model()
     history = model.fit(small_episodes(queries=0), steps_per_epoch=2, verbose=0).history
     assert list(history) == ["loss", "loss_before"]
-    with pytest.raises(ValueError, match=r"Received episodes with queries=0. Build the evaluation"):
+    with pytest.raises(
+        ValueError, match=r"Received: episodes with queries=0. Build the evaluation"
+    ):
         model.evaluate(small_episodes(queries=0, tasks=2), verbose=0)
 
 

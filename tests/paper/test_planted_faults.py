@@ -156,8 +156,8 @@ FAULTS = {
     "reptile_model": [
         (
             "moments that are not carried",
-            "        self._carry_on(InnerState(tasks.state.step, slots))",
-            "        pass",
+            "            self._carry_on(InnerState(found.state.step, slots))",
+            "            pass",
             "algorithm/test_adaptation.py::test_the_moments_are_carried_by_the_stated_rule[parallel]",
         ),
     ],
@@ -427,7 +427,7 @@ FAULTS = {
         ),
         (
             "the mean of compiled tasks in series",
-            "last.slots if serial else",
+            "last.slots if plan.in_series else",
             "last.slots if False else",
             f"{COMPILED}[fomaml in series]",
         ),
