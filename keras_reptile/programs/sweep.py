@@ -11,7 +11,7 @@ from keras_reptile.programs import recipe_flags
 from keras_reptile.programs.streams import fail
 from keras_reptile.recipes.recipe import NOTES, Recipe
 from keras_reptile.runs import compilation
-from keras_reptile.runs.callbacks import Interrupted
+from keras_reptile.runs.stop_on_signal import Interrupted
 
 FLAGS = flags.FLAGS
 

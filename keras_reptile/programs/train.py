@@ -11,9 +11,9 @@ from keras_reptile.programs.streams import fail
 from keras_reptile.recipes import named
 from keras_reptile.recipes.recipe import SINUSOID
 from keras_reptile.runs import compilation
-from keras_reptile.runs.callbacks import Interrupted
 from keras_reptile.runs.divergence import in_words
 from keras_reptile.runs.run_checks import check_settings
+from keras_reptile.runs.stop_on_signal import Interrupted
 from keras_reptile.runs.training import train
 
 FLAGS = flags.FLAGS

@@ -1,7 +1,6 @@
-"""Keras callbacks of a training run: log, checkpoints, divergence and interruption."""
+"""Keras callbacks of a training run: log, checkpoints and divergence."""
 
 import math
-import signal
 import time
 from typing import Any
 
@@ -126,39 +125,3 @@ class StopOnDivergence(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         check_finite(self.model)
-
-
-class Interrupted(Exception):
-    """The run was asked to stop, and has stopped between two meta-iterations."""
-
-
-class StopOnSignal(keras.callbacks.Callback):
-    """Turns Ctrl-C or a termination signal into `Interrupted`, between two meta-iterations."""
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self):
-        super().__init__()
-        self.asked = False
-
-    def __enter__(self):
-        self.before = {s: signal.signal(s, self._ask) for s in self.signals}
-        return self
-
-    def __exit__(self, *error):
-        for s, handler in self.before.items():
-            signal.signal(s, handler)
-
-    def _ask(self, number, frame) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        # After an epoch's last one its validation, row and checkpoint are worth the few seconds.
-        if self.asked and batch + 1 < self.params["steps"]:
-            raise Interrupted
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if self.asked:
-            raise Interrupted

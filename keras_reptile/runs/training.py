@@ -16,13 +16,7 @@ from keras_reptile.files import provenance
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import SINUSOID, Recipe
 from keras_reptile.runs import compilation, learning_curve, run_classes, run_length, wave_plot
-from keras_reptile.runs.callbacks import (
-    AccuracyCurve,
-    Interrupted,
-    RunLog,
-    StopOnDivergence,
-    StopOnSignal,
-)
+from keras_reptile.runs.callbacks import AccuracyCurve, RunLog, StopOnDivergence
 from keras_reptile.runs.results import best_validation, measure
 from keras_reptile.runs.run_checks import (
     MAY_CHANGE_ON_RESUME,
@@ -36,6 +30,7 @@ from keras_reptile.runs.run_checks import (
     in_one_place,
 )
 from keras_reptile.runs.run_directory import RunDirectory
+from keras_reptile.runs.stop_on_signal import Interrupted, StopOnSignal
 
 
 def train(

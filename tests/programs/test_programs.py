@@ -196,6 +196,9 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     process = start("train", *arguments, cwd=tmp_path)
     wait_for_a_checkpoint(process, tmp_path / "runs" / "glyphs")
     process.send_signal(signal.SIGINT)
+    assert process.stderr.readline().startswith("SIGINT: stopping after this meta-iteration, and")
+    # Of someone who did not wait.
+    process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     line = err.strip().splitlines()[-1]
@@ -244,7 +247,8 @@ def test_a_killed_sweep_goes_on_and_ctrl_c_says_how(tmp_path):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    # Of Slurm, before the time is over.
+    process.send_signal(signal.SIGUSR1)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Going on from meta-iteration " in out

@@ -14,8 +14,8 @@ from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs import run_length, training
-from keras_reptile.runs.callbacks import Interrupted
 from keras_reptile.runs.run_directory import RunDirectory
+from keras_reptile.runs.stop_on_signal import Interrupted
 
 
 @pytest.fixture(scope="module", autouse=True)

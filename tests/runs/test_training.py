@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import threading
 
 import keras
 import numpy as np
@@ -16,10 +17,10 @@ from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
 from keras_reptile.runs import run_checks, training
-from keras_reptile.runs.callbacks import Interrupted
 from keras_reptile.runs.evaluating import test as measure
 from keras_reptile.runs.exporting import export_run
 from keras_reptile.runs.run_directory import RunDirectory, complete
+from keras_reptile.runs.stop_on_signal import Interrupted
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +162,15 @@ def test_the_log_of_an_interrupted_run_counts_every_meta_iteration_and_its_time(
     took = 1 / float(before[-1]["meta_iterations_per_second"])
     assert times[1] - times[0] == pytest.approx(took)
     assert {row["meta_iteration"] for row in rows if row["val_accuracy"]} == {"3", "6", "7"}
+
+
+@pytest.mark.slow
+def test_a_run_in_another_thread_is_the_same_bit_for_bit(undisturbed, tmp_path):
+    # Signals belong to the main thread.
+    thread = threading.Thread(target=run, args=(tmp_path,))
+    thread.start()
+    thread.join()
+    assert_same_end(undisturbed, tmp_path)
 
 
 @pytest.mark.slow

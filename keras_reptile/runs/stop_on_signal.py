@@ -1,0 +1,117 @@
+"""Stops a run that a signal asks to stop, between two meta-iterations, with all that it learned."""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from typing import Any
+
+import keras
+
+# Ctrl-C; `kill`; a terminal that closes; the warning that Slurm gives before the time is over.
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
+SAID = {
+    1: "{}: stopping after this meta-iteration, and saving. This takes some seconds.",
+    2: "{}: still saving. A third signal ends at once, without saving.",
+}
+LAST = 3
+# Seconds until the process is ended where Python does not run, as in a long operation.
+GRACE = 1.0
+
+
+class Interrupted(Exception):
+    """The run was asked to stop, and has stopped between two meta-iterations."""
+
+
+class StopOnSignal(keras.callbacks.Callback):
+    """Turns signals into `Interrupted`, between two meta-iterations.
+
+    As a context manager it handles the signals that are not ignored. The first is answered at once,
+    also while TensorFlow computes: a thread reads what the C handlers of signals write. The second
+    changes nothing, and the third ends in `KeyboardInterrupt`, or ends the process. In other
+    threads than the main one, which alone can handle signals, nothing is handled.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.asked, self.count = False, 0
+        self.before: dict[int, Any] = {}
+        self._raised = threading.Event()
+
+    def __enter__(self):
+        self._stack = contextlib.ExitStack()
+        if threading.current_thread() is threading.main_thread():
+            self._handle_signals()
+        return self
+
+    def __exit__(self, *error):
+        self._stack.close()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        # After an epoch's last one its validation, row and checkpoint are worth the few seconds.
+        if self.asked and batch + 1 < self.params["steps"]:
+            raise Interrupted
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.asked:
+            raise Interrupted
+
+    def _handle_signals(self) -> None:
+        handlers = {s: signal.getsignal(s) for s in SIGNALS}
+        # `nohup` has a program ignore SIGHUP; a handler of C is `None`.
+        self.before = {s: h for s, h in handlers.items() if h not in (signal.SIG_IGN, None)}
+        reading, writing = socket.socketpair()
+        writing.setblocking(False)
+        listener = threading.Thread(target=self._listen, args=(reading,), daemon=True)
+        listener.start()
+        # Closed, the other end has the listener return.
+        for undo in (reading.close, listener.join, writing.close):
+            self._stack.callback(undo)
+        wakeup = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        self._stack.callback(signal.set_wakeup_fd, wakeup)
+        for number, handler in self.before.items():
+            signal.signal(number, self._handle)
+            self._stack.callback(signal.signal, number, handler)
+
+    def _handle(self, number: int, frame: Any) -> None:
+        self.asked = True
+        if self.count >= LAST and not self._raised.is_set():
+            self._raised.set()
+            raise KeyboardInterrupt
+
+    def _listen(self, reading: socket.socket) -> None:
+        while received := reading.recv(1):
+            if received[0] in self.before:
+                self.count += 1
+                self._answer(signal.Signals(received[0]))
+
+    def _answer(self, number: signal.Signals) -> None:
+        if hasattr(signal, "SIGHUP") and number == signal.SIGHUP:
+            leave_closed_terminal()
+        if self.count in SAID:
+            # Beside a progress bar that has not ended its line.
+            start = "\n" if sys.stderr.isatty() else ""
+            with contextlib.suppress(OSError):
+                print(start + SAID[self.count].format(number.name), file=sys.stderr, flush=True)
+        if self.count == LAST:
+            # The handler of this signal may have run before it was counted.
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+            if not self._raised.wait(GRACE):
+                os._exit(128 + number)
+
+
+def leave_closed_terminal() -> None:
+    """Sends to nowhere what would be written to a terminal that is no more, which is an error."""
+    if not hasattr(select, "poll"):
+        return
+    for number in (1, 2):
+        poll = select.poll()
+        poll.register(number, 0)
+        if poll.poll(0):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
