@@ -26,6 +26,7 @@ if sys.modules.get("tensorflow") or not _is_a_program():
     from keras_reptile.datasets.sinusoid import sinusoid_dataset
     from keras_reptile.episodes.class_pool import ClassPool, Pools
     from keras_reptile.episodes.episode_dataset import episode_dataset
+    from keras_reptile.episodes.given_episode import episode
     from keras_reptile.episodes.task_spec import TaskSpec
     from keras_reptile.errors import RunError
     from keras_reptile.evaluation import (
@@ -54,6 +55,7 @@ __all__ = [
     "TaskSpec",
     "__version__",
     "datasets",
+    "episode",
     "episode_dataset",
     "evaluate",
     "evaluate_both",

@@ -13,7 +13,7 @@ from keras_reptile.algorithm import losses
 from keras_reptile.checks import check_boolean
 from keras_reptile.episodes import finite_checks, label_checks
 from keras_reptile.episodes.episode_checks import episodes_of
-from keras_reptile.episodes.episode_format import CLASSES, as_episodes, with_queries
+from keras_reptile.episodes.episode_format import CLASSES, as_episodes, is_episode, with_queries
 from keras_reptile.learner import check_compiled
 from keras_reptile.metrics import accuracy, query_metrics
 from keras_reptile.metrics.confidence import confidence_95
@@ -41,7 +41,8 @@ def evaluate(
     Args:
         model: A compiled `ReptileModel`. Accuracy is the first one among its metrics, or else the
             one that fits its loss.
-        episodes: A finite dataset from `episode_dataset(..., tasks=...)`.
+        episodes: A finite dataset from `episode_dataset(..., tasks=...)`, or one meta-batch, such
+            as that of `episode`.
         transductive: Boolean, `True` to predict all queries of a task in one batch, `False` to
             predict each in a batch with the support set. Defaults to `None`, as the model was told.
         verbose: Integer, 1 shows a progress bar, 0 nothing. Defaults to `1`.
@@ -65,6 +66,7 @@ def evaluate(
     >>> evaluate(model, tasks, verbose=0).accuracies.shape
     (10,)
     """
+    episodes = _as_dataset(episodes)
     mode = _check(model, episodes, transductive)
     return _accuracies(model, episodes, {"accuracy": mode}, verbose)[0]
 
@@ -97,6 +99,7 @@ def evaluate_both(
     >>> inductive.accuracy == transductive.accuracy  # a network without batch normalization
     True
     """
+    episodes = _as_dataset(episodes)
     _check(model, episodes, None)
     inductive, transductive = _accuracies(model, episodes, BOTH, verbose)
     return inductive, transductive
@@ -134,10 +137,16 @@ def evaluate_loss(
     >>> evaluate_loss(model, keras_reptile.sinusoid_dataset(tasks=10), verbose=0).losses.shape
     (10,)
     """
+    episodes = _as_dataset(episodes)
     mode = _check(model, episodes, transductive)
     of_tasks = functools.partial(losses.task_losses, model.task_loss)
     (measured,) = _measured(model, episodes, {"loss": mode}, "loss", of_tasks, verbose)
     return LossEvaluation(*measured[:4], measured.ways, measured.shots, mode)
+
+
+def _as_dataset(episodes: Any) -> Any:
+    """A dataset of a single meta-batch; datasets as they are."""
+    return tf.data.Dataset.from_tensors(episodes) if is_episode(episodes) else episodes
 
 
 def _check(model, episodes, transductive) -> bool:

@@ -166,8 +166,8 @@ def _check_support(support_x, support_y) -> int:
 def _check_built(network) -> None:
     if not network.built:
         raise ValueError(
-            "`adapt` needs the weights of a network that is built. Received one that has seen no "
-            "data. Train it with `fit`, or begin it with `keras.Input(shape)`."
+            "A learner or a new head needs the weights of a network that is built. Received one "
+            "that has seen no data. Train it with `fit`, or begin it with `keras.Input(shape)`."
         )
 
 
@@ -233,12 +233,39 @@ def with_new_head(model: Any, classes: int, seed: int) -> Any:
     Raises:
         ValueError: As `replace_head`.
     """
+    other = _of_other_classes(model, classes, seed)
+    other.compile("sgd", loss=model.task_loss)
+    return other
+
+
+def with_head(model: Any, ways: int, seed: int) -> Any:
+    """See `ReptileModel.with_head`."""
+    check_positive("ways", ways, INT32)
+    check_seed("seed", seed, 0, INT32)
+    _check_built(model.network)
+    with model.distribute_strategy.scope():
+        other = _of_other_classes(model, ways, seed)
+    if model.compiled:
+        given = model._compile_arguments
+        # Optimizers and metrics have variables, which two models cannot share.
+        metrics = given["metrics"] and [_without_state(m) for m in given["metrics"]]
+        optimizer = _without_state(given["optimizer"])
+        other.compile(**{**given, "optimizer": optimizer, "metrics": metrics})
+    return other
+
+
+def _without_state(given: Any) -> Any:
+    """A new optimizer or metric like this one; names and functions are as they were."""
+    has_variables = isinstance(given, keras.optimizers.Optimizer | keras.metrics.Metric)
+    return type(given).from_config(given.get_config()) if has_variables else given
+
+
+def _of_other_classes(model: Any, classes: int, seed: int) -> Any:
     network = replace_head(model.network, classes, seed)
     other = type(model).from_config(
         {**model.get_config(), "network": keras.saving.serialize_keras_object(network)}
     )
     other.network.set_weights(network.get_weights())
-    other.compile("sgd", loss=model.task_loss)
     for variable, carried in zip(other.inner_variables, model.inner_variables, strict=True):
         if variable.shape == carried.shape:
             variable.assign(carried)

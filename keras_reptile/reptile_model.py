@@ -584,6 +584,35 @@ class ReptileModel(distribution.DistributedModel):
         """
         return learner.adapt(self, support_x, support_y, steps, inner_batch_size, seed, head)
 
+    def with_head(self, ways: int, seed: int = 0) -> "ReptileModel":
+        """Returns a model for another number of classes: the same body under a new last layer.
+
+        The body has the meta-learned weights and their carried inner state. The new head is not
+        meta-learned, but drawn at random: train on, or expect the first inner steps to learn it.
+        Loss, inner optimizer and outer optimizer are those of this model, the outer optimizer at
+        its beginning. The model itself stays as it is.
+
+        Args:
+            ways: Integer, outputs of the new head.
+            seed: Integer, decides its kernel. Defaults to `0`.
+
+        Returns:
+            A `ReptileModel`, compiled if this one is. `keras_reptile.evaluate` measures it on tasks
+            of so many classes.
+
+        Raises:
+            ValueError: If a number is out of range, or the network is not built, or is not a
+                functional or sequential one that ends in a `Dense` layer.
+
+        Example:
+
+        >>> network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+        >>> model = ReptileModel(network)
+        >>> model.with_head(7).network.output_shape
+        (None, 7)
+        """
+        return learner.with_head(self, ways, seed)
+
     def export_learner(
         self,
         path: Any,

@@ -23,7 +23,7 @@ def replace_head(network: keras.Model, classes: int, seed: int) -> keras.Model:
     last = network.layers[-1] if network.layers else None
     if not getattr(network, "inputs", None) or not isinstance(last, keras.layers.Dense):
         raise ValueError(
-            "`head='replace'` needs a functional or sequential network that ends in a `Dense` "
+            "A new head needs a functional or sequential network that ends in a `Dense` "
             f"layer. Received: {type(network).__name__}, whose last layer is a "
             f"{type(last).__name__}. Build such a network, or keep the head."
         )

@@ -4,6 +4,7 @@ from absl import logging
 
 from keras_reptile.checks import check_integer, check_seed
 from keras_reptile.datasets.class_folders import listed
+from keras_reptile.datasets.own_split import check_no_choice, split_by_names
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 
 
@@ -14,6 +15,7 @@ def split_classes(
     split_seed: int = 0,
     training_images: int = 1,
     evaluation_images: int = 1,
+    split_dir: str | None = None,
 ) -> Pools:
     """Divides classes at random, then leaves out those with too few images for their split.
 
@@ -30,12 +32,16 @@ def split_classes(
             Defaults to `1`.
         evaluation_images: Integer, the images that a validation or test class needs. Defaults to
             `1`.
+        split_dir: String, a folder with the files train.txt, val.txt and test.txt, which name the
+            classes of each split, see `own_split.named_classes`. Defaults to `None`: the seed
+            decides.
 
     Returns:
         `Pools`. A warning names the classes that were left out.
 
     Raises:
-        ValueError: If a number is out of range, or no training class would remain.
+        ValueError: If a number is out of range, no training class would remain, or the files in
+            `split_dir` do not fit the classes.
 
     Example:
 
@@ -47,6 +53,9 @@ def split_classes(
     check_integer("validation_classes", validation_classes, 0)
     if test_classes is not None:
         check_integer("test_classes", test_classes, 0)
+    if split_dir:
+        check_no_choice(validation_classes, test_classes, split_seed)
+        return large_enough(split_by_names(pool, split_dir), training_images, evaluation_images)
     test = max(5, len(pool) // 5) if test_classes is None else test_classes
     training = len(pool) - validation_classes - test
     if training < 1:
@@ -56,9 +65,14 @@ def split_classes(
             f"test_classes={test}. Lower one of them, or add classes."
         )
     parts = pool.shuffled(split_seed).split(training, validation_classes, test)
+    return large_enough(Pools(*parts), training_images, evaluation_images)
+
+
+def large_enough(pools: Pools, training_images: int = 1, evaluation_images: int = 1) -> Pools:
+    """Leaves out classes with too few images for their split, with a warning."""
     needs = (training_images, evaluation_images, evaluation_images)
-    parts = [_large_enough(*part) for part in zip(Pools._fields, parts, needs, strict=True)]
-    return Pools(*parts)
+    parts = zip(Pools._fields, pools, needs, strict=True)
+    return Pools(*(_large_enough(*part) for part in parts))
 
 
 def _large_enough(name: str, pool: ClassPool, needed: int) -> ClassPool:

@@ -153,6 +153,33 @@ class ClassPool:
         names = [self.names[p] for p in positions]
         return self._of_the_same_source(images, self.counts[list(positions)], names)
 
+    def select(self, names: Sequence) -> "ClassPool":
+        """Returns a pool of the classes with these names.
+
+        Args:
+            names: Sequence of names, in the new order.
+
+        Raises:
+            ValueError: If a name is of no class, or of several, or stands twice.
+
+        Example:
+
+        >>> pool = ClassPool.from_arrays(np.zeros((6, 4)), ["cat", "dog", "owl"] * 2)
+        >>> pool.select(["owl", "cat"]).names
+        ('owl', 'cat')
+        """
+        names = _as_tuple("names", names)
+        known = list(self.names)
+        wrong = [name for name in dict.fromkeys(names) if known.count(name) != 1]
+        wrong += [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        if wrong:
+            raise ValueError(
+                "`names` must name classes of the pool, each once. Received: "
+                f"{wrong[:10]}, which are of no class, of several, or named twice. The pool's "
+                f"`names` begin with {known[:10]}."
+            )
+        return self.subset([known.index(name) for name in names])
+
     def split(self, *sizes: int) -> list["ClassPool"]:
         """Returns consecutive parts that have no class in common.
 

@@ -18,6 +18,7 @@ OF_EVALUATION = (
     "task_parallelism",
     "jit_compile",
     "image_dir",
+    "split_dir",
 )
 # Those of `experiments.figures.FIGURES`.
 FIGURES = ("gradient_combinations", "study", "tail_overlap")

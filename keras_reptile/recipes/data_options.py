@@ -3,7 +3,8 @@
 from typing import Any
 
 from keras_reptile.datasets.load import REGISTERED, TFDS, options_of
-from keras_reptile.recipes.recipe import OF_IMAGES, SINE_NETWORKS, SINUSOID, Recipe
+from keras_reptile.datasets.own_split import split_folders
+from keras_reptile.recipes.recipe import OF_IMAGES, PATHS, SINE_NETWORKS, SINUSOID, Recipe
 
 # The data sets whose images are grey, and those whose test classes are fixed.
 GREY = ("glyphs", "omniglot")
@@ -19,6 +20,7 @@ OWNERS = {
     "dataset_split": ("omniglot",),
     "image_dir": ("folder",),
     "manual_dir": ("mini_imagenet",),
+    "split_dir": ("folder", f"{TFDS}NAME"),
     "split_seed": ("folder", "omniglot", f"{TFDS}NAME"),
 }
 
@@ -67,6 +69,8 @@ def more_classes(recipe: Recipe, part: str) -> str:
     """
     if recipe.dataset in REGISTERED:
         return ""
+    if recipe.split_dir or (recipe.image_dir and split_folders(recipe.image_dir)):
+        return ", or add classes to this split"
     fixed = recipe.dataset in FIXED_TEST
     if part == "validation":
         return ", or raise --validation_classes (0 for no validation)"
@@ -89,7 +93,7 @@ def _options_of_a_registered(recipe: Recipe, data_dir: str | None) -> dict[str, 
     default["data_dir"] = (None,)
     default["validation_classes"] += (0,)
     wrong = [name for name in given if name not in taken and given[name] not in default[name]]
-    not_set = {"test_classes": 0, "data_dir": None, "image_dir": "", "manual_dir": ""}
+    not_set = {"test_classes": 0, "data_dir": None, **dict.fromkeys(PATHS, "")}
     if wrong:
         raise ValueError(
             f"The data set {recipe.dataset!r} has no option {', '.join(wrong)}. Received: "
@@ -122,11 +126,13 @@ def _options_of_its_own(recipe: Recipe) -> dict[str, Any]:
         return {"manual_dir": recipe.manual_dir or None}
     if recipe.dataset == "glyphs":
         return {}
-    split = {
+    split: dict[str, Any] = {
         "split_seed": recipe.split_seed,
         "training_images": recipe.train_shots + recipe.train_queries * recipe.queries,
         "evaluation_images": recipe.shots + recipe.queries,
     }
+    if recipe.split_dir:
+        split["split_dir"] = recipe.split_dir
     return split | ({"image_dir": recipe.image_dir} if recipe.dataset == "folder" else {})
 
 

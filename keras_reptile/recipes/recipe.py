@@ -21,6 +21,7 @@ OF_IMAGES = (
     "validation_classes",
     "test_classes",
     "split_seed",
+    "split_dir",
     "image_dir",
     "manual_dir",
     "image_size",
@@ -28,7 +29,7 @@ OF_IMAGES = (
 )
 
 # Fields that are folders.
-PATHS = ("image_dir", "manual_dir")
+PATHS = ("image_dir", "manual_dir", "split_dir")
 
 # The module and the variable with the registered choices of a field.
 REGISTERED_IN = {
@@ -74,6 +75,11 @@ class Recipe:
         0,
         "The seed that chooses the test classes of omniglot, tfds:NAME and folders, and the "
         "validation classes of omniglot's background split.",
+    )
+    split_dir: str = _field(
+        "",
+        "A folder with train.txt, val.txt and test.txt, which name the training, validation and "
+        "test classes of folders or tfds:NAME, one on each line.",
     )
     image_dir: str = _field("", "A folder with a folder of image files for each class.")
     manual_dir: str = _field(

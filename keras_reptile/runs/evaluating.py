@@ -34,6 +34,7 @@ CHOICES = (
     "validation_classes",
     "test_classes",
     "split_seed",
+    "split_dir",
     "image_dir",
     "manual_dir",
     "ways",

@@ -27,7 +27,7 @@ from keras_reptile.runs.run_directory import RunDirectory
 MAY_CHANGE_ON_RESUME = ("test_tasks", "manual_dir", "task_parallelism", "jit_compile", *NOTES)
 
 # What may differ between the workers of one run.
-MAY_DIFFER_BETWEEN_WORKERS = ("image_dir", "manual_dir", *NOTES)
+MAY_DIFFER_BETWEEN_WORKERS = ("image_dir", "split_dir", "manual_dir", *NOTES)
 
 # Settings that a checkpoint's model has under the recipe's names.
 HELD = ("method", "inner_state", "task_order", "inner_weight_decay_rate", "transductive")
@@ -99,9 +99,9 @@ def check_same_run(
 
 
 def in_one_place(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with a folder that is the same from wherever one goes on."""
-    folder = settings["image_dir"]
-    return {**settings, "image_dir": os.path.abspath(folder) if folder else ""}
+    """The settings with folders that are the same from wherever one goes on."""
+    folders = {name: settings[name] for name in ("image_dir", "split_dir") if name in settings}
+    return {**settings, **{name: f and os.path.abspath(f) for name, f in folders.items()}}
 
 
 def _check_nothing_is_there(directory: RunDirectory) -> None:

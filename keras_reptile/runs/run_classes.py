@@ -105,8 +105,8 @@ def check_evaluation(
 
 def _divides_otherwise(recipe, overrides) -> bool:
     own, given = vars(recipe), {name: overrides[name] for name in DIVISION if name in overrides}
-    folders = [recipe.image_dir, overrides.get("image_dir", recipe.image_dir)]
-    elsewhere = len({os.path.abspath(folder) for folder in folders}) > 1
+    folders = [(own[n], overrides.get(n, own[n])) for n in ("image_dir", "split_dir")]
+    elsewhere = any(os.path.abspath(a) != os.path.abspath(b) for a, b in folders)
     return elsewhere or any(own[name] != value for name, value in given.items())
 
 

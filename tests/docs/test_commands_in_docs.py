@@ -23,6 +23,7 @@ NOT_HERE = {
     "mini_imagenet": "miniImageNet is not prepared in empty",
     "runs/digits_png": "image_dir='runs/digits_png' is not a directory",
     "photos": "with 2 classes",
+    "--split_dir=LISTS": "split_dir='LISTS' is not a directory",
     "--runs=": "There are no accuracies in",
 }
 

@@ -13,10 +13,10 @@ from keras_reptile.runs.evaluating import test as measure
 from keras_reptile.runs.run_directory import RunDirectory
 
 PATHS = {
-    "train": ("output_dir", "data_dir", "image_dir", "manual_dir"),
-    "evaluate": ("checkpoint", "data_dir", "image_dir", "record"),
+    "train": ("output_dir", "data_dir", "image_dir", "split_dir", "manual_dir"),
+    "evaluate": ("checkpoint", "data_dir", "image_dir", "split_dir", "record"),
     "export": ("checkpoint", "output"),
-    "sweep": ("output_dir", "data_dir", "image_dir", "manual_dir"),
+    "sweep": ("output_dir", "data_dir", "image_dir", "split_dir", "manual_dir"),
     "compare": ("runs", "output"),
     "demo": ("model",),
 }

@@ -66,6 +66,25 @@ def evaluate(folder, **overrides):
     return measure(folder / "run", tasks=2, verbose=0, **overrides)
 
 
+@pytest.mark.slow
+def test_a_run_on_given_splits_trains_and_tests_on_these_classes(begun, tmp_path):
+    for name, text in (("train", "abcd"), ("val", "ef"), ("test", "ghij")):
+        (tmp_path / f"{name}.txt").write_text("\n".join(text))
+    chosen = SMALL | dict(validation_classes=0, test_classes=0, split_dir=str(tmp_path))
+    recipe = named.get(dataset="folder", image_dir=str(begun / "images"), **chosen)
+    training.train(recipe, tmp_path / "run", verbose=0)
+    content = kept(tmp_path)
+    found = ["".join(content[part]) for part in ("train", "validation", "test")]
+    assert found == ["abcd", "ef", "ghij"]
+    assert evaluate(tmp_path)[0]["tasks"] == 2
+    moved = shutil.copytree(tmp_path, tmp_path / "moved", ignore=lambda *_: ["run", "moved"])
+    assert evaluate(tmp_path, split_dir=str(moved))[0]["tasks"] == 2
+    (moved / "train.txt").write_text("c\nd")
+    (moved / "test.txt").write_text("a\nb\ng")
+    with pytest.raises(RunError, match=r"2 of the 3 test classes are among those.*a, b"):
+        evaluate(tmp_path, split_dir=str(moved))
+
+
 def kept(folder):
     return json.loads((folder / "run" / "classes.json").read_text())
 

@@ -1,0 +1,83 @@
+"""An episode of examples that someone has at hand."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
+from keras_reptile.episodes.episode_checks import check_format
+from keras_reptile.episodes.sampling import support_order
+
+
+def episode(
+    support: tuple,
+    query: Any,
+    *,
+    steps: int = 50,
+    inner_batch_size: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """A meta-batch of one task, made of given examples.
+
+    `ReptileModel`'s `fit`, `evaluate` and `predict` and `keras_reptile.evaluate` take it like an
+    element of `episode_dataset`. Its minibatches are those of `ReptileModel.adapt` for the same
+    `steps`, `inner_batch_size` and `seed`.
+
+    Args:
+        support: Tuple of inputs `(examples, ...)` and targets `(examples, ...)` to learn from.
+            Inputs are a tuple or dict of arrays where the network has several.
+        query: Tuple of inputs and targets to measure on, or of inputs alone, `(x,)`, to predict.
+        steps: Integer, inner steps. Defaults to `50`.
+        inner_batch_size: Integer, examples in a minibatch; minibatches cycle through the support
+            set. Defaults to `None`, 10 or as many as there are.
+        seed: Integer, decides the order of the minibatches. Defaults to `0`.
+
+    Returns:
+        Dict of tensors with a first axis of one task: `"support"`, `"order"` and `"query"`, see
+        `episode_dataset`.
+
+    Raises:
+        ValueError: If a part is not a tuple of inputs and targets, inputs and targets differ in
+            number, there is no example to learn from, or a number is out of range.
+
+    Example:
+
+    >>> x, y = np.zeros((6, 28, 28, 1), np.float32), np.arange(6) % 3
+    >>> task = episode((x, y), (x[:2], y[:2]), steps=7)
+    >>> tuple(task["order"].shape), tuple(task["query"][0].shape)
+    ((1, 7, 6), (1, 2, 28, 28, 1))
+    """
+    check_integer("steps", steps, 0)
+    check_seed("seed", seed, 0, INT32)
+    parts = {"support": _as_task("support", support, 2), "query": _as_task("query", query, 1)}
+    number = tf.nest.flatten(parts["support"])[0].shape[1]
+    if not number:
+        raise ValueError("`support` must hold at least one example. Received: none.")
+    batch = min(number, 10) if inner_batch_size is None else inner_batch_size
+    check_positive("inner_batch_size", batch)
+    order = support_order(number, batch, steps, seed)
+    whole = {**parts, "order": order[None]}
+    check_format(whole, labelled=False)
+    return whole
+
+
+def _as_task(name: str, given: Any, least: int) -> tuple:
+    """The tensors of a part with a first axis of one task."""
+    if not isinstance(given, tuple | list) or not least <= len(given) <= 2:
+        kinds = "(x, y)" if least == 2 else "(x, y), or (x,) to predict"
+        received = f"a tuple of {len(given)}" if isinstance(given, tuple | list) else type(given)
+        raise ValueError(f"`{name}` must be {kinds}. Received: {received}.")
+    try:
+        return tf.nest.map_structure(_one_task, tuple(given))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{name}` must hold arrays, inputs and targets with an example in each row. "
+            f"Received: {error}"
+        ) from None
+
+
+def _one_task(values: Any) -> tf.Tensor:
+    tensor = tf.convert_to_tensor(values)
+    if tensor.shape.rank == 0:
+        raise ValueError(f"a single number, {values!r}.")
+    return tensor[None]
