@@ -85,7 +85,8 @@ class ReptileModel(distribution.DistributedModel):
             of its weights hold after outer steps; inner steps know none.
         inner_optimizer: A `keras.optimizers.SGD` or `Adam`, its name or its config. Defaults to
             the paper's: `Adam(1e-3, beta_1=0.0, epsilon=1e-8)`. A `LearningRateSchedule` counts
-            the steps of each task from 0, also where the inner state is carried.
+            the steps of each task from 0, also where the inner state is carried. `clipnorm` and
+            `global_clipnorm` clip the gradients of each inner step, as in Keras.
         method: String. `"reptile"`; `"fomaml"`, first-order MAML, the inner optimizer's last step;
             or `"maml"`, with second derivatives through the inner loop. MAML gives the outer
             optimizer a raw gradient, not steps of the inner one: choose the meta-step size anew.

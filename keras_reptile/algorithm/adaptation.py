@@ -156,7 +156,9 @@ def inner_step(loss_fn, optimizer, weights, state, minibatch, k, rate) -> tuple:
     if rate != 1.0:
         weights = tuple(rate * w for w in weights)
     loss, gradients = loss_and_gradients(loss_fn, weights, minibatch, k)
-    return loss, gradients, *optimizer.update(weights, gradients, state, k)
+    # A minibatch of many tasks is (tasks, images).
+    clipped = optimizer.clipped(gradients, task_axes=minibatch.shape.rank - 1)
+    return loss, gradients, *optimizer.update(weights, clipped, state, k)
 
 
 def loss_and_gradients(loss_fn: Callable, weights: tuple, minibatch: tf.Tensor, step) -> tuple:

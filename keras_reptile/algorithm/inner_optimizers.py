@@ -77,7 +77,52 @@ def at_step(learning_rate: LearningRate, k: Any, dtype) -> tf.Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
-class InnerSGD:
+class Clipping:
+    """Gradient clipping by norm, before an optimizer's step.
+
+        g <- g * c / max(||g||, c)
+
+    clipnorm: Float c, for the gradient of each weight by itself. Defaults to `None`.
+    global_clipnorm: Float c, for the gradients of all weights as one vector. Defaults to `None`.
+    """
+
+    clipnorm: float | None = dataclasses.field(default=None, kw_only=True)
+    global_clipnorm: float | None = dataclasses.field(default=None, kw_only=True)
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether a step moves each element of the weights by its own gradient alone."""
+        return self.clipnorm is None and self.global_clipnorm is None
+
+    def clipped(self, gradients: Sequence, task_axes: int = 0) -> tuple:
+        """Returns the gradients of a step, clipped.
+
+        Args:
+            gradients: Sequence of tensors, one for each weight.
+            task_axes: Integer, 1 where tasks lie along the first axis. Defaults to `0`.
+        """
+        if self.clipnorm is not None:
+            return tuple(_clipped(g, _norm([g], task_axes), self.clipnorm) for g in gradients)
+        if self.global_clipnorm is not None:
+            norm = _norm(gradients, task_axes)
+            return tuple(_clipped(g, norm, self.global_clipnorm) for g in gradients)
+        return tuple(gradients)
+
+
+def _norm(gradients, task_axes) -> tf.Tensor:
+    """Returns the norm of all gradients as one vector: a scalar, or one for each task."""
+    squares = (tf.reduce_sum(tf.square(g), range(task_axes, g.shape.rank)) for g in gradients)
+    return root(tf.add_n(list(squares)))
+
+
+def _clipped(gradient, norm, limit) -> tf.Tensor:
+    factor = limit / tf.maximum(norm, limit)
+    axes_of_one = (1,) * (gradient.shape.rank - norm.shape.rank)
+    return gradient * tf.reshape(factor, (*norm.shape, *axes_of_one))
+
+
+@dataclasses.dataclass(frozen=True)
+class InnerSGD(Clipping):
     """w <- w - a g; with momentum u <- mu u - a g, w <- w + u; Nesterov: w <- w + mu u - a g."""
 
     learning_rate: LearningRate
@@ -104,7 +149,7 @@ class InnerSGD:
 
 
 @dataclasses.dataclass(frozen=True)
-class InnerAdam:
+class InnerAdam(Clipping):
     """Adam. With beta_1 = 0, the paper's choice, m is g itself and is not stored.
 
     m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,
@@ -154,12 +199,14 @@ class InnerAdam:
         )
 
 
+CLIPPING = tuple(field.name for field in dataclasses.fields(Clipping))
 RULES = {
-    keras.optimizers.SGD: (InnerSGD, ("momentum", "nesterov")),
-    keras.optimizers.Adam: (InnerAdam, ("beta_1", "beta_2", "epsilon")),
+    keras.optimizers.SGD: (InnerSGD, ("momentum", "nesterov", *CLIPPING)),
+    keras.optimizers.Adam: (InnerAdam, ("beta_1", "beta_2", "epsilon", *CLIPPING)),
 }
 SUPPORTED = (
-    "SGD(learning_rate, momentum, nesterov) and Adam(learning_rate, beta_1, beta_2, epsilon)"
+    "SGD(learning_rate, momentum, nesterov) and Adam(learning_rate, beta_1, beta_2, epsilon), "
+    "with clipnorm or global_clipnorm"
 )
 
 
@@ -173,7 +220,7 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerSGD | InnerAdam:
 
     Raises:
         ValueError: For any other optimizer, and for hyper-parameters that the rules do not have
-            (weight decay, clipping, averaging, AMSGrad, ...), or that are out of range.
+            (weight decay, clipping by value, averaging, AMSGrad, ...), or that are out of range.
     """
     if type(optimizer) not in RULES:
         raise ValueError(
@@ -214,13 +261,15 @@ RANGES = {
     "beta_1": ("in [0, 1)", lambda b: 0 <= b < 1),
     "beta_2": ("in [0, 1)", lambda b: 0 <= b < 1),
     "epsilon": ("a number above 0", lambda e: 0 < e < math.inf),
+    "clipnorm": ("a number above 0", lambda c: 0 < c < math.inf),
+    "global_clipnorm": ("a number above 0", lambda c: 0 < c < math.inf),
 }
 
 
 def check_ranges(values: dict[str, Any]) -> None:
     """Raises `ValueError` for hyper-parameters, by Keras's names, that no inner step can have."""
     for name, value in values.items():
-        if name not in RANGES or callable(value):
+        if name not in RANGES or callable(value) or value is None:
             continue
         words, within = RANGES[name]
         if not within(as_float(value)):

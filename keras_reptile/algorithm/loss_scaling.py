@@ -67,5 +67,8 @@ class Unscaling(NamedTuple):
     rule: Any
     scale: float
 
+    def clipped(self, gradients: Any, task_axes: int = 0) -> tuple:
+        return self.rule.clipped(tuple(g / self.scale for g in gradients), task_axes)
+
     def update(self, weights: tuple, gradients: Any, state: Any, k: Any) -> tuple:
-        return self.rule.update(weights, tuple(g / self.scale for g in gradients), state, k)
+        return self.rule.update(weights, gradients, state, k)

@@ -19,7 +19,7 @@ from keras_reptile.episodes.episode_format import number_of_queries
 from keras_reptile.execution import core_schedule, outcome
 from keras_reptile.execution.outcome import Outcome
 from keras_reptile.execution.plan import Plan
-from keras_reptile.execution.weight_vectors import VectorLayout
+from keras_reptile.execution.weight_vectors import layout_of
 from keras_reptile.kernels.forms import BY_XLA_ON_A_CPU
 from keras_reptile.threads import cores_for_tasks
 
@@ -35,7 +35,7 @@ def fits(tasks: dict) -> bool:
 
 def train(loop: InnerLoop, plan: Plan, tasks: dict, theta: list, state: InnerState) -> Outcome:
     """Returns the outcome of the tasks by the loop's method."""
-    layout = VectorLayout.of(theta)
+    layout = layout_of(theta, loop.optimizer)
     modes = [True] if number_of_queries(tasks) != 0 else []
     results = _run(loop, layout, tasks, theta, state, modes, plan.in_series)
     adapted, predictions = zip(*results, strict=True)
@@ -52,7 +52,7 @@ def evaluate(
     loop: InnerLoop, modes: Sequence[bool], tasks: dict, theta: list, state: InnerState
 ) -> tuple:
     """Returns the tasks' first losses, and their queries' predictions in each mode."""
-    results = _run(loop, VectorLayout.of(theta), tasks, theta, state, modes)
+    results = _run(loop, layout_of(theta, loop.optimizer), tasks, theta, state, modes)
     return _stacked([(adapted.first_loss, predictions) for adapted, predictions in results])
 
 

@@ -5,7 +5,7 @@ makes one piece of work of it, where an update of each weight by itself is dozen
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -49,3 +49,23 @@ class VectorLayout(NamedTuple):
             kind: [i for i, dtype in enumerate(self.dtypes) if dtype == kind]
             for kind in dict.fromkeys(self.dtypes)
         }
+
+
+class Apart:
+    """The layout of weights that stay apart, for optimizers that do not work element by element."""
+
+    def pack(self, weights: Sequence) -> tuple:
+        return tuple(weights)
+
+    def unpack(self, weights: Sequence) -> tuple:
+        return tuple(weights)
+
+
+def layout_of(weights: Sequence, optimizer: Any) -> VectorLayout | Apart:
+    """Returns how an inner loop holds its weights, gradients and moments.
+
+    Args:
+        weights: Sequence of tensors.
+        optimizer: An `InnerSGD` or `InnerAdam`.
+    """
+    return VectorLayout.of(weights) if optimizer.elementwise else Apart()

@@ -52,6 +52,7 @@ TOPICS = {
         "inner_beta_2",
         "inner_epsilon",
         "inner_momentum",
+        "inner_clipnorm",
         "inner_weight_decay_rate",
         "inner_state",
     ),

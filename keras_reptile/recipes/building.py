@@ -98,13 +98,17 @@ def _episodes(recipe, pool, shots, **arguments):
 
 
 def inner_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
+    clipnorm = recipe.inner_clipnorm or None
     if recipe.inner_optimizer == "sgd":
-        return keras.optimizers.SGD(recipe.inner_learning_rate, recipe.inner_momentum)
+        return keras.optimizers.SGD(
+            recipe.inner_learning_rate, recipe.inner_momentum, clipnorm=clipnorm
+        )
     return keras.optimizers.Adam(
         recipe.inner_learning_rate,
         beta_1=recipe.inner_beta_1,
         beta_2=recipe.inner_beta_2,
         epsilon=recipe.inner_epsilon,
+        clipnorm=clipnorm,
     )
 
 
@@ -113,7 +117,10 @@ def check_steps(recipe: Recipe) -> None:
 
     It does not call TensorFlow, because the devices may not be chosen yet.
     """
-    inner = {"learning_rate": recipe.inner_learning_rate}
+    inner = {
+        "learning_rate": recipe.inner_learning_rate,
+        "clipnorm": recipe.inner_clipnorm or None,
+    }
     if recipe.inner_optimizer == "sgd":
         inner["momentum"] = recipe.inner_momentum
     else:

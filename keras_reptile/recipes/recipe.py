@@ -134,6 +134,9 @@ class Recipe:
     inner_beta_2: float = _field(0.999, "Adam's beta 2 in the inner loop.")
     inner_epsilon: float = _field(1e-8, "Adam's epsilon in the inner loop.")
     inner_momentum: float = _field(0.0, "SGD's momentum in the inner loop.")
+    inner_clipnorm: float = _field(
+        0.0, "The largest norm of each weight's gradient in the inner loop; 0 for no clipping."
+    )
     inner_weight_decay_rate: float = _field(1.0, "Multiplies the weights before each inner step.")
     inner_state: str = _field(
         "carried",

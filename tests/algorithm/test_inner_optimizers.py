@@ -15,6 +15,8 @@ OPTIMIZERS = {
     "schedule": lambda: keras.optimizers.SGD(
         keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
     ),
+    "each gradient clipped": lambda: keras.optimizers.SGD(0.05, momentum=0.9, clipnorm=1.0),
+    "all gradients clipped": lambda: keras.optimizers.Adam(0.05, global_clipnorm=1.0),
 }
 
 
@@ -29,7 +31,8 @@ def test_a_rule_takes_the_steps_of_the_keras_optimizer(name):
     for k in range(6):
         gradients = [rs.randn(*w.shape).astype(np.float32) for w in start]
         optimizer.apply(gradients, variables)
-        weights, state = rule.update(weights, [tf.constant(g) for g in gradients], state, k)
+        clipped = rule.clipped([tf.constant(g) for g in gradients])
+        weights, state = rule.update(weights, clipped, state, k)
     for w, v in zip(weights, variables, strict=True):
         np.testing.assert_allclose(w.numpy(), v.numpy(), rtol=1e-5, atol=1e-6)
     assert int(state.step) == 6
@@ -96,7 +99,8 @@ def test_with_beta_1_zero_the_first_moment_is_not_stored():
     [
         (lambda: keras.optimizers.RMSprop(), "must be one of SGD.*and Adam.*Received: RMSprop"),
         (lambda: keras.optimizers.AdamW(), "must be one of SGD.*Received: AdamW"),
-        (lambda: keras.optimizers.SGD(clipnorm=1.0), "Received a SGD that also has {'clipnorm': 1"),
+        (lambda: keras.optimizers.SGD(clipvalue=1.0), "a SGD that also has {'clipvalue': 1.0}"),
+        (lambda: keras.optimizers.SGD(clipnorm=-1.0), "`clipnorm` must be a number above 0. Rec"),
         (lambda: keras.optimizers.Adam(amsgrad=True), "supports SGD.*also has {'amsgrad': True}"),
         (lambda: keras.optimizers.Adam(use_ema=True), "also has {'use_ema': True}. Leave these"),
     ],
