@@ -229,7 +229,10 @@ def _measured(
         dtype = tf.float64 if values[0].dtype == tf.float64 else tf.float32
         return tf.concat([tf.cast(c, dtype) for c in columns], axis=1)
 
-    bar = keras.utils.Progbar(int(episodes.cardinality()), verbose=verbose, unit_name="meta-batch")
+    # So that a line of the accuracy and its interval has 80 columns.
+    bar = keras.utils.Progbar(
+        int(episodes.cardinality()), width=10, verbose=verbose, unit_name="batch"
+    )
     gathered: list[np.ndarray] = []
     found_labels: list[np.ndarray] = []
     kind = (name, labels, *modes.values())

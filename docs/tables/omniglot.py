@@ -112,6 +112,8 @@ def glyphs() -> str:
         "validation included).",
         f"Test accuracy {found} ({kind}).",
         "In runs/glyphs: checkpoints/, tensorboard/, log.csv, curve.png, summary.json.",
+        "Evaluate: bin/evaluate --checkpoint=runs/glyphs --both",
+        "Export:   bin/export --checkpoint=runs/glyphs --output=exported/glyphs",
         "```",
     ]
     return "\n".join(lines)

@@ -16,9 +16,10 @@ IN_ASCII = {"±": "+-", "θ": "theta", "²": "^2", "→": "->", "━": "="}
 
 def called() -> str:
     """What the user calls the program: `train`, or `reptile train`."""
-    name = os.path.basename(sys.argv[0])
+    folder, name = os.path.split(sys.argv[0])
     # Of `python -m keras_reptile`, the file.
-    if name not in ("reptile", "__main__.py"):
+    as_module = name == "__main__.py" and os.path.basename(folder) == "keras_reptile"
+    if name != "reptile" and not as_module:
         return name
     return " ".join(["reptile", *sys.argv[1:2]])
 

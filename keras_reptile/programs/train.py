@@ -1,11 +1,13 @@
 """Meta-trains a network with Reptile."""
 
 import os
+import shlex
 
 from absl import flags
 
 from keras_reptile import distribution
 from keras_reptile.programs import device_flags
+from keras_reptile.programs.help import as_typed
 from keras_reptile.programs.recipe_listing import chosen
 from keras_reptile.programs.streams import fail
 from keras_reptile.recipes import named
@@ -56,6 +58,24 @@ def report(summary: dict, output_dir: str) -> None:
     sines = summary["settings"]["dataset"] == SINUSOID
     pictures = "curve.png, predictions.png" if sines else "curve.png"
     print(f"In {output_dir}: checkpoints/, tensorboard/, log.csv, {pictures}, summary.json.")
+    for line in next_steps(output_dir, "" if sines else " --both"):
+        print(line)
+
+
+def next_steps(output_dir: str, both: str) -> list[str]:
+    """Commands that go on with a finished run.
+
+    Example:
+
+    >>> next_steps("runs/my glyphs", " --both")[0]
+    "Evaluate: bin/evaluate --checkpoint='runs/my glyphs' --both"
+    """
+    run = shlex.quote(output_dir)
+    export = shlex.quote(os.path.join("exported", os.path.basename(os.path.abspath(output_dir))))
+    return [
+        as_typed(f"Evaluate: bin/evaluate --checkpoint={run}{both}"),
+        as_typed(f"Export:   bin/export --checkpoint={run} --output={export}"),
+    ]
 
 
 def spread(half: float | None, scale: int, digits: int) -> str:

@@ -17,6 +17,7 @@ from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import SINUSOID, Recipe
 from keras_reptile.runs import compilation, learning_curve, run_classes, run_length, wave_plot
 from keras_reptile.runs.callbacks import AccuracyCurve, RunLog, StopOnDivergence
+from keras_reptile.runs.progress import Progress, say
 from keras_reptile.runs.results import best_validation, measure
 from keras_reptile.runs.run_checks import (
     MAY_CHANGE_ON_RESUME,
@@ -31,6 +32,8 @@ from keras_reptile.runs.run_checks import (
 )
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.stop_on_signal import Interrupted, StopOnSignal
+
+COMPILING = "Compiling the first step (some seconds; longer for large networks)."
 
 
 def train(
@@ -50,7 +53,8 @@ def train(
         recipe: A `Recipe`.
         output_dir: String or path. Everything that the run writes lies under it.
         data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own choice.
-        verbose: Integer, as in `keras.Model.fit`. Defaults to `1`.
+        verbose: Integer: 0 for nothing, 1 for a row for each epoch and, in a terminal, how far it
+            is, 2 for rows alone. Defaults to `1`.
         strategy: What `distribution.create` makes of flags, or any `tf.distribute` strategy with
             synchronous replicas. In a cluster every worker makes the same call; the chief alone
             reads and writes `output_dir`. Defaults to `None`.
@@ -131,11 +135,11 @@ def _write_beginning(recipe, directory, pools, lengths, is_new) -> None:
 
 def _say_beginning(recipe, directory, pools, lengths, done, verbose) -> None:
     if recipe.dataset != SINUSOID:
-        _say(verbose, run_classes.in_words(recipe, pools, directory))
+        say(verbose, run_classes.in_words(recipe, pools, directory))
     if done:
-        _say(verbose, f"Going on from meta-iteration {done:,} in {directory.path}.")
+        say(verbose, f"Going on from meta-iteration {done:,} in {directory.path}.")
     if changed := run_length.in_words(recipe, lengths, done):
-        _say(verbose, changed)
+        say(verbose, changed)
 
 
 def _changes(lengths) -> dict[str, Any]:
@@ -169,7 +173,7 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
     done = model.meta_iteration
     rows = [row for row in directory.rows() if int(row["meta_iteration"]) <= done]
     run_log = RunLog(directory, rows, _best_so_far(recipe, directory, rows, done))
-    _say(verbose, str(model._plan(training=True, eagerly=False)))
+    say(verbose, str(model._plan(training=True, eagerly=False)))
     validation = None
     if _validates(recipe, pools):
         validation = building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)
@@ -178,9 +182,11 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
         tests = building.evaluation_episodes(recipe, pools.test, recipe.curve_tasks)
         callbacks.insert(0, AccuracyCurve(tests, run_log))
     total_epochs = -(-recipe.meta_iterations // recipe.checkpoint_every)
+    progress = Progress(recipe.meta_iterations, verbose)
+    parts = segments(done, recipe.meta_iterations, recipe.checkpoint_every)
+    say(verbose if parts else 0, COMPILING)
     with StopOnSignal() as stop:
         try:
-            parts = segments(done, recipe.meta_iterations, recipe.checkpoint_every)
             for start, steps, epochs in parts:
                 first = start // recipe.checkpoint_every
                 model.fit(
@@ -189,8 +195,8 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
                     initial_epoch=first,
                     epochs=min(first + epochs, total_epochs),
                     validation_data=validation,
-                    callbacks=[StopOnDivergence(), *callbacks, stop],
-                    verbose=_fit_verbosity(verbose),
+                    callbacks=[StopOnDivergence(), *callbacks, progress, stop],
+                    verbose=0,
                 )
         except Interrupted:
             run_log.on_interruption()
@@ -207,11 +213,6 @@ def _best_so_far(recipe, directory, rows, done) -> dict[str, Any] | None:
         if done < recipe.meta_iterations and recipe.validation_tasks:
             raise
         return None
-
-
-def _fit_verbosity(verbose):
-    # A progress bar in a file is a line per step; there, a line per epoch.
-    return 2 if verbose == 1 and not sys.stdout.isatty() else verbose
 
 
 def bar_verbosity(verbose: int) -> int:
@@ -263,12 +264,7 @@ def _test(recipe, pools, model, verbose) -> dict[str, Any] | None:
         if recipe.dataset == SINUSOID
         else f"tasks of {len(pools.test)} unseen classes"
     )
-    _say(verbose, f"Testing on {recipe.test_tasks:,} {unseen}.")
+    say(verbose, f"Testing on {recipe.test_tasks:,} {unseen}.")
     episodes = building.evaluation_episodes(recipe, pools.test, recipe.test_tasks)
     model.jit_inner_loops = compilation.of_evaluation(recipe, recipe.test_tasks)
     return measure(recipe, model, episodes, bar_verbosity(verbose))
-
-
-def _say(verbose, text) -> None:
-    if verbose:
-        print(text, flush=True)

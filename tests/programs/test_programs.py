@@ -32,7 +32,8 @@ def finished(tmp_path_factory):
 def test_training_ends_with_accuracy_interval_and_where_things_are(finished):
     cwd, out = finished
     assert "val_accuracy" in out
-    tail = out.strip().splitlines()[-3:]
+    assert max(map(len, out.splitlines()[2:])) <= 80
+    tail = out.strip().splitlines()[-5:]
     assert tail[0].startswith("Trained 4 meta-iterations in ")
     assert tail[1].startswith("Test accuracy ")
     assert " % ± " in tail[1]
@@ -40,6 +41,10 @@ def test_training_ends_with_accuracy_interval_and_where_things_are(finished):
     assert (
         tail[2] == "In runs/glyphs: checkpoints/, tensorboard/, log.csv, curve.png, summary.json."
     )
+    assert tail[3:] == [
+        "Evaluate: bin/evaluate --checkpoint=runs/glyphs --both",
+        "Export:   bin/export --checkpoint=runs/glyphs --output=exported/glyphs",
+    ]
     found = {p.name for p in (cwd / "runs" / "glyphs").iterdir()}
     assert found == {
         "checkpoints",
@@ -81,12 +86,12 @@ def test_a_single_task_ends_without_an_interval(finished, tmp_path):
     assert '"confidence_95": null' in out
     status, out, err = run("train", *SHORT, "--test_tasks=1", cwd=cwd)
     assert status == 0, err
-    line = out.strip().splitlines()[-2]
+    line = out.strip().splitlines()[-4]
     assert re.fullmatch(r"Test accuracy [\d.]+ % \(5-way 1-shot, inductive, 1 task\)\.", line)
     (cwd / "runs" / "glyphs" / "log.csv").unlink()
     status, out, err = run("train", *SHORT, cwd=cwd)
     assert status == 0, err
-    assert out.strip().splitlines()[-3] == "Trained 4 meta-iterations."
+    assert out.strip().splitlines()[-5] == "Trained 4 meta-iterations."
 
 
 @pytest.mark.slow
@@ -162,7 +167,7 @@ def test_sine_waves_end_with_their_squared_error_and_a_picture(tmp_path):
     short = ["--meta_iterations=4", "--checkpoint_every=2", "--validation_tasks=2"]
     status, out, err = run("train", "--dataset=sinusoid", *short, "--test_tasks=3", cwd=tmp_path)
     assert status == 0, err
-    tail = out.strip().splitlines()[-2:]
+    tail = out.strip().splitlines()[-4:]
     assert tail[0].startswith("Test loss ")
     assert tail[0].endswith("(mean squared error after 32 steps on 10 points, 3 tasks).")
     assert "In runs/sinusoid: " in tail[1]
