@@ -22,10 +22,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
 
-from tables import accelerators, devices, experiments, flags, full_runs, omniglot, speed  # noqa: E402
+from tables import (  # noqa: E402
+    accelerators,
+    devices,
+    experiments,
+    flags,
+    full_runs,
+    images,
+    omniglot,
+    speed,
+)
 
 MARKED = re.compile(r"<!-- (table|value): (\S+) -->(.*?)<!-- end -->", re.DOTALL)
-MODULES = (full_runs, omniglot, speed, devices, accelerators, experiments, flags)
+MODULES = (full_runs, omniglot, speed, devices, accelerators, experiments, flags, images)
 TABLES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.TABLES.items()}
 VALUES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.VALUES.items()}
 

@@ -23,21 +23,30 @@ def class_folders(folder: str | os.PathLike) -> dict[str, list[Path]]:
         ValueError: If a folder cannot be read. The error names the folder.
     """
     files = {
-        path.name: [p for p in _entries(path) if _is_image(p.name) and not p.is_dir()]
+        path.name: [Path(p) for p in _entries(path) if _is_image(p.name) and not _is_dir(p)]
         for path in _entries(folder)
-        if path.is_dir()
+        if _is_dir(path)
     }
     return {name: paths for name, paths in files.items() if paths}
 
 
-def _entries(folder) -> list[Path]:
+def _entries(folder) -> list[os.DirEntry]:
+    """What is in a folder, sorted by name; what kind it is, is known without asking again."""
     try:
-        return sorted(path for path in Path(folder).iterdir() if path.name[0] != ".")
+        with os.scandir(folder) as entries:
+            return sorted((e for e in entries if e.name[0] != "."), key=lambda entry: entry.name)
     except OSError as error:
         raise ValueError(
-            f"The folder {shown(folder)} cannot be read: {reason(error)}. Make it readable, or "
-            "remove it."
+            f"The folder {shown(os.fspath(folder))} cannot be read: {reason(error)}. Make it "
+            "readable, or remove it."
         ) from None
+
+
+def _is_dir(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A link to itself.
+        return False
 
 
 def _is_image(name: str) -> bool:
@@ -72,7 +81,7 @@ def unused(folder: str | os.PathLike, classes: Mapping[str, Sequence[Path]]) -> 
     """
     result = Unused([], [], [], [])
     for path in _entries(folder):
-        if path.is_dir():
+        if _is_dir(path):
             if path.name not in classes:
                 result.folders.append(path.name)
             for file in _files_in(path):

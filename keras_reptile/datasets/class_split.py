@@ -1,5 +1,9 @@
 """Divides the classes of any data set into three pools without a common class."""
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
 from absl import logging
 
 from keras_reptile.checks import check_integer, check_seed
@@ -49,46 +53,103 @@ def split_classes(
     >>> [len(part) for part in split_classes(pool, validation_classes=3)]
     [12, 3, 5]
     """
+    split = (validation_classes, test_classes, split_seed)
+    needed = (training_images, evaluation_images)
+    parts = divide(pool.names, pool.counts, *split, *needed, split_dir)
+    return Pools(*[_pool(pool, part) for part in parts])
+
+
+class Part(NamedTuple):
+    """The classes of one split.
+
+    positions: The positions of its classes, in the split's order.
+    left_out: The names and sizes of the classes that have too few images for the split.
+    """
+
+    positions: list[int]
+    left_out: dict[Any, int]
+
+
+def divide(
+    names: Sequence,
+    counts: Sequence[int] | np.ndarray,
+    validation_classes: int = 0,
+    test_classes: int | None = None,
+    split_seed: int = 0,
+    training_images: int = 1,
+    evaluation_images: int = 1,
+    split_dir: str | None = None,
+) -> list[Part]:
+    """Divides classes as `split_classes` does, by their names and sizes, without their images.
+
+    Returns a `Part` each for training, validation and test. The other arguments are those of
+    `split_classes`.
+
+    Example:
+
+    >>> [part.positions for part in divide("abcdef", [2, 2, 2, 2, 2, 1], evaluation_images=2)]
+    [[5], [], [2, 1, 3, 0, 4]]
+    """
     check_seed("split_seed", split_seed)
     check_integer("validation_classes", validation_classes, 0)
     if test_classes is not None:
         check_integer("test_classes", test_classes, 0)
     if split_dir:
         check_no_choice(validation_classes, test_classes, split_seed)
-        return large_enough(split_by_names(pool, split_dir), training_images, evaluation_images)
-    test = max(5, len(pool) // 5) if test_classes is None else test_classes
-    training = len(pool) - validation_classes - test
+        chosen = split_by_names(names, split_dir)
+    else:
+        chosen = _split_by_seed(len(names), validation_classes, test_classes, split_seed)
+    return large_enough(names, counts, chosen, training_images, evaluation_images)
+
+
+def _split_by_seed(classes: int, validation_classes, test_classes, split_seed) -> list[list[int]]:
+    test = max(5, classes // 5) if test_classes is None else test_classes
+    training = classes - validation_classes - test
     if training < 1:
         raise ValueError(
             "`validation_classes` and `test_classes` must leave classes to "
-            f"train on. Received: {len(pool)} classes, validation_classes={validation_classes}, "
+            f"train on. Received: {classes} classes, validation_classes={validation_classes}, "
             f"test_classes={test}. Lower one of them, or add classes."
         )
-    parts = pool.shuffled(split_seed).split(training, validation_classes, test)
-    return large_enough(Pools(*parts), training_images, evaluation_images)
+    order = np.random.RandomState(split_seed).permutation(classes).tolist()
+    ends = (training, training + validation_classes, classes)
+    return [order[a:b] for a, b in zip((0, *ends), ends, strict=False)]
 
 
-def large_enough(pools: Pools, training_images: int = 1, evaluation_images: int = 1) -> Pools:
-    """Leaves out classes with too few images for their split, with a warning."""
+def large_enough(
+    names: Sequence,
+    counts: Sequence[int] | np.ndarray,
+    chosen: Sequence[list[int]],
+    training_images: int = 1,
+    evaluation_images: int = 1,
+) -> list[Part]:
+    """Leaves out classes with too few images for their split, with a warning.
+
+    Args:
+        names: Sequence, the names of all classes.
+        counts: Sequence of integers, the number of images of each class.
+        chosen: The positions of the classes of each split.
+        training_images: As in `split_classes`.
+        evaluation_images: As in `split_classes`.
+    """
     needs = (training_images, evaluation_images, evaluation_images)
-    parts = zip(Pools._fields, pools, needs, strict=True)
-    return Pools(*(_large_enough(*part) for part in parts))
+    splits = zip(Pools._fields, chosen, needs, strict=True)
+    return [_large_enough(names, counts, *split) for split in splits]
 
 
-def _large_enough(name: str, pool: ClassPool, needed: int) -> ClassPool:
-    small = [
-        f"{name} ({count})"
-        for name, count in zip(pool.names, pool.counts, strict=True)
-        if count < needed
-    ]
-    if not small:
-        return pool
-    logging.warning(
-        "Left out %d of %d %s classes. They have fewer than the %d images that shots and queries "
-        "need: %s.",
-        *(len(small), len(pool), name, needed, listed(small)),
-    )
-    kept = pool.subset([i for i, count in enumerate(pool.counts) if count >= needed])
-    sizes = zip(pool.names, pool.counts.tolist(), strict=True)
-    kept.left_out = {name: count for name, count in sizes if count < needed}
-    return kept
+def _large_enough(names, counts, split: str, positions: list[int], needed: int) -> Part:
+    small = {names[p]: int(counts[p]) for p in positions if counts[p] < needed}
+    if small:
+        logging.warning(
+            "Left out %d of %d %s classes. They have fewer than the %d images that shots and "
+            "queries need: %s.",
+            *(len(small), len(positions), split, needed),
+            listed([f"{name} ({count})" for name, count in small.items()]),
+        )
+    return Part([p for p in positions if counts[p] >= needed], small)
+
+
+def _pool(pool: ClassPool, part: Part) -> ClassPool:
+    chosen = pool.subset(part.positions)
+    chosen.left_out = part.left_out
+    return chosen

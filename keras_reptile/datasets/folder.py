@@ -1,20 +1,32 @@
 """Reads a folder that has one folder of image files for each class."""
 
 import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import logging
 
 from keras_reptile.datasets.class_folders import class_folders, listed, unused
-from keras_reptile.datasets.class_split import large_enough, split_classes
+from keras_reptile.datasets.class_split import Part, divide, large_enough
+from keras_reptile.datasets.image_cache import read_classes
 from keras_reptile.datasets.image_decoding import KINDS, shown
-from keras_reptile.datasets.image_files import check_image_options, read_images
+from keras_reptile.datasets.image_files import check_image_options
 from keras_reptile.datasets.own_split import check_disjoint, check_no_choice, split_folders
 from keras_reptile.datasets.unusual_images import warnings_of
-from keras_reptile.episodes.class_pool import ClassPool, Pools
+from keras_reptile.episodes.class_pool import ClassPool, Pools, UnreadPool
+
+Classes = Mapping[str, Sequence[Path]]
 
 
-def load(image_dir: str, image_size: int = 28, channels: int = 1, **split: Any) -> Pools:
+def load(
+    image_dir: str,
+    image_size: int = 28,
+    channels: int = 1,
+    parts: Sequence[str] = Pools._fields,
+    **split: Any,
+) -> Pools:
     """Reads images from one folder for each class.
 
     ```
@@ -32,6 +44,8 @@ def load(image_dir: str, image_size: int = 28, channels: int = 1, **split: Any) 
         image_size: Integer, height and width to which images are resized, see
             `resampling.resize_bilinear`. Defaults to `28`.
         channels: Integer, 1 for grey, 3 for colour, see `image_files.read_image`. Defaults to `1`.
+        parts: Sequence of strings, the splits whose images are read. The pools of other splits have
+            names and sizes only. Defaults to `("train", "validation", "test")`, all.
         **split: The arguments of `class_split.split_classes`.
 
     Returns:
@@ -42,28 +56,37 @@ def load(image_dir: str, image_size: int = 28, channels: int = 1, **split: Any) 
             names them), or an argument is out of range.
     """
     check_image_options(image_size, channels)
+    _check_parts(parts)
     if not image_dir or not os.path.isdir(image_dir):
         raise ValueError(
             f"image_dir={image_dir!r} is not a directory. Give a folder that has a folder of "
             "images for each class."
         )
     if folders := split_folders(image_dir):
-        return _of_splits(image_dir, folders, image_size, channels, **split)
-    return split_classes(_read(image_dir, image_size, channels), **split)
+        classes, divided = _of_splits(image_dir, folders, **split)
+    else:
+        classes = _classes(image_dir)
+        divided = divide(list(classes), [len(files) for files in classes.values()], **split)
+    return _read(classes, divided, tuple(dict.fromkeys(parts)), image_size, channels)
+
+
+def _check_parts(parts: Sequence[str]) -> None:
+    if not isinstance(parts, list | tuple) or any(part not in Pools._fields for part in parts):
+        raise ValueError(
+            f"`parts` must be a list of some of {list(Pools._fields)}. Received: parts={parts!r}."
+        )
 
 
 def _of_splits(
     image_dir,
     folders,
-    image_size,
-    channels,
     validation_classes=0,
     test_classes=None,
     split_seed=0,
     split_dir=None,
     **images,
-) -> Pools:
-    """Returns the pools of the splits' folders; `images` are the numbers that a class needs."""
+) -> tuple[Classes, list[Part]]:
+    """Returns the classes in the splits' folders; `images` are the numbers that a class needs."""
     check_no_choice(validation_classes, test_classes, split_seed)
     if split_dir:
         raise ValueError(
@@ -74,13 +97,16 @@ def _of_splits(
     others = sorted(set(os.listdir(image_dir)) - {path.name for path in folders.values()})
     if others:
         logging.warning("Not used in %s: %s.", shown(image_dir), listed(others))
-    read = {split: _read(str(path), image_size, channels) for split, path in folders.items()}
-    nothing = read["train"].subset([])
-    return large_enough(Pools(*(read.get(split, nothing) for split in Pools._fields)), **images)
+    of_split = {split: _classes(str(path)) for split, path in folders.items()}
+    classes = {name: files for each in of_split.values() for name, files in each.items()}
+    position = {name: i for i, name in enumerate(classes)}
+    chosen = [[position[name] for name in of_split.get(split, ())] for split in Pools._fields]
+    counts = [len(files) for files in classes.values()]
+    return classes, large_enough(list(classes), counts, chosen, **images)
 
 
-def _read(image_dir: str, image_size: int, channels: int) -> ClassPool:
-    """Returns the images of all class folders in a folder."""
+def _classes(image_dir: str) -> Classes:
+    """Returns the files of all class folders in a folder, and warns of its other contents."""
     classes = class_folders(image_dir)
     others = str(unused(image_dir, classes))
     if not classes:
@@ -91,8 +117,46 @@ def _read(image_dir: str, image_size: int, channels: int) -> ClassPool:
         )
     if others:
         logging.warning("Not used in %s: %s.", shown(image_dir), others)
-    paths = [path for files in classes.values() for path in files]
-    images = read_images(paths, image_size, channels)
-    for warning in warnings_of(images, classes):
+    return classes
+
+
+def _read(
+    classes: Classes, divided: list[Part], parts: tuple, image_size: int, channels: int
+) -> Pools:
+    """Reads the images of the classes of some splits."""
+    names, of_part = list(classes), dict(zip(Pools._fields, divided, strict=True))
+    chosen = [names[p] for part in parts for p in of_part[part].positions]
+    if len(parts) == len(Pools._fields):
+        # The small classes too, so that the cache holds all.
+        chosen += [name for part in divided for name in part.left_out]
+    # Those that no split names are never read.
+    known = {name for part in divided for name in (*map(names.__getitem__, part[0]), *part[1])}
+    kept = {name: files for name, files in classes.items() if name in known}
+    images = read_classes(kept, chosen, image_size, channels)
+    for warning in warnings_of(images, {name: classes[name] for name in chosen}):
         logging.warning("%s", warning)
-    return ClassPool(images, [len(files) for files in classes.values()], list(classes))
+    return _pools(images, parts, of_part, classes, (image_size, image_size, channels))
+
+
+def _pools(
+    images: np.ndarray,
+    parts: Sequence[str],
+    divided: Mapping[str, Part],
+    classes: Classes,
+    image_shape: tuple[int, ...],
+) -> Pools:
+    """Returns pools of consecutive slices of `images`, and an `UnreadPool` for each other split."""
+    pools: dict[str, ClassPool] = {}
+    all_names, start = list(classes), 0
+    for part in (*parts, *Pools._fields):
+        if part in pools:
+            continue
+        names = [all_names[p] for p in divided[part].positions]
+        counts = [len(classes[name]) for name in names]
+        if part in parts:
+            pools[part] = ClassPool(images[start : start + sum(counts)], counts, names)
+            start += sum(counts)
+        else:
+            pools[part] = UnreadPool(image_shape, counts, names)
+        pools[part].left_out = divided[part].left_out
+    return Pools(**pools)

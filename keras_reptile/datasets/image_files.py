@@ -88,7 +88,7 @@ def read_images(paths: Sequence[Path], image_size: int, channels: int) -> np.nda
             return f"{shown(paths[i])} ({error.why})"
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        bad = [line for line in pool.map(read, range(len(paths))) if line]
+        bad = sorted(filter(None, pool.map(read, range(len(paths)))))
     if bad:
         raise ValueError(
             f"{len(bad)} of {len(paths)} images cannot be read: {listed(bad)}. Replace or remove "

@@ -8,7 +8,7 @@ from absl import logging
 
 from keras_reptile.datasets.class_folders import class_folders, listed
 from keras_reptile.datasets.image_decoding import shown
-from keras_reptile.episodes.class_pool import ClassPool, Pools
+from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.errors import reason
 
 # The names of each split's folder or file.
@@ -71,20 +71,20 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def split_by_names(pool: ClassPool, split_dir: str | os.PathLike) -> Pools:
-    """Returns the classes of each split, as the files of a folder name them.
+def split_by_names(names: Sequence, split_dir: str | os.PathLike) -> list[list[int]]:
+    """Returns the positions of the classes of each split, as the files of a folder name them.
 
     Classes that no file names are left out, with a warning.
 
     Args:
-        pool: A `ClassPool`.
+        names: Sequence, the names of all classes.
         split_dir: String or path, see `named_classes`.
 
     Raises:
         ValueError: If a name is of no class, or stands in two places, or a file cannot be read.
     """
     named = named_classes(split_dir)
-    position = {str(name): i for i, name in enumerate(pool.names)}
+    position = {str(name): i for i, name in enumerate(names)}
     every = [name for names in named.values() for name in names]
     unknown = [name for name in every if name not in position]
     if unknown:
@@ -97,9 +97,9 @@ def split_by_names(pool: ClassPool, split_dir: str | os.PathLike) -> Pools:
     if left:
         logging.warning(
             "Left out %d of %d classes, which no file in %s names: %s.",
-            *(len(left), len(pool), shown(split_dir), listed(left)),
+            *(len(left), len(names), shown(split_dir), listed(left)),
         )
-    return Pools(*(pool.subset([position[n] for n in named[split]]) for split in Pools._fields))
+    return [[position[name] for name in named[split]] for split in Pools._fields]
 
 
 def check_disjoint(named: Mapping[str, Sequence[str]]) -> None:

@@ -9,6 +9,8 @@ from keras_reptile.datasets.class_folders import listed
 
 # An eighth of 256. Values of 12 bits in 16-bit files reach 15 of 255.
 DARK = 32
+# The number of images in a block.
+AT_ONCE = 256
 
 
 def warnings_of(images: np.ndarray, classes: Mapping[str, Sequence[Path]]) -> list[str]:
@@ -23,19 +25,31 @@ def warnings_of(images: np.ndarray, classes: Mapping[str, Sequence[Path]]) -> li
     >>> warnings_of(np.zeros((2, 4, 4, 1), np.uint8), {"a": ["a/1.png", "a/2.png"]})[0][:52]
     '2 of 2 images have a single colour: a/1.png, a/2.png'
     """
-    pixels = images.reshape(len(images), -1, images.shape[-1])
-    one_colour = (pixels == pixels[:, :1]).all(axis=(1, 2))
-    brightest = pixels.max(axis=(1, 2))
+    if not len(images):
+        return []
+    one_colour, brightest = _one_colour_and_brightest(images)
     paths = [path for files in classes.values() for path in files]
-    blank = [path for path, is_blank in zip(paths, one_colour, strict=True) if is_blank]
+    blank = sorted(path for path, is_blank in zip(paths, one_colour, strict=True) if is_blank)
     ends = np.cumsum([len(files) for files in classes.values()])
     starts = ends - [len(files) for files in classes.values()]
-    dark = [
+    dark = sorted(
         name
         for name, start, end in zip(classes, starts, ends, strict=True)
         if brightest[start:end].max() < DARK and not one_colour[start:end].all()
-    ]
+    )
     return [text for text in (_of_blank(blank, len(paths)), _of_dark(dark, len(classes))) if text]
+
+
+def _one_colour_and_brightest(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns for each image whether it has a single colour, and its largest value."""
+    result = []
+    # In blocks: the comparison of all pixels at once would take as much memory as the images.
+    for start in range(0, len(images), AT_ONCE):
+        some = images[start : start + AT_ONCE]
+        pixels = some.reshape(len(some), -1, some.shape[-1])
+        result.append(((pixels == pixels[:, :1]).all(axis=(1, 2)), pixels.max(axis=(1, 2))))
+    one_colour, brightest = zip(*result, strict=True)
+    return np.concatenate(one_colour), np.concatenate(brightest)
 
 
 def _of_blank(blank, images) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile.checks import check_integer, check_seed
-from keras_reptile.episodes.shared_memory import aligned, as_tensor
+from keras_reptile.episodes.shared_memory import aligned, as_tensor, empty
 
 
 class ClassPool:
@@ -149,7 +149,10 @@ class ClassPool:
         """
         positions = _as_tuple("positions", positions)
         parts = [self.class_images(p) for p in positions]
-        images = np.concatenate(parts) if parts else self.images[:0]
+        # Aligned for TensorFlow, which would otherwise copy the images once more.
+        images = empty((sum(map(len, parts)), *self.image_shape), self.images.dtype)
+        if parts:
+            np.concatenate(parts, out=images)
         names = [self.names[p] for p in positions]
         return self._of_the_same_source(images, self.counts[list(positions)], names)
 
@@ -231,6 +234,33 @@ class ClassPool:
         pool = ClassPool(images, counts, names)
         pool.source = self.source
         return pool
+
+
+class UnreadPool(ClassPool):
+    """A pool of classes whose images were not read. Only their names and sizes are known.
+
+    Args:
+        image_shape: Tuple, the shape that their images would have.
+        counts: As in `ClassPool`.
+        names: As in `ClassPool`.
+    """
+
+    def __init__(self, image_shape: tuple, counts: Sequence[int], names: Sequence):
+        self._image_shape, self.counts, self.names = image_shape, _as_counts(counts), tuple(names)
+
+    def __getattr__(self, name: str) -> Any:
+        # All other attributes of a pool need its images.
+        raise AttributeError(
+            f"The images of these {len(self.counts)} classes were not read, and `{name}` needs "
+            "them. Name their part in `parts`, or leave that out."
+        )
+
+    def __repr__(self) -> str:
+        return f"UnreadPool(classes={len(self)}, image_shape={self.image_shape})"
+
+    @property
+    def image_shape(self) -> tuple:
+        return self._image_shape
 
 
 def _as_array(name: str, values: Any) -> np.ndarray:

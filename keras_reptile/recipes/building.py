@@ -1,5 +1,6 @@
 """Builds the parts of a recipe: data, episodes, network and compiled model."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -30,8 +31,12 @@ def set_precision(recipe: Recipe) -> None:
     keras.config.set_dtype_policy(recipe.precision)
 
 
-def load_pools(recipe: Recipe, data_dir: str | None) -> Pools:
-    return datasets.load(recipe.dataset, **data_options(recipe, data_dir))
+def load_pools(recipe: Recipe, data_dir: str | None, parts: Sequence[str] = Pools._fields) -> Pools:
+    """The data of a recipe; of a folder of images those of some parts only, see `folder.load`."""
+    options = data_options(recipe, data_dir)
+    if recipe.dataset == "folder":
+        options["parts"] = parts
+    return datasets.load(recipe.dataset, **options)
 
 
 def describe_images(recipe: Recipe) -> dict[str, Any] | None:

@@ -122,7 +122,7 @@ def test(
                 saved = load_chosen(directory, which)
                 check_checkpoint(trained, saved, directory.checkpoints)
                 check_outputs(recipe, saved)
-            pools = building.load_pools(recipe, data_dir)
+            pools = building.load_pools(recipe, data_dir, (split,))
             if workers.is_chief:
                 run_classes.check_evaluation(directory, trained, overrides, pools, split)
             building.check_ways(recipe, pools, split, ", or choose another `split`")

@@ -25,7 +25,7 @@ def pools():
 
 @pytest.fixture(autouse=True)
 def small_data(pools, monkeypatch):
-    monkeypatch.setattr(building, "load_pools", lambda recipe, data_dir: pools)
+    monkeypatch.setattr(building, "load_pools", lambda *_: pools)
     monkeypatch.setattr(building, "build_network", one_block)
 
 
@@ -59,7 +59,7 @@ def whole(tmp_path_factory, pools):
     """The directory of a small sweep that was never disturbed, and its rows."""
     path = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(building, "load_pools", lambda recipe, data_dir: pools)
+        patch.setattr(building, "load_pools", lambda *_: pools)
         patch.setattr(building, "build_network", one_block)
         return path, run(path)
 

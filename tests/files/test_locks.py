@@ -81,7 +81,7 @@ def test_a_second_run_in_a_directory_is_refused_until_the_first_is_killed(tmp_pa
 @pytest.mark.slow
 def test_a_sweep_is_refused_a_run_that_another_trains(tmp_path, monkeypatch):
     pools = datasets.load("glyphs", classes=40, validation_classes=8, test_classes=8)
-    monkeypatch.setattr(building, "load_pools", lambda recipe, data_dir: pools)
+    monkeypatch.setattr(building, "load_pools", lambda *_: pools)
     small = dict(dataset="glyphs", inner_batch_size=5, eval_inner_batch_size=5, meta_iterations=2)
     with (
         RunDirectory(tmp_path / "runs" / "g1").locked(),

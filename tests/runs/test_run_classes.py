@@ -8,6 +8,7 @@ from helpers import one_block
 from made_images import TinyShapes, class_folders
 
 from keras_reptile import datasets
+from keras_reptile.datasets import image_cache
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
 from keras_reptile.runs import run_classes, training
@@ -159,6 +160,18 @@ def test_an_evaluation_may_leave_out_other_classes_and_read_a_folder_that_was_mo
     assert evaluate(folder, shots=1, queries=1, train_shots=1)[0]["tasks"] == 2
     (folder / "images").rename(folder / "moved")
     assert evaluate(folder, image_dir=str(folder / "moved"))[0]["tasks"] == 2
+
+
+@pytest.mark.slow
+def test_an_evaluation_reads_the_images_of_its_classes_alone(folder, monkeypatch):
+    def read_images(paths, *arguments):
+        read.update(path.parent.name for path in paths)
+        return plain(paths, *arguments)
+
+    plain, read = image_cache.read_images, set()
+    monkeypatch.setattr(image_cache, "read_images", read_images)
+    evaluate(folder)
+    assert read == {*kept(folder)["test"]}
 
 
 @pytest.mark.slow

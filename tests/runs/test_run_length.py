@@ -22,7 +22,7 @@ from keras_reptile.runs.stop_on_signal import Interrupted
 def small_data():
     pools = datasets.load("glyphs", classes=24, validation_classes=6, test_classes=6)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(building, "load_pools", lambda recipe, data_dir: pools)
+        patch.setattr(building, "load_pools", lambda *_: pools)
         patch.setattr(building, "build_network", one_block)
         yield
 

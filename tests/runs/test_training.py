@@ -29,7 +29,7 @@ def pools():
 
 
 def have_small_data(patch, pools):
-    patch.setattr(building, "load_pools", lambda recipe, data_dir: pools)
+    patch.setattr(building, "load_pools", lambda *_: pools)
     patch.setattr(building, "build_network", one_block)
 
 
@@ -619,7 +619,7 @@ def test_what_cannot_be_measured_is_refused(tmp_path, pools, monkeypatch):
     # The run does not know that its classes are others below.
     (tmp_path / "classes.json").unlink()
     few = pools._replace(validation=pools.validation.subset([0, 1]))
-    monkeypatch.setattr(building, "load_pools", lambda recipe, data_dir: few)
+    monkeypatch.setattr(building, "load_pools", lambda *_: few)
     text = r"of validation classes. Received: ways=5, with 2 classes. Lower `ways`, or choose anot"
     with pytest.raises(ValueError, match=text):
         measure(tmp_path, split="validation")

@@ -87,7 +87,7 @@ def stand_ins(saved):
         mock.patch.object(start, "load_package", lambda: None),
         mock.patch.object(glyphs, "draw_glyphs", glyph_images),
         mock.patch.object(omniglot, "_read", omniglot_images),
-        mock.patch("keras_reptile.datasets.folder.read_images", folder_images),
+        mock.patch("keras_reptile.datasets.image_cache.read_images", folder_images),
         mock.patch.object(episode_dataset, "_mapped", untraced),
         mock.patch.object(strategies, "connect_tpu", unreachable),
         mock.patch.object(training, "_fit", stop),
