@@ -1,4 +1,4 @@
-"""Checks of arguments, before any work starts: each raises `ValueError` and says what to give."""
+"""Checks of arguments, before any work starts. Each raises `ValueError` with advice."""
 
 import difflib
 import inspect
@@ -9,15 +9,15 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
-# Task numbers and seeds reach TensorFlow as int64, NumPy's generators as uint32.
+# TensorFlow takes task numbers and seeds as int64. NumPy's generators take seeds as uint32.
 INT64 = 2**63 - 1
 UINT32 = 2**32 - 1
-# Sizes of tensors are counted so.
+# The largest size of a tensor's axis.
 INT32 = 2**31 - 1
 
 
 def check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
-    """Raises `ValueError` unless a value is an integer in a range; booleans are none.
+    """Raises `ValueError` unless a value is an integer in a range. Booleans are not integers.
 
     Example:
 
@@ -43,7 +43,7 @@ def check_positive(name: str, value: Any, most: int | None = None) -> None:
 
 
 def check_seed(name: str, value: Any, least: int = 0, most: int = UINT32) -> None:
-    """Raises `ValueError` for what a generator of random numbers cannot start from."""
+    """Raises `ValueError` unless a value can be the seed of a random number generator."""
     check_integer(name, value, least, most)
 
 
@@ -63,7 +63,7 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
 
 
 def did_you_mean(value: Any, names: Iterable[str]) -> str:
-    """A question that follows an unknown name; nothing if no name is like it.
+    """Returns a question with the name most similar to an unknown one, or an empty string.
 
     Example:
 
@@ -75,7 +75,7 @@ def did_you_mean(value: Any, names: Iterable[str]) -> str:
 
 
 def check_new_name(kind: str, name: Any, built_in: Collection[str]) -> None:
-    """Raises `ValueError` for a name that cannot be registered: none, or one of the package's.
+    """Raises `ValueError` for a name that is invalid or one of the package's own.
 
     Example:
 
@@ -98,7 +98,7 @@ def check_takes(kind: str, function: Any, needed: Collection[str]) -> None:
 
     >>> check_takes("network", lambda ways: None, ("ways", "seed"))
     Traceback (most recent call last):
-    ValueError: A network needs a function of ways, seed. Received one of ways.
+    ValueError: A network needs a function of ways, seed. Received: a function of ways.
     """
     if not callable(function):
         raise ValueError(f"A {kind} needs a function. Received: {function!r}.")
@@ -108,19 +108,19 @@ def check_takes(kind: str, function: Any, needed: Collection[str]) -> None:
     except TypeError:
         raise ValueError(
             f"A {kind} needs a function of {', '.join(needed)}. "
-            f"Received one of {', '.join(parameters) or 'nothing'}."
+            f"Received: a function of {', '.join(parameters) or 'nothing'}."
         ) from None
 
 
 def check_boolean(name: str, value: Any) -> None:
-    """Raises `ValueError` unless a value is `True` or `False`; NumPy's are neither."""
+    """Raises `ValueError` unless a value is `True` or `False`. NumPy's booleans are refused."""
     if not isinstance(value, bool):
         raise ValueError(f"`{name}` must be True or False. {_received(name, value)}")
 
 
 def check_backend() -> None:
     """Raises `ImportError` unless Keras runs on TensorFlow."""
-    # Imported here: the other checks are for programs, too, before they start TensorFlow.
+    # Imported here because programs use the other checks before they start TensorFlow.
     import keras
 
     received = keras.backend.backend()
@@ -132,13 +132,14 @@ def check_backend() -> None:
 
 
 def local_path(path: str | os.PathLike) -> str:
-    """The path of a file or folder of this machine, where `~` is the home folder.
+    """Returns the path of a local file or folder, with `~` replaced by the home folder.
 
-    Shells do not expand the `~` in `--output_dir=~/runs`. Taken as it is, it would be a folder of
-    that name here, and so would `gs://bucket`.
+    Shells do not expand the `~` in `--output_dir=~/runs`. Without this function, a folder named `~`
+    would be created, and for `gs://bucket` a folder named `gs:`.
 
     Raises:
-        ValueError: For addresses such as `gs://bucket/runs`, and the home of nobody.
+        ValueError: For addresses such as `gs://bucket/runs`, and the home folder of an unknown
+            user.
 
     Example:
 
@@ -146,22 +147,23 @@ def local_path(path: str | os.PathLike) -> str:
     ('runs/glyphs', True)
     """
     text = os.fspath(path)
-    # `Path` makes one slash of two. A single letter is a drive of Windows.
+    # `Path` turns two slashes into one. A single letter is a drive of Windows.
     if isinstance(text, str) and re.match(r"[A-Za-z][\w+.-]+:/", text):
         raise ValueError(
-            f"Files and folders must be on this machine. Received: {text!r}. Mount what is there, "
-            "or copy it."
+            f"Files and folders must be on this machine. Received: {text!r}. Mount or copy the "
+            "remote folder, and give the local path."
         )
     expanded = os.path.expanduser(text)
     if isinstance(text, str) and expanded.startswith("~"):
         raise ValueError(
-            f"There is no such home folder. Received: {text!r}. A folder of that name is ./{text}."
+            f"There is no such home folder. Received: {text!r}. For a folder of that name, give "
+            f"./{text}."
         )
     return expanded
 
 
 def as_float(value: Any) -> float:
-    """A number as a float; not a number for what is none, text among it."""
+    """Converts a number to a float. Other values, such as text, become NaN."""
     try:
         return math.nan if isinstance(value, str | bytes) else float(value)
     except (TypeError, ValueError, OverflowError):

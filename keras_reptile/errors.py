@@ -1,4 +1,4 @@
-"""Errors that are no bugs; the programs in `bin/` show them as one line."""
+"""Errors that are not bugs. The programs in `bin/` show them as one line."""
 
 import errno
 import os
@@ -8,13 +8,13 @@ import tensorflow as tf
 
 
 class RunError(Exception):
-    """A run cannot go on; the message says why and what to do, in one line."""
+    """Raised when a run cannot continue. The message gives the reason and advice, in one line."""
 
 
-# What helps against what the system says.
+# Advice for errors of the system.
 FREE_SPACE = "Free some space, and give the same command again"
 ANOTHER_PLACE = "Make it writable, or choose another place"
-MOUNTED = "It is a mount point, or in an image's layer of a container: choose another place"
+MOUNTED = "It is a mount point, or lies in the image of a container: choose another place"
 ADVICE = {
     errno.ENOSPC: FREE_SPACE,
     errno.EDQUOT: FREE_SPACE,
@@ -27,7 +27,7 @@ ADVICE = {
 
 
 def unwritable(path: str | os.PathLike, error: Exception) -> RunError:
-    """What to say of a file or folder that could not be written.
+    """Returns the error for a file or folder that could not be written.
 
     Example:
 
@@ -35,20 +35,20 @@ def unwritable(path: str | os.PathLike, error: Exception) -> RunError:
     'log.csv cannot be written: Permission denied. Make it writable, or cho'
     """
     return RunError(
-        f"{path} cannot be written: {reason(error)}. {advice(error)}; all that was written before "
-        "is whole."
+        f"{path} cannot be written: {reason(error)}. {advice(error)}. Files that were written "
+        "earlier are complete."
     )
 
 
 def advice(error: Exception) -> str:
-    """What helps against an error of the system, or of TensorFlow where it writes."""
+    """Returns advice for an error of the system, or of TensorFlow when it writes a file."""
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return FREE_SPACE
     return ADVICE.get(getattr(error, "errno", None) or 0, ANOTHER_PLACE)
 
 
 def cause(error: BaseException) -> str:
-    """An error's kind and its own words, on one line.
+    """Returns an error's type and message on one line.
 
     Example:
 
@@ -59,7 +59,7 @@ def cause(error: BaseException) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """An error's own words, on one line, without the name of TensorFlow's operation.
+    """Returns an error's message on one line, without the name of TensorFlow's operation.
 
     Example:
 
@@ -70,6 +70,6 @@ def reason(error: BaseException) -> str:
     >>> reason(ValueError("{{node x}} a/b; No space left on device [Op:Write] name: "))
     'a/b; No space left on device'
     """
-    said = getattr(error, "strerror", None) or str(error)
-    line = (said.strip().splitlines() or [type(error).__name__])[0]
+    message = getattr(error, "strerror", None) or str(error)
+    line = (message.strip().splitlines() or [type(error).__name__])[0]
     return re.sub(r"^\{\{.*?\}\} | \[Op:.*$", "", line)

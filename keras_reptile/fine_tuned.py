@@ -1,8 +1,8 @@
-"""Fine-tuned networks that take bytes (uint8) as the model did that they come from.
+"""Fine-tuned networks that take bytes (uint8) in the same way as the model that they come from.
 
-Such a network is of its own class still, `keras.Sequential` say, with `FineTuned` mixed in. Keras
-casts bytes for an input of floats before any layer can know that they were some, so that no layer
-could scale them.
+Such a network is still an instance of its class, for example `keras.Sequential`, with `FineTuned`
+as a mixin. A layer could not scale bytes: Keras converts them to floats before the first layer
+receives them.
 """
 
 import functools
@@ -18,12 +18,13 @@ from keras_reptile.keras_internals import unpickled_model
 
 @keras.saving.register_keras_serializable(package="keras_reptile")
 class FineTuned:
-    """What a network's class is mixed with to take bytes.
+    """The mixin with which a network's class takes bytes.
 
-    Its file holds the network's own class and config, and loads once `keras_reptile` is imported.
+    A file of such a network has the network's original class and config. It can be loaded after
+    `keras_reptile` is imported.
     """
 
-    # Of the class: `keras.models.clone_model` calls that of a functional network.
+    # These are attributes of the class, because `keras.models.clone_model` calls the class.
     byte_scale: float | None
     trained_on_bytes: bool
     _plain: Any
@@ -46,7 +47,7 @@ class FineTuned:
         return super().predict(x, *args, **kwargs)  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
-        # The same object seen as one of its own class.
+        # The same object as an instance of its original class.
         plain = object.__new__(self._plain)
         object.__setattr__(plain, "__dict__", vars(self))
         network = keras.saving.serialize_keras_object(plain)
@@ -65,17 +66,20 @@ class FineTuned:
         return with_bytes(network, config["byte_scale"], config["trained_on_bytes"])
 
     def __reduce__(self) -> tuple:
-        # Pickle finds no class that was made while a program ran.
+        # Pickle cannot find classes that are created at run time.
         return unpickled_model(), super().__reduce__()[1]
 
 
 def taking_bytes(network: keras.Model, scale: float | None, trained_on_bytes: bool) -> keras.Model:
-    """The network, with `FineTuned` mixed in where Keras alone would take bytes otherwise.
+    """Adds the mixin `FineTuned` to a network if Keras alone would take bytes differently.
 
     Args:
         network: A `keras.Model`.
         scale: Float or None, see `network_inputs.resolved`.
         trained_on_bytes: Boolean, whether the model that it comes from was trained on bytes.
+
+    Returns:
+        The same network.
     """
     inputs = declared_inputs(network)
     is_scaled = scale is not None and any(taken_by(network, i).is_scaled for i in inputs)
@@ -85,7 +89,7 @@ def taking_bytes(network: keras.Model, scale: float | None, trained_on_bytes: bo
 
 
 def with_bytes(network: keras.Model, scale: float | None, trained_on_bytes: bool) -> keras.Model:
-    """The network, with `FineTuned` mixed in."""
+    """Adds the mixin `FineTuned` to a network, and returns it."""
     plain: Any = type(network)
     object.__setattr__(network, "__class__", _mixed(plain, scale, trained_on_bytes))
     return network
@@ -93,7 +97,7 @@ def with_bytes(network: keras.Model, scale: float | None, trained_on_bytes: bool
 
 @functools.cache
 def _mixed(plain: Any, scale: float | None, trained_on_bytes: bool) -> type:
-    """The class with `FineTuned` mixed in."""
+    """Returns a subclass of a network's class with the mixin `FineTuned`."""
 
     @functools.wraps(plain.call)
     def call(self, inputs, *args, **kwargs):

@@ -1,4 +1,4 @@
-"""The networks of the paper, and those that are registered beside them."""
+"""The networks of the paper, and the registration of custom ones."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ from keras_reptile.checks import (
 )
 
 SEEDS = INT64 // 1000 - 1
-# Whatever someone's keras.json says: images are (height, width, channels).
+# Images are (height, width, channels), even if the user's keras.json has another default.
 SAME: dict[str, Any] = {"padding": "same", "data_format": "channels_last"}
 
 
@@ -26,7 +26,7 @@ def omniglot_convnet(
     filters: int = 64,
     seed: int | None = None,
 ) -> keras.Model:
-    """The paper's Omniglot network: four strided convolutions and a linear layer.
+    """Returns the paper's Omniglot network: four strided convolutions and a linear layer.
 
     4 x [3x3 convolution, stride 2, same padding -> batch normalization -> ReLU] -> logits.
 
@@ -35,7 +35,8 @@ def omniglot_convnet(
         image_shape: Sequence of three integers, `(height, width, channels)`.
             Defaults to `(28, 28, 1)`.
         filters: Integer, channels of every convolution. Defaults to `64`.
-        seed: Integer, decides the initial weights. Defaults to `None`, different every time.
+        seed: Integer, the seed of the initial weights. Defaults to `None`: they are different each
+            time.
 
     Input shape: `(batch, height, width, channels)`, float in [0, 1].
     Output shape: `(batch, ways)`, float, logits.
@@ -72,7 +73,7 @@ def mini_imagenet_convnet(
     filters: int = 32,
     seed: int | None = None,
 ) -> keras.Model:
-    """The paper's miniImageNet network: four convolutions with max-pooling and a linear layer.
+    """Returns the paper's miniImageNet network: four convolutions with max-pooling, then linear.
 
     4 x [3x3 convolution, same padding -> batch normalization -> 2x2 max-pooling -> ReLU] -> logits.
 
@@ -81,7 +82,8 @@ def mini_imagenet_convnet(
         image_shape: Sequence of three integers, `(height, width, channels)`.
             Defaults to `(84, 84, 3)`.
         filters: Integer, channels of every convolution. Defaults to `32`.
-        seed: Integer, decides the initial weights. Defaults to `None`, different every time.
+        seed: Integer, the seed of the initial weights. Defaults to `None`: they are different each
+            time.
 
     Input shape: `(batch, height, width, channels)`, float in [0, 1].
     Output shape: `(batch, ways)`, float, logits.
@@ -117,20 +119,21 @@ def mini_imagenet_convnet(
 def sine_mlp(
     hidden: Sequence[int] = (64, 64), activation: str = "relu", seed: int | None = None
 ) -> keras.Model:
-    """The network of the paper's sine regression, 1-64-64-1.
+    """Returns the network of the paper's sine regression, 1-64-64-1.
 
     Args:
         hidden: Sequence of integers, units of the hidden layers. Defaults to `(64, 64)`.
-        activation: Keras activation. Defaults to `"relu"`, the paper's, which leads to the smaller
-            errors from these initial weights (docs/experiments/sinusoid.md); the authors' published
-            program has `"tanh"`.
-        seed: Integer, decides the initial weights. Defaults to `None`, different every time.
+        activation: Keras activation. Defaults to `"relu"`, as in the paper. With the initial
+            weights of this function, it has smaller errors than `"tanh"`, the activation of the
+            authors' published program (docs/experiments/sinusoid.md).
+        seed: Integer, the seed of the initial weights. Defaults to `None`: they are different each
+            time.
 
     Input shape: `(batch, 1)`, float.
     Output shape: `(batch, 1)`, float.
 
     Raises:
-        ValueError: If a number is out of range, or Keras knows no such activation.
+        ValueError: If a number is out of range, or Keras has no such activation.
 
     Example:
 
@@ -156,22 +159,22 @@ BUILT_IN = (
     "sine_mlp_relu",
     "sine_mlp_tanh",
 )
-# The functions of networks that were registered, by name.
+# The functions that build registered networks, by name.
 REGISTERED: dict[str, Callable[..., keras.Model]] = {}
 
 
 def register_network(name: str, build: Callable[..., keras.Model]) -> None:
-    """Makes a network known by a name, as a recipe's `network`.
+    """Registers a custom network under a name for a recipe's `network`.
 
-    `ReptileModel` takes any network without that.
+    `ReptileModel` needs no registration: it takes any network.
 
     Args:
-        name: String. A name that was registered before is replaced.
-        build: Function `(ways, image_shape, seed)` to a `keras.Model` with `ways` outputs, whose
-            initial weights are drawn from the seed.
+        name: String. If the name is already registered, the new network replaces the old one.
+        build: Function `(ways, image_shape, seed)` that returns a `keras.Model` with `ways`
+            outputs. The seed determines its initial weights.
 
     Raises:
-        ValueError: If the name is one of the package's, or `build` is no such function.
+        ValueError: If the name is one of the package's own, or `build` is not such a function.
 
     Example:
 
@@ -187,7 +190,7 @@ def register_network(name: str, build: Callable[..., keras.Model]) -> None:
 
 
 def glorot_uniform(seed: int | None) -> Iterator[keras.initializers.Initializer]:
-    """An initializer for each layer in turn: the same seed for all would tie their weights."""
+    """Yields an initializer for each layer. With one seed for all, layers would be correlated."""
     for layer in itertools.count():
         yield keras.initializers.GlorotUniform(None if seed is None else seed * 1000 + layer)
 
@@ -217,6 +220,6 @@ def _check_hidden(hidden: Any) -> None:
 
 
 def _check_seed(seed: Any) -> None:
-    # Layer i of a network starts from seed * 1000 + i, which Keras holds in 64 bits.
+    # The seed of layer i is seed * 1000 + i. It must fit in 64 bits.
     if seed is not None:
         check_seed("seed", seed, -SEEDS, SEEDS)

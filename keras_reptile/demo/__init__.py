@@ -1,4 +1,4 @@
-"""The page on which one draws characters and sees the network learn them.
+"""The demo: a page on which a user draws characters and the network learns them.
 
-Nothing else in the package imports it.
+No other module of the package imports it, except the program.
 """

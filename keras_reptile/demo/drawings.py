@@ -1,4 +1,4 @@
-"""From a drawing on a canvas to an image like those that the network was trained on."""
+"""Turns a drawing on a canvas into an image like the training images."""
 
 import base64
 import binascii
@@ -6,23 +6,24 @@ import binascii
 import numpy as np
 import tensorflow as tf
 
-# Ink fainter than this is no part of the drawing.
+# Ink fainter than this is ignored.
 FAINT = 0.1
-# How much of the image's side the drawing's longer side takes.
+# The longer side of the drawing, as a share of the image's side.
 DRAWN = 20 / 28
 
 
 def read_canvas(data_url: str) -> np.ndarray:
-    """The ink of a canvas, as a browser's `canvas.toDataURL()` sends it.
+    """Reads the ink of a canvas.
 
     Args:
-        data_url: String, a PNG of black ink on white paper as a `data:` URL.
+        data_url: String, a PNG of black ink on white paper as a `data:` URL, from
+            `canvas.toDataURL()` in a browser.
 
     Returns:
         Array `(height, width)`, float32 in [0, 1]: paper 0, ink 1.
 
     Raises:
-        ValueError: If it is no such URL.
+        ValueError: If it is not such a URL.
     """
     head, _, content = str(data_url).partition(",")
     try:
@@ -39,7 +40,7 @@ def read_canvas(data_url: str) -> np.ndarray:
 def prepare(ink: np.ndarray, size: int = 28) -> np.ndarray:
     """Crops to the drawing, centres it, and reduces it by area to `size` x `size`.
 
-    A drawing gives the same image wherever on the canvas, and however large, it was drawn.
+    The result does not depend on the position and the size of the drawing on the canvas.
 
     Args:
         ink: Array `(height, width)`, float in [0, 1]: paper 0, ink 1.
@@ -63,15 +64,15 @@ def prepare(ink: np.ndarray, size: int = 28) -> np.ndarray:
     side = max(bottom - top, right - left) / DRAWN
     rows = coverage((top + bottom - side) / 2, side, size, ink.shape[0])
     columns = coverage((left + right - side) / 2, side, size, ink.shape[1])
-    # Not `@`, whose threads wait for each other on a busy machine. Rounding may leave a mean of
-    # ones a little above one.
+    # `einsum` is used in place of `@`, whose threads wait for each other on a busy machine. By
+    # rounding, a mean of ones can be a little above one.
     mean = np.einsum("rw,cw->rc", np.einsum("rh,hw->rw", rows, ink), columns)
     paper = 1 - np.clip(mean, 0, 1)
     return paper[..., np.newaxis].astype(np.float32)
 
 
 def bounding_box(ink: np.ndarray) -> tuple[int, int, int, int]:
-    """Top, bottom, left and right of the drawing; bottom and right are the first beyond it.
+    """Returns top, bottom, left and right of the drawing. Bottom and right are exclusive.
 
     Raises:
         ValueError: If nothing is drawn.
@@ -88,11 +89,13 @@ def bounding_box(ink: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def coverage(start: float, side: float, cells: int, pixels: int) -> np.ndarray:
-    """Shares of each pixel in the mean over each cell of a grid; beyond the pixels is paper.
+    """Returns the weight of each pixel in the mean over each cell of a grid.
+
+    The space outside the pixels is paper.
 
     Args:
-        start: Float, where the first of the cells begins, in pixels.
-        side: Float, length of all cells together, in pixels.
+        start: Float, the position at which the first cell begins, in pixels.
+        side: Float, the length of all cells together, in pixels.
         cells: Integer, number of cells.
         pixels: Integer, number of pixels.
 
@@ -101,7 +104,7 @@ def coverage(start: float, side: float, cells: int, pixels: int) -> np.ndarray:
 
     Example:
 
-    >>> coverage(1, 4, 2, 4)  # pixels 1 and 2, then 3 and one that is not there
+    >>> coverage(1, 4, 2, 4)  # pixels 1 and 2, then pixel 3 and paper
     array([[0. , 0.5, 0.5, 0. ],
            [0. , 0. , 0. , 0.5]])
     """

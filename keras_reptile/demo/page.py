@@ -1,4 +1,4 @@
-"""A page on which a person draws a few characters, and the network learns to tell them apart."""
+"""A page on which a user draws a few characters, and the network learns to distinguish them."""
 
 import base64
 import functools
@@ -24,7 +24,7 @@ INTRODUCTION = """
 # Few-shot learning, as you draw
 
 Draw each character once, or a few times. The network starts from a meta-learned initialization and
-takes a few gradient steps on your drawings. Then draw one of the characters anew.
+takes a few gradient steps on your drawings. Then draw one of the characters again.
 """
 DRAW_MORE = "Draw at least two characters to begin."
 DRAW_QUERY = "Draw one of the characters again."
@@ -38,11 +38,12 @@ def serve(
     Args:
         model: String or path, a trained model, see `load_model`.
         port: Integer. Defaults to `7860`.
-        ways: Integer, characters on the page. Defaults to `None`, the network's outputs.
+        ways: Integer, characters on the page. Defaults to `None`, the number of the network's
+            outputs.
         steps: Integer, inner steps. Defaults to `None`, see `DrawnTask`.
 
     Raises:
-        RunError: If Gradio is not installed, there is no such model, or the port is taken.
+        RunError: If Gradio is not installed, there is no such model, or the port is in use.
         ValueError: If `ways` or `steps` is out of range.
     """
     check_gradio()
@@ -60,7 +61,7 @@ def serve(
 
 
 def check_gradio() -> None:
-    """Raises `RunError` where Gradio is missing, and tells it to send nothing anywhere."""
+    """Raises `RunError` if Gradio is missing, and disables its network access."""
     if importlib.util.find_spec("gradio") is None:
         raise RunError("Gradio is not installed. Install it with: pip install '.[demo]'")
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -86,7 +87,7 @@ def launch_options(port: int) -> dict:
 
 
 def build_page(task: DrawnTask) -> Any:
-    """The layout: the characters on the left, the new drawing and the answer on the right."""
+    """Builds the page: characters on the left, the new drawing and the answer on the right."""
     import gradio as gr
 
     names = names_of(task.ways)
@@ -103,26 +104,26 @@ def build_page(task: DrawnTask) -> Any:
 
         def learn(examples, query):
             learned = task.adapt(images_of(examples, task.size))
-            return learned, status_html(learned, task), judge(query, learned)
+            return learned, status_html(learned, task), predict(query, learned)
 
-        def judge(query, learned):
+        def predict(query, learned):
             return answer_to(task, names, learned, images_of(query, task.size)[0])
 
-        shown = dict(show_progress="hidden", trigger_mode="always_last", api_visibility="private")
-        examples.input(learn, [examples, query], [learned, status, answer], **shown)
-        query.input(judge, [query, learned], answer, **shown)
+        options = dict(show_progress="hidden", trigger_mode="always_last", api_visibility="private")
+        examples.input(learn, [examples, query], [learned, status, answer], **options)
+        query.input(predict, [query, learned], answer, **options)
     return page
 
 
 def names_of(ways: int) -> list[str]:
-    """Letters, or numbers where letters do not suffice."""
+    """Returns letters as names, or numbers if there are too few letters."""
     if ways <= len(string.ascii_uppercase):
         return list(string.ascii_uppercase[:ways])
     return [str(way + 1) for way in range(ways)]
 
 
 def canvases(name: str, title: str, rows: Sequence[str], most: int, live: bool) -> Any:
-    """A block of canvases to draw on; its value is JSON, each row's drawings as PNG URLs."""
+    """Returns a block of canvases. Its value is JSON: each row's drawings as PNG URLs."""
     import gradio as gr
 
     lines = "".join(
@@ -142,20 +143,20 @@ def canvases(name: str, title: str, rows: Sequence[str], most: int, live: bool) 
 
 
 def images_of(value: str, size: int) -> list[list[np.ndarray]]:
-    """The prepared drawings of each row of canvases."""
+    """Returns the prepared drawings of each row of canvases."""
     return [[image_of(url, size) for url in row] for row in json.loads(value)]
 
 
 @functools.lru_cache(maxsize=1000)
 def image_of(url: str, size: int) -> np.ndarray:
-    """A prepared drawing; the page sends all drawings again after every stroke."""
+    """Returns a prepared drawing. It is cached: the page sends all drawings at each stroke."""
     return prepare(read_canvas(url), size)
 
 
 def answer_to(
     task: DrawnTask, names: Sequence[str], learned: Learned | None, images: Sequence[np.ndarray]
 ) -> str:
-    """The page's answer to a new drawing, or what is still to be drawn."""
+    """Returns the answer to a new drawing, or the request for a missing drawing."""
     if learned is None:
         return answer_html(names, DRAW_MORE)
     if not images:
@@ -167,7 +168,7 @@ def answer_to(
 
 
 def answer_html(names: Sequence[str], verdict: str, probabilities: np.ndarray | None = None) -> str:
-    """The verdict, and a bar for the probability of each character."""
+    """Returns the verdict, and a bar for the probability of each character."""
     p = np.zeros(len(names)) if probabilities is None else probabilities
     best = p.argmax() if p.any() else None
     lines = "".join(bar_html(name, p[i], i == best) for i, name in enumerate(names))
@@ -184,9 +185,9 @@ def bar_html(name: str, probability: float, best: bool) -> str:
 
 
 def status_html(learned: Learned | None, task: DrawnTask) -> str:
-    """What was learned from, and how long it took."""
+    """Returns the numbers of characters, drawings and steps, and the time of adaptation."""
     if learned is None:
-        text = f"Nothing learned yet: {task.steps} gradient steps will do."
+        text = f"Nothing learned yet. Learning takes {task.steps} gradient steps."
     else:
         drawings, characters = len(learned.support_x), int(learned.ways.sum())
         text = (
@@ -197,7 +198,7 @@ def status_html(learned: Learned | None, task: DrawnTask) -> str:
 
 
 def thumbnail(image: np.ndarray) -> str:
-    """The image that the network sees, as an element of the page."""
+    """Returns the image that the network sees, as an element of the page."""
     pixels = np.rint(255 * image).astype(np.uint8)
     url = base64.b64encode(tf.io.encode_png(pixels).numpy()).decode()
     image_tag = f'<img src="data:image/png;base64,{url}" alt="the drawing as the network sees it">'

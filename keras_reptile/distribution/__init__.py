@@ -1,7 +1,8 @@
-"""Everything that `tf.distribute` needs of a meta-step, in one place.
+"""Meta-steps under `tf.distribute`.
 
-Each replica takes its share of a meta-batch and adapts to its tasks by itself; then two sums over
-replicas follow, one of the displacement and one of the carried inner state and the figures.
+Each replica takes its share of a meta-batch and adapts to its tasks without communication. Then two
+sums over replicas follow: one of the displacement, and one of the carried inner state and the
+metrics.
 """
 
 from keras_reptile.distribution.model import DistributedModel
@@ -15,7 +16,7 @@ from keras_reptile.distribution.replicas import (
 from keras_reptile.distribution.shares import check_divides
 from keras_reptile.distribution.steps import values_by_task
 from keras_reptile.distribution.strategies import create
-from keras_reptile.distribution.workers import Workers, losses_explained, set_state, state_of
+from keras_reptile.distribution.workers import Workers, lost_workers_explained, set_state, state_of
 
 __all__ = [
     "SERIAL",
@@ -24,7 +25,7 @@ __all__ = [
     "apply",
     "check_divides",
     "create",
-    "losses_explained",
+    "lost_workers_explained",
     "mean_over_replicas",
     "replica_index",
     "replicas",

@@ -1,4 +1,4 @@
-"""The hosts of a run, as the environment variable TF_CONFIG names them."""
+"""The hosts of a run, from the environment variable TF_CONFIG."""
 
 import json
 import os
@@ -11,28 +11,32 @@ EXAMPLE = (
 
 
 class Cluster(NamedTuple):
-    """addresses: tuple of "host:port", the chief's first; index: this process's place in it."""
+    """The hosts of a run.
+
+    addresses: Tuple of "host:port". The chief is the first.
+    index: Integer, the position of this process in `addresses`.
+    """
 
     addresses: tuple
-    # A tuple's own method of this name is not missed.
+    # It hides the tuple's method `index`, which is not needed.
     index: int  # type: ignore[assignment]
 
 
 def from_environment() -> Cluster | None:
-    """What TF_CONFIG says; `None` if it is not set, or names no cluster."""
+    """Returns the cluster in TF_CONFIG, or `None` if it is not set or has no cluster."""
     text = os.environ.get("TF_CONFIG", "")
     if text.strip():
         return parse(text)
-    # TensorFlow's strategies read it too, and fail where it is set but empty.
+    # TensorFlow's strategies also read it, and fail if it is set but empty.
     os.environ.pop("TF_CONFIG", None)
     return None
 
 
 def parse(text: str) -> Cluster | None:
-    """The cluster that a TF_CONFIG names.
+    """Returns the cluster of a TF_CONFIG, or `None` if it has none.
 
     Raises:
-        ValueError: If it is not JSON or does not fit together.
+        ValueError: If it is not JSON or is inconsistent.
 
     Example:
 
@@ -49,33 +53,33 @@ def parse(text: str) -> Cluster | None:
     addresses = {job: _addresses(job, tasks.get(job, [])) for job in ("chief", "worker")}
     _require(
         len(addresses["chief"]) <= 1,
-        "there is one chief at most",
+        "there must be at most one chief",
         tasks.get("chief"),
     )
     everyone = (*addresses["chief"], *addresses["worker"])
     _require(len(set(everyone)) == len(everyone) > 0, "addresses must differ", list(everyone))
-    return Cluster(everyone, _place(config.get("task"), addresses))
+    return Cluster(everyone, _index(config.get("task"), addresses))
 
 
 def _object(text) -> dict[str, Any]:
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"TF_CONFIG is not JSON: {error}. Expected, say: {EXAMPLE}") from None
+        raise ValueError(f"TF_CONFIG is not JSON: {error}. Example: {EXAMPLE}") from None
     _require(isinstance(config, dict), "it must be an object", config)
     return config
 
 
-def _addresses(job, found) -> list[str]:
-    good = isinstance(found, list) and all(
+def _addresses(job, value) -> list[str]:
+    valid = isinstance(value, list) and all(
         isinstance(a, str) and a.rpartition(":")[0] and a.rpartition(":")[2].isdigit()
-        for a in found
+        for a in value
     )
-    _require(good, f'`{job}` must be a list of "host:port"', found)
-    return found
+    _require(valid, f'`{job}` must be a list of "host:port"', value)
+    return value
 
 
-def _place(task, addresses) -> int:
+def _index(task, addresses) -> int:
     complete = isinstance(task, dict) and {"type", "index"} <= set(task)
     _require(complete, "`task` must have a `type` and an `index`", task)
     job, index = task["type"], task["index"]
@@ -92,6 +96,5 @@ def _place(task, addresses) -> int:
 def _require(condition, text, received) -> None:
     if not condition:
         raise ValueError(
-            f"TF_CONFIG does not fit together: {text}. Received: {received!r}. "
-            f"Expected, say: {EXAMPLE}"
+            f"TF_CONFIG is inconsistent: {text}. Received: {received!r}. Example: {EXAMPLE}"
         )

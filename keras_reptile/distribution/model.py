@@ -17,26 +17,26 @@ from keras_reptile.distribution.shares import (
 from keras_reptile.distribution.steps import step_function
 from keras_reptile.keras_internals import strategy_of, updates_of
 
-# Its name in a file of weights.
+# The key of this count in a file of weights.
 BEFORE_COMPILE = "meta_iterations_before_compile"
 
 
 class DistributedModel(keras.Model):
-    """What `keras.Model` lacks under a `tf.distribute` strategy; without one it changes nothing.
+    """A `keras.Model` that also works under a `tf.distribute` strategy.
 
     As with any Keras model, build it and its optimizer inside `strategy.scope()`.
 
-    `_maybe_symbolic_build` and `_get_metrics_result_or_logs` are Keras's own and not public. The
-    first reduces a tuple over workers, which fails (keras issue 20585), and calls the model on
-    meta-batches; here variables are made in `fit` and `evaluate`, before replicas start. The second
-    takes the last step's logs where they lack one of the metrics; under a strategy they are the
-    mean over replicas, which is right for shares of equal size only.
+    Two private methods of Keras are overridden. `_maybe_symbolic_build` reduces a tuple over
+    workers, which fails (keras issue 20585), and calls the model on meta-batches. Here, `fit` and
+    `evaluate` create variables before replicas start. `_get_metrics_result_or_logs` takes the last
+    step's logs if they lack one of the metrics. Under a strategy these logs are the mean over
+    replicas, which is right only for shares of equal size.
     """
 
-    # Keras's own.
+    # Attributes of Keras.
     train_function: Any
     test_function: Any
-    # Meta-batches that were trained on before the last `compile`; its optimizer counts the others.
+    # The number of meta-batches before the last `compile`. The optimizer counts later ones.
     _iterations_before_compile: tf.Variable
 
     @property
@@ -55,14 +55,14 @@ class DistributedModel(keras.Model):
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
-        # Only where it says something: other files stay as they were without it.
+        # A count of 0 is not written, so that these files are the same as without the count.
         if before := int(tf.convert_to_tensor(self._iterations_before_compile)):
             store[BEFORE_COMPILE] = np.int64(before)
 
     def load_own_variables(self, store: Any) -> None:
-        own = {name: store[name] for name in list(store.keys())}
-        self._iterations_before_compile.assign(np.int64(own.pop(BEFORE_COMPILE, 0)))
-        super().load_own_variables(own)
+        values = {name: store[name] for name in list(store.keys())}
+        self._iterations_before_compile.assign(np.int64(values.pop(BEFORE_COMPILE, 0)))
+        super().load_own_variables(values)
 
     def fit(
         self,
@@ -74,9 +74,12 @@ class DistributedModel(keras.Model):
         validation_steps: int | None = None,
         **kwargs,
     ) -> keras.callbacks.History:
-        """`keras.Model.fit` on meta-batches, which come in their own random order."""
+        """Trains as `keras.Model.fit` does, on a dataset of meta-batches.
+
+        `shuffle` is false by default, because tasks are already in random order.
+        """
         self._before_fit()
-        # Callbacks may end it.
+        # Callbacks may end training on an endless dataset.
         if not kwargs.get("callbacks"):
             check_ends("fit", "steps_per_epoch", x, steps_per_epoch)
         check_ends("fit", "validation_steps", validation_data, validation_steps)
@@ -97,11 +100,14 @@ class DistributedModel(keras.Model):
             )
 
     def evaluate(self, x: Any = None, *args, steps: int | None = None, **kwargs) -> Any:
-        """`keras.Model.evaluate` on meta-batches; replicas need not share them evenly."""
+        """Evaluates as `keras.Model.evaluate` does, on a dataset of meta-batches.
+
+        The number of replicas does not have to divide a meta-batch.
+        """
         check_ends("evaluate", "steps", x, steps)
         check_steps(steps=steps)
         with self._explained():
-            # While fitting, Keras passes what it has kept of it.
+            # In `fit`, Keras passes the validation dataset that it has already distributed.
             if not kwargs.get("_use_cached_eval_dataset"):
                 x, steps = self._divided(x, steps, True)
             return super().evaluate(x, *args, steps=steps, **kwargs)
@@ -114,31 +120,38 @@ class DistributedModel(keras.Model):
         steps: int | None = None,
         callbacks: Any = None,
     ) -> Any:
-        """`keras.Model.predict`, on data that come to an end."""
+        """Predicts as `keras.Model.predict` does, on data that are not endless."""
         if not callbacks:
             check_ends("predict", "steps", x, steps)
         check_steps(steps=steps)
         return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def train_on_batch(self, x: Any, *args, **kwargs) -> Any:
-        """`keras.Model.train_on_batch` on a meta-batch, which replicas share evenly."""
+        """Trains as `keras.Model.train_on_batch` does, on a meta-batch.
+
+        The number of replicas must divide the meta-batch.
+        """
         with self._explained():
             return super().train_on_batch(self._shares_of_batch(x), *args, **kwargs)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """`keras.Model.test_on_batch` on a meta-batch; replicas need not share it evenly."""
+        """Evaluates as `keras.Model.test_on_batch` does, on a meta-batch.
+
+        The number of replicas does not have to divide the meta-batch.
+        """
         with self._explained():
             shares = self._shares_of_batch(x, fill=True)
             logs = super().test_on_batch(shares, y, sample_weight, return_dict=True)
-        # What the step returned is the first replica's.
+        # The step returned the first replica's logs. The metrics include all replicas.
         logs = {k: float(v) for k, v in self._get_metrics_result_or_logs(logs).items()}
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
     def predict_on_batch(self, x: Any) -> Any:
-        """`keras.Model.predict_on_batch`; each replica would predict all of it."""
+        """Predicts as `keras.Model.predict_on_batch` does, with the batch shared among replicas."""
         with self._explained():
+            # Under a strategy, each replica would predict the whole batch.
             if not self._shares_data:
                 return super().predict_on_batch(x)
             return self.predict(tf.data.Dataset.from_tensors(x), verbose=0)
@@ -166,27 +179,27 @@ class DistributedModel(keras.Model):
             self.test_function = step_function(self, self.test_step)
 
     def build_weights(self, element_spec: Any) -> None:
-        """Makes the model's own variables for data of this signature, in the strategy's scope."""
+        """Creates the model's variables for data with this spec, in the strategy's scope."""
         if not self.built:
             with self.distribute_strategy.scope():
                 self._build_for(element_spec)
 
     def _build_for(self, element_spec: Any) -> None:
-        """Builds for meta-batches like these; the model's own class knows how."""
+        """Builds the model for meta-batches with this spec. Subclasses implement it."""
         raise NotImplementedError
 
     def build_variables(self, element_spec: Any) -> None:
-        """`build_weights`, and the variables of the outer optimizer."""
+        """Creates the model's variables and those of the outer optimizer."""
         self.build_weights(element_spec)
         with self.distribute_strategy.scope():
             if not self.optimizer.built:
                 self.optimizer.build(self.trainable_variables)
 
     def _before_fit(self) -> None:
-        """What a user is told before training begins; the model's own class knows what."""
+        """Runs before training begins. Subclasses can warn the user here."""
 
     def _explained(self) -> contextlib.AbstractContextManager:
-        """What tells errors of the data in plain words."""
+        """Returns a context that simplifies errors of the data. Subclasses implement it."""
         return contextlib.nullcontext()
 
     def _divided(self, data, steps, fill=False) -> tuple:
@@ -214,7 +227,7 @@ def counter_of(optimizer: Any) -> Any:
 
 
 def check_steps(**steps: int | None) -> None:
-    """Raises `ValueError` for numbers of steps that are less than one, of which Keras waits."""
+    """Raises `ValueError` for a number of steps below 1, with which Keras would wait forever."""
     for name, number in steps.items():
         if number is not None:
             check_integer(name, number, 1)

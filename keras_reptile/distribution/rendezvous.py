@@ -1,7 +1,8 @@
-"""The hosts of a run meet before TensorFlow connects them.
+"""Waits for all hosts of a run before TensorFlow connects them.
 
-TensorFlow waits for missing hosts for an hour, without a word, deaf to signals. So each host first
-listens at its own address and calls those of the others, until all have answered and called.
+TensorFlow waits for missing hosts for an hour, without a message, and ignores signals. So each host
+first listens at its own address and calls the other addresses, until all hosts have answered and
+called.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ def meet(hosts: Cluster, seconds: float) -> None:
     """Returns once every other host has answered and has called.
 
     Raises:
-        ValueError: If this host's own port is taken, or some host does not answer in time.
+        ValueError: If this host's port is in use, or a host does not answer in time.
     """
     own = hosts.addresses[hosts.index]
     others = [address for address in hosts.addresses if address != own]
@@ -47,7 +48,7 @@ def _listen(address: str) -> socket.socket:
 
 
 def _call(address: str, own: str) -> bool:
-    """Tells the host at an address one's own; whether it answered."""
+    """Sends this host's address to another host. Returns whether it answered."""
     with contextlib.suppress(OSError):
         host = address.rpartition(":")[0].strip("[]")
         with socket.create_connection((host, _port(address)), timeout=1) as connection:
@@ -57,7 +58,7 @@ def _call(address: str, own: str) -> bool:
 
 
 def _heard(server: socket.socket) -> str:
-    """The address of a host that calls, "" if none does."""
+    """Returns the address of a host that calls, or "" if none does."""
     with contextlib.suppress(OSError):
         connection, _ = server.accept()
         with connection:

@@ -1,4 +1,4 @@
-"""What replicas tell each other: sums and means over all of them."""
+"""Communication between replicas: sums and means over all of them."""
 
 from typing import Any
 
@@ -17,28 +17,28 @@ def replicas() -> int:
 
 
 def replica_index() -> tf.Tensor | int:
-    """This replica's number, from 0."""
+    """Returns this replica's index, from 0."""
     context = tf.distribute.get_replica_context()
     return context.replica_id_in_sync_group if replicas() > 1 else 0
 
 
 def sum_over_replicas(tensors: list) -> list:
-    """The sum of each tensor over the replicas, the same on all of them.
+    """Returns the sum of each tensor over the replicas, on every replica.
 
-    One collective operation for each dtype among the tensors.
+    It uses one collective operation for each dtype among the tensors.
     """
     context = tf.distribute.get_replica_context()
     sums = list(tensors)
     for dtype in dict.fromkeys(t.dtype for t in tensors):
-        places = [i for i, t in enumerate(tensors) if t.dtype == dtype]
-        reduced = context.all_reduce(tf.distribute.ReduceOp.SUM, [tensors[i] for i in places])
-        for i, value in zip(places, reduced, strict=True):
+        indices = [i for i, t in enumerate(tensors) if t.dtype == dtype]
+        reduced = context.all_reduce(tf.distribute.ReduceOp.SUM, [tensors[i] for i in indices])
+        for i, value in zip(indices, reduced, strict=True):
             sums[i] = value
     return sums
 
 
 def mean_over_replicas(structure: Any) -> Any:
-    """The mean of each tensor of a structure over the replicas, the same on all of them."""
+    """Returns the mean of each tensor of a structure over the replicas, on every replica."""
     if replicas() == 1:
         return structure
     flat = [tf.convert_to_tensor(t) for t in tf.nest.flatten(structure)]
@@ -47,15 +47,21 @@ def mean_over_replicas(structure: Any) -> Any:
 
 
 def share_of_mean(tensors: list) -> list:
-    """Scales a replica's mean so that the sum over replicas is the mean over replicas."""
+    """Divides each tensor by the number of replicas, so that the sum over replicas is the mean."""
     return [t / replicas() for t in tensors]
 
 
 def apply(optimizer: keras.optimizers.Optimizer, gradient: list, variables: list) -> None:
-    """Gives the optimizer the mean over replicas of a gradient that each has of its share.
+    """Applies the optimizer to the mean gradient over replicas.
 
-    Keras 3 sums over replicas what they pass to `optimizer.apply` (keras issue 19308), and clips
-    before it sums. To clip the mean, it is found first, and the first replica alone passes it on.
+    Keras 3 sums the gradients that replicas pass to `optimizer.apply` (keras issue 19308), and
+    clips them before the sum. For an optimizer that clips, the mean is computed first. Then the
+    first replica passes it, and the others pass zeros.
+
+    Args:
+        optimizer: The outer optimizer.
+        gradient: List of tensors, the gradient of this replica's share.
+        variables: List of the variables.
     """
     if replicas() == 1:
         optimizer.apply(gradient, variables)
@@ -73,15 +79,15 @@ def clips(optimizer: keras.optimizers.Optimizer) -> bool:
 
 
 def gathered(values: tf.Tensor) -> tf.Tensor:
-    """The values `(share, ...)` of all replicas in their order, `(replicas * share, ...)`.
+    """Concatenates the values `(share, ...)` of all replicas to `(replicas * share, ...)`.
 
-    A sum rather than a gather, whose order differs from strategy to strategy.
+    It uses a sum, because the order of a gather differs between strategies.
     """
     if replicas() == 1:
         return values
     mine = tf.one_hot(replica_index(), replicas(), on_value=True, off_value=False, dtype=tf.bool)
-    # Not a product with 0, which would make NaN of the other replicas' values where these are NaN.
-    places = tf.reshape(mine, (-1, *[1] * values.shape.rank))
-    placed = tf.where(places, values[None], tf.zeros((), values.dtype))
-    (everyones,) = sum_over_replicas([placed])
-    return tf.reshape(everyones, (-1, *values.shape[1:]))
+    # A product with 0 would be NaN if a value is NaN, and then the sum would be NaN too.
+    is_mine = tf.reshape(mine, (-1, *[1] * values.shape.rank))
+    own_row = tf.where(is_mine, values[None], tf.zeros((), values.dtype))
+    (all_rows,) = sum_over_replicas([own_row])
+    return tf.reshape(all_rows, (-1, *values.shape[1:]))

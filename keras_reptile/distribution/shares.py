@@ -1,8 +1,8 @@
-"""Each replica's share of a meta-batch.
+"""Divides meta-batches among replicas.
 
-Replica r of N takes tasks r * M / N to (r + 1) * M / N of every meta-batch of M tasks, so the
-stream of tasks is that of a single device. Every worker draws the whole stream, and keeps what
-its own replicas take.
+Replica r of N takes tasks r * M / N to (r + 1) * M / N - 1 of every meta-batch of M tasks. So the
+stream of tasks is the same as on a single device. Every worker draws the whole stream, and keeps
+the tasks of its own replicas.
 """
 
 from typing import Any
@@ -15,36 +15,41 @@ from keras_reptile.episodes.episode_format import REAL
 def distributed(
     dataset: tf.data.Dataset, strategy: tf.distribute.Strategy, fill: bool = False
 ) -> tf.distribute.DistributedDataset:
-    """A dataset of meta-batches, divided among the replicas of a strategy; endless, or unknown.
+    """Divides a dataset of meta-batches among the replicas of a strategy.
 
-    Keras would divide it too, but unevenly where need be, and in a cluster into shares of a size
-    that no shape tells. Here shares are of one size, known before the graph is built.
+    Keras can also divide a dataset. But its shares may have different sizes, and in a cluster their
+    sizes are unknown when the graph is built. Here all shares have one size that is known before.
 
     Args:
         dataset: Dataset of dicts of tensors with the tasks along the first axis.
         strategy: A `tf.distribute.Strategy`.
-        fill: Boolean. `False`: meta-batches must divide evenly, as in training. `True`: each is
-            filled up with copies of its last task, and has one more key, `"real"`: int32
-            `(tasks,)`, 0 for these copies and 1 for all others. Defaults to `False`.
+        fill: Boolean. If `False`, the number of replicas must divide a meta-batch, as in training.
+            If `True`, each meta-batch is filled up with copies of its last task, and gets the key
+            `"real"`: int32 `(tasks,)`, 0 for these copies and 1 for the other tasks. Defaults to
+            `False`.
+
+    Returns:
+        A `DistributedDataset`. It is endless, or its number of elements is unknown.
 
     Raises:
-        ValueError: If meta-batches must divide evenly and do not, or are not all alike.
+        ValueError: If `fill` is false and the number of replicas does not divide a meta-batch, or
+            meta-batches have different sizes.
     """
     replicas = strategy.num_replicas_in_sync
     size = largest_meta_batch(dataset) if fill else even_meta_batch(dataset, replicas)
     share = -(-size // replicas)
 
     def of_worker(context):
-        here = replicas // context.num_input_pipelines
-        first = context.input_pipeline_id * here
+        own_replicas = replicas // context.num_input_pipelines
+        first = context.input_pipeline_id * own_replicas
 
         def shares(tasks):
             whole = filled(tasks, share * replicas) if fill else tasks
-            return shares_of(whole, first, here, share)
+            return shares_of(whole, first, own_replicas, share)
 
         part = dataset.map(shares).unbatch()
-        # Where the end is known, so is the number of steps; an endless dataset spares replicas
-        # asking each other at every step whether they are at the end.
+        # If the end is known, the number of steps is known too, and the dataset is made endless.
+        # Otherwise replicas would communicate at every step whether they are at the end.
         if dataset.cardinality() >= 0:
             return part.repeat()
         if dataset.cardinality() == tf.data.UNKNOWN_CARDINALITY:
@@ -55,40 +60,40 @@ def distributed(
 
 
 def check_ends(method: str, argument: str, dataset: Any, steps: int | None) -> None:
-    """Raises `ValueError` for an endless dataset of which nobody says how much to take."""
+    """Raises `ValueError` for an endless dataset without a number of steps."""
     endless = isinstance(dataset, tf.data.Dataset) and steps is None
     if endless and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError(
-            f"`{method}` would never end. Received an endless dataset and {argument}=None. Pass "
+            f"`{method}` would never end. Received: an endless dataset and {argument}=None. Pass "
             f"`{argument}`, or build the dataset with `episode_dataset(..., tasks=...)`."
         )
 
 
 def check_divisible(data: Any, replicas: int) -> None:
-    """Raises `ValueError` for data of which nobody knows how replicas are to share it."""
+    """Raises `ValueError` for data that replicas cannot share: they must be a dataset."""
     if data is not None and not isinstance(data, tf.data.Dataset):
         raise ValueError(
-            "Replicas share meta-batches of a tf.data.Dataset. Received: "
-            f"{type(data).__name__}, with {replicas} replicas. Keras would weigh shares alike "
-            "however many tasks each has. Build a dataset with `episode_dataset`, or from a "
-            "generator by `tf.data.Dataset.from_generator`."
+            "Replicas can share meta-batches of a tf.data.Dataset only. Received: "
+            f"{type(data).__name__}, with {replicas} replicas. Keras would give shares of "
+            "different sizes the same weight. Build a dataset with `episode_dataset`, or from a "
+            "generator with `tf.data.Dataset.from_generator`."
         )
 
 
 def elements_of(dataset: Any) -> int | None:
-    """The number of meta-batches in a dataset, `None` if it is endless or unknown."""
+    """Returns the number of meta-batches in a dataset, or `None` if it is endless or unknown."""
     number = int(dataset.cardinality())
     return number if number >= 0 else None
 
 
 def even_meta_batch(dataset: tf.data.Dataset, replicas: int) -> int:
-    """The number of tasks in a meta-batch, a multiple of the number of replicas."""
+    """Returns the number of tasks in a meta-batch, after checking that replicas divide it."""
     size = tf.nest.flatten(dataset.element_spec)[0].shape[0]
     if size is None:
         raise ValueError(
-            "Replicas share meta-batches that all have the same number of tasks. Received a "
-            "dataset whose elements differ. Let `meta_batch_size` divide `tasks`, or batch with "
-            "`drop_remainder=True`."
+            "Replicas need meta-batches that all have the same number of tasks. Received: a "
+            "dataset whose elements have different sizes. Make `tasks` a multiple of "
+            "`meta_batch_size`, or batch with `drop_remainder=True`."
         )
     check_divides(size, replicas)
     return size
@@ -103,15 +108,15 @@ def check_divides(meta_batch_size: int, replicas: int) -> None:
     """
     if meta_batch_size % replicas:
         raise ValueError(
-            "Replicas share a meta-batch evenly. Received: "
+            "`meta_batch_size` must be a multiple of the number of replicas. Received: "
             f"meta_batch_size={meta_batch_size}, with {replicas} replicas. Use a "
-            f"meta_batch_size of {nearest_multiple(meta_batch_size, replicas)}, or as many "
-            "devices as divide it."
+            f"meta_batch_size of {nearest_multiple(meta_batch_size, replicas)}, or a number of "
+            "devices that divides it."
         )
 
 
 def nearest_multiple(number: int, of: int) -> int:
-    """The multiple of `of`, at least one of it, that is nearest to a number.
+    """Returns the positive multiple of `of` that is nearest to a number.
 
     Example:
 
@@ -122,7 +127,7 @@ def nearest_multiple(number: int, of: int) -> int:
 
 
 def largest_meta_batch(dataset: tf.data.Dataset) -> int:
-    """The number of tasks in a dataset's first element; only the last may have fewer."""
+    """Returns the number of tasks in a dataset's first element. Only the last may have fewer."""
     size = tf.nest.flatten(dataset.element_spec)[0].shape[0]
     if size is not None:
         return size
@@ -130,7 +135,7 @@ def largest_meta_batch(dataset: tf.data.Dataset) -> int:
 
 
 def filled(tasks: dict[str, Any], size: int) -> dict[str, Any]:
-    """A meta-batch with copies of its last task, `size` tasks in all, and `"real"`.
+    """Fills a meta-batch up to `size` tasks with copies of its last task, and adds `"real"`.
 
     Example:
 
@@ -141,13 +146,13 @@ def filled(tasks: dict[str, Any], size: int) -> dict[str, Any]:
     """
     number = tf.shape(tf.nest.flatten(tasks)[0])[0]
     tf.debugging.assert_less_equal(number, size, "A meta-batch is larger than the first.")
-    places = tf.minimum(tf.range(size), number - 1)
-    whole = tf.nest.map_structure(lambda t: tf.gather(t, places), tasks)
+    indices = tf.minimum(tf.range(size), number - 1)
+    whole = tf.nest.map_structure(lambda t: tf.gather(t, indices), tasks)
     return {**whole, REAL: tf.cast(tf.range(size) < number, tf.int32)}
 
 
 def shares_of(tasks: dict[str, Any], first: int, number: int, share: int) -> dict[str, Any]:
-    """The shares of `number` replicas from replica `first` on, `(number, share, ...)`.
+    """Returns the shares of `number` replicas, beginning with `first`, `(number, share, ...)`.
 
     Example:
 

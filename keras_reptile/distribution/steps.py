@@ -1,4 +1,4 @@
-"""A step of `fit` or `evaluate` on every replica."""
+"""Runs a step of `fit` or `evaluate` on every replica."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,20 +12,19 @@ from keras_reptile.episodes.episode_format import REAL
 
 
 def step_function(model: Any, step: Callable) -> Callable:
-    """What `Trainer.make_train_function` and its like make, for any strategy.
+    """Returns a function like that of `Trainer.make_train_function`, for any strategy.
 
-    Keras's own takes the mean of the logs over replicas by a collective operation for each of
-    them, which in a cluster fails for scalars (keras issue 20585), and it runs
-    `steps_per_execution` in a loop in which the collectives of `MirroredStrategy` fail (keras issue
-    19246). Here the logs are what `step` returns on this process's first replica, and the steps
-    run one after another.
+    Keras's own function computes the mean of each log over replicas by a collective operation. In a
+    cluster this fails for scalars (keras issue 20585). It also runs `steps_per_execution` in a
+    loop, in which the collectives of `MirroredStrategy` fail (keras issue 19246). Here the logs are
+    those of this process's first replica, and the steps run one after another.
 
     Args:
         model: A compiled `keras.Model`.
-        step: Function of a replica's data to a dict of logs.
+        step: Function from a replica's data to a dict of logs.
 
     Returns:
-        Function of an iterator to the logs of the last of `steps_per_execution` steps.
+        Function from an iterator to the logs of the last of `steps_per_execution` steps.
     """
     strategy = model.distribute_strategy
 
@@ -49,7 +48,7 @@ def step_function(model: Any, step: Callable) -> Callable:
 
 
 def first_replica(strategy: tf.distribute.Strategy, values: Any) -> Any:
-    """What this process's first replica returned."""
+    """Returns the values of this process's first replica."""
     first = lambda value: strategy.experimental_local_results(value)[0]  # noqa: E731
     return tf.nest.map_structure(first, values)
 
@@ -59,14 +58,14 @@ def values_by_task(model: Any, name: Any, function: Callable, dataset: tf.data.D
 
     Args:
         model: A built `DistributedModel`.
-        name: What tells the function from all others of this model: it is traced once for each
-            name and each shape of the dataset's first element.
-        function: Function of a meta-batch, or a share of one, to a float tensor
+        name: Hashable, different for each function of this model. The function is traced once for
+            each name and each shape of the dataset's first element.
+        function: Function from a meta-batch, or a share of one, to a float tensor
             `(tasks, values)`.
         dataset: Finite dataset of meta-batches.
 
     Yields:
-        Array `(meta_batch_size, values)`, those of a meta-batch's tasks in their order.
+        Array `(meta_batch_size, values)`, the values of a meta-batch's tasks in their order.
     """
     if model.has_strategy:
         yield from _on_replicas(model, name, function, dataset)
@@ -93,8 +92,8 @@ def _on_replicas(model, name, function, dataset) -> Iterator:
         return first_replica(strategy, strategy.run(on_replica, (data,)))
 
     shares = iter(distributed(dataset, strategy, fill=True))
-    # Of another shape it is traced again.
+    # A `tf.function` is traced again for another shape.
     run = model._made_once((name, "replicas"), lambda: tf.function(on_all, autograph=False))
     for _ in range(elements_of(dataset) or 0):
-        found = run(next(shares)).numpy()
-        yield found[np.flatnonzero(found[:, -1]), :-1]
+        rows = run(next(shares)).numpy()
+        yield rows[np.flatnonzero(rows[:, -1]), :-1]

@@ -1,4 +1,4 @@
-"""From flags to a `tf.distribute` strategy."""
+"""Creates a `tf.distribute` strategy from flags."""
 
 import contextlib
 import math
@@ -25,17 +25,17 @@ def create(
     meta_batch_size: int | None = None,
     connect_timeout: float = 300,
 ) -> tf.distribute.Strategy | None:
-    """A strategy by its name. Call it before TensorFlow does anything, and once in a process.
+    """Creates a strategy by its name. Call it once, before TensorFlow starts.
 
     Args:
         name: String. `"none"`; `"one_device"`; `"mirrored"`, several devices of this host;
-            `"multi_worker"`, the hosts that TF_CONFIG names; `"tpu"`; or `"auto"`, see `choice`.
-            Defaults to `"auto"`.
-        devices: String, devices of this host, such as `"gpu:0,gpu:1"`. CPU devices are made as
-            named: `"cpu:0,cpu:1"` are two logical devices of the same CPU. Defaults to `""`, all
-            GPUs, or else the CPU.
+            `"multi_worker"`, the hosts in TF_CONFIG; `"tpu"`; or `"auto"`, see `choice`. Defaults
+            to `"auto"`.
+        devices: String, devices of this host, such as `"gpu:0,gpu:1"`. CPU devices are logical
+            devices: `"cpu:0,cpu:1"` are two devices of the same CPU. Defaults to `""`: all GPUs, or
+            the CPU if there is no GPU.
         tpu: String, a TPU's name or address, or `"local"` on a TPU VM. Defaults to `""`.
-        meta_batch_size: Integer, tasks that replicas share. Defaults to `None`, not checked.
+        meta_batch_size: Integer, the tasks that replicas share. Defaults to `None`, no check.
         connect_timeout: Float, seconds after which the process ends if a TPU or the other hosts
             do not answer. Defaults to `300`.
 
@@ -43,9 +43,9 @@ def create(
         A strategy, or `None` for `"none"`.
 
     Raises:
-        ValueError: If the arguments are out of range or contradict each other, there are no such
-            devices, TF_CONFIG does not fit together, a TPU cannot be reached, or replicas cannot
-            share a meta-batch.
+        ValueError: If arguments are out of range or contradict each other, there are no such
+            devices, TF_CONFIG is inconsistent, a TPU cannot be reached, or the number of replicas
+            does not divide a meta-batch.
 
     Example:
 
@@ -77,10 +77,11 @@ def choice(
     gpus: int,
     meta_batch_size: int | None,
 ) -> str:
-    """What `"auto"` stands for; any other name is itself.
+    """Returns the strategy that `"auto"` chooses. Any other name is returned unchanged.
 
-    A TPU if one is named, the hosts of TF_CONFIG if there are several, the devices that are
-    named, or all GPUs if there are several that share a meta-batch evenly; otherwise none.
+    `"auto"` chooses the first of these that applies: the TPU that is named, the hosts of TF_CONFIG
+    if there are several, the devices that are named, all GPUs if there are several and their number
+    divides a meta-batch, or no strategy.
 
     Example:
 
@@ -104,7 +105,7 @@ def choice(
 
 
 def parse_devices(text: str) -> list[str]:
-    """The devices in a list such as "cpu:0,cpu:1".
+    """Returns the devices in a list such as "cpu:0,cpu:1".
 
     Example:
 
@@ -112,7 +113,7 @@ def parse_devices(text: str) -> list[str]:
     ['GPU:0', 'GPU:1']
     """
     names = [name.strip().upper() for name in text.split(",")] if text.strip() else []
-    # Of several ways to write a number one.
+    # Numbers are written without leading zeros.
     names = [re.sub(r":0+(?=\d)", ":", name) for name in names]
     wrong = [name for name in names if not re.fullmatch(r"(CPU|GPU):\d+", name)]
     if wrong or len(set(names)) < len(names):
@@ -124,7 +125,7 @@ def parse_devices(text: str) -> list[str]:
 
 
 def make_logical_cpus(devices: Sequence[str]) -> None:
-    """Divides the CPU into as many logical devices as are named."""
+    """Divides the CPU into logical devices, as many as the names need."""
     number = 1 + max((int(d[4:]) for d in devices if d.startswith("CPU:")), default=0)
     if number == 1:
         return
@@ -142,7 +143,7 @@ def make_logical_cpus(devices: Sequence[str]) -> None:
 
 
 def _check(name, devices, tpu, hosts) -> None:
-    """Refuses what contradicts itself, before anything is connected to."""
+    """Raises `ValueError` for arguments that contradict each other, before any connection."""
     if (name == "tpu") != bool(tpu):
         raise ValueError(
             "A TPU needs both strategy='tpu' or 'auto', and `tpu`, its name or address, or 'local' "
@@ -156,12 +157,12 @@ def _check(name, devices, tpu, hosts) -> None:
         )
     if name == "multi_worker" and hosts is None:
         raise ValueError(
-            "strategy='multi_worker' needs the hosts in the environment variable TF_CONFIG, which "
-            f"is not set or names no cluster. Expected, say: {cluster.EXAMPLE}"
+            "strategy='multi_worker' needs the hosts in the environment variable TF_CONFIG. It is "
+            f"not set or has no cluster. Example: {cluster.EXAMPLE}"
         )
     if name not in ("multi_worker", "none") and hosts is not None and len(hosts.addresses) > 1:
         raise ValueError(
-            f"TF_CONFIG names {len(hosts.addresses)} hosts, each of which would train by itself. "
+            f"TF_CONFIG has {len(hosts.addresses)} hosts, and each would train separately. "
             f"Received: strategy={name!r}. Use strategy='multi_worker', or unset TF_CONFIG."
         )
     present = [d.name.partition("device:")[2] or d.name[-5:] for d in _gpus()]
@@ -192,7 +193,7 @@ def _create(name, devices, tpu, hosts, connect_timeout):
 
 
 def connect_tpu(name: str) -> tf.distribute.TPUStrategy:
-    """The strategy for a TPU by its name or address, or `"local"` on a TPU VM."""
+    """Returns the strategy for a TPU, by its name, its address, or `"local"` on a TPU VM."""
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
         tf.config.experimental_connect_to_cluster(resolver)
@@ -208,10 +209,10 @@ def connect_tpu(name: str) -> tf.distribute.TPUStrategy:
 
 @contextlib.contextmanager
 def time_limit(seconds: float, text: str) -> Iterator[None]:
-    """Kills the process, with one line, if the block takes longer.
+    """Kills the process with a one-line message if the block takes longer.
 
-    TensorFlow waits without end, and holds Python's lock while it does: no thread or signal
-    handler of this process would ever run. So a process of its own watches.
+    TensorFlow waits forever and holds Python's global lock, so no thread or signal handler of this
+    process can run. Therefore another process measures the time.
     """
     line = f"{os.path.basename(sys.argv[0])}: {text} within {seconds:g} s."
     script = 'sleep "$1"; echo "$2" >&2; kill -9 "$3"'

@@ -1,4 +1,4 @@
-"""What the processes of a run tell each other outside of training."""
+"""Communication between the processes of a run outside of training steps."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_reptile.distribution import cluster
 from keras_reptile.errors import RunError
 
-# What TensorFlow raises where another worker is gone.
+# The errors that TensorFlow raises if another worker has stopped.
 LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -25,9 +25,9 @@ LOST = (
 
 
 class Workers:
-    """The processes of a run, each on its host; the first is the chief, and it alone writes.
+    """The processes of a run, one on each host. The first is the chief: only it writes files.
 
-    Every method is called by all of them, in the same order.
+    All processes must call every method, in the same order.
 
     Args:
         strategy: A strategy, or `None`. With any but `MultiWorkerMirroredStrategy` there is one
@@ -46,7 +46,7 @@ class Workers:
 
     @contextlib.contextmanager
     def directory(self, path: Any) -> Iterator[Path]:
-        """The directory to write to: the chief's own; the others' is removed in the end."""
+        """Yields the directory to write to. On all but the chief it is temporary."""
         if self.is_chief:
             yield Path(path)
         else:
@@ -55,7 +55,10 @@ class Workers:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Runs what may fail on one worker; if it does, all of them stop and say why."""
+        """Returns a context for code that may fail on one worker.
+
+        If it raises an error on one worker, all workers raise it.
+        """
         error = None
         try:
             yield
@@ -65,7 +68,7 @@ class Workers:
             error = raised
         for index, text in enumerate(self.exchange(str(error or ""))):
             if text and index != self.index and error is None:
-                raise RunError(f"Worker {index} cannot go on: {text}")
+                raise RunError(f"Worker {index} stopped: {text}")
         if error is not None:
             raise error
 
@@ -82,7 +85,7 @@ class Workers:
                 )
 
     def exchange(self, text: str) -> list[str]:
-        """The texts of all workers, the chief's first."""
+        """Returns the texts of all workers, the chief's first."""
         if self.number == 1:
             return [text]
         mine = np.frombuffer(text.encode(), np.uint8).astype(np.int32)
@@ -95,7 +98,11 @@ class Workers:
         ]
 
     def from_chief(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The chief's arrays, bit for bit; the others give arrays of the same shapes and dtypes."""
+        """Returns the chief's arrays, bit for bit.
+
+        Args:
+            arrays: Sequence of arrays, with the same shapes and dtypes on all workers.
+        """
         if self.number == 1:
             return list(arrays)
         packed = b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)
@@ -109,25 +116,25 @@ class Workers:
         return unpacked
 
     def _table(self, row: np.ndarray) -> np.ndarray:
-        """Every worker's row, `(workers, length)`."""
+        """Returns every worker's row, `(workers, length)`."""
         table = np.zeros((self.number, len(row)), np.int32)
         table[self.index] = row
         return self._sum(table)
 
     def _sum(self, array: np.ndarray) -> np.ndarray:
-        here = self.strategy.num_replicas_in_sync // self.number
+        per_worker = self.strategy.num_replicas_in_sync // self.number
 
-        def said_by(replica):
-            # One replica of each worker speaks for it.
-            speaks = replica.replica_id_in_sync_group % here == 0
-            return tf.constant(array if speaks else np.zeros_like(array))
+        def value_of(replica):
+            # The first replica of each worker contributes the array, and the others zeros.
+            is_first = replica.replica_id_in_sync_group % per_worker == 0
+            return tf.constant(array if is_first else np.zeros_like(array))
 
-        values = self.strategy.experimental_distribute_values_from_function(said_by)
+        values = self.strategy.experimental_distribute_values_from_function(value_of)
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None).numpy()
 
 
 def state_of(model: Any) -> list[np.ndarray]:
-    """All that a checkpoint holds: weights, inner state, seeds and the outer optimizer's own."""
+    """Returns the state in a checkpoint: weights, inner state, seeds and outer optimizer."""
     return [np.asarray(v.value) for v in [*model.variables, *model.optimizer.variables]]
 
 
@@ -137,15 +144,15 @@ def set_state(model: Any, state: Sequence[np.ndarray]) -> None:
 
 
 @contextlib.contextmanager
-def losses_explained(workers: Workers) -> Iterator[None]:
-    """Turns TensorFlow's errors about workers that are gone into a `RunError`."""
+def lost_workers_explained(workers: Workers) -> Iterator[None]:
+    """Turns TensorFlow's errors about workers that have stopped into a `RunError`."""
     try:
         yield
     except LOST as error:
         if workers.number == 1:
             raise
         raise RunError(
-            "Another worker stopped or cannot be reached any more "
-            f"({type(error).__name__}). Start all workers again with the same command: they go on "
+            "Another worker stopped or cannot be reached "
+            f"({type(error).__name__}). Start all workers again with the same command: they resume "
             "from the chief's last checkpoint."
         ) from None

@@ -13,7 +13,7 @@ from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs import compilation
 from keras_reptile.runs.divergence import in_words
-from keras_reptile.runs.evaluating import test
+from keras_reptile.runs.evaluating import evaluate_run
 from keras_reptile.runs.run_directory import RunDirectory
 
 FLAGS = flags.FLAGS
@@ -37,7 +37,7 @@ def main() -> None:
     if FLAGS.checkpoint is None:
         raise ValueError("--checkpoint is missing: give an output directory of bin/train.")
     strategy = device_flags.strategy()
-    results = test(
+    results = evaluate_run(
         FLAGS.checkpoint,
         which=FLAGS.which,
         split=FLAGS.split,

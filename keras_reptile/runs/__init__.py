@@ -1,5 +1,5 @@
-"""Doing what a recipe says: training, evaluation and export of a run, and its directory.
+"""Runs of a recipe: training, evaluation, export, and the run's directory.
 
-Here belong the files of a run, its callbacks and its pictures. Flags and exit statuses lie in
+The files of a run, its callbacks and its pictures belong here. Flags and exit statuses belong in
 `programs`.
 """

@@ -14,15 +14,15 @@ from keras_reptile.runs.run_directory import RunDirectory
 
 
 class RunLog(keras.callbacks.Callback):
-    """A row of log.csv and of TensorBoard scalars, and a checkpoint, at every epoch's end.
+    """Writes a row of log.csv, TensorBoard scalars and a checkpoint at every epoch's end.
 
-    And where a run is interrupted: what it took until then is not forgotten.
+    It also writes them when a run is interrupted.
 
     Args:
         directory: The `RunDirectory`.
-        rows: List of dicts, the rows of an earlier part of the run.
-        best: Dict, what the validation of the best checkpoint so far gave. Defaults to `None`,
-            there is none.
+        rows: List of dicts, the rows of the run's log so far.
+        best: Dict, the validation results of the best checkpoint so far. Defaults to `None`, no
+            checkpoint.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class RunLog(keras.callbacks.Callback):
         self.best = score if is_best else self.best
 
     def on_interruption(self) -> None:
-        """What `on_epoch_end` does, in the middle of an epoch, whose figures are those so far."""
+        """Writes the checkpoint and the row in the middle of an epoch, from the metrics so far."""
         if self.rows and int(self.rows[-1]["meta_iteration"]) == self._iteration():
             return
-        # First what matters most.
+        # The checkpoint comes first because it matters most.
         self.directory.save(self.model)
         self._write(self.so_far)
 
@@ -72,7 +72,7 @@ class RunLog(keras.callbacks.Callback):
         row = {
             "meta_iteration": iteration,
             "meta_step_size": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
-            # These two are others of the columns again.
+            # `loss` and `val_loss` repeat other columns.
             **{k: float(v) for k, v in logs.items() if k not in ("loss", "val_loss")},
             "meta_iterations_per_second": (iteration - self.first)
             / (self.training_seconds or elapsed),
@@ -96,11 +96,12 @@ class RunLog(keras.callbacks.Callback):
 class AccuracyCurve(keras.callbacks.Callback):
     """Adds the accuracy on the same test tasks to the logs at every epoch's end.
 
-    Nothing is chosen by it. It stands before `RunLog`, which writes what it finds.
+    No choice depends on this accuracy. The callback must come before `RunLog`, which writes the
+    logs.
 
     Args:
         episodes: A finite dataset from `episode_dataset(..., tasks=...)`.
-        run_log: The `RunLog`, which does not count these seconds as training.
+        run_log: The `RunLog`. It does not count these seconds as training.
     """
 
     def __init__(self, episodes: tf.data.Dataset, run_log: RunLog):
@@ -108,15 +109,15 @@ class AccuracyCurve(keras.callbacks.Callback):
         self.episodes, self.run_log = episodes, run_log
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        # Not `evaluation.evaluate`: this calls `run_log` back, which stops its clock.
-        found = self.model.evaluate(
+        # `evaluation.evaluate` takes no callbacks, and `run_log` must stop its clock.
+        result = self.model.evaluate(
             self.episodes, verbose=0, return_dict=True, callbacks=[self.run_log]
         )
-        logs.update({f"test_{name}": found[name] for name in ("accuracy", "confidence_95")})
+        logs.update({f"test_{name}": result[name] for name in ("accuracy", "confidence_95")})
 
 
 class StopOnDivergence(keras.callbacks.Callback):
-    """Ends a run whose loss or weights are no longer numbers, before anything is written."""
+    """Ends a run whose loss or weights are no longer finite, before files are written."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         for name in ("loss_before", "loss_after", "loss"):

@@ -1,4 +1,4 @@
-"""Checks that a run writes finite numbers only, and words for those that are not."""
+"""Checks that a run writes finite numbers only, and messages for a run that diverges."""
 
 from typing import Any
 
@@ -9,14 +9,13 @@ from keras_reptile.errors import RunError
 
 
 class Diverged(RunError):
-    """The loss or a weight is no longer a number."""
+    """Raised when the loss or a weight is no longer finite."""
 
 
 def check_finite(model: Any) -> None:
-    """Raises `Diverged` for a model that no checkpoint should hold.
+    """Raises `Diverged` if a variable of the model or its optimizer is not finite.
 
-    A step may spoil weights, inner moments or the outer optimizer's without a loss that shows it
-    before the next one.
+    A step can make weights or moments infinite although its own loss is finite.
     """
     for variable in [*model.variables, *model.optimizer.variables]:
         value = keras.ops.convert_to_numpy(variable.value)
@@ -32,7 +31,7 @@ def diverged(model: Any, what: str) -> Diverged:
 
 
 def in_words(result: dict[str, Any]) -> str:
-    """What to say of a measurement in which the inner loop diverged; "" where it did not.
+    """Returns a warning if the inner loop diverged in an evaluation, else an empty string.
 
     Args:
         result: Dict with `tasks` and `non_finite_tasks`, as `results.measure` makes them.
@@ -47,10 +46,10 @@ def in_words(result: dict[str, Any]) -> str:
     tasks = result.get("non_finite_tasks", 0)
     if not tasks:
         return ""
-    what = "the loss is no finite number"
+    effect = "the loss is not a finite number"
     if "accuracy" in result:
-        what = "predictions that are no finite numbers count as wrong"
+        effect = "predictions that are not finite numbers count as wrong"
     return (
-        f"The inner loop diverged in {tasks:,} of {result['tasks']:,} tasks: {what}. Train with a "
-        "lower --meta_step_size or --inner_learning_rate."
+        f"The inner loop diverged in {tasks:,} of {result['tasks']:,} tasks: {effect}. Train with "
+        "a lower --meta_step_size or --inner_learning_rate."
     )

@@ -1,4 +1,4 @@
-"""Measuring a finished run on other tasks than those of its summary."""
+"""Evaluates a run's checkpoint on any tasks."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ from keras_reptile.runs.run_checks import (
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.training import bar_verbosity
 
-# What an evaluation may choose: the data, its tasks, and how they are computed.
+# The fields that an evaluation can replace: the data, the tasks, and the way they are computed.
 CHOICES = (
     "dataset",
     "dataset_split",
@@ -51,7 +51,7 @@ CHOICES = (
 )
 
 
-def test(
+def evaluate_run(
     output_dir: str | os.PathLike,
     *,
     which: str = "last",
@@ -65,43 +65,48 @@ def test(
     strategy: tf.distribute.Strategy | None = None,
     **overrides: Any,
 ) -> list[dict[str, Any]]:
-    """Accuracy of a run's initialization over tasks of unseen classes, or its loss on fresh sines.
+    """Evaluates a run's initialization on tasks of unseen classes, or on new sine waves.
 
     Args:
         output_dir: String or path, the output directory of a training run.
         which: String, `"last"` for the newest checkpoint or `"best"` for the one with the best
             validation. Defaults to `"last"`.
         split: String, `"test"`, `"validation"` or `"train"`. Defaults to `"test"`.
-        tasks: Integer. Defaults to `1000`.
-        seed: Integer, decides the tasks. Defaults to `0`.
-        both: Boolean, measure inductively and transductively. Defaults to `False`, as the run.
-        record: String or path of a JSON file to write: the results, and how they were found. A
-            pipe, `/dev/stdout` and `/dev/null` are written to. Defaults to `None`, none.
-        data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own choice.
+        tasks: Integer, the number of tasks. Defaults to `1000`.
+        seed: Integer, the seed of the tasks. Defaults to `0`.
+        both: Boolean, whether to evaluate inductively and transductively. Defaults to `False`: as
+            the run's recipe says.
+        record: String or path of a JSON file to write, with the results and their settings. It can
+            be a pipe, `/dev/stdout` or `/dev/null`. Defaults to `None`, no file.
+        data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own default.
         verbose: Integer, 1 shows a progress bar. Defaults to `1`.
-        strategy: As in `train`: in a cluster the chief alone reads `output_dir`. Defaults to
-            `None`.
-        **overrides: Fields of `Recipe` that replace the run's, such as `shots`; see `CHOICES`. Not
-            those that the checkpoint holds, such as `inner_learning_rate`.
+        strategy: As in `train`. In a cluster only the chief reads `output_dir`. Defaults to `None`.
+        **overrides: Fields of `Recipe` that replace the run's, such as `shots`. `CHOICES` lists
+            them. Settings of the checkpoint, such as `inner_learning_rate`, cannot be replaced.
 
     Returns:
-        List of one dict, of accuracy and confidence_95 in [0, 1], tasks, non_finite_tasks, ways,
-        shots, transductive; of sine waves loss, the mean squared error, and confidence_95, tasks,
-        non_finite_tasks, shots, inner_steps. With `both` a list of two dicts, inductive and
-        transductive. The confidence_95 of a single task is `None`. So is the loss if the inner
-        loop diverges in one of the tasks.
+        List of one dict. With `both` it is a list of two dicts, inductive and transductive. The
+        keys are
+
+        * for images: `accuracy` and `confidence_95` in [0, 1], `tasks`, `non_finite_tasks`,
+          `ways`, `shots`, `transductive`;
+        * for sine waves: `loss`, the mean squared error, `confidence_95`, `tasks`,
+          `non_finite_tasks`, `shots`, `inner_steps`.
+
+        `confidence_95` is `None` for a single task. `loss` is `None` if the inner loop diverges in
+        one of the tasks.
 
     Raises:
         RunError: If there is no run, its checkpoint cannot be read or is of another network, the
-            data has other classes than in training, or the record cannot be written.
-        ValueError: If the numbers do not fit together or the data cannot be read.
+            data have other classes than in training, or the record cannot be written.
+        ValueError: If settings do not fit together or the data cannot be read.
     """
     check_positive("tasks", tasks)
     check_choices(overrides)
     record = local_path(record) if record else None
     workers = distribution.Workers(strategy)
     verbose = bar_verbosity(verbose) if workers.is_chief else 0
-    with workers.directory(output_dir) as path, distribution.losses_explained(workers):
+    with workers.directory(output_dir) as path, distribution.lost_workers_explained(workers):
         directory, saved, settings = RunDirectory(path), None, {}
         with workers.together():
             if workers.is_chief:
@@ -145,45 +150,53 @@ def test(
 
 
 def check_choices(overrides: dict[str, Any]) -> None:
-    """Raises `ValueError` for settings that no evaluation can choose."""
+    """Raises `ValueError` for fields that an evaluation cannot replace."""
     other = {name: value for name, value in overrides.items() if name not in CHOICES}
     if other:
         listed = ", ".join(f"{name}={value!r}" for name, value in other.items())
         raise ValueError(
-            "An evaluation takes over what the trained model holds, and has no use for what only "
-            f"training needs. Received: {listed}. It can choose {', '.join(CHOICES)}."
+            "An evaluation cannot change the settings of the trained model or of its training. "
+            f"Received: {listed}. It can change {', '.join(CHOICES)}."
         )
 
 
 def check_both(recipe: Recipe, overrides: dict[str, Any]) -> None:
-    """Refuses what does not go with measuring inductively and transductively."""
+    """Raises `ValueError` if `both` does not fit the recipe or the overrides."""
     if "transductive" in overrides:
         raise ValueError(
-            "`both` measures inductively and transductively. Received with it: "
+            "`both` evaluates inductively and transductively. Received with it: "
             f"transductive={overrides['transductive']}. Give one of the two."
         )
     if recipe.dataset == SINUSOID:
         raise ValueError(
-            "`both` measures accuracy inductively and transductively. Received a run on sine "
-            "waves, whose loss is the same in both. Leave it away."
+            "`both` evaluates accuracy inductively and transductively. Received: a run on sine "
+            "waves, whose loss is the same for both. Leave `both` out."
         )
 
 
 def read_run(directory: RunDirectory) -> dict[str, Any]:
-    """The content of run.json, or a `RunError` that there is none."""
+    """Returns the content of run.json.
+
+    Raises:
+        RunError: If there is none.
+    """
     run = directory.read_run()
     if run is None:
-        raise RunError(f"{directory.path} holds no run: there is no run.json in it.")
+        raise RunError(f"{directory.path} has no run: there is no run.json in it.")
     return run
 
 
 def load_chosen(directory: RunDirectory, which: str) -> ReptileModel:
-    """The newest checkpoint of a run, or the best one."""
+    """Loads the newest checkpoint of a run, or the best one.
+
+    Raises:
+        RunError: If there is no such checkpoint.
+    """
     if which == "best" and directory.best.exists():
         return load_checkpoint(directory.best)
     if which == "best":
-        raise RunError(f"{directory.path} holds no best checkpoint: the run did not validate.")
+        raise RunError(f"{directory.path} has no best checkpoint: the run had no validation.")
     model = directory.restore()
     if model is None:
-        raise RunError(f"{directory.path} holds no checkpoint yet.")
+        raise RunError(f"{directory.path} has no checkpoint yet.")
     return model

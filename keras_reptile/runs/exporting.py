@@ -1,4 +1,4 @@
-"""From a finished run to an export."""
+"""Exports a run's checkpoint."""
 
 import os
 from collections.abc import Sequence
@@ -22,17 +22,17 @@ def export_run(
     only_model: bool = False,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Exports a run's initialization, with what is known of the run as metadata.
+    """Exports a run's initialization, with a description of the run as metadata.
 
     Args:
         output_dir: String or path, the output directory of a training run.
         path: String or path of the directory to write.
         which: String, `"last"` for the newest checkpoint or `"best"` for the one with the best
             validation accuracy. Defaults to `"last"`.
-        class_names: Sequence of strings, one for each output. Defaults to `None`, none.
-        only_model: Boolean, leave out the SavedModel and write just what
-            `keras_reptile.pretrained` loads. Defaults to `False`.
-        overwrite: Boolean, replace an earlier export. Defaults to `False`.
+        class_names: Sequence of strings, one for each output. Defaults to `None`, no names.
+        only_model: Boolean, whether to write only the files that `keras_reptile.pretrained` loads,
+            without the SavedModel. Defaults to `False`.
+        overwrite: Boolean, whether to replace an earlier export. Defaults to `False`.
 
     Returns:
         Dict, the metadata of the run.
@@ -62,9 +62,10 @@ def export_run(
 
 
 def run_metadata(directory: RunDirectory, run: dict, model, which: str) -> dict[str, Any]:
-    """Where an initialization comes from, and the accuracy that was measured with it.
+    """Returns the origin of an initialization, and its accuracy if it was tested.
 
-    The summary's accuracy is that of the run's last meta-iteration, and of no other checkpoint.
+    The accuracy in summary.json belongs to the run's last meta-iteration. Other checkpoints have no
+    accuracy.
     """
     settings, iteration = run["settings"], model.meta_iteration
     summary = directory.read_json("summary.json") or {}
@@ -79,7 +80,7 @@ def run_metadata(directory: RunDirectory, run: dict, model, which: str) -> dict[
         "result": summary.get("result") if finished else None,
         "best_validation": summary.get("best_validation") if which == "best" else None,
         "settings": settings,
-        # Runs whose number of meta-iterations was never changed have none.
+        # Only runs whose number of meta-iterations was changed have a history.
         **{name: run[name] for name in (HISTORY,) if name in run},
         "trained_with": {name: run.get(name) for name in ("versions", "machine")},
     }

@@ -1,4 +1,4 @@
-"""Learning curves as pictures."""
+"""Draws the learning curves of a run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,9 +18,9 @@ TRAINING_LOSS = {"loss_before": "before adaptation", "loss_after": "after adapta
 
 
 def learning_curve(rows: list[dict[str, Any]], title: str, path: Path) -> None:
-    """Draws what a run is judged by, and its loss, against meta-iterations, from log.csv's rows.
+    """Draws the query accuracy and the loss of a run against meta-iterations.
 
-    It is judged by accuracy, or by the loss after adaptation where there is no accuracy.
+    If there is no accuracy, it draws the query loss after adaptation in its place.
 
     Args:
         rows: List of dicts with `meta_iteration` and any of `accuracy`, `val_accuracy`,
@@ -63,7 +63,7 @@ def _points(rows, name):
 
 
 def has(row: Mapping[str, Any], name: str) -> bool:
-    """Whether a row of log.csv has a value in a column; 0 is one.
+    """Returns whether a row of log.csv has a value in a column. 0 is a value.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""What a measurement found, in the words of log.csv, summary.json and `bin/evaluate`."""
+"""Results of evaluations, in the format of log.csv, summary.json and `bin/evaluate`."""
 
 import dataclasses
 import math
@@ -17,10 +17,12 @@ from keras_reptile.reptile_model import ReptileModel
 def measure(
     recipe: Recipe, model: ReptileModel, episodes: tf.data.Dataset, verbose: int = 0
 ) -> dict[str, Any]:
-    """Accuracy over tasks where they have one, else their loss, with its 95 % interval.
+    """Evaluates the accuracy over tasks of a classifier, or else their loss.
 
-    The interval of a single task is `None`. So is a mean loss that is not finite.
-    `non_finite_tasks` counts the tasks with predictions, or a loss, that are not finite.
+    Returns:
+        Dict of the accuracy or loss, with its 95 % interval and the settings. The interval of a
+        single task is `None`, and so is a mean loss that is not finite. `non_finite_tasks` is the
+        number of tasks with predictions, or a loss, that are not finite.
     """
     how: dict[str, Any] = {"transductive": recipe.transductive, "verbose": verbose}
     if not model._is_classifier:
@@ -39,17 +41,17 @@ def measure(
 def measure_both(
     recipe: Recipe, model: ReptileModel, episodes: tf.data.Dataset, verbose: int = 0
 ) -> list[dict[str, Any]]:
-    """Inductive and transductive accuracy over the same tasks."""
-    found = evaluate_both(model, episodes, verbose=verbose)
-    return [_of_accuracy(recipe, *each) for each in zip(found, BOTH.values(), strict=True)]
+    """Evaluates the inductive and the transductive accuracy over the same tasks."""
+    results = evaluate_both(model, episodes, verbose=verbose)
+    return [_of_accuracy(recipe, *pair) for pair in zip(results, BOTH.values(), strict=True)]
 
 
-def _of_accuracy(recipe: Recipe, found: Evaluation, transductive: bool) -> dict[str, Any]:
+def _of_accuracy(recipe: Recipe, result: Evaluation, transductive: bool) -> dict[str, Any]:
     return {
-        "accuracy": found.accuracy,
-        "confidence_95": finite(found.confidence_95),
-        "tasks": len(found.accuracies),
-        "non_finite_tasks": found.non_finite_tasks,
+        "accuracy": result.accuracy,
+        "confidence_95": finite(result.confidence_95),
+        "tasks": len(result.accuracies),
+        "non_finite_tasks": result.non_finite_tasks,
         "ways": recipe.ways,
         "shots": recipe.shots,
         "transductive": transductive,
@@ -63,24 +65,30 @@ def write_record(
     model: ReptileModel,
     how: dict[str, Any],
 ) -> None:
-    """Writes what was measured, of which model, with which settings, versions and machine."""
-    found = {"results": results, "meta_iteration": model.meta_iteration, **how}
-    content = {**found, "settings": dataclasses.asdict(recipe), **provenance.facts()}
+    """Writes the results with the meta-iteration, the settings, the versions and the machine."""
+    content = {
+        "results": results,
+        "meta_iteration": model.meta_iteration,
+        **how,
+        "settings": dataclasses.asdict(recipe),
+        **provenance.facts(),
+    }
     write_json(path, content)
 
 
-# The columns of log.csv that rank checkpoints, the first of them that a run has, and which way.
+# The columns of log.csv that rank checkpoints: 1 if the highest value is the best, -1 if the
+# lowest. The first column that a run has decides.
 RANKED_BY = {"val_accuracy": 1, "val_loss_after": -1}
 
 
 def best_row(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The earliest row with the highest validation accuracy, or the lowest loss without one.
+    """Returns the earliest row with the highest validation accuracy, or else with the lowest loss.
 
     Args:
         rows: List of dicts, rows of log.csv.
 
     Returns:
-        One of the rows; `None` if none was validated.
+        One of the rows, or `None` if no row has a validation.
 
     Example:
 
@@ -88,14 +96,14 @@ def best_row(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     {'val_loss_after': 1.0}
     """
     for column, sign in RANKED_BY.items():
-        found = [r for r in rows if r.get(column) not in (None, "") and _finite(r[column])]
-        if found:
-            return max(found, key=lambda row: sign * float(row[column]))
+        validated = [r for r in rows if r.get(column) not in (None, "") and _finite(r[column])]
+        if validated:
+            return max(validated, key=lambda row: sign * float(row[column]))
     return None
 
 
 def score_of(row: dict[str, Any]) -> dict[str, Any] | None:
-    """What a checkpoint keeps of its row of log.csv; `None` if it was not validated.
+    """Returns the part of a row of log.csv that its checkpoint keeps; `None` without validation.
 
     Example:
 
@@ -108,7 +116,7 @@ def score_of(row: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def best_validation(row: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What summary.json says of the best checkpoint.
+    """Returns the description of the best checkpoint in summary.json.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Checks of a run before it starts: its numbers, its data, its directory and its workers."""
+"""Checks of a run before it starts: its settings, its data, its directory and its workers."""
 
 import dataclasses
 import math
@@ -23,23 +23,23 @@ from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import run_classes
 from keras_reptile.runs.run_directory import RunDirectory
 
-# What may differ between the parts of one run: it does not touch training.
+# Fields that may change when a run resumes, because they do not affect training.
 MAY_CHANGE_ON_RESUME = ("test_tasks", "manual_dir", "task_parallelism", "jit_compile", *NOTES)
 
-# What may differ between the workers of one run.
+# Fields that may differ between the workers of one run.
 MAY_DIFFER_BETWEEN_WORKERS = ("image_dir", "split_dir", "manual_dir", *NOTES)
 
-# Settings that a checkpoint's model has under the recipe's names.
-HELD = ("method", "inner_state", "task_order", "inner_weight_decay_rate", "transductive")
+# Settings that are attributes of a checkpoint's model, under the names of the recipe's fields.
+OF_MODEL = ("method", "inner_state", "task_order", "inner_weight_decay_rate", "transductive")
 
 
 def _shared_facts(recipe, pools) -> dict[str, Any]:
-    """What all workers of a run must have in common."""
+    """Returns the facts that must be the same for all workers of a run."""
     settings = {
         k: v for k, v in dataclasses.asdict(recipe).items() if k not in MAY_DIFFER_BETWEEN_WORKERS
     }
     sizes: dict[str, Any] = {}
-    # Sine waves never run out, and have no length.
+    # Sine waves are endless and have no length.
     if isinstance(pools.train, ClassPool):
         sizes = {f"{name}_classes": len(getattr(pools, name)) for name in Pools._fields}
         sizes["classes"] = run_classes.digest(pools)
@@ -47,7 +47,7 @@ def _shared_facts(recipe, pools) -> dict[str, Any]:
 
 
 def check_settings(recipe: Recipe) -> None:
-    """Raises `ValueError` for numbers that no run can have."""
+    """Raises `ValueError` if a field of the recipe is out of range."""
     check_values(recipe)
     check_seed("seed", recipe.seed, -SEEDS, SEEDS)
     for name in ("queries", "meta_batch_size", "meta_iterations", "checkpoint_every"):
@@ -72,7 +72,7 @@ def check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> N
 def check_same_run(
     directory: RunDirectory, recipe: Recipe, free: Sequence[str] = MAY_CHANGE_ON_RESUME
 ) -> dict[str, Any] | None:
-    """Raises `RunError` if a directory holds a run with settings that train otherwise.
+    """Raises `RunError` if a directory has a run whose settings would train differently.
 
     Args:
         directory: The `RunDirectory`.
@@ -80,35 +80,38 @@ def check_same_run(
         free: Sequence of strings, the fields that may differ. Defaults to `MAY_CHANGE_ON_RESUME`.
 
     Returns:
-        The content of run.json, `None` if there is none.
+        The content of run.json, or `None` if there is none.
     """
     earlier = directory.read_run()
     if earlier is None:
-        _check_nothing_is_there(directory)
+        _check_no_checkpoints(directory)
         return None
-    # Earlier versions kept the folder as it was typed.
-    now, before = in_one_place(dataclasses.asdict(recipe)), in_one_place(earlier["settings"])
-    other = {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in free}
-    if other:
-        listed = ", ".join(f"{k}={b!r} (now {n!r})" for k, (b, n) in other.items())
+    # Files of earlier versions have a relative `image_dir` if it was given so.
+    now = with_absolute_paths(dataclasses.asdict(recipe))
+    before = with_absolute_paths(earlier["settings"])
+    different = {
+        k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in free
+    }
+    if different:
+        listed = ", ".join(f"{k}={b!r} (now {n!r})" for k, (b, n) in different.items())
         raise RunError(
-            f"{directory.path} holds a run with other settings: {listed}. "
-            "Give the same flags to go on with it, or another --output_dir."
+            f"{directory.path} has a run with other settings: {listed}. "
+            "Give the same flags to resume it, or another --output_dir."
         )
     return earlier
 
 
-def in_one_place(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with folders that are the same from wherever one goes on."""
+def with_absolute_paths(settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings with absolute paths of folders, which are valid in any folder."""
     folders = {name: settings[name] for name in ("image_dir", "split_dir") if name in settings}
     return {**settings, **{name: f and os.path.abspath(f) for name, f in folders.items()}}
 
 
-def _check_nothing_is_there(directory: RunDirectory) -> None:
+def _check_no_checkpoints(directory: RunDirectory) -> None:
     if directory.saved():
         raise RunError(
-            f"{directory.path} holds checkpoints, and no run.json that says what was trained. "
-            "Bring it back from a copy, or choose another --output_dir."
+            f"{directory.path} has checkpoints, but no run.json with the settings of the run. "
+            "Restore it from a copy, or choose another --output_dir."
         )
 
 
@@ -125,12 +128,12 @@ def _check_pools(recipe: Recipe, pools: Pools) -> None:
 
 
 def _validates(recipe, pools) -> bool:
-    # An empty pool is false; sine waves never run out.
+    # A `ClassPool` without classes is false. `Waves` are always true.
     return bool(pools.validation) and recipe.validation_tasks > 0
 
 
 def check_outputs(recipe: Recipe, model: ReptileModel) -> None:
-    """Raises `RunError` if a checkpoint's network cannot tell so many ways apart."""
+    """Raises `RunError` if a checkpoint's network does not have one output for each class."""
     outputs = model.network.output_shape[-1]
     if outputs != recipe.ways:
         raise RunError(
@@ -140,28 +143,26 @@ def check_outputs(recipe: Recipe, model: ReptileModel) -> None:
 
 
 def check_checkpoint(recipe: Recipe, model: ReptileModel, folder: Any) -> None:
-    """Raises `RunError` if a checkpoint is of a run with other settings than its run.json says.
+    """Raises `RunError` if the settings of a checkpoint differ from those in run.json.
 
     Args:
         recipe: The `Recipe` in run.json.
         model: The checkpoint's model.
-        folder: Where both lie, for the error.
+        folder: The folder of the checkpoint, for the error.
     """
-    told, found = _of_recipe(recipe), _of_model(model)
-    other = {
-        name: (found[name], told[name]) for name in told if not _alike(found[name], told[name])
-    }
-    if other:
-        listed = ", ".join(f"{name}={f!r} (run.json: {t!r})" for name, (f, t) in other.items())
+    in_file, in_model = _of_recipe(recipe), _of_model(model)
+    different = {k: (in_model[k], v) for k, v in in_file.items() if not _are_equal(in_model[k], v)}
+    if different:
+        listed = ", ".join(f"{k}={m!r} (run.json: {f!r})" for k, (m, f) in different.items())
         raise RunError(
-            f"The checkpoint in {folder} is of another run than its run.json says: {listed}. Bring "
-            "back the one that belongs to the other, or choose another directory."
+            f"The checkpoint in {folder} does not belong to its run.json: {listed}. Restore the "
+            "file that belongs to the other, or choose another directory."
         )
 
 
 def _of_recipe(recipe) -> dict[str, Any]:
     return {
-        **{name: getattr(recipe, name) for name in HELD},
+        **{name: getattr(recipe, name) for name in OF_MODEL},
         **_of_optimizers(
             from_keras(building.inner_optimizer(recipe)), building.meta_optimizer(recipe)
         ),
@@ -171,7 +172,7 @@ def _of_recipe(recipe) -> dict[str, Any]:
 
 def _of_model(model) -> dict[str, Any]:
     return {
-        **{name: getattr(model, name) for name in HELD},
+        **{name: getattr(model, name) for name in OF_MODEL},
         **_of_optimizers(model.inner_rule, model.optimizer),
         **_of_loss(model.task_loss),
     }
@@ -183,7 +184,7 @@ def _of_optimizers(inner, outer) -> dict[str, Any]:
     return {
         "inner_optimizer": (type(inner).__name__, *dataclasses.astuple(inner)),
         "meta_optimizer": type(outer).__name__,
-        # Not over how many meta-iterations, which may change on the way.
+        # The number of meta-iterations is left out, because it may change when a run resumes.
         "meta_step_size": sizes.get("initial", sizes.get("initial_learning_rate")),
         "meta_step_size_final": sizes.get("final", sizes.get("end_learning_rate")),
     }
@@ -193,9 +194,9 @@ def _of_loss(loss) -> dict[str, Any]:
     return {"loss": type(loss).__name__, "loss_reduction": getattr(loss, "reduction", None)}
 
 
-def _alike(a: Any, b: Any) -> bool:
-    """Whether two values are equal, numbers but for float32's rounding."""
+def _are_equal(a: Any, b: Any) -> bool:
+    """Returns whether two values are equal, up to float32's rounding of numbers."""
     if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(map(_alike, a, b))
+        return len(a) == len(b) and all(map(_are_equal, a, b))
     numbers = all(isinstance(x, int | float) for x in (a, b))
     return math.isclose(a, b, rel_tol=1e-6) if numbers else a == b

@@ -1,4 +1,4 @@
-"""The classes of a run: those that it trains on, and those that are kept for the test."""
+"""The classes of a run: the training, validation and test classes, and checks that they stay."""
 
 import hashlib
 import json
@@ -13,20 +13,20 @@ from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.run_directory import RunDirectory
 
 FILE = "classes.json"
-# The settings that decide which classes a part has.
+# The fields that decide the split of a class.
 DIVISION = ("dataset", "dataset_split", "validation_classes", "test_classes", "split_seed")
 
 
 def describe(pools: Any) -> dict[str, Any] | None:
-    """The content of classes.json; `None` for sine waves, which have no classes.
+    """Returns the content of classes.json, or `None` for sine waves, which have no classes.
 
     Args:
         pools: `Pools` of classes, or of `Waves`.
 
     Returns:
-        Dict of `source`, the data set of TFDS and its version if it is one; `train`, `validation`
-        and `test`, dicts of the names and sizes of their classes; and `left_out`, the same of
-        classes that have too few images for their part.
+        Dict. `source` is the name and version of a data set of TFDS, else empty. `train`,
+        `validation` and `test` are dicts of the sizes of classes by name. `left_out` has the same
+        three dicts for classes that have too few images.
     """
     if not isinstance(pools.train, ClassPool):
         return None
@@ -39,12 +39,12 @@ def describe(pools: Any) -> dict[str, Any] | None:
 
 
 def digest(pools: Pools) -> str:
-    """A few characters that are others for other classes."""
+    """Returns a short hash of the classes, their splits and their sizes."""
     return hashlib.sha256(json.dumps(describe(pools)).encode()).hexdigest()[:16]
 
 
 def in_words(recipe: Recipe, pools: Pools, directory: RunDirectory) -> str:
-    """What a run says of the data that it read."""
+    """Returns the message of a run about the data that it read."""
     images = sum(len(pool.images) for pool in pools)
     where = f" in {recipe.image_dir}" if recipe.image_dir else ""
     named = f" {FILE} names them." if (directory.path / FILE).exists() else ""
@@ -56,61 +56,61 @@ def in_words(recipe: Recipe, pools: Pools, directory: RunDirectory) -> str:
 
 
 def check_same(directory: RunDirectory, pools: Pools) -> None:
-    """Raises `RunError` if the data has other classes than when the run began.
+    """Raises `RunError` if the data have other classes than when the run began.
 
-    Runs of earlier versions did not keep them: of these nothing is known.
+    Runs of earlier versions have no classes.json. For these there is no check.
     """
-    before, now = _kept(directory), describe(pools)
+    before, now = _saved(directory), describe(pools)
     if before is None or now is None:
         return
-    changes = _changes(_places(before), _places(now))
+    changes = _changes(_counts(before), _counts(now))
     version = f"Data set {before['source']!r} (now {now['source']!r}). "
     if changes or before["source"] != now["source"]:
         raise RunError(
-            f"The data is not that on which the run in {directory.path} began. "
+            f"The data have changed since the run in {directory.path} began. "
             f"{version if before['source'] != now['source'] else ''}"
             f"{f'Classes: {listed(changes)}. ' if changes else ''}"
-            f"Bring it back as {directory.path / FILE} has it: else classes that were trained on "
-            "may be tested. Or begin anew, with another --output_dir."
+            f"Restore the data as in {directory.path / FILE}: otherwise training classes may be "
+            "tested. Or train again with another --output_dir."
         )
 
 
 def check_evaluation(
     directory: RunDirectory, recipe: Recipe, overrides: dict[str, Any], pools: Pools, split: str
 ) -> None:
-    """Raises `RunError` if the data has changed, or tasks would have classes that were trained on.
+    """Raises `RunError` if the data have changed, or an evaluation would use training classes.
 
     Args:
         directory: The `RunDirectory`.
         recipe: The run's `Recipe`.
         overrides: Dict of the fields that the evaluation replaces.
-        pools: The `Pools` that it reads.
-        split: String, the part of them that it uses.
+        pools: The `Pools` of the evaluation.
+        split: String, the field of `Pools` that it uses.
     """
-    if not _divides_otherwise(recipe, overrides):
+    if not _has_other_splits(recipe, overrides):
         check_same(directory, pools)
         return
-    before, now = _kept(directory), describe(pools)
+    before, now = _saved(directory), describe(pools)
     same_data = overrides.get("dataset", recipe.dataset) == recipe.dataset
     if before is None or now is None or split == "train" or not same_data:
         return
     trained = [name for name in now[split] if name in before["train"]]
     if trained:
         raise RunError(
-            f"{len(trained)} of the {len(now[split])} {split} classes are among those that the run "
-            f"in {directory.path} was trained on: {listed(trained)}. Divide the classes as the run "
-            "does, or rename those that share no more than a name."
+            f"{len(trained)} of the {len(now[split])} {split} classes were training classes of the "
+            f"run in {directory.path}: {listed(trained)}. Use the run's split, or rename classes "
+            "that have the name of a training class and other images."
         )
 
 
-def _divides_otherwise(recipe, overrides) -> bool:
-    own, given = vars(recipe), {name: overrides[name] for name in DIVISION if name in overrides}
-    folders = [(own[n], overrides.get(n, own[n])) for n in ("image_dir", "split_dir")]
-    elsewhere = any(os.path.abspath(a) != os.path.abspath(b) for a, b in folders)
-    return elsewhere or any(own[name] != value for name, value in given.items())
+def _has_other_splits(recipe, overrides) -> bool:
+    fields, given = vars(recipe), {name: overrides[name] for name in DIVISION if name in overrides}
+    folders = [(fields[n], overrides.get(n, fields[n])) for n in ("image_dir", "split_dir")]
+    other_folder = any(os.path.abspath(a) != os.path.abspath(b) for a, b in folders)
+    return other_folder or any(fields[name] != value for name, value in given.items())
 
 
-def _kept(directory) -> dict[str, Any] | None:
+def _saved(directory) -> dict[str, Any] | None:
     content = directory.read_json(FILE)
     parts = Pools._fields
     if content is not None and not (
@@ -119,8 +119,8 @@ def _kept(directory) -> dict[str, Any] | None:
         and all(isinstance(content["left_out"].get(part), dict) for part in parts)
     ):
         raise RunError(
-            f"{directory.path / FILE} cannot be used: it needs the run's classes of "
-            f"{', '.join(parts)}. Bring it back from a copy or use another run."
+            f"{directory.path / FILE} cannot be used: it must have the run's classes of "
+            f"{', '.join(parts)}. Restore it from a copy or use another run."
         )
     return content
 
@@ -130,21 +130,24 @@ def _sizes(classes) -> dict[str, int]:
 
 
 def _text(name) -> str:
-    # Classes of turned images are named so by `ClassPool.with_rotations`.
+    # `ClassPool.with_rotations` names classes by such tuples.
     return f"{name[0]} turned by {name[1]}" if isinstance(name, tuple) else str(name)
 
 
-def _places(described) -> dict[str, dict[str, int]]:
-    """Of each class its images in each part, be they enough for a task or not."""
-    places: dict = defaultdict(dict)
+def _counts(described) -> dict[str, dict[str, int]]:
+    """Returns each class's number of images by split, with the classes that were left out."""
+    counts: dict = defaultdict(dict)
     for part in Pools._fields:
         for name, count in {**described[part], **described["left_out"][part]}.items():
-            places[name][part] = count
-    return places
+            counts[name][part] = count
+    return counts
 
 
 def _changes(before, now) -> list[str]:
-    """What became of each class: first of those that came or went, the cause of all the rest."""
+    """Describes the classes that changed.
+
+    Classes that appeared or disappeared come first: they can be the cause of all other changes.
+    """
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return [
         f"{name} {_in_parts(before.get(name))} (now {_in_parts(now.get(name))})"
@@ -152,7 +155,7 @@ def _changes(before, now) -> list[str]:
     ]
 
 
-def _in_parts(places) -> str:
-    if not places:
+def _in_parts(counts) -> str:
+    if not counts:
         return "missing"
-    return ", ".join(f"{count} images in {part}" for part, count in places.items())
+    return ", ".join(f"{count} images in {part}" for part, count in counts.items())

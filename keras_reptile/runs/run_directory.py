@@ -1,4 +1,4 @@
-"""What a run keeps on disk, and how none of it is ever half-written."""
+"""The files of a run. Each is written atomically."""
 
 import contextlib
 import dataclasses
@@ -27,8 +27,9 @@ from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs.divergence import check_finite
 from keras_reptile.runs.results import best_row
 
+# The number of newest checkpoints that a run keeps.
 KEPT = 2
-# The columns of log.csv that only some rows have.
+# The columns of log.csv that some rows do not have.
 LOGGED = tuple(
     f"{kind}{name}"
     for kind in ("", "val_", "test_")
@@ -39,12 +40,16 @@ LOGGED = tuple(
 class RunDirectory:
     """The files of one run under `--output_dir`.
 
-    run.json, the settings; classes.json, the classes of each part; checkpoints/, the newest two and
-    the best; log.csv, a row for each checkpoint; tensorboard/; curve.png; of sine waves
-    predictions.png; summary.json; while the run lives, .lock.
+    * run.json: the settings.
+    * classes.json: the classes of each split.
+    * checkpoints/: the newest two checkpoints and the best one.
+    * log.csv: a row for each checkpoint.
+    * tensorboard/, curve.png, and for sine waves predictions.png.
+    * summary.json: the result, once the run is finished.
+    * .lock: while the run is training.
 
     Args:
-        path: String or path. It is created when something is first written.
+        path: String or path. The directory is created when a file is first written.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -57,12 +62,12 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other runs out for as long as this one trains; reading is free.
+        """Returns a context in which no other run can write here. Others may still read.
 
-        Whatever is written meanwhile is written only if the directory is still this one.
+        Before each write the run checks that the directory is still the one that it locked.
 
         Raises:
-            RunError: If another run has the directory, or it cannot be written.
+            RunError: If another run has locked the directory, or it cannot be written.
         """
         self._create()
         with only_one(self.path) as self.lock:
@@ -78,19 +83,21 @@ class RunDirectory:
         write_json(self.path / name, content)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """The content of a file, or `None` if it is not there; NaN is read as null."""
+        """Returns the content of a file, or `None` if it does not exist.
+
+        NaN, which earlier versions wrote, is read as null.
+        """
         path = self.path / name
-        # Unlike `Path.exists`, it is false for names that no file can have.
+        # `Path.exists` would raise for invalid names. This returns false.
         if not os.path.exists(path):
             return None
-        # Earlier versions wrote NaN.
-        return read_json(path, "Bring it back from a copy or use another run.")
+        return read_json(path, "Restore it from a copy or use another run.")
 
     def read_run(self, name: str = "run.json") -> dict[str, Any] | None:
-        """The content of run.json or summary.json with all settings, `None` if it is not there.
+        """Returns the content of run.json or summary.json with all settings, or `None`.
 
         Raises:
-            RunError: If it cannot be read, or its settings are none that this version knows.
+            RunError: If it cannot be read, or this version does not have its settings.
         """
         content = self.read_json(name)
         if content is None:
@@ -109,18 +116,18 @@ class RunDirectory:
 
         Args:
             model: The `ReptileModel`.
-            best: Boolean, whether it is the best checkpoint too. Defaults to `False`.
-            score: Dict, what its validation gave. Defaults to `None`, no validation.
+            best: Boolean, whether it is also the best checkpoint. Defaults to `False`.
+            score: Dict, its validation results. Defaults to `None`, no validation.
 
         Raises:
-            Diverged: If a weight or a moment is not finite; earlier checkpoints stay.
+            Diverged: If a weight or a moment is not finite. Then no file is changed.
         """
         check_finite(model)
         self._create()
         path = self.checkpoints / f"iteration-{model.meta_iteration:09d}.keras"
         with replacing(path) as temporary:
             save_checkpoint(model, temporary, score)
-            # First: a run that is killed in between comes by here again.
+            # The best is written first: a run that is killed in between writes both again.
             if best:
                 with replacing(self.best) as copy:
                     shutil.copyfile(temporary, copy)
@@ -129,66 +136,71 @@ class RunDirectory:
                 old.unlink()
 
     def saved(self) -> list[Path]:
-        """Checkpoints of this run, oldest first."""
+        """Returns the checkpoints of this run, oldest first."""
         name = re.compile(r"iteration-\d{9}\.keras")
         return sorted(p for p in self._checkpoint_files("*.keras") if name.fullmatch(p.name))
 
-    def reached(self) -> int:
-        """The meta-iteration of the newest checkpoint, by its name; 0 if there is none."""
+    def newest_iteration(self) -> int:
+        """Returns the meta-iteration in the newest checkpoint's name, or 0 without checkpoints."""
         return max((int(path.stem.split("-")[1]) for path in self.saved()), default=0)
 
     def _checkpoint_files(self, pattern: str) -> list[Path]:
-        # Of a name that no directory can have, `Path.glob` would raise.
+        # `Path.glob` would raise for an invalid name.
         return list(self.checkpoints.glob(pattern)) if os.path.isdir(self.checkpoints) else []
 
     def restore(self) -> ReptileModel | None:
-        """The newest checkpoint that can be read; `None` if there are none at all."""
+        """Loads the newest checkpoint that can be read. Returns `None` if there are none.
+
+        Raises:
+            RunError: If there are checkpoints, but none can be read.
+        """
         for path in reversed(saved := self.saved()):
             try:
                 return load_checkpoint(path)
             except RunError as error:
                 if path not in self.saved():
-                    # A run that is training removed it, having written newer ones.
+                    # A run that is training has written newer checkpoints and removed this one.
                     return self.restore()
-                print(f"{error} Trying the one before it.", flush=True)
+                print(f"{error} Trying the previous one.", flush=True)
         if saved:
             raise RunError(
-                f"None of the checkpoints in {self.checkpoints} can be read. Bring one back from a "
-                "copy, or remove them to begin anew."
+                f"None of the checkpoints in {self.checkpoints} can be read. Restore one from a "
+                "copy, or remove them to train from the beginning."
             )
         return None
 
     def best_score(self, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-        """What the validation of the best checkpoint gave; `None` if there is none to be read.
+        """Returns the validation results of the best checkpoint, or `None` if there is none.
 
-        The file itself knows it. That of an earlier version does not: of it the log knows.
+        They are in the checkpoint. For checkpoints of earlier versions they are in the log. A
+        checkpoint that cannot be read counts as none.
 
         Args:
             rows: List of dicts, rows of log.csv.
 
         Raises:
-            RunError: If nobody knows, so that a worse checkpoint might replace it.
+            RunError: If they are in neither, so that a worse checkpoint might replace the best.
         """
         if not self.best.exists():
             return None
         try:
             score = read_score(self.best) or best_row(rows)
         except RunError as error:
-            print(f"{error} The next checkpoint that is validated replaces it.", flush=True)
+            print(f"{error} The next validated checkpoint will replace it.", flush=True)
             return None
         if score is None:
             raise RunError(
-                f"{self.best} does not say how good it is, nor is there a log.csv that does. Bring "
-                "log.csv back from a copy, or move best.keras elsewhere: a worse checkpoint would "
-                "replace it."
+                f"Neither {self.best} nor log.csv has the validation results of the best "
+                "checkpoint, so a worse one could replace it. Restore log.csv from a copy, or move "
+                "best.keras elsewhere."
             )
         return score
 
     def tidy(self) -> None:
-        """Removes what runs that were killed left half-written."""
+        """Removes temporary files of runs that were killed."""
         for folder in (self.path, self.checkpoints):
             remove_partial(folder)
-        # Keras's own, which it uses where memory is short.
+        # Keras writes such files if memory is short.
         for path in self.checkpoints.glob("tmp*"):
             if path.is_file():
                 path.unlink()
@@ -196,7 +208,7 @@ class RunDirectory:
     # The log
 
     def rows(self) -> list[dict[str, str]]:
-        advice = "Mend or remove it: training needs no earlier rows."
+        advice = "Repair or remove it: training does not need earlier rows."
         return read_csv(self.log, {"meta_iteration": int, "seconds": float}, advice, LOGGED)
 
     def write_rows(self, rows: list[dict[str, Any]]) -> None:
@@ -204,7 +216,7 @@ class RunDirectory:
         write_csv(self.log, rows)
 
     def check_lock(self) -> None:
-        """Raises `RunError` if the directory that this run locked is gone, or is another's now."""
+        """Raises `RunError` if the directory that this run locked was removed or replaced."""
         if self.lock is not None:
             self.lock.check()
 
@@ -219,20 +231,20 @@ class RunDirectory:
 
 
 def complete(settings: dict[str, Any]) -> dict[str, Any]:
-    """A run's settings; one of an earlier version had the defaults of fields that came since.
+    """Returns a run's settings with the fields that its version did not have.
 
-    But not this one's: losses were means before they were sums.
+    These fields get their defaults, except `loss_reduction`: losses of earlier versions were means.
     """
     return dataclasses.asdict(Recipe()) | {"loss_reduction": "mean"} | settings
 
 
 def _checked(settings: Any) -> dict[str, Any]:
-    """The settings of a file, complete, or a `ValueError`."""
+    """Returns the complete settings of a file, or raises `ValueError`."""
     if not isinstance(settings, dict) or not settings:
         raise ValueError(
-            "it needs the run's `settings`. Received: "
+            "it must have the run's `settings`. Received: "
             f"{'none' if not settings else type(settings).__name__}. "
-            "Bring it back from a copy or use another run."
+            "Restore it from a copy or use another run."
         )
     unknown = sorted(set(settings) - {field.name for field in dataclasses.fields(Recipe)})
     if unknown:
@@ -240,9 +252,9 @@ def _checked(settings: Any) -> dict[str, Any]:
             f"this version has no settings {unknown}. Use the version of keras_reptile that wrote "
             "it, or another run."
         )
-    known = complete(settings)
+    all_settings = complete(settings)
     try:
-        check_values(Recipe(**known))
+        check_values(Recipe(**all_settings))
     except ValueError as error:
-        raise ValueError(f"{error} Mend it or use another run.") from None
-    return known
+        raise ValueError(f"{error} Repair the file or use another run.") from None
+    return all_settings

@@ -1,4 +1,4 @@
-"""Another number of meta-iterations for a run that is not finished: it is annealed anew."""
+"""Changes the number of meta-iterations of an unfinished run, and re-anneals its meta-step size."""
 
 from typing import Any
 
@@ -7,45 +7,45 @@ from keras_reptile.errors import RunError
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.run_directory import RunDirectory
 
-# In run.json and summary.json: pairs of the meta-iteration from which a number of meta-iterations
-# held, and that number. Runs that were never changed have none.
+# The key in run.json and summary.json. Its value is a list of pairs: a meta-iteration, and the
+# number of meta-iterations that was set from there. Runs that were never changed have no such key.
 HISTORY = "meta_iterations_history"
 
 
 def check(directory: RunDirectory, recipe: Recipe) -> None:
-    """Raises `RunError` if the run in a directory cannot have the recipe's number.
+    """Raises `RunError` if the run in a directory cannot get the recipe's number.
 
-    By the names of its checkpoints, before the data is read.
+    It reads the names of checkpoints only, so that it fails before the data are read.
     """
     run = directory.read_run()
     before = run["settings"]["meta_iterations"] if run else recipe.meta_iterations
-    now, done = recipe.meta_iterations, directory.reached()
+    now, done = recipe.meta_iterations, directory.newest_iteration()
     if now == before or not done:
         return
     if done >= before:
         raise RunError(
-            f"{directory.path} holds a run that is finished: its meta-step size has come to its "
-            f"end after {before:,} meta-iterations. Received: meta_iterations={now}. Choose "
+            f"{directory.path} has a finished run: its meta-step size has reached its final value "
+            f"after {before:,} meta-iterations. Received: meta_iterations={now}. Choose "
             "another --output_dir."
         )
     if now <= done:
         raise RunError(
-            f"{directory.path} holds a run that has made {done:,} meta-iterations. Received: "
-            f"meta_iterations={now}. Give a larger number, or measure the run as it is: "
+            f"{directory.path} has a run with {done:,} meta-iterations done. Received: "
+            f"meta_iterations={now}. Give a larger number, or evaluate the run as it is with "
             "bin/evaluate."
         )
 
 
 def history(run: dict[str, Any] | None, recipe: Recipe, done: int) -> list[list[int]]:
-    """The numbers of meta-iterations that a run has had, the recipe's the last of them.
+    """Returns the numbers of meta-iterations that were set for a run, the recipe's last.
 
     Args:
-        run: Dict, the content of run.json; `None` if there is none.
+        run: Dict, the content of run.json, or `None`.
         recipe: A `Recipe`.
-        done: Integer, the meta-iteration from which the run goes on; 0 for a new one.
+        done: Integer, the meta-iteration from which the run resumes, or 0 for a new run.
 
     Returns:
-        List of pairs: a meta-iteration, and the number of them that held from there on.
+        List of pairs: a meta-iteration, and the number of meta-iterations that was set from there.
 
     Example:
 
@@ -59,26 +59,26 @@ def history(run: dict[str, Any] | None, recipe: Recipe, done: int) -> list[list[
     past = _past(run)
     if past[-1][1] == now:
         return past
-    # What no meta-iteration has had yet is forgotten.
+    # Numbers that were set but never used are dropped.
     past = [pair for pair in past if pair[0] < done]
     return past if past[-1][1] == now else [*past, [done, now]]
 
 
 def in_words(recipe: Recipe, lengths: list[list[int]], done: int) -> str | None:
-    """What is said where a run goes on with another number; `None` where it has the same."""
+    """Returns the message for a run that resumes with another number, else `None`."""
     if len(lengths) < 2 or lengths[-1][0] != done:
         return None
     now, before = lengths[-1][1], lengths[-2][1]
     size = float(schedule(recipe, lengths)(done))
     return (
-        f"Annealed anew: {now:,} meta-iterations in all instead of {before:,}. In the "
-        f"{now - done:,} that are left the meta-step size goes from {size:g} to "
+        f"New schedule: {now:,} meta-iterations in all instead of {before:,}. In the remaining "
+        f"{now - done:,} the meta-step size goes from {size:g} to "
         f"{recipe.meta_step_size_final:g}."
     )
 
 
 def schedule(recipe: Recipe, lengths: list[list[int]]) -> ReannealedMetaStep:
-    """The meta-step size of a run that was changed on the way."""
+    """Returns the schedule of the meta-step size of a run whose number was changed."""
     return ReannealedMetaStep(recipe.meta_step_size, recipe.meta_step_size_final, lengths)
 
 
@@ -97,6 +97,6 @@ def _past(run) -> list[list[int]]:
         pass
     raise RunError(
         f"run.json cannot be used: its {HISTORY} must be pairs such as [[0, 1000], [300, 500]], "
-        f"and end with the settings' number. Received: {past!r}. Bring it back from a copy or use "
+        f"and end with the settings' number. Received: {past!r}. Restore it from a copy or use "
         "another run."
     )

@@ -1,4 +1,4 @@
-"""Stops a run that a signal asks to stop, between two meta-iterations, with all that it learned."""
+"""Stops a run after a signal, between two meta-iterations, and saves its state."""
 
 import contextlib
 import os
@@ -11,29 +11,29 @@ from typing import Any
 
 import keras
 
-# Ctrl-C; `kill`; a terminal that closes; the warning that Slurm gives before the time is over.
+# Ctrl-C, `kill`, a closed terminal, and Slurm's warning before the time limit.
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
-SAID = {
+MESSAGES = {
     1: "{}: stopping after this meta-iteration, and saving. This takes some seconds.",
     2: "{}: still saving. A third signal ends at once, without saving.",
 }
 LAST = 3
-# Seconds until the process is ended where Python does not run, as in a long operation.
+# Seconds until the process is killed if Python does not run, as in a long operation.
 GRACE = 1.0
 
 
 class Interrupted(Exception):
-    """The run was asked to stop, and has stopped between two meta-iterations."""
+    """Raised when a run was asked to stop, between two meta-iterations."""
 
 
 class StopOnSignal(keras.callbacks.Callback):
-    """Turns signals into `Interrupted`, between two meta-iterations.
+    """Raises `Interrupted` after a signal, between two meta-iterations.
 
-    As a context manager it handles the signals that are not ignored. The first is answered at once,
-    also while TensorFlow computes: a thread reads what the C handlers of signals write. The second
-    changes nothing, and the third ends in `KeyboardInterrupt`, or ends the process. In other
-    threads than the main one, which alone can handle signals, nothing is handled.
+    As a context manager it handles the signals that are not ignored. The first signal prints a
+    message at once, also while TensorFlow computes: a thread reads the bytes that Python's C
+    handlers write. The second signal has no effect. The third raises `KeyboardInterrupt`, or kills
+    the process. Only the main thread can handle signals: in other threads, none is handled.
     """
 
     def __init__(self):
@@ -52,7 +52,7 @@ class StopOnSignal(keras.callbacks.Callback):
         self._stack.close()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        # After an epoch's last one its validation, row and checkpoint are worth the few seconds.
+        # After the last batch of an epoch, its validation, row and checkpoint are still made.
         if self.asked and batch + 1 < self.params["steps"]:
             raise Interrupted
 
@@ -62,13 +62,13 @@ class StopOnSignal(keras.callbacks.Callback):
 
     def _handle_signals(self) -> None:
         handlers = {s: signal.getsignal(s) for s in SIGNALS}
-        # `nohup` has a program ignore SIGHUP; a handler of C is `None`.
+        # `nohup` makes a program ignore SIGHUP. A handler in C is shown as `None`.
         self.before = {s: h for s, h in handlers.items() if h not in (signal.SIG_IGN, None)}
         reading, writing = socket.socketpair()
         writing.setblocking(False)
         listener = threading.Thread(target=self._listen, args=(reading,), daemon=True)
         listener.start()
-        # Closed, the other end has the listener return.
+        # The listener returns when the other end is closed.
         for undo in (reading.close, listener.join, writing.close):
             self._stack.callback(undo)
         wakeup = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
@@ -92,20 +92,20 @@ class StopOnSignal(keras.callbacks.Callback):
     def _answer(self, number: signal.Signals) -> None:
         if hasattr(signal, "SIGHUP") and number == signal.SIGHUP:
             leave_closed_terminal()
-        if self.count in SAID:
-            # Beside a progress bar that has not ended its line.
+        if self.count in MESSAGES:
+            # A progress bar may not have ended its line.
             start = "\n" if sys.stderr.isatty() else ""
             with contextlib.suppress(OSError):
-                print(start + SAID[self.count].format(number.name), file=sys.stderr, flush=True)
+                print(start + MESSAGES[self.count].format(number.name), file=sys.stderr, flush=True)
         if self.count == LAST:
-            # The handler of this signal may have run before it was counted.
+            # The handler of this signal may have run before the signal was counted.
             signal.pthread_kill(threading.main_thread().ident or 0, number)
             if not self._raised.wait(GRACE):
                 os._exit(128 + number)
 
 
 def leave_closed_terminal() -> None:
-    """Sends to nowhere what would be written to a terminal that is no more, which is an error."""
+    """Redirects output from a closed terminal to /dev/null. Writing to the terminal would fail."""
     if not hasattr(select, "poll"):
         return
     for number in (1, 2):

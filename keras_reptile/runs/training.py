@@ -1,4 +1,4 @@
-"""A whole training run: from a recipe to checkpoints, curves and a test accuracy."""
+"""Trains a run by a recipe, with checkpoints, curves and a test accuracy."""
 
 import contextlib
 import dataclasses
@@ -28,7 +28,7 @@ from keras_reptile.runs.run_checks import (
     check_replicas,
     check_same_run,
     check_settings,
-    in_one_place,
+    with_absolute_paths,
 )
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.stop_on_signal import Interrupted, StopOnSignal
@@ -44,31 +44,31 @@ def train(
     verbose: int = 1,
     strategy: tf.distribute.Strategy | None = None,
 ) -> dict[str, Any]:
-    """Trains by a recipe, or goes on where an earlier run in the same directory stopped.
+    """Trains by a recipe, or resumes an earlier run in the same directory.
 
-    On a CPU a resumed run is, bit for bit, the run that was never stopped. It may go on on other
-    devices; then it is so up to rounding.
+    On a CPU, a resumed run is bit for bit the same as an uninterrupted one. On other devices it is
+    the same up to rounding.
 
     Args:
         recipe: A `Recipe`.
-        output_dir: String or path. Everything that the run writes lies under it.
-        data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own choice.
-        verbose: Integer: 0 for nothing, 1 for a row for each epoch and, in a terminal, how far it
-            is, 2 for rows alone. Defaults to `1`.
-        strategy: What `distribution.create` makes of flags, or any `tf.distribute` strategy with
-            synchronous replicas. In a cluster every worker makes the same call; the chief alone
+        output_dir: String or path. All files of the run are written there.
+        data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own default.
+        verbose: Integer. 0 prints nothing. 1 prints a row for each epoch and, in a terminal, shows
+            the progress. 2 prints the rows only. Defaults to `1`.
+        strategy: The result of `distribution.create`, or any `tf.distribute` strategy with
+            synchronous replicas. In a cluster every worker makes the same call, and only the chief
             reads and writes `output_dir`. Defaults to `None`.
 
     Returns:
-        The content of summary.json: the result, the settings, versions and times. `None` is what
-        is not known: the interval of a single test task, or the speed of a finished run whose
+        Dict, the content of summary.json: the result, the settings, versions and times. Unknown
+        values are `None`: the interval of a single test task, or the speed of a finished run whose
         log.csv was removed.
 
     Raises:
-        ValueError: If the recipe's numbers do not fit together or the data cannot be read.
-        RunError: If the directory holds another run, or one that is training, or cannot be
-            written, or training diverges.
-        Interrupted: If the process is told to stop; what was learned is saved.
+        ValueError: If settings do not fit together or the data cannot be read.
+        RunError: If the directory has another run, has a run that is training, or cannot be
+            written, or if training diverges.
+        Interrupted: If the process receives a signal to stop. The state is saved first.
     """
     check_settings(recipe)
     check_replicas(recipe, strategy)
@@ -77,7 +77,7 @@ def train(
     verbose = verbose if workers.is_chief else 0
     with (
         workers.directory(output_dir) as path,
-        distribution.losses_explained(workers),
+        distribution.lost_workers_explained(workers),
         contextlib.ExitStack() as stack,
     ):
         directory = RunDirectory(path)
@@ -86,7 +86,7 @@ def train(
             pools = building.load_pools(recipe, data_dir)
             _check_pools(recipe, pools)
             stack.enter_context(directory.locked())
-            # Another run may have begun and ended here meanwhile.
+            # Another run may have begun and ended here before the lock was taken.
             earlier = _check_directory(directory, recipe)
             directory.tidy()
             if directory.saved():
@@ -97,7 +97,7 @@ def train(
             done = saved.meta_iteration if saved else 0
             lengths = run_length.history(earlier, recipe, done)
         workers.check_alike(_shared_facts(recipe, pools))
-        # The chief alone has an earlier part of the run.
+        # Only the chief has an earlier part of the run.
         done, lengths = json.loads(workers.exchange(json.dumps([done, lengths]))[0])
         jit_compile = compilation.of_training(recipe)
         shape = pools.train.image_shape
@@ -106,20 +106,20 @@ def train(
             model.optimizer.learning_rate = run_length.schedule(recipe, lengths)
         with workers.together():
             _write_beginning(recipe, directory, pools, lengths, is_new=saved is None)
-        _say_beginning(recipe, directory, pools, lengths, done, verbose)
+        _print_beginning(recipe, directory, pools, lengths, done, verbose)
         run_log = _fit(recipe, directory, pools, model, verbose)
         return _finish(recipe, directory, pools, model, run_log, lengths, verbose)
 
 
 def _check_directory(directory, recipe) -> dict[str, Any] | None:
-    """The content of an earlier run.json, if the run may go on by this recipe."""
+    """Returns the content of an earlier run.json, after checking that this recipe can resume it."""
     earlier = check_same_run(directory, recipe, (*MAY_CHANGE_ON_RESUME, "meta_iterations"))
     run_length.check(directory, recipe)
     return earlier
 
 
 def _write_beginning(recipe, directory, pools, lengths, is_new) -> None:
-    settings = {"settings": in_one_place(dataclasses.asdict(recipe))}
+    settings = {"settings": with_absolute_paths(dataclasses.asdict(recipe))}
     content = {
         **settings,
         "images": building.describe_images(recipe),
@@ -128,16 +128,16 @@ def _write_beginning(recipe, directory, pools, lengths, is_new) -> None:
     }
     directory.write_json("run.json", content)
     classes = run_classes.describe(pools)
-    # Of a run that goes on they are known, or it is of an earlier version.
+    # A resumed run has the file already, or is of an earlier version.
     if classes and is_new:
         directory.write_json(run_classes.FILE, classes)
 
 
-def _say_beginning(recipe, directory, pools, lengths, done, verbose) -> None:
+def _print_beginning(recipe, directory, pools, lengths, done, verbose) -> None:
     if recipe.dataset != SINUSOID:
         say(verbose, run_classes.in_words(recipe, pools, directory))
     if done:
-        say(verbose, f"Going on from meta-iteration {done:,} in {directory.path}.")
+        say(verbose, f"Resuming at meta-iteration {done:,} in {directory.path}.")
     if changed := run_length.in_words(recipe, lengths, done):
         say(verbose, changed)
 
@@ -147,10 +147,10 @@ def _changes(lengths) -> dict[str, Any]:
 
 
 def segments(done: int, total: int, every: int) -> list[tuple[int, int, int]]:
-    """What is left of a run, as stretches of epochs of equal length.
+    """Divides the rest of a run into segments of epochs of equal length.
 
-    An epoch ends at each multiple of `every` and at `total`; a run that was stopped in between
-    first finishes its epoch.
+    An epoch ends at each multiple of `every` and at `total`. A run that was stopped within an epoch
+    first finishes it.
 
     Returns:
         List of tuples `(first meta-iteration, steps in an epoch, epochs)`.
@@ -216,7 +216,7 @@ def _best_so_far(recipe, directory, rows, done) -> dict[str, Any] | None:
 
 
 def bar_verbosity(verbose: int) -> int:
-    """1 where a progress bar can be seen."""
+    """Returns 1 if a progress bar is wanted and the output is a terminal, else 0."""
     return int(verbose == 1 and sys.stdout.isatty())
 
 
@@ -233,7 +233,7 @@ def _finish(recipe, directory, pools, model, run_log, lengths, verbose) -> dict[
         "best_validation": best_validation(run_log.best),
         "seconds": seconds,
         "test_seconds": time.perf_counter() - started,
-        # Someone may have removed the log, which alone knows.
+        # The seconds are 0 if a finished run's log was removed.
         "meta_iterations_per_second": recipe.meta_iterations / seconds if seconds else None,
         "settings": dataclasses.asdict(recipe),
         "images": building.describe_images(recipe),

@@ -15,7 +15,7 @@ COLOURS = ("0.6", "C1", "C0", "C3")
 
 
 def shown_steps(inner_steps: int) -> tuple[int, ...]:
-    """The step counts in a picture: none, a quarter, half and all.
+    """Returns the numbers of inner steps in a picture: none, a quarter, half and all.
 
     Example:
 
@@ -28,18 +28,18 @@ def shown_steps(inner_steps: int) -> tuple[int, ...]:
 def predictions_after(
     model: ReptileModel, episode: dict[str, Any], steps: tuple[int, ...]
 ) -> dict[int, np.ndarray]:
-    """Query predictions after so many inner steps; the model stays as it is.
+    """Computes query predictions after several numbers of inner steps, without changing the model.
 
     Args:
         model: A compiled `ReptileModel`.
-        episode: An element of `sinusoid_dataset`, with at least as many inner steps.
+        episode: An element of `sinusoid_dataset`, with at least the largest number of inner steps.
         steps: Tuple of integers, numbers of inner steps.
 
     Returns:
-        Dict of each number of steps to predictions `(tasks, queries)`.
+        Dict from each number of steps to predictions `(tasks, queries)`.
     """
-    found = _predictions(model, episode, steps)
-    return {k: p.numpy()[..., 0] for k, p in zip(steps, found, strict=True)}
+    predictions = _predictions(model, episode, steps)
+    return {k: p.numpy()[..., 0] for k, p in zip(steps, predictions, strict=True)}
 
 
 @tf.function(reduce_retracing=True)
@@ -49,7 +49,7 @@ def _predictions(model, episode, steps):
 
 
 def draw_wave(axes: Axes, episode: dict, predictions: dict[int, np.ndarray], task: int = 0) -> None:
-    """One task: the true wave, the sampled points and a curve for each number of steps."""
+    """Draws one task: the true wave, the sampled points and a curve for each number of steps."""
     x, y = (t.numpy()[task, :, 0] for t in episode["query"])
     axes.plot(x, y, color="black", linestyle="--", linewidth=1.2, label="true wave")
     for (number, values), colour in zip(predictions.items(), COLOURS, strict=False):

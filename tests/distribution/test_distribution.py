@@ -127,7 +127,7 @@ def test_workers_that_differ_all_end_and_say_in_what(results):
 
 def test_where_one_worker_cannot_go_on_all_end_and_say_why(results):
     said = [str(results[file]["agreement: one fails"]) for file in FILES["two workers"]]
-    assert said == ["Worker 1 cannot go on: no data.", "no data."]
+    assert said == ["Worker 1 stopped: no data.", "no data."]
 
 
 # Each of these fails when a new Keras no longer needs a workaround.

@@ -66,7 +66,7 @@ def test_a_run_begun_on_one_device_goes_on_on_two_hosts(hosts, tmp_path):
     ended = warm.run_together(workers, tmp_path / "other", environments)
     (status, out, err, _), (other_status, _, other_err, _) = ended
     assert (status, other_status) == (0, 0), err + other_err
-    assert "Going on from meta-iteration 4 in " in out
+    assert "Resuming at meta-iteration 4 in " in out
     assert list((tmp_path / "other").iterdir()) == []
     for expected, found in zip(rows(single), rows(folder), strict=True):
         for name in ("meta_iteration", "loss_before", "loss_after", "val_accuracy"):

@@ -69,7 +69,7 @@ def test_shares_of_a_dataset_of_unknown_size_end_with_it():
 
 
 def test_meta_batches_that_differ_or_do_not_divide_are_refused():
-    with pytest.raises(ValueError, match=r"elements differ. Let `meta_batch_size` divide `tasks`"):
+    with pytest.raises(ValueError, match=r"have different sizes. Make `tasks` a multiple of"):
         shares.distributed(small_episodes(meta_batch_size=4, tasks=6), Played(1, 2))
     with pytest.raises(ValueError, match=r"meta_batch_size=4, with 3 replicas. Use a .* of 3, or"):
         shares.distributed(small_episodes(meta_batch_size=4), Played(3, 1))

@@ -85,7 +85,7 @@ def test_where_a_worker_is_killed_the_others_end_with_a_clear_line(runs):
     assert (
         err.strip()
         .splitlines()[-1]
-        .startswith("train: Another worker stopped or cannot be reached any more (")
+        .startswith("train: Another worker stopped or cannot be reached (")
     )
     assert "Start all workers again with the same command" in err
     assert "Traceback" not in err
@@ -96,7 +96,7 @@ def test_started_again_they_go_on_from_the_chiefs_last_checkpoint(runs):
     assert runs["left"][-1] == "iteration-000000004.keras"
     (status, out, err, _), (other_status, _, other_err, _) = runs["again"]
     assert (status, other_status) == (0, 0), err + other_err
-    assert "Going on from meta-iteration 4 in " in out
+    assert "Resuming at meta-iteration 4 in " in out
     assert not runs["half"].exists()
 
 
@@ -124,7 +124,7 @@ def test_what_keeps_workers_apart_is_one_clear_line_before_training(tmp_path):
     found = warm.run_together(programs, tmp_path, [{"TF_CONFIG": config} for config, _ in cases])
     expected = [
         f"answered within 1 s. Missing: {addresses[1]}. Start every worker",
-        "TF_CONFIG does not fit together: the task's `index` must be from 0 to 1",
+        "TF_CONFIG is inconsistent: the task's `index` must be from 0 to 1",
         "meta_batch_size=5, with 2 replicas. Use a meta_batch_size of 4",
     ]
     for (status, _, err, _), text in zip(found, expected, strict=True):

@@ -162,7 +162,7 @@ def test_a_network_that_is_not_built_names_the_missing_channels():
             lambda m, e: m.fit(e, steps_per_epoch=1, validation_data=e, validation_steps=0),
             "`validation_steps` must be at least 1",
         ),
-        (lambda m, e: m.predict(e), "`predict` would never end. Received an endless dataset"),
+        (lambda m, e: m.predict(e), "`predict` would never end. Received: an endless dataset"),
     ],
 )
 def test_no_steps_and_no_end_are_refused_at_once(use, text):

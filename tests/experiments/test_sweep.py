@@ -295,7 +295,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(changes, text, 
 @pytest.mark.slow
 def test_another_sweeps_directory_is_left_alone(whole):
     path, rows = whole
-    with pytest.raises(RunError, match=r"g1 holds a run with other settings: seed=0 \(now 1\)"):
+    with pytest.raises(RunError, match=r"g1 has a run with other settings: seed=0 \(now 1\)"):
         run(path, only=("g4",), seed=1)
     assert csv_rows(path) == [{k: str(v) for k, v in r.items()} for r in rows]
 

@@ -72,7 +72,7 @@ def test_an_earlier_export_is_replaced_only_if_told(folder):
 MISUSES = {
     "no checkpoint named": (["--output=x"], "--checkpoint is missing"),
     "no output named": (["--checkpoint=runs/glyphs"], "--output is missing"),
-    "no run": (["--checkpoint=nowhere", "--output=x"], "nowhere holds no run"),
+    "no run": (["--checkpoint=nowhere", "--output=x"], "nowhere has no run"),
     "too few names": (
         ["--checkpoint=runs/glyphs", "--output=x", "--class_names=a,b"],
         "`class_names` needs a different name for each output",

@@ -298,7 +298,7 @@ def test_a_mount_point_is_named_as_what_it_is(number, tmp_path, monkeypatch):
         raise OSError(number, os.strerror(number), source)
 
     monkeypatch.setattr(os, "replace", replace)
-    text = r"a cannot be written: .*\. It is a mount point, or in .* of a container: choose another"
+    text = r"a cannot be written: .*\. It is a mount point, or lies in .* of a container: choose an"
     with pytest.raises(RunError, match=text):
         write_text(tmp_path / "a", "whole")
     assert list(tmp_path.iterdir()) == []

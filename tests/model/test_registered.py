@@ -162,7 +162,7 @@ WRONG = {
     "no gradient": (lambda: kr.register_method("mine", 0.5), "A method needs a function. Rec"),
     "a gradient of one argument": (
         lambda: kr.register_method("mine", lambda theta: theta),
-        "A method needs a function of theta, tasks. Received one of theta",
+        "A method needs a function of theta, tasks. Received: a function of theta",
     ),
     "a gradient for each task": (
         lambda: kr.register_method("mine", lambda theta, tasks: list(tasks.weights)),
@@ -188,7 +188,7 @@ WRONG = {
     ),
     "a network without a seed": (
         lambda: kr.register_network("mine", lambda ways, image_shape: None),
-        "A network needs a function of ways, image_shape, seed. Received one of ways, image_shape",
+        "A network needs a function of ways, image_shape, seed. Received: a function of wa",
     ),
     "a network that is not registered": (
         lambda: named.get(network="mine"),

@@ -9,7 +9,7 @@ from helpers import small_model
 
 from keras_reptile.checks import local_path
 from keras_reptile.programs.path_flags import PathParser
-from keras_reptile.runs.evaluating import test as measure
+from keras_reptile.runs.evaluating import evaluate_run as measure
 from keras_reptile.runs.run_directory import RunDirectory
 
 PATHS = {
@@ -38,7 +38,7 @@ def test_a_path_of_this_machine_is_as_it_was_but_for_the_home_folder(tmp_path, m
 )
 def test_what_is_elsewhere_is_no_folder_here(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = "Files and folders must be on this machine. Received: '.*'. Mount what is there, or copy"
+    text = "Files and folders must be on this machine. Received: '.*'. Mount or copy the remote"
     for use in (
         local_path,
         RunDirectory,
@@ -52,7 +52,7 @@ def test_what_is_elsewhere_is_no_folder_here(path, tmp_path, monkeypatch):
 
 def test_the_home_of_nobody_is_refused():
     text = (
-        r"There is no such home folder. Received: '~nobody_at_all/a'. A folder of that name is ./~"
+        r"There is no such home folder. Received: '~nobody_at_all/a'. For a folder of that name, g"
     )
     with pytest.raises(ValueError, match=text):
         local_path("~nobody_at_all/a")

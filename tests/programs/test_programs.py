@@ -111,7 +111,7 @@ def test_both_ways_of_predicting_end_with_a_line_each(finished):
     status, _, err = run("evaluate", *arguments, cwd=cwd)
     assert status == 1
     assert err == (
-        "evaluate: `both` measures inductively and transductively. Received with it: "
+        "evaluate: `both` evaluates inductively and transductively. Received with it: "
         "transductive=True. Give one of the two.\n"
     )
 
@@ -256,7 +256,7 @@ def test_a_killed_sweep_goes_on_and_ctrl_c_says_how(tmp_path):
     process.send_signal(signal.SIGUSR1)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "Going on from meta-iteration " in out
+    assert "Resuming at meta-iteration " in out
     assert err.strip().splitlines()[-1] == (
         "sweep: stopped and saved in runs/gradient_combinations. "
         "The same command goes on from there."
@@ -336,7 +336,7 @@ MISUSES = {
         "miniImageNet is not prepared in ",
     ),
     "no checkpoint named": ("evaluate", [], 1, "--checkpoint is missing"),
-    "no run": ("evaluate", ["--checkpoint=nowhere"], 1, "nowhere holds no run"),
+    "no run": ("evaluate", ["--checkpoint=nowhere"], 1, "nowhere has no run"),
     "no runs": ("compare", [], 1, "--runs is missing: output directories of bin/train"),
     "two runs of one name": (
         "compare",
@@ -494,5 +494,5 @@ def test_another_runs_directory_is_refused(finished):
     cwd, _ = finished
     status, _, err = run("train", *SHORT, "--inner_steps=4", cwd=cwd)
     assert status == 1
-    assert "runs/glyphs holds a run with other settings: inner_steps=2 (now 4)" in err
+    assert "runs/glyphs has a run with other settings: inner_steps=2 (now 4)" in err
     assert len(err.strip().splitlines()) == 1

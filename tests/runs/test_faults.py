@@ -35,7 +35,7 @@ TRAIN = [
 FREE_SPACE = "No space left on device. Free some space, and give the same command again"
 READ_ONLY = "Read-only file system. Make it writable, or choose another place"
 DENIED = "Permission denied. Make it writable, or choose another place"
-NOTHING_LOST = "; all that was written before is whole."
+NOTHING_LOST = ". Files that were written earlier are complete."
 # Each start fails, and the next goes on where it did.
 FAULTS = {
     "no directory": (errno.EROFS, "mkdir checkpoints", 1),
@@ -195,7 +195,7 @@ def test_damage_at_50_random_places_is_noticed_and_the_checkpoint_before_used(
         assert directory.restore() == older
         said = capsys.readouterr().out
         assert f"Checkpoint {newest} cannot be read (ValueError: it is damaged: its" in said
-        assert said.endswith("Trying the one before it.\n")
+        assert said.endswith("Trying the previous one.\n")
     monkeypatch.undo()
     assert directory.restore().meta_iteration == 1
 
@@ -215,7 +215,7 @@ def test_every_byte_of_the_checksum_counts(directory):
 def test_two_damaged_checkpoints_are_an_error_that_says_what_to_do(directory):
     for path in directory.saved():
         path.write_bytes(path.read_bytes()[:-1])
-    text = r"None of the checkpoints in .* can be read. Bring one back .* or remove them to begin"
+    text = r"None of the checkpoints in .* can be read. Restore one .* or remove them to train"
     with pytest.raises(RunError, match=text):
         directory.restore()
 
@@ -250,7 +250,7 @@ def test_a_file_that_grows_too_large_leaves_the_earlier_checkpoints(directory):
 def test_a_log_that_is_none_is_an_error(directory):
     for text in ("meta_iteration\nx\n", "a,b\n1,2\n", "\xff\n"):
         directory.log.write_bytes(text.encode("latin-1"))
-        with pytest.raises(RunError, match=r"log.csv cannot be read.*Every row.*Mend or remove it"):
+        with pytest.raises(RunError, match=r"log.csv cannot be read.*Every row.*Repair or remove"):
             directory.rows()
 
 

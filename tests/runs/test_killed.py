@@ -106,7 +106,7 @@ def killed(tmp_path_factory):
         last.append(events(folder)[-1])
     status, out, err = start(folder, "train", TRAIN)
     assert status == 0, err
-    assert "Going on from meta-iteration 30" in out
+    assert "Resuming at meta-iteration 30" in out
     return folder / "run", last
 
 

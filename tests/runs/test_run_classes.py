@@ -12,7 +12,7 @@ from keras_reptile.datasets import image_cache
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
 from keras_reptile.runs import run_classes, training
-from keras_reptile.runs.evaluating import test as measure
+from keras_reptile.runs.evaluating import evaluate_run as measure
 
 COUNTS = {name: 4 for name in "abcdefghi"} | {"j": 2, "k": 3, "l": 4}
 SMALL = dict(
@@ -82,7 +82,7 @@ def test_a_run_on_given_splits_trains_and_tests_on_these_classes(begun, tmp_path
     assert evaluate(tmp_path, split_dir=str(moved))[0]["tasks"] == 2
     (moved / "train.txt").write_text("c\nd")
     (moved / "test.txt").write_text("a\nb\ng")
-    with pytest.raises(RunError, match=r"2 of the 3 test classes are among those.*a, b"):
+    with pytest.raises(RunError, match=r"2 of the 3 test classes were training classes.*a, b"):
         evaluate(tmp_path, split_dir=str(moved))
 
 
@@ -143,14 +143,12 @@ CHANGES = {
 def test_changed_data_is_refused_on_resume_and_in_an_evaluation(change, folder):
     before = kept(folder)
     change(folder / "images")
-    text = r"The data is not that on which the run in .*/run began. Classes: .*"
+    text = r"The data have changed since the run in .*/run began. Classes: .*"
     for work in (run, evaluate):
         with pytest.raises(RunError, match=text) as raised:
             work(folder)
         assert raised.match(CHANGES[change])
-        assert raised.match(
-            "Bring it back as .*classes.json has it: else classes that were trained"
-        )
+        assert raised.match("Restore the data as in .*classes.json: otherwise training classes may")
     assert kept(folder) == before
 
 
@@ -177,10 +175,10 @@ def test_an_evaluation_reads_the_images_of_its_classes_alone(folder, monkeypatch
 @pytest.mark.slow
 def test_another_division_must_not_test_classes_that_were_trained_on(folder):
     trained = kept(folder)["train"]
-    text = r"of the \d+ test classes are among those that the run in .*/run was trained on: "
+    text = r"of the \d+ test classes were training classes of the run in .*/run: "
     with pytest.raises(RunError, match=text) as raised:
         evaluate(folder, split_seed=1)
-    named_classes = str(raised.value).split("trained on: ")[1].split(". Divide")[0].split(", ")
+    named_classes = str(raised.value).split("/run: ")[1].split(". Use")[0].split(", ")
     assert named_classes and set(named_classes) <= set(trained)
     assert evaluate(folder, split_seed=1, split="train")[0]["tasks"] == 2
     class_folders(folder / "other", {f"x{i}": 4 for i in range(12)})
@@ -206,7 +204,7 @@ def test_a_run_without_a_checkpoint_begins_anew_with_the_classes_of_now(folder):
 def test_another_version_of_a_data_set_is_refused(folder):
     path = folder / "run" / "classes.json"
     path.write_text(path.read_text().replace('"source": ""', '"source": "images/1.0.0"'))
-    text = r"run began. Data set 'images/1.0.0' \(now ''\). Bring it back"
+    text = r"run began. Data set 'images/1.0.0' \(now ''\). Restore the d"
     with pytest.raises(RunError, match=text):
         run(folder)
 
@@ -214,7 +212,7 @@ def test_another_version_of_a_data_set_is_refused(folder):
 @pytest.mark.parametrize("content", ["{}", '{"source": "", "train": {}, "test": []}'])
 def test_a_file_of_classes_that_is_none_is_refused(content, folder):
     (folder / "run" / "classes.json").write_text(content)
-    with pytest.raises(RunError, match=r"classes.json cannot be used: it needs the run's classes"):
+    with pytest.raises(RunError, match=r"classes.json cannot be used: it must have the run's cla"):
         evaluate(folder)
 
 

@@ -61,8 +61,8 @@ def test_another_number_anneals_the_run_anew_and_resumes_bit_for_bit(total, copy
     whole, parts = copy("whole"), copy("parts")
     summary = run(whole, total, verbose=2)
     assert (
-        f"Annealed anew: {total} meta-iterations in all instead of 10. In the {total - 3} that are "
-        "left the meta-step size goes from 0.7 to 0."
+        f"New schedule: {total} meta-iterations in all instead of 10. In the remaining {total - 3} "
+        "the meta-step size goes from 0.7 to 0."
     ) in capsys.readouterr().out
     sizes = [float(row["meta_step_size"]) for row in RunDirectory(whole).rows()]
     at = [int(row["meta_iteration"]) for row in RunDirectory(whole).rows()]
@@ -85,7 +85,7 @@ def test_a_run_that_falls_back_behind_its_change_goes_on_bit_for_bit_too(copy):
         if path.stem != "iteration-000000002":
             path.unlink()
     shutil.copy(RunDirectory(copy("again")).saved()[0], RunDirectory(fallen).checkpoints)
-    assert RunDirectory(fallen).reached() == 2
+    assert RunDirectory(fallen).newest_iteration() == 2
     run(fallen, 6)
     assert_same_end(whole, fallen)
 
@@ -94,7 +94,7 @@ def test_a_run_that_falls_back_behind_its_change_goes_on_bit_for_bit_too(copy):
 def test_a_number_that_is_reached_is_refused(total, copy):
     path = copy()
     before = {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
-    text = rf"has made 3 meta-iterations. Received: meta_iterations={total}. Give a larger number"
+    text = rf"with 3 meta-iterations done. Received: meta_iterations={total}. Give a larger number"
     with pytest.raises(RunError, match=text):
         run(path, total)
     assert before == {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
@@ -104,7 +104,7 @@ def test_a_number_that_is_reached_is_refused(total, copy):
 def test_a_finished_run_is_not_made_longer(copy):
     path = copy()
     run(path, 4)
-    text = r"is finished: its meta-step size has come to its end after 4 .*meta_iterations=9. Choos"
+    text = r"finished run: its meta-step size has reached its final value after 4 .*tions=9. Choos"
     with pytest.raises(RunError, match=text):
         run(path, 9)
 

@@ -17,7 +17,7 @@ from keras_reptile.recipes import building, named
 from keras_reptile.recipes.data_options import data_options
 from keras_reptile.recipes.recipe import OF_IMAGES
 from keras_reptile.runs import training, wave_plot
-from keras_reptile.runs.evaluating import test as measure
+from keras_reptile.runs.evaluating import evaluate_run as measure
 from keras_reptile.runs.results import best_row, best_validation, score_of
 from keras_reptile.runs.run_directory import RunDirectory
 
@@ -111,9 +111,7 @@ def test_measuring_a_run_again_gives_its_summary(finished):
     assert (other["tasks"], other["shots"], other["inner_steps"]) == (4, 5, 2)
     with pytest.raises(ValueError, match=r"do not use `image_dir`. Received: dataset='sinusoid'"):
         measure(path, image_dir="x", verbose=0)
-    with pytest.raises(
-        ValueError, match=r"`both` measures accuracy .* run on sine waves.* Leave it"
-    ):
+    with pytest.raises(ValueError, match=r"`both` evaluates accuracy .* run on sine waves.* Leave"):
         measure(path, both=True, verbose=0)
 
 
@@ -140,7 +138,7 @@ def test_a_result_that_is_no_number_is_null_and_said_in_words(tmp_path, finished
     status, out, err = warm.run("bin/evaluate", "--checkpoint=run", "--tasks=8", cwd=tmp_path)
     assert status == 0
     assert json.loads(out.strip().splitlines()[-1]) == result
-    said = "The inner loop diverged in 8 of 8 tasks: the loss is no finite number. Train with a "
+    said = "The inner loop diverged in 8 of 8 tasks: the loss is not a finite number. Train with a "
     assert f"evaluate: {said}" in err
     # The same command finds the run finished, and tests it.
     _, out, _ = warm.run("bin/train", *flags_of_finished(), cwd=tmp_path)

@@ -17,7 +17,7 @@ from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
 from keras_reptile.runs import run_checks, training
-from keras_reptile.runs.evaluating import test as measure
+from keras_reptile.runs.evaluating import evaluate_run as measure
 from keras_reptile.runs.exporting import export_run
 from keras_reptile.runs.run_directory import RunDirectory, complete
 from keras_reptile.runs.stop_on_signal import Interrupted
@@ -192,7 +192,7 @@ def test_ctrl_c_after_an_epochs_last_meta_iteration_leaves_it_whole(
 @pytest.mark.slow
 def test_checkpoints_without_a_run_json_are_not_gone_on_with(finished, tmp_path):
     (tmp_path / "run.json").unlink()
-    with pytest.raises(RunError, match=r"holds checkpoints, and no run.json that says .* Bring it"):
+    with pytest.raises(RunError, match=r"has checkpoints, but no run.json with .* Restore it"):
         run(tmp_path, seed=7)
 
 
@@ -200,11 +200,11 @@ def test_a_folder_of_images_is_the_same_from_anywhere_and_in_any_writing(tmp_pat
     monkeypatch.chdir(tmp_path)
     folder = str(tmp_path / "images")
     for written in ("images", "./images/", f"{folder}/"):
-        assert run_checks.in_one_place({"image_dir": written, "ways": 5}) == {
+        assert run_checks.with_absolute_paths({"image_dir": written, "ways": 5}) == {
             "image_dir": folder,
             "ways": 5,
         }
-    assert run_checks.in_one_place({"image_dir": ""}) == {"image_dir": ""}
+    assert run_checks.with_absolute_paths({"image_dir": ""}) == {"image_dir": ""}
 
 
 @pytest.mark.slow
@@ -221,7 +221,7 @@ def test_ctrl_c_saves_also_where_the_log_cannot_be_written(tmp_path, monkeypatch
 def test_a_log_without_seconds_is_no_log(finished, tmp_path):
     (tmp_path / "log.csv").write_text("meta_iteration\n3\n")
     with pytest.raises(
-        RunError, match=r"log.csv cannot be read .*Mend or remove it: training needs"
+        RunError, match=r"log.csv cannot be read .*Repair or remove it: training does"
     ):
         run(tmp_path)
 
@@ -281,9 +281,7 @@ def test_a_best_checkpoint_of_an_earlier_version_is_ranked_by_the_log_or_kept(ha
     best = mark_best(half_way, None)
     log = half_way.log.read_text()
     half_way.log.unlink()
-    text = (
-        r"best.keras does not say how good it is, .* Bring log.csv back from a copy, or move best"
-    )
+    text = r"Neither .*best.keras nor log.csv has .* Restore log.csv from a copy, or move"
     with pytest.raises(RunError, match=text):
         run(half_way.path)
     assert half_way.best.read_bytes() == best
@@ -296,7 +294,7 @@ def test_a_damaged_best_checkpoint_is_said_and_replaced(half_way, capsys):
     assert half_way.best_score(half_way.rows()) is None
     said = capsys.readouterr().out
     assert "best.keras cannot be read" in said
-    assert said.endswith("The next checkpoint that is validated replaces it.\n")
+    assert said.endswith("The next validated checkpoint will replace it.\n")
 
 
 @pytest.mark.slow
@@ -362,7 +360,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     run(tmp_path)
     printed = capsys.readouterr().out
     assert "iteration-000000007.keras cannot be read" in printed
-    assert "Trying the one before it." in printed
+    assert "Trying the previous one." in printed
     assert_same_end(undisturbed, tmp_path)
 
 
@@ -469,21 +467,21 @@ def test_an_unwritable_directory_is_an_error_before_training(tmp_path):
 def test_an_unreadable_run_json_is_an_error(content, tmp_path):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(
-        RunError, match=r"run.json cannot be read: .* Bring it back from a copy or use another run"
+        RunError, match=r"run.json cannot be read: .* Restore it from a copy or use another run"
     ):
         run(tmp_path)
 
 
 # What a run.json may hold, and what is said of it.
 UNUSABLE = {
-    "[]": "a JSON object was expected. Received: list. Bring it back from a copy or use",
-    "3": "a JSON object was expected. Received: int. Bring it back from a copy or use another run.",
-    "{}": "it needs the run's `settings`. Received: none. Bring it back from",
-    '{"settings": [1]}': "it needs the run's `settings`. Received: list. Bring it back from a",
+    "[]": "a JSON object was expected. Received: list. Restore it from a copy or use",
+    "3": "a JSON object was expected. Received: int. Restore it from a copy or use another run.",
+    "{}": "it must have the run's `settings`. Received: none. Restore it from",
+    '{"settings": [1]}': "it must have the run's `settings`. Received: list. Restore it from a",
     '{"settings": {"ways": 5, "foo": 1}}': "this version has no settings ['foo']. Use the version "
     "of keras_reptile that wrote it, or another run.",
-    '{"settings": {"ways": "5"}}': "Received: ways='5'. Mend it or use another run.",
-    '{"settings": {"precision": "int8"}}': "Received: 'int8'. Mend it or use another run.",
+    '{"settings": {"ways": "5"}}': "Received: ways='5'. Repair the file or use another run.",
+    '{"settings": {"precision": "int8"}}': "Received: 'int8'. Repair the file or use another run.",
 }
 
 
@@ -609,12 +607,12 @@ def test_the_curve_is_the_accuracy_on_the_first_test_tasks_and_changes_nothing(
 
 @pytest.mark.slow
 def test_what_cannot_be_measured_is_refused(tmp_path, pools, monkeypatch):
-    with pytest.raises(RunError, match=r"holds no run: there is no run.json in it"):
+    with pytest.raises(RunError, match=r"has no run: there is no run.json in it"):
         measure(tmp_path)
     run(tmp_path, validation_tasks=0)
     with pytest.raises(RunError, match=r"network has 5 outputs. Received: ways=3. Use --ways=5"):
         measure(tmp_path, ways=3)
-    with pytest.raises(RunError, match=r"holds no best checkpoint: the run did not validate"):
+    with pytest.raises(RunError, match=r"has no best checkpoint: the run had no validation"):
         measure(tmp_path, which="best")
     # The run does not know that its classes are others below.
     (tmp_path / "classes.json").unlink()
@@ -631,14 +629,16 @@ def test_what_cannot_be_measured_is_refused(tmp_path, pools, monkeypatch):
         measure(tmp_path, transductive="yes")
     for path in RunDirectory(tmp_path).saved():
         path.unlink()
-    with pytest.raises(RunError, match=r"holds no checkpoint yet"):
+    with pytest.raises(RunError, match=r"has no checkpoint yet"):
         measure(tmp_path)
 
 
 @pytest.mark.parametrize("strategy", [None, tf.distribute.get_strategy()])
 @pytest.mark.parametrize("setting", ["inner_learning_rate", "precision", "inner_steps", "colour"])
 def test_what_an_evaluation_cannot_choose_is_refused(setting, strategy, tmp_path):
-    text = rf"takes over what the trained model holds.*Received: {setting}=0.5. It can choose data"
+    text = (
+        rf"cannot change the settings of the trained.*Received: {setting}=0.5. It can change data"
+    )
     with pytest.raises(ValueError, match=text):
         measure(tmp_path, strategy=strategy, **{setting: 0.5})
 
@@ -710,7 +710,7 @@ def test_a_checkpoint_of_another_run_than_run_json_says_is_refused(
     told = json.loads((tmp_path / "run.json").read_text())
     told["settings"] |= settings
     (tmp_path / "run.json").write_text(json.dumps(told))
-    with pytest.raises(RunError, match=rf"is of another run than its run.json says: {text}"):
+    with pytest.raises(RunError, match=rf"does not belong to its run.json: {text}"):
         run(tmp_path, **settings)
-    with pytest.raises(RunError, match=rf"is of another run than its run.json says: {text}"):
+    with pytest.raises(RunError, match=rf"does not belong to its run.json: {text}"):
         measure(tmp_path, tasks=2, verbose=0)
