@@ -60,3 +60,23 @@ def test_a_command_is_taken(command):
 def test_the_pages_have_commands_of_every_program():
     programs = {words[0] for words in COMMANDS.values()}
     assert programs == {f"bin/{p.name}" for p in (ROOT / "bin").iterdir() if p.name[0] not in "_."}
+
+
+def scripts():
+    """The commands `python PATH ...` of the pages, with the flags that they give."""
+    found = {}
+    for page in PAGES:
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL):
+            for line in re.findall(r"python (\S+\.py.*)", block.replace("\\\n", " ")):
+                path, *words = shlex.split(line.partition(" #")[0])
+                found[f"{page.stem}: {path} {' '.join(words)}"] = (path, words)
+    return found
+
+
+@pytest.mark.parametrize("command", SCRIPTS := scripts())
+def test_a_script_is_there_and_has_the_flags_that_it_is_given(command):
+    path, words = SCRIPTS[command]
+    # Benchmarks share some flags, which modules beside them define.
+    source = "".join(each.read_text() for each in (ROOT / path).parent.glob("*.py"))
+    for name in (word.partition("=")[0] for word in words if word.startswith("--")):
+        assert re.search(rf'"(--)?{name.removeprefix("--")}"', source), name

@@ -1,0 +1,84 @@
+"""The notebooks run from top to bottom without a network, and keep what they showed."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "notebooks"
+NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+NOWHERE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def printed(notebook):
+    """What all cells printed."""
+    outputs = [output for cell in code_cells(notebook) for output in cell["outputs"]]
+    stdout = [output for output in outputs if output.get("name") == "stdout"]
+    return "".join("".join(output["text"]) for output in stdout)
+
+
+def stored(name):
+    return json.loads((FOLDER / f"{name}.ipynb").read_text())
+
+
+def check_the_idea(text):
+    """Waves are fitted after meta-training only, and characters are told apart."""
+    losses = [float(x) for x in re.findall(r"^([\d.]+) ± [\d.]+ \(100 tasks", text, re.MULTILINE)]
+    assert len(losses) == 2 and losses[1] < losses[0] / 4
+    (accuracy,) = re.findall(r"^([\d.]+) % ± [\d.]+ \(100 tasks, 5-way", text, re.MULTILINE)
+    assert float(accuracy) > 85
+
+
+def check_your_images(text):
+    """Meta-training helps, and the learner and the export name most images."""
+    before, after = re.findall(r"(?:weights|trained): +([\d.]+) %", text)
+    assert float(after) > float(before) + 25
+    named = re.findall(r"^(\d+) of 90 other images are named rightly", text, re.MULTILINE)
+    assert len(named) == 2 and all(int(number) > 70 for number in named)
+
+
+def check_reproduce(text):
+    """A run, its evaluation of two kinds, and the paper's numbers beside the recorded ones."""
+    assert "meta_iterations: 300 (the paper's run: 100000)" in text
+    intervals = re.findall(r"5-way 1-shot, (?:in|trans)ductive: [\d.]+ ± ([\d.]+) %", text)
+    few, _, many, _, *recorded = map(float, intervals)
+    assert 0 < many < few and len(recorded) == 2
+    assert "95.39 ± 0.09" in text and "97.68 ± 0.04" in text
+
+
+CHECKS = {
+    "reproduce": check_reproduce,
+    "the_idea": check_the_idea,
+    "your_images": check_your_images,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_runs_from_top_to_bottom(name, monkeypatch):
+    for package in ("nbclient", "ipykernel"):
+        pytest.importorskip(package, reason="needs pip install '.[notebooks]'")
+    for variable, value in {**NOWHERE, "CUDA_VISIBLE_DEVICES": ""}.items():
+        monkeypatch.setenv(variable, value)
+    spec = importlib.util.spec_from_file_location("run_notebooks", FOLDER / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    CHECKS[name](printed(module.executed(FOLDER / f"{name}.ipynb")))
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_keeps_what_it_showed_and_is_small(name):
+    notebook = stored(name)
+    CHECKS[name](printed(notebook))
+    numbers = [cell["execution_count"] for cell in code_cells(notebook)]
+    assert numbers == [*range(1, len(numbers) + 1)]
+    kinds = {o.get("name", o["output_type"]) for c in code_cells(notebook) for o in c["outputs"]}
+    assert kinds <= {"stdout", "display_data", "execute_result"}
+    assert (FOLDER / f"{name}.ipynb").stat().st_size < 300_000
