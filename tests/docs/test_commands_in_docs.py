@@ -19,7 +19,7 @@ NOT_HERE = {
     "cpu:1": "The CPU cannot be divided into 2 devices once TensorFlow has started",
     "--tpu=": "cannot be reached",
     "tfds:cifar100": "TFDS has not prepared 'cifar100' in empty",
-    "--manual_dir=IMAGES": "images are missing: images/train is not there",
+    "--manual_dir=IMAGES": "images are missing: images/train does not exist",
     "mini_imagenet": "miniImageNet is not prepared in empty",
     "runs/digits_png": "image_dir='runs/digits_png' is not a directory",
     "photos": "with 2 classes",
