@@ -3,11 +3,12 @@
 from absl import flags
 
 from keras_reptile.demo.page import serve
+from keras_reptile.pretrained import MODELS, pretrained_names
 
 FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    if FLAGS.model is None:
-        raise ValueError("--model is missing: give an output directory of bin/train.")
-    serve(FLAGS.model, FLAGS.port, FLAGS.ways, FLAGS.steps)
+    # Without one, a model that comes with the package.
+    model = FLAGS.model or MODELS / pretrained_names()[0]
+    serve(model, FLAGS.port, FLAGS.ways, FLAGS.steps)

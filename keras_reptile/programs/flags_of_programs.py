@@ -38,6 +38,7 @@ def train() -> None:
     bin/train --recipe=omniglot_5way         the paper's 5-way Omniglot run
     bin/train --image_dir=DIR                your images, a folder a class
     bin/train --dataset=tfds:cifar100 --channels=3    an image set of TFDS
+    bin/train --network=mine:build           your network, build in mine.py
     bin/train --dataset=sinusoid             the paper's sine waves
     bin/train --devices=gpu:0,gpu:1 --meta_batch_size=8    two GPUs
     bin/train --list_recipes                 a table of all recipes
@@ -144,13 +145,18 @@ def compare() -> None:
 def demo() -> None:
     """Shows a page where you draw characters and the network learns them.
 
+    bin/demo                     the network that comes with the package
     bin/demo --model=runs/glyphs
     bin/demo --model=OUTPUT_DIR --ways=3 --port=8080
 
     Draw one to five examples of each character, and then a new one. The page is served on this
     machine alone, and needs no network.
     """
-    define_path("model", None, "Output directory of bin/train, an export, or a model.")
+    define_path(
+        "model",
+        None,
+        "Output directory of bin/train, an export, or a model. Default: the package's own.",
+    )
     flags.DEFINE_integer("port", 7860, PORT, 1, 65535)
     flags.DEFINE_integer("ways", None, "Characters on the page. Default: the network's outputs.")
     flags.DEFINE_integer("steps", None, "Inner steps. Default: 50, or what 250 ms allow.")

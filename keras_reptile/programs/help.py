@@ -13,10 +13,12 @@ from keras_reptile.programs import flags_of_programs
 from keras_reptile.programs.start import values_of
 from keras_reptile.programs.streams import called
 from keras_reptile.recipes import named
+from keras_reptile.recipes.recipe import Recipe
 
 ASKS = ("-h", "-help", "--help", "-?", "-helpshort", "--helpshort")
 WIDTH = 80
 INDENT = 6
+CHOICES = {f.name: f.metadata.get("choices", ()) for f in dataclasses.fields(Recipe)}
 OWN = "Flags"
 TOPICS = {
     OWN: (),
@@ -27,6 +29,7 @@ TOPICS = {
         "test_classes",
         "split_seed",
         "image_dir",
+        "split_dir",
         "manual_dir",
         "image_size",
         "channels",
@@ -153,7 +156,7 @@ def _by_topic(values: dict[str, Any]) -> Iterator[str]:
 
 
 def _described(flag: flags.Flag, default: Any) -> Iterator[str]:
-    choices = getattr(flag.parser, "enum_values", None) or ()
+    choices = getattr(flag.parser, "enum_values", None) or CHOICES.get(flag.name, ())
     # absl puts them in front.
     about = flag.help.removeprefix(f"<{'|'.join(choices)}>: ")
     listed = f" One of {', '.join(choices)}." if choices else ""

@@ -7,7 +7,7 @@ from typing import Any
 from absl import flags
 
 from keras_reptile.programs.path_flags import define_path
-from keras_reptile.recipes.recipe import PATHS
+from keras_reptile.recipes.recipe import OPEN, PATHS
 
 
 def define_fields(cls: type, only: tuple = (), without: tuple = ()) -> None:
@@ -16,7 +16,7 @@ def define_fields(cls: type, only: tuple = (), without: tuple = ()) -> None:
         text = field.metadata["help"]
         if field.name in PATHS:
             define_path(field.name, None, text)
-        elif field.metadata["choices"]:
+        elif field.metadata["choices"] and field.name not in OPEN:
             flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
         else:
             define: dict[Any, Callable] = {

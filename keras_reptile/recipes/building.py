@@ -12,7 +12,9 @@ from keras_reptile.algorithm.meta_update import linear_meta_step
 from keras_reptile.datasets.sinusoid import Waves, sinusoid_dataset
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.episodes.episode_dataset import episode_dataset
+from keras_reptile.recipes import network_reference
 from keras_reptile.recipes.data_options import data_options
+from keras_reptile.recipes.network_reference import is_reference, load_function
 from keras_reptile.recipes.recipe import SINE_NETWORKS, SINUSOID, Recipe
 from keras_reptile.reptile_model import ReptileModel
 
@@ -23,6 +25,13 @@ EVALUATION_SEED = 0
 EVALUATION_BATCH = 20
 # The names of the classes in each of the `Pools`.
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def prepare(recipe: Recipe) -> None:
+    """Does for a process what it needs before a recipe's model is built or loaded."""
+    set_precision(recipe)
+    if is_reference(recipe.network):
+        load_function(recipe.network)
 
 
 def set_precision(recipe: Recipe) -> None:
@@ -177,6 +186,8 @@ def build_network(recipe: Recipe, image_shape: tuple) -> keras.Model:
     """Returns the recipe's network. The recipe's seed determines the initial weights."""
     if recipe.network in SINE_NETWORKS:
         return networks.sine_mlp(activation=SINE_NETWORKS[recipe.network], seed=recipe.seed)
+    if is_reference(recipe.network):
+        return network_reference.build(recipe.network, recipe.ways, image_shape, recipe.seed)
     build = networks.REGISTERED.get(recipe.network) or getattr(networks, recipe.network)
     return build(recipe.ways, image_shape, seed=recipe.seed)
 

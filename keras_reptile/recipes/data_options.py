@@ -138,7 +138,8 @@ def _options_of_its_own(recipe: Recipe) -> dict[str, Any]:
 
 def _check(recipe: Recipe) -> None:
     name = recipe.dataset
-    if (recipe.network in SINE_NETWORKS) != (name == SINUSOID):
+    of_waves = recipe.network in SINE_NETWORKS
+    if ":" not in recipe.network and of_waves != (name == SINUSOID):
         raise ValueError(
             f"The networks {sorted(SINE_NETWORKS)} are for sine waves, and the others for images. "
             f"Received: dataset={name!r}, network={recipe.network!r}. Choose a --network or "

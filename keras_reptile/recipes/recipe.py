@@ -1,6 +1,7 @@
 """The schema of a recipe: every hyper-parameter of a run, its default, help and choices."""
 
 import dataclasses
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -36,6 +37,10 @@ REGISTERED_IN = {
     "network": ("keras_reptile.networks", "REGISTERED"),
     "method": ("keras_reptile.algorithm.methods", "METHODS"),
 }
+
+# Fields that may name a function of a module.
+OPEN = ("network",)
+REFERENCE = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
 
 # The fields that only one of the inner optimizers has.
 OF_INNER = {"adam": ("inner_beta_1", "inner_beta_2", "inner_epsilon"), "sgd": ("inner_momentum",)}
@@ -90,7 +95,9 @@ class Recipe:
     network: str = _field(
         "omniglot_convnet",
         "The network: one of the paper's two convolutional networks, or, for sine waves, the "
-        "paper's 1-64-64-1 with ReLU, or with tanh as in the authors' program.",
+        "paper's 1-64-64-1 with ReLU, or with tanh as in the authors' program. Or a network of "
+        "your own, as module:function: the function is called with ways, image_shape and seed, "
+        "and the module is looked for in the current folder first.",
         ("mini_imagenet_convnet", "omniglot_convnet", "sine_mlp_relu", "sine_mlp_tanh"),
     )
     ways: int = _field(5, "Classes in a task.")
@@ -201,6 +208,8 @@ def check_values(recipe: Recipe) -> None:
     """Raises `ValueError` if a value is not one of the field's choices or has another type."""
     for field in dataclasses.fields(Recipe):
         value = getattr(recipe, field.name)
+        if field.name in OPEN and re.fullmatch(REFERENCE, str(value)):
+            continue
         if field.metadata["choices"]:
             _check(field.name, value, _choices(field))
         elif field.type is int:

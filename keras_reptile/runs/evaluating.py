@@ -121,7 +121,7 @@ def evaluate_run(
         trained, recipe = recipe, dataclasses.replace(recipe, **overrides)
         check_values(recipe)
         check_positive("queries", recipe.queries)
-        building.set_precision(recipe)
+        building.prepare(recipe)
         with workers.together():
             if workers.is_chief:
                 saved = load_chosen(directory, which)

@@ -44,7 +44,7 @@ def export_run(
     directory = RunDirectory(output_dir)
     run = read_run(directory)
     recipe = Recipe(**run["settings"])
-    building.set_precision(recipe)
+    building.prepare(recipe)
     model = load_chosen(directory, which)
     check_checkpoint(recipe, model, directory.checkpoints)
     metadata = run_metadata(directory, run, model, which)

@@ -72,7 +72,7 @@ def train(
     """
     check_settings(recipe)
     check_replicas(recipe, strategy)
-    building.set_precision(recipe)
+    building.prepare(recipe)
     workers = distribution.Workers(strategy)
     verbose = verbose if workers.is_chief else 0
     with (

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import socket
+import types
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from drawn import cross, data_url
 from helpers import small_model
 
 from keras_reptile.demo import page
-from keras_reptile.demo.drawn_task import DrawnTask
+from keras_reptile.demo.drawn_task import DrawnTask, load_model, sizes
 from keras_reptile.errors import RunError
+from keras_reptile.programs import demo
 
 NAMES = ["A", "B", "C"]
 needs_gradio = pytest.mark.skipif(
@@ -90,7 +92,6 @@ def test_a_port_that_is_taken_is_named(tmp_path):
 @pytest.mark.parametrize(
     "arguments, status, text",
     [
-        ([], 1, "--model is missing: give an output directory of bin/train."),
         (["--model=nowhere", "--port=0"], 2, "flag --port=0: "),
         pytest.param(
             ["--model=nowhere"],
@@ -99,7 +100,7 @@ def test_a_port_that_is_taken_is_named(tmp_path):
             marks=needs_gradio,
         ),
     ],
-    ids=["no model named", "no port", "no such model"],
+    ids=["no port", "no such model"],
 )
 def test_misuse_ends_in_one_clear_line(arguments, status, text, tmp_path):
     code, _, err = run("demo", *arguments, cwd=tmp_path)
@@ -107,3 +108,14 @@ def test_misuse_ends_in_one_clear_line(arguments, status, text, tmp_path):
     assert err.startswith("demo: ")
     assert text in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_without_a_model_the_packages_own_is_shown(monkeypatch):
+    served = []
+    flags = types.SimpleNamespace(model=None, port=80, ways=3, steps=None)
+    monkeypatch.setattr(demo, "FLAGS", flags)
+    monkeypatch.setattr(demo, "serve", lambda *arguments: served.append(arguments))
+    demo.main()
+    ((model, *others),) = served
+    assert others == [80, 3, None]
+    assert sizes(load_model(model)) == (28, 5)

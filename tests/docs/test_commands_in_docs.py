@@ -24,6 +24,7 @@ NOT_HERE = {
     "runs/digits_png": "image_dir='runs/digits_png' is not a directory",
     "photos": "with 2 classes",
     "--split_dir=LISTS": "split_dir='LISTS' is not a directory",
+    "--network=mine": "There is no module mine in ",
     "--runs=": "There are no accuracies in",
 }
 

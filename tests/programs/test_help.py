@@ -104,7 +104,7 @@ NEAR = {
     "a choice": ("train", ["--method=reptil"], 2, "<fomaml|maml|reptile>. Did you mean 'reptile'?"),
     "a recipe": ("train", ["--recipe=omniglot5way"], 1, "Did you mean 'omniglot_5way'?"),
     "a data set": ("train", ["--dataset=omnglot"], 1, "'omnglot'. Did you mean 'omniglot'?"),
-    "a network": ("train", ["--network=omniglot_convet"], 2, "Did you mean 'omniglot_convnet'?"),
+    "a network": ("train", ["--network=omniglot_convet"], 1, "Did you mean 'omniglot_convnet'?"),
     "a figure": ("sweep", ["--figure=tail_overlp"], 2, "Did you mean 'tail_overlap'?"),
     "a program": ("reptile", ["trian"], 2, "no program 'trian'. Did you mean 'train'?"),
 }

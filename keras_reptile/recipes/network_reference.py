@@ -1,0 +1,82 @@
+"""A network of the user's own in a recipe: `module:function`, which is imported and called."""
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_reptile.checks import did_you_mean
+from keras_reptile.errors import cause
+
+ARGUMENTS = ("ways", "image_shape", "seed")
+
+
+def is_reference(name: str) -> bool:
+    """Whether a recipe's network is a function of a module, and no name."""
+    return ":" in name
+
+
+def load_function(reference: str) -> Callable[..., Any]:
+    """Imports a module, from the current directory first, and returns its function.
+
+    Classes that it registers with Keras are known from then on, so that a checkpoint loads.
+
+    Raises:
+        ValueError: If there is no such module or function, or it takes other arguments.
+    """
+    module, name = reference.split(":", 1)
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    found = _import(reference, module)
+    function = getattr(found, name, None)
+    if not callable(function):
+        near = did_you_mean(name, [n for n, value in vars(found).items() if callable(value)])
+        raise ValueError(f"The module {module} has no function. Received: {reference!r}.{near}")
+    try:
+        inspect.signature(function).bind(**dict.fromkeys(ARGUMENTS))
+    except TypeError:
+        raise ValueError(
+            f"The function of `network` is called with {', '.join(ARGUMENTS)}. Received: "
+            f"{reference!r}, which takes {', '.join(inspect.signature(function).parameters)}."
+        ) from None
+    return function
+
+
+def build(reference: str, ways: int, image_shape: tuple, seed: int) -> keras.Model:
+    """Returns the network that the function makes.
+
+    Raises:
+        ValueError: If the function fails, or returns no `keras.Model` with `ways` outputs.
+    """
+    function = load_function(reference)
+    called = f"{reference}(ways={ways}, image_shape={image_shape}, seed={seed})"
+    try:
+        network = function(ways=ways, image_shape=image_shape, seed=seed)
+    except Exception as error:
+        raise ValueError(f"{called} failed: {cause(error)}.") from error
+    if not isinstance(network, keras.Model):
+        raise ValueError(f"{called} must return a keras.Model. Received: {network!r}.")
+    if network.built and network.output_shape[-1] != ways:
+        raise ValueError(
+            f"{called} must return a network with {ways} outputs. Received one with the output "
+            f"shape {network.output_shape}."
+        )
+    return network
+
+
+def _import(reference: str, module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.split(".")[0]:
+            raise ValueError(f"Importing {module} failed: {cause(error)}.") from error
+        raise ValueError(
+            f"There is no module {module} in {os.getcwd()} or among those installed. Received: "
+            f"network={reference!r}. Give the command where {module.split('.')[0]}.py lies."
+        ) from None
+    except Exception as error:
+        raise ValueError(f"Importing {module} failed: {cause(error)}.") from error

@@ -1,0 +1,127 @@
+"""A recipe with a network of the user's own: from run.json to the export."""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_reptile as kr
+from keras_reptile.recipes import building, named
+from keras_reptile.recipes.network_reference import load_function
+from keras_reptile.runs import training
+from keras_reptile.runs.evaluating import evaluate_run as measure
+from keras_reptile.runs.exporting import export_run
+
+SOURCE = """
+import keras
+
+@keras.saving.register_keras_serializable("my_networks")
+class Halved(keras.layers.Layer):
+    def call(self, x):
+        return x / 2
+
+def build(ways, image_shape, seed=None):
+    kernel = keras.initializers.GlorotUniform(seed)
+    head = keras.layers.Dense(ways, kernel_initializer=kernel)
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), Halved(), head])
+
+def without_a_seed(ways, image_shape):
+    return build(ways, image_shape)
+
+def too_many(ways, image_shape, seed):
+    return build(ways + 1, image_shape, seed)
+
+def no_network(ways, image_shape, seed):
+    return ways
+
+def fails(ways, image_shape, seed):
+    raise KeyError("a\\nb")
+
+number = 5
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """The name of a module that lies in the current folder and is not imported yet."""
+    name = f"my_networks_of_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(SOURCE)
+    (tmp_path / "broken.py").write_text("1 / 0")
+    (tmp_path / "needs.py").write_text("import no_such_package")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    yield name
+    for imported in (name, "broken", "needs"):
+        sys.modules.pop(imported, None)
+
+
+def recipe(network, **changes):
+    small = dict(meta_iterations=2, checkpoint_every=1, validation_tasks=0, test_tasks=2)
+    return named.get("glyphs", network=network, **{**small, **changes})
+
+
+def test_the_function_gets_what_the_papers_networks_get(module):
+    network = building.build_network(recipe(f"{module}:build", seed=3), (4, 4, 1))
+    assert network.output_shape == (None, 5) and network.count_params() == 16 * 5 + 5
+    kernel = keras.initializers.GlorotUniform(3)((16, 5))
+    np.testing.assert_array_equal(network.get_weights()[0], kernel)
+
+
+@pytest.mark.slow
+def test_a_run_resumes_and_is_evaluated_and_exported_with_it(module, tmp_path, monkeypatch):
+    own = recipe(f"{module}:build", meta_iterations=1)
+    pools = kr.datasets.load("glyphs", classes=40, validation_classes=8, test_classes=8)
+    monkeypatch.setattr(building, "load_pools", lambda *_: pools)
+    training.train(recipe(f"{module}:build", test_tasks=0), "run", verbose=0)
+    assert (
+        json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["network"]
+        == own.network
+    )
+    # As in a process of its own, which has not imported the module.
+    del sys.modules[module]
+    keras.saving.get_custom_objects().pop("my_networks>Halved")
+    (result,) = measure("run", tasks=2, verbose=0)
+    assert 0 <= result["accuracy"] <= 1
+    metadata = export_run("run", "exported", only_model=True)
+    assert metadata["settings"]["network"] == own.network
+    assert training.train(recipe(own.network), "run", verbose=0)["result"]["tasks"] == 2
+
+
+WRONG = {
+    "build_": r"The module \w+ has no function. Received: '\w+:build_'. Did you mean 'build'\?",
+    "number": r"The module \w+ has no function. Received: '\w+:number'.",
+    "without_a_seed": r"is called with ways, image_shape, seed. .* which takes ways, image_shape\.",
+    "too_many": r"must return a network with 5 outputs. Received .* output shape \(None, 6\)\.",
+    "no_network": r"\(ways=5, image_shape=\(4, 4, 1\), seed=0\) must return a keras.Model. .*: 5\.",
+    "fails": r"seed=0\) failed: KeyError: 'a.*'\.",
+}
+
+
+@pytest.mark.parametrize("function", WRONG)
+def test_a_function_that_makes_no_network_is_refused(function, module):
+    with pytest.raises(ValueError, match=WRONG[function]):
+        building.build_network(recipe(f"{module}:{function}"), (4, 4, 1))
+
+
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [
+        (
+            "no_such_module:build",
+            "There is no module no_such_module in .* Give the command where no",
+        ),
+        ("broken:build", "Importing broken failed: ZeroDivisionError: division by zero."),
+        ("needs:build", "Importing needs failed: ModuleNotFoundError: No module named 'no_such_p"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_refused(reference, text, module):
+    with pytest.raises(ValueError, match=text):
+        load_function(reference)
+
+
+@pytest.mark.parametrize("reference", ["mine:", ":build", "mine:a b", "mine:a:b", "../mine:build"])
+def test_what_is_no_module_and_function_is_no_network(reference):
+    with pytest.raises(ValueError, match="`network` must be one of"):
+        recipe(reference)
