@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # The files that take longest, in this order: begun last, one of them would be waited for by itself.
 LONGEST = (
+    "test_notebooks",
     "test_distribution",
     "test_workers",
     "test_compiled_tasks",
