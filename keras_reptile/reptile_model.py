@@ -464,20 +464,16 @@ class ReptileModel(distribution.DistributedModel):
         """One meta-iteration on a meta-batch of tasks."""
         episodes = episodes_of(data)
         with after(episodes):
-            theta = self._theta(episodes)
-            found = self._train_tasks(episodes, theta, self._starting_state(theta))
+            theta, loop, plan = self._theta(episodes), self._inner_loop, self._plan(training=True)
+            tasks, state = self._numbered(loop, episodes), self._starting_state(theta)
+            found = meta_batch.train_tasks(loop, plan, tasks, theta, state, self._made_once)
+            found = outcome.with_nan_shown(found)
             distribution.apply(self.optimizer, found.gradient, self.trainable_variables)
             logs = self._training_logs(episodes, found)
             slots, logs = distribution.mean_over_replicas((found.state.slots, logs))
             self._carry_on(InnerState(found.state.step, slots))
+            self.trained_on_bytes |= network_inputs.scales_any(self.network, tasks["support"][0])
             return logs
-
-    def _train_tasks(self, episodes, theta, state) -> outcome.Outcome:
-        self.trained_on_bytes |= network_inputs.scales_any(self.network, episodes["support"][0])
-        loop, plan = self._inner_loop, self._plan(training=True)
-        tasks = self._numbered(loop, episodes)
-        found = meta_batch.train_tasks(loop, plan, tasks, theta, state, self._made_once)
-        return outcome.with_nan_shown(found)
 
     def _numbered(self, loop, episodes, by_content: bool = False) -> dict:
         meta_iteration = self._meta_iteration_tensor()

@@ -58,8 +58,9 @@ def train_tasks(
     for sentence in plan.refused:
         warnings.warn(sentence, stacklevel=2)
 
-    def at_once(loop, tasks, theta, state):
-        return outcome.of_tasks(loop, plan, theta, *vectorized.train(loop, tasks, theta, state))
+    def at_once(others, tasks, theta, state):
+        result = vectorized.train(loop.with_forms(plan.forms, others), tasks, theta, state)
+        return outcome.of_tasks(loop, plan, theta, *result)
 
     separately = functools.partial(_train_separately, plan.separately())
     return _run("train", loop, plan, at_once, separately, (tasks, theta, state), made_once)
@@ -85,8 +86,9 @@ def evaluate_tasks(
         `(tasks, queries, outputs)` of each mode.
     """
 
-    def at_once(loop, tasks, theta, state):
-        return vectorized.evaluate(loop, modes, tasks, theta, state)
+    def at_once(others, tasks, theta, state):
+        with_forms = loop.with_forms(plan.forms, others)
+        return vectorized.evaluate(with_forms, modes, tasks, theta, state)
 
     separately = functools.partial(_evaluate_separately, plan.separately(), modes)
     arguments = tasks, theta, state
@@ -96,8 +98,7 @@ def evaluate_tasks(
 def _run(name, loop, plan, at_once, separately, arguments, made_once):
     """Computes all tasks as one batch if that is the plan and can be, else separately."""
     if plan.one_batch:
-        loop = loop.with_forms(plan.forms)
-        run = vectorized.as_one_batch(name, loop, at_once, arguments, made_once)
+        run = vectorized.as_one_batch(name, loop.f.network, at_once, arguments, made_once)
         if run:
             return run(*arguments)
         plan = plan.separately()
@@ -207,7 +208,7 @@ def side_by_side(task_fn: Callable, tasks: Any, state: InnerState, outputs: Any)
     """Runs every task from the same inner state, as many at once as there are threads.
 
     Args:
-        task_fn: Function `(task, state)` to a structure of tensors.
+        task_fn: Function of `task` and `state` to a structure of tensors.
         tasks: Structure of tensors, each with the tasks along its first axis.
         state: The `InnerState` that all start from.
         outputs: Structure of `tf.TensorSpec`, the signature of what `task_fn` returns.
@@ -218,7 +219,7 @@ def side_by_side(task_fn: Callable, tasks: Any, state: InnerState, outputs: Any)
     # Eagerly, map_fn runs one after another whatever it is told, and warns if told otherwise.
     at_once = 1 if tf.executing_eagerly() else 64
     return tf.map_fn(
-        lambda task: task_fn(task, state),
+        functools.partial(task_fn, state=state),
         tasks,
         fn_output_signature=outputs,
         parallel_iterations=at_once,

@@ -6,6 +6,7 @@ convolutions are products of patches; gradients follow from it, and optimizers w
 element anyway. Saved files are those of the plain layers, which are switched only while they run.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -98,34 +99,28 @@ def _for_each_task(function, arguments):
 
 
 def as_one_batch(
-    name: str, loop: InnerLoop, function: Callable, arguments: tuple, made_once: Callable
+    name: str, network: keras.Model, function: Callable, arguments: tuple, made_once: Callable
 ) -> Callable | None:
     """Returns a function of all tasks, compiled by XLA; `None`, with a warning, if there is none.
 
     Args:
         name: String that tells the function from others of the same model.
-        loop: The `InnerLoop`.
-        function: Function `(loop, *arguments)` of the tasks.
+        network: A built `keras.Model`.
+        function: Function of the values of its non-trainable variables and the arguments.
         arguments: Tuple of structures of tensors.
         made_once: Function `(key, make)`, see `Traces`.
     """
-    if layers := loops(loop.f.network):
+    if layers := loops(network):
         one_at_a_time(f"XLA does not compile the loops of the layers {layers} so.")
         return None
-    others = [tf.convert_to_tensor(v) for v in loop.f.network.non_trainable_variables]
-
-    def of_tensors(others, *arguments):
-        return function(loop.with_forms(loop.f.forms, others), *arguments)
-
-    def make():
-        return compiled(of_tensors, others, *arguments)
-
+    others = [tf.convert_to_tensor(v) for v in network.non_trainable_variables]
+    make = functools.partial(compiled, function, others, *arguments)
     if tf.executing_eagerly():
         shapes = [(tuple(t.shape), t.dtype) for t in tf.nest.flatten(arguments)]
         run = made_once((name, *shapes), make)
     else:
         run = make()
-    return run and (lambda *arguments: run(others, *arguments))
+    return run and functools.partial(run, others)
 
 
 def compiled(function: Callable, *arguments) -> Callable | None:

@@ -1,0 +1,51 @@
+"""The way of a task from `train_step` down to the equation, and the page that describes it."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from helpers import small_episodes, small_model
+
+import keras_reptile as kr
+from keras_reptile.algorithm.methods import METHODS
+
+PACKAGE = Path(kr.__file__).parent
+PAGE = PACKAGE.parent / "docs" / "explanation" / "design.md"
+PATHS = {
+    "separate": ({}, {}),
+    "vectorized": ({"task_parallelism": "vectorized"}, {}),
+}
+
+
+def calls_down_to_the_equation(monkeypatch, arguments, compiling):
+    """The package's functions on the stack at the call of `adaptation.adapt`, outermost first."""
+    stacks, method = [], METHODS["reptile"]
+
+    def adapt(*given):
+        frames = [f for f in inspect.stack() if Path(f.filename).is_relative_to(PACKAGE)]
+        names = [
+            (Path(f.filename).relative_to(PACKAGE).with_suffix(""), f.function) for f in frames
+        ]
+        stacks.append([f"{module}.{name}" for module, name in reversed(names)])
+        return method.adapt(*given)
+
+    monkeypatch.setitem(METHODS, "reptile", method._replace(adapt=adapt))
+    model = small_model(**arguments)
+    model.compile(model.optimizer, **compiling)
+    model.fit(small_episodes(inner_steps=1), steps_per_epoch=1, verbose=0)
+    calls = stacks[0]
+    return calls[calls.index("reptile_model.train_step") :]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_few_calls_lie_between_the_step_and_the_equation(path, monkeypatch):
+    calls = calls_down_to_the_equation(monkeypatch, *PATHS[path])
+    assert len(calls[1:]) <= 8
+
+
+def test_the_page_lists_them(monkeypatch):
+    calls = calls_down_to_the_equation(monkeypatch, {}, {})
+    row = re.compile(r"^\| `(\w+(?:/\w+)?\.\w+)` \| (?!everything)", re.MULTILINE)
+    listed = row.findall(PAGE.read_text())
+    assert calls == listed
