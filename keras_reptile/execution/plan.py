@@ -83,7 +83,7 @@ class Plan:
             one_after_another=settings.task_order == "serial",
             one_batch=one_batch and not by_maml,
             compiled=NOTHING if by_maml else compiled,
-            refused=_refused(one_batch, compiled) if by_maml else (),
+            refused=_refused(settings, one_batch, compiled) if by_maml else (),
         )
 
     @property
@@ -146,8 +146,10 @@ def _compiled(jit_compile: bool | str, device, replicas, eagerly) -> str:
     return EACH_TASK if device == "CPU" and jit_compile is True else NOTHING
 
 
-def _refused(one_batch, compiled) -> tuple[str, ...]:
-    """Returns a sentence for what MAML's training cannot be."""
-    if one_batch:
-        return (ONE_AT_A_TIME.format(MAML),)
-    return (f"Training is not compiled: {MAML}",) if compiled == EACH_TASK else ()
+def _refused(settings, one_batch, compiled) -> tuple[str, ...]:
+    """Returns a sentence for each thing that MAML's training cannot be."""
+    told = settings.jit_inner_loops is True and compiled != NOTHING
+    return (
+        *((ONE_AT_A_TIME.format(MAML),) if one_batch else ()),
+        *((f"Training is not compiled: {MAML}",) if told else ()),
+    )

@@ -136,6 +136,16 @@ CASES = [
         f"side by side on {ONE_GPU}, not",
     ),
     (
+        {"method": "maml", "parallelism": "separate", "jit": True},
+        GPU,
+        {},
+        False,
+        NOTHING,
+        "ON_AN_ACCELERATOR",
+        (NOT_COMPILED,),
+        f"side by side on {ONE_GPU}, not",
+    ),
+    (
         {"method": "maml"},
         TPU,
         {"replicas": 1},
