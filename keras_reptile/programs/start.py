@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from keras_reptile.programs import streams
+from keras_reptile.programs import streams, xla_flags
 from keras_reptile.programs.streams import called, fail
 
 # A small network on two cores takes 2.7 GiB; with 2 GiB TensorFlow aborts, or computes infinities.
@@ -142,5 +142,6 @@ def import_tensorflow() -> None:
     """
     with streams.shown_if_it_fails():
         import tensorflow as tf
-
+    xla_flags.check(tf)
+    with streams.shown_if_it_fails():
         tf.config.list_physical_devices()

@@ -113,7 +113,7 @@ def shown_if_it_fails() -> Iterator[None]:
     os.dup2(log, 2)
     try:
         yield
-    except BaseException:
+    except Exception:
         os.lseek(log, 0, os.SEEK_SET)
         os.write(stderr, os.read(log, 1 << 20))
         raise
