@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from keras_reptile.reptile_model import ReptileModel
 MARK = b"sha256 "
 
 DIGITS = 64
+
+# Keras does not compress .keras files. An archive that inflates to more than so many times its size
+# is no model, and would fill the memory.
+INFLATION = 20
 
 # The last record of an archive, its length, and how it ends where there is no comment.
 END, END_LENGTH, NO_COMMENT = b"PK\x05\x06", 22, b"\0\0"
@@ -77,15 +82,15 @@ def check_seal(path: Path) -> None:
     """Checks every byte of a sealed file; of one without a seal, what its archive can tell.
 
     Raises:
-        ValueError: If it is damaged.
+        ValueError: If it is damaged, or would inflate to many times its size.
         OSError: If it cannot be read.
     """
     content = path.read_bytes()
     body, digest = content[:-DIGITS], content[-DIGITS:]
     if body.endswith(MARK):
-        whole = _digest(body) == digest
+        whole = _digest(body) == digest and _is_archive(content)
     else:
-        whole = _ends_as_keras_ends_it(content) and _is_whole_archive(content)
+        whole = _ends_as_keras_ends_it(content) and _is_archive(content, _is_whole)
     if not whole:
         raise ValueError("it is damaged: its checksum is wrong")
 
@@ -99,9 +104,19 @@ def _ends_as_keras_ends_it(content: bytes) -> bool:
     return content[-END_LENGTH:].startswith(END) and content.endswith(NO_COMMENT)
 
 
-def _is_whole_archive(content: bytes) -> bool:
+def _is_archive(content: bytes, check: Callable = lambda archive: True) -> bool:
+    """Returns whether bytes are an archive of a plausible size that passes a check."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return archive.testzip() is None
+            declared = sum(member.file_size for member in archive.infolist())
+            if declared <= INFLATION * len(content):
+                return check(archive)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError, EOFError):
         return False
+    raise ValueError(
+        f"its {len(content):,} bytes would inflate to {declared:,}, and models are not compressed"
+    )
+
+
+def _is_whole(archive: zipfile.ZipFile) -> bool:
+    return archive.testzip() is None

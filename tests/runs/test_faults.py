@@ -5,7 +5,9 @@ import json
 import resource
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
@@ -210,6 +212,24 @@ def test_every_byte_of_the_checksum_counts(directory):
             newest.write_bytes(wrong)
             with pytest.raises(ValueError, match="it is damaged: its checksum is wrong"):
                 checkpoint.check_seal(newest)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_small_file_that_would_inflate_to_much_is_refused_before_it_does(sealed, directory):
+    path = directory.saved()[-1]
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        if not sealed:
+            archive.comment = b""
+        archive.writestr("assets/zeros", bytes(20_000_000))
+    if sealed:
+        checkpoint.seal(path)
+    assert path.stat().st_size < 200_000
+    text = r"cannot be read \(ValueError: its [\d,]+ bytes would inflate to 20,\d+,\d+, and models"
+    with (
+        mock.patch.object(zipfile.ZipExtFile, "read", side_effect=AssertionError("inflated")),
+        pytest.raises(RunError, match=text),
+    ):
+        load_checkpoint(path)
 
 
 def test_two_damaged_checkpoints_are_an_error_that_says_what_to_do(directory):
