@@ -5,6 +5,7 @@ from pathlib import Path
 
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.checks import did_you_mean
+from keras_reptile.errors import RunError
 from keras_reptile.export.layout import METADATA, MODEL
 from keras_reptile.reptile_model import ReptileModel
 
@@ -56,7 +57,13 @@ def pretrained(name_or_path: str | os.PathLike) -> ReptileModel:
 
     metadata = read_json(directory / METADATA, "Export the model again.")
     # Models saved before they kept it themselves.
-    model.trained_on_bytes |= bool(metadata.get("trained_on_bytes", False))
+    trained_on_bytes = metadata.get("trained_on_bytes", False)
+    if not isinstance(trained_on_bytes, bool):
+        raise RunError(
+            f"{directory / METADATA} cannot be used: trained_on_bytes must be true or false. "
+            f"Received: {trained_on_bytes!r}. Export the model again."
+        )
+    model.trained_on_bytes |= trained_on_bytes
     # Set past Keras's attribute tracking, which would wrap it in a type of its own.
     object.__setattr__(model, "metadata", metadata)
     return model

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import read_csv
+from keras_reptile.files.cells import count, fraction
 from keras_reptile.runs.learning_curve import ACCURACY, has
 from keras_reptile.runs.run_directory import RunDirectory
 
@@ -22,7 +23,7 @@ def _rate(text: str) -> float:
 
 
 # The columns that a comparison needs in every row of a log.
-COLUMNS: dict[str, Callable] = {"meta_iteration": int, "meta_iterations_per_second": _rate}
+COLUMNS: dict[str, Callable] = {"meta_iteration": count, "meta_iterations_per_second": _rate}
 
 
 def training_seconds(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
@@ -59,7 +60,10 @@ def read_log(path: str) -> list[dict[str, str]]:
     """
     log = RunDirectory(path).log if os.path.isdir(path) else Path(path)
     rows = read_csv(
-        log, COLUMNS, "Give an output directory of bin/train, or its log.csv.", ACCURACY
+        log,
+        COLUMNS,
+        "Give an output directory of bin/train, or its log.csv.",
+        dict.fromkeys(ACCURACY, fraction),
     )
     if not any(has(row, name) for row in rows for name in ACCURACY):
         if any(has(row, "loss_after") for row in rows):

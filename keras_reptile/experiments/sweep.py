@@ -13,6 +13,7 @@ from keras_reptile.errors import RunError, cause
 from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.experiments.figures import FIGURES, runs_of
 from keras_reptile.files.atomic_file import read_csv, remove_partial, replacing, write_csv
+from keras_reptile.files.cells import count, fraction, half_width, non_negative
 from keras_reptile.recipes.recipe import NOTES, Recipe
 from keras_reptile.runs.divergence import Diverged
 from keras_reptile.runs.run_checks import MAY_CHANGE_ON_RESUME, check_same_run, check_settings
@@ -41,12 +42,12 @@ NOT_AMONG_OTHERS = {*SETTINGS, *MAY_CHANGE_ON_RESUME, "meta_iterations", "checkp
 
 # The columns of measurements.
 MEASURED = {
-    "measured": str,
-    "meta_iteration": int,
-    "accuracy": float,
-    "confidence_95": float,
-    "tasks": int,
-    "seconds": float,
+    "measured": lambda value: {"curve": "curve", "final": "final"}[value],
+    "meta_iteration": count,
+    "accuracy": fraction,
+    "confidence_95": half_width,
+    "tasks": count,
+    "seconds": non_negative,
 }
 
 
@@ -291,11 +292,11 @@ def final_of(run: ExperimentRun, directory: RunDirectory) -> dict[str, Any] | No
     return {
         "measured": "final",
         "meta_iteration": run.recipe.meta_iterations,
-        "accuracy": float(result["accuracy"]),
+        "accuracy": fraction(result["accuracy"]),
         # It is null for a single task. In a CSV it is NaN.
-        "confidence_95": math.nan if half is None else float(half),
-        "tasks": int(result["tasks"]),
-        "seconds": float(summary["seconds"]),
+        "confidence_95": math.nan if half is None else half_width(half),
+        "tasks": count(result["tasks"]),
+        "seconds": non_negative(summary["seconds"]),
     }
 
 

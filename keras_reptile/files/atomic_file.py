@@ -7,8 +7,9 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -179,7 +180,10 @@ def finite(content: Any) -> Any:
 
 
 def read_csv(
-    path: Path, kinds: Mapping[str, Callable], advice: str, numbers: Collection[str] = ()
+    path: Path,
+    kinds: Mapping[str, Callable],
+    advice: str,
+    optional: Mapping[str, Callable] = MappingProxyType({}),
 ) -> list[dict[str, str]]:
     """The rows of a CSV as they were written, none if there is no such file.
 
@@ -187,21 +191,27 @@ def read_csv(
         path: Path.
         kinds: Dict of functions, columns that every row must have and what reads each.
         advice: String, what to do about a file that cannot be read.
-        numbers: Collection of strings, columns that have numbers wherever they are not empty.
+        optional: The same of columns that may be missing or have empty cells.
 
     Raises:
-        RunError: If it cannot be read, a row lacks one of these columns, or has text for a number.
+        RunError: If it cannot be read, a row lacks one of these columns, has a value that its
+            function refuses, or has another number of cells than the header.
     """
     if not os.path.exists(path):
         return []
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows = list(reader)
+        names = reader.fieldnames or []
+        if len({*names}) < len(names) or any(None in (*row, *row.values()) for row in rows):
+            raise ValueError("its rows and its header do not fit")
         for row in rows:
             for column, kind in kinds.items():
                 kind(row[column])
-            for column in numbers:
-                float(row.get(column) or 0)
+            for column, kind in optional.items():
+                if row.get(column):
+                    kind(row[column])
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         needed = ", a ".join(kinds)
         raise RunError(

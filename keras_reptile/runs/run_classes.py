@@ -117,6 +117,7 @@ def _saved(directory) -> dict[str, Any] | None:
         isinstance(content.get("source"), str)
         and all(isinstance(content.get(part), dict) for part in (*parts, "left_out"))
         and all(isinstance(content["left_out"].get(part), dict) for part in parts)
+        and all(not content[part].keys() & content["left_out"][part].keys() for part in parts)
     ):
         raise RunError(
             f"{directory.path / FILE} cannot be used: it must have the run's classes of "

@@ -21,6 +21,7 @@ from keras_reptile.files.atomic_file import (
     write_csv,
     write_json,
 )
+from keras_reptile.files.cells import count, fraction, half_width, non_negative, number
 from keras_reptile.files.locks import FolderLock, only_one
 from keras_reptile.recipes.recipe import Recipe, check_values
 from keras_reptile.reptile_model import ReptileModel
@@ -29,12 +30,18 @@ from keras_reptile.runs.results import best_row
 
 # The number of newest checkpoints that a run keeps.
 KEPT = 2
-# The columns of log.csv that some rows do not have.
-LOGGED = tuple(
-    f"{kind}{name}"
+# The columns of log.csv, first those of every row.
+LOGGED = {"meta_iteration": count, "seconds": non_negative}
+LOGGED_IN_SOME = {
+    f"{kind}{name}": read
     for kind in ("", "val_", "test_")
-    for name in ("accuracy", "confidence_95", "loss_before", "loss_after")
-)
+    for name, read in (
+        ("accuracy", fraction),
+        ("confidence_95", half_width),
+        ("loss_before", number),
+        ("loss_after", number),
+    )
+}
 
 
 class RunDirectory:
@@ -209,7 +216,12 @@ class RunDirectory:
 
     def rows(self) -> list[dict[str, str]]:
         advice = "Repair or remove it: training does not need earlier rows."
-        return read_csv(self.log, {"meta_iteration": int, "seconds": float}, advice, LOGGED)
+        rows = read_csv(self.log, LOGGED, advice, LOGGED_IN_SOME)
+        for column in LOGGED:
+            values = [LOGGED[column](row[column]) for row in rows]
+            if values != sorted(values):
+                raise RunError(f"{self.log} cannot be used: its {column} falls. {advice}")
+        return rows
 
     def write_rows(self, rows: list[dict[str, Any]]) -> None:
         self._create()

@@ -129,7 +129,7 @@ def watch_batches(disturbance):
 
 if __name__ == "__main__":
     moment, name, *flags = sys.argv[1:]
-    if name == "train":
+    if name in ("train", "sweep"):
         eagerly()
     disturbance = Disturbance(*json.loads(moment))
     watch_batches(disturbance)

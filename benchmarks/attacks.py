@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+"""Attacks the files of runs by kills, mutations, failing disks and jumping clocks.
+
+  python benchmarks/attacks.py
+  python benchmarks/attacks.py --only=mutations,tfrecords --share=0.1
+  python benchmarks/attacks.py --json=attacks.json
+
+Exits with status 1 if an attack ends in a traceback, or in another result than it should. Runs are
+tiny. All takes a quarter of an hour on two cores.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+
+import tensorflow_datasets as tfds
+from absl import app, flags, logging
+from attacking import ATTACKS
+from only import define_only
+
+FLAGS = flags.FLAGS
+define_only(ATTACKS, "Which attacks.")
+flags.DEFINE_float("share", 1, "Which share of the usual number of tries.")
+flags.DEFINE_string("json", None, "File to write the verdicts to.")
+
+
+def try_attack(name: str) -> dict:
+    attack = ATTACKS[name]
+    number, started = max(1, round(FLAGS.share * attack.number)), time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        verdicts = attack.run(number, Path(folder))
+    return {
+        "attack": name,
+        "what": attack.what,
+        "tries": verdicts.counts.total(),
+        "verdicts": dict(verdicts.counts),
+        "failures": verdicts.failures,
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def main(argv):
+    del argv
+    logging.set_verbosity(logging.ERROR)
+    tfds.disable_progress_bar()
+    rows = []
+    for name in FLAGS.only:
+        rows.append(row := try_attack(name))
+        print(
+            f"{name}: {row['tries']} tries, {row['verdicts']}, {row['seconds']:.0f} s", flush=True
+        )
+        for failure in row["failures"]:
+            print(f"  {failure}", flush=True)
+    if FLAGS.json:
+        from keras_reptile.files import provenance
+
+        content = {"what": __doc__.splitlines()[0], "rows": rows, **provenance.facts()}
+        Path(FLAGS.json).write_text(json.dumps(content, indent=2) + "\n")
+    sys.exit(int(any(row["failures"] for row in rows)))
+
+
+if __name__ == "__main__":
+    app.run(main)
