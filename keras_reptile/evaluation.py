@@ -33,27 +33,27 @@ def evaluate(
 ) -> Evaluation:
     """Adapts to every task of a dataset and measures accuracy on its queries.
 
-    Each task starts from the model's weights and carried inner state, and the model is left as it
-    was. The tasks of a meta-batch run side by side, so a larger meta-batch in the dataset uses
-    more cores; it changes neither tasks nor results. Layers such as `Dropout` draw random numbers
-    that follow from the task.
+    Each task starts from the model's weights and carried inner state. The model stays as it is. The
+    tasks of a meta-batch run side by side, so a larger meta-batch in the dataset uses more cores;
+    it changes neither tasks nor results. The random numbers of layers such as `Dropout` follow from
+    the task.
 
     Args:
-        model: A compiled `ReptileModel`. Accuracy is the first one among its metrics, or else the
-            one that fits its loss.
+        model: A compiled `ReptileModel`. Accuracy is the first accuracy among its metrics, or, if
+            there is none, the accuracy that fits its loss.
         episodes: A finite dataset from `episode_dataset(..., tasks=...)`, or one meta-batch, such
             as that of `episode`.
         transductive: Boolean, `True` to predict all queries of a task in one batch, `False` to
-            predict each in a batch with the support set. Defaults to `None`, as the model was told.
+            predict each in a batch with the support set. Defaults to `None`, the model's setting.
         verbose: Integer, 1 shows a progress bar, 0 nothing. Defaults to `1`.
 
     Returns:
         An `Evaluation`.
 
     Raises:
-        ValueError: If the dataset is endless or no `tf.data.Dataset`, or the model is no compiled
-            `ReptileModel`, or neither its metrics nor its loss tell what accuracy is, or the
-            network has no output for a label, or an input is not finite.
+        ValueError: If the dataset is endless or not a `tf.data.Dataset`, the model is not a
+            compiled `ReptileModel`, neither its metrics nor its loss define an accuracy, a label
+            has no output, or an input is not finite.
 
     Example:
 
@@ -74,9 +74,9 @@ def evaluate(
 def evaluate_both(
     model: ReptileModel, episodes: tf.data.Dataset, *, verbose: int = 1
 ) -> tuple[Evaluation, Evaluation]:
-    """Inductive and transductive accuracy on the same tasks, from one adaptation to each.
+    """Measures inductive and transductive accuracy on the same tasks, from one adaptation to each.
 
-    What two calls of `evaluate` give, in little more than the time of one.
+    The results are those of two calls of `evaluate`, in little more than the time of one.
 
     Args:
         model, episodes, verbose: See `evaluate`.
@@ -114,8 +114,7 @@ def evaluate_loss(
 ) -> LossEvaluation:
     """Adapts to every task of a dataset and measures the loss on its queries.
 
-    What `evaluate` is to accuracy, for any loss, that of regression among them: with
-    `loss="mean_squared_error"` a task's loss is
+    It takes any loss, for instance of regression. With `loss="mean_squared_error"` a task's loss is
 
         1/n sum_j (f(x_j; W_k) - y_j)^2    over its n queries
 
@@ -145,12 +144,12 @@ def evaluate_loss(
 
 
 def _as_dataset(episodes: Any) -> Any:
-    """A dataset of a single meta-batch; datasets as they are."""
+    """Returns a dataset of a single meta-batch, and a dataset as it is."""
     return tf.data.Dataset.from_tensors(episodes) if is_episode(episodes) else episodes
 
 
 def _check(model, episodes, transductive) -> bool:
-    """Whether to predict transductively, once all is as it should be."""
+    """Checks the arguments, and returns whether to predict transductively."""
     if not isinstance(model, ReptileModel):
         raise ValueError(f"`model` must be a ReptileModel. Received: {type(model).__name__}.")
     check_compiled(model)
@@ -163,7 +162,7 @@ def _check(model, episodes, transductive) -> bool:
         )
     number = int(episodes.cardinality())
     if number == 0:
-        raise ValueError("Evaluation needs at least one task. Received an empty dataset.")
+        raise ValueError("Evaluation needs at least one task. Received: an empty dataset.")
     if number < 0:
         kind = (
             "an endless dataset"
@@ -171,8 +170,8 @@ def _check(model, episodes, transductive) -> bool:
             else "one of unknown size"
         )
         raise ValueError(
-            f"Evaluation needs a fixed number of tasks. Received {kind}. Build it with "
-            "`episode_dataset(..., tasks=...)`, or tell the number of meta-batches by "
+            f"Evaluation needs a fixed number of tasks. Received: {kind}. Build it with "
+            "`episode_dataset(..., tasks=...)`, or set the number of meta-batches with "
             "`tf.data.experimental.assert_cardinality`."
         )
     with_queries(episodes_of(episodes.element_spec))
@@ -184,10 +183,10 @@ def _accuracies(model, episodes, modes: dict[str, bool], verbose: int) -> list[E
     if metric is None:
         named = [metric.name for metric in model.report.query_metrics]
         raise ValueError(
-            "What accuracy is depends on the loss, and is not known of this one. Received a model "
-            f"with loss={model.task_loss}, metrics={named}. Name it in `compile`, say "
+            "Accuracy depends on the loss, and this loss has no known accuracy. Received: a model "
+            f"with loss={model.task_loss}, metrics={named}. Name an accuracy in `compile`, such as "
             "`metrics=[keras.metrics.SparseCategoricalAccuracy()]`, or use `model.evaluate` or "
-            "`evaluate_loss` for its loss."
+            "`evaluate_loss` for the loss."
         )
     of_tasks = functools.partial(accuracy.task_accuracies, metric)
     measured = _measured(model, episodes, modes, "accuracy", of_tasks, verbose)
@@ -242,7 +241,7 @@ def _measured(
             found_labels.append(values[:, 2 * len(modes) :].astype(np.int32))
             so_far = _by_mode(np.concatenate(gathered))
             shown = _shown(modes, so_far)
-            # Shown as they are: the bar would take means of meta-batches, and end on the last one.
+            # Stateful: of other metrics the bar shows means of means over meta-batches.
             bar.stateful_metrics.update(dict(shown))
             bar.update(len(gathered), shown)
     ways, shots, answers = labels.found(np.concatenate(found_labels), len(modes))
@@ -253,7 +252,7 @@ def _measured(
 
 
 def _by_mode(values: np.ndarray) -> list[Measured]:
-    """Means and intervals of `(tasks, 2 * modes)`: values, and whether all are numbers."""
+    """Returns means and intervals of `(tasks, 2 * modes)`: values, and whether all are finite."""
     found, numbers = np.split(values, 2, axis=1)
     finite = np.isfinite(found) & (numbers == 1)
     return [
@@ -263,7 +262,7 @@ def _by_mode(values: np.ndarray) -> list[Measured]:
 
 
 def _shown(modes, measured: list[Measured]) -> list[tuple[str, float]]:
-    """The means over the tasks so far, each with its interval, and tasks that are no numbers."""
+    """Returns the means over the tasks so far, with intervals and numbers of non-finite tasks."""
     shown: list[tuple[str, float]] = []
     for name, each in zip(modes, measured, strict=True):
         shown.append((name, each.mean))

@@ -1,4 +1,4 @@
-"""From a meta-learned initialization and a support set to an ordinary fine-tuned network."""
+"""`ReptileModel.adapt`: a fine-tuned network from an initialization and a support set."""
 
 from typing import Any
 
@@ -47,17 +47,17 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     weights, others, state = traced._adaptation_function(task, *_start_of(model))
     if not all_finite(weights):
         raise ValueError(
-            "The inner loop diverged: the adapted weights hold NaN or infinity. Received: "
-            f"steps={steps}. Use fewer, a lower learning rate of the inner optimizer, or inputs of "
-            "the size that the network was trained on."
+            "The inner loop diverged: the adapted weights contain NaN or infinity. Received: "
+            f"steps={steps}. Use fewer steps, a lower learning rate of the inner optimizer, or "
+            "inputs in the range that the network was trained on."
         )
     return _learner(model, learner, steps, weights, others, state)
 
 
 def _with_head(model, head, support_y, seed) -> tuple:
-    """The model to adapt, and one of the same layers whose traced functions compute it.
+    """Returns the model to adapt, and a model of the same layers whose traces compute it.
 
-    Every new head makes a new model, which would be traced anew: the first one's traces serve all.
+    Each new head is a new model. To trace none of them again, all use the first one's traces.
     """
     if head not in ("keep", "replace"):
         raise ValueError(f"`head` must be 'keep' or 'replace'. Received: head={head!r}.")
@@ -72,7 +72,7 @@ def _with_head(model, head, support_y, seed) -> tuple:
 
 
 def _start_of(model) -> tuple:
-    """All that `adapted` starts from: weights, the other variables, and the inner state."""
+    """Returns the weights, the other variables and the inner state that `adapted` starts from."""
     network = model.network
     theta, others = (
         [tf.convert_to_tensor(v) for v in variables]
@@ -106,7 +106,7 @@ def _learner(model, learner, steps, weights, others, state):
 
 
 def _optimizer(model, learner, steps, state):
-    """The inner optimizer as a Keras optimizer that goes on from the inner state."""
+    """Returns the inner optimizer as a Keras optimizer that continues from the inner state."""
     optimizer = keras.optimizers.deserialize(model.inner_optimizer_config)
     carried, schedule = int(state.step) - steps, model.inner_rule.learning_rate
     if callable(schedule) and carried:
@@ -123,10 +123,10 @@ def _optimizer(model, learner, steps, state):
 
 
 def check_compiled(model) -> None:
-    """Raises `ValueError` for a `ReptileModel` that has no loss yet."""
+    """Raises `ValueError` if a `ReptileModel` is not compiled."""
     if not model.compiled:
         raise ValueError(
-            "The model has no loss to adapt by. Received a model that is not compiled. Call "
+            "The inner loop needs a loss. Received: a model that is not compiled. Call "
             "`model.compile(optimizer=...)` first."
         )
 
@@ -145,7 +145,7 @@ def _as_tensors(network, support_x, support_y) -> tuple:
 
 
 def _lists_images(network, support_x) -> bool:
-    """Whether this is a list of single images, not of inputs."""
+    """Returns whether this is a list of single images, not of inputs."""
     inputs = ends(network, "inputs")
     some = isinstance(support_x, list) and support_x and len(inputs) == 1
     return bool(some) and np.ndim(support_x[0]) == len(inputs[0].shape) - 1
@@ -166,8 +166,8 @@ def _check_support(support_x, support_y) -> int:
 def _check_built(network) -> None:
     if not network.built:
         raise ValueError(
-            "A learner or a new head needs the weights of a network that is built. Received one "
-            "that has seen no data. Train it with `fit`, or begin it with `keras.Input(shape)`."
+            "A learner or a new head needs a network that is built. Received: a network without "
+            "weights. Train it with `fit`, or begin it with `keras.Input(shape)`."
         )
 
 
@@ -185,18 +185,18 @@ def _check_finite(support_x, support_y) -> None:
     floats = [t for t in tf.nest.flatten((support_x, support_y)) if t.dtype.is_floating]
     if floats and not all_finite(floats):
         raise ValueError(
-            "The support set must hold finite numbers. Received NaN or infinity in it. Replace "
+            "The support set must contain finite numbers. Received: NaN or infinity. Replace "
             "these values, or leave the examples out."
         )
 
 
 def _fitting(shape: tuple) -> list[tuple]:
-    """The shapes of an example that Keras fits to this one: a last axis of 1 may be left out."""
+    """Returns the shapes of an example that Keras takes: a last axis of 1 may be left out."""
     return [shape, (*shape, 1), *([shape[:-1]] if shape[-1:] == (1,) else [])]
 
 
 def _places(network) -> tuple:
-    """The axes of an image's outputs before the classes, of each of which there is a label."""
+    """Returns the axes of an image's outputs before the classes; each place has a label."""
     shape = getattr(network, "output_shape", None)
     return shape[1:-1] if isinstance(shape, tuple) else ()
 

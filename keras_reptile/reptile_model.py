@@ -60,72 +60,69 @@ from keras_reptile.threads import usable_cores
 class ReptileModel(distribution.DistributedModel):
     """Meta-learns an initialization from which a network adapts to a new task in a few steps.
 
-    Each training step takes a batch of tasks. From the current weights theta it runs k steps of
-    the inner optimizer on every task, side by side, to its solution W_k, and gives the outer
-    optimizer, as a gradient, the distance to the mean of the solutions:
+    Each training step takes a batch of tasks. It runs k steps of the inner optimizer on each task,
+    from the current weights theta to the task's solution W_k. Then it gives the outer optimizer the
+    distance to the mean of the solutions, as a gradient:
 
         W_k = U_k(theta) of task i,    theta <- outer optimizer(theta, theta - mean_i W_k)
 
     With `keras.optimizers.SGD(epsilon)` as the outer optimizer this is Reptile as published. The
-    paper's other two methods differ in the gradient only; all of them adapt alike.
+    paper's other two methods have another gradient, and adapt in the same way:
 
         "reptile"   theta - mean_i W_k
         "fomaml"    mean_i (W_{k-1} - W_k)
         "maml"      mean_i d/dtheta L_k(U_{k-1}(theta)), L_k the last minibatch's loss
 
-    While fitting, `loss_before` is the loss of each task's first minibatch at theta, `loss_after`
-    and `accuracy` are those of its queries at W_k, predicted in one batch. The first is what the
-    first inner step descends: with the penalties of regularizers, and at the decayed theta.
-    `loss`, for callbacks such as `TerminateOnNaN`, is `loss_after`, or `loss_before` where tasks
-    have no queries. `evaluate` adds `confidence_95`, half the width of the 95 % interval over tasks
-    of the first accuracy among the metrics, or of the loss where there is none.
+    `fit` logs four metrics. `loss_before` is the loss of each task's first minibatch at theta; it
+    includes the penalties of regularizers and weight decay. `loss_after` and `accuracy` are those
+    of the queries at W_k, predicted in one batch. `loss`, for callbacks such as `TerminateOnNaN`,
+    is `loss_after`, or `loss_before` if tasks have no queries. `evaluate` adds `confidence_95`,
+    half the width of the 95 % interval over tasks. It is the interval of the first accuracy among
+    the metrics, or of the loss if there is no accuracy.
 
     Args:
-        network: A `keras.Model` with one output: functional, sequential or subclassed. Constraints
-            of its weights hold after outer steps; inner steps know none.
+        network: A `keras.Model` with one output: functional, sequential or subclassed. Weight
+            constraints are applied after outer steps, not after inner steps.
         inner_optimizer: A `keras.optimizers.SGD` or `Adam`, its name or its config. Defaults to
             the paper's: `Adam(1e-3, beta_1=0.0, epsilon=1e-8)`. A `LearningRateSchedule` counts
             the steps of each task from 0, also where the inner state is carried. `clipnorm` and
             `global_clipnorm` clip the gradients of each inner step, as in Keras.
-        method: String. `"reptile"`; `"fomaml"`, first-order MAML, the inner optimizer's last step;
+        method: String. `"reptile"`; `"fomaml"`, first-order MAML: the inner optimizer's last step;
             or `"maml"`, with second derivatives through the inner loop. MAML gives the outer
-            optimizer a raw gradient, not steps of the inner one: choose the meta-step size anew.
-            Its gradient through inner Adam is large and rough where the moments are near zero, as
-            at the start: use SGD, or Adam with an epsilon such as 1e-4. `episode_dataset` keeps
-            the last minibatch apart if told `tail_shots`. Defaults to `"reptile"`.
-        inner_state: String. `"carried"`: the inner optimizer's moments and step count run on from
-            task to task, as in the authors' program, under every method those after all k steps.
-            `"reset"`: every task starts without.
-            Defaults to `"carried"`.
-        task_order: String. `"parallel"`: the tasks of a meta-batch run side by side, all from the
-            same moments, and the mean of theirs is carried on. `"serial"`: one after another, the
-            moments passing through them, exactly as in the authors' program.
+            optimizer a raw gradient: it needs another meta-step size. Its gradient through inner
+            Adam is large and rough where the moments are near zero, as at the start: use SGD, or
+            Adam with an epsilon such as 1e-4. `episode_dataset(..., tail_shots=...)` keeps the
+            last minibatch apart. Defaults to `"reptile"`.
+        inner_state: String. `"carried"`: the inner optimizer's moments and step count after a
+            task's k steps are passed on to later tasks, as in the authors' program. `"reset"`:
+            each task starts with new moments. Defaults to `"carried"`.
+        task_order: String. `"parallel"`: all tasks of a meta-batch start from the same moments,
+            and the mean of their moments is carried. `"serial"`: one task after another, each from
+            the moments of the task before it, exactly as in the authors' program.
             Defaults to `"parallel"`.
         task_parallelism: String. `"separate"`: each task by itself, as many at once as TensorFlow
             has inter-op threads; see `one_task_per_core`. `"vectorized"`: all tasks as one batch,
-            compiled by XLA, their convolutions as batched matrix products; the numbers are the
-            same but for rounding. A network with layers that cannot be so computed runs task by
-            task, with a warning that says so. `"auto"`: vectorized on a GPU or TPU, separate on a
-            CPU and in serial order. Defaults to `"auto"`.
+            compiled by XLA; the numbers are the same up to rounding. A network with layers that
+            have no batched form runs task by task, with a warning. `"auto"`: vectorized on a GPU
+            or TPU, separate on a CPU and in serial order. Defaults to `"auto"`.
         inner_weight_decay_rate: Float, multiplies the weights before each inner step, in training
             and adaptation. Defaults to `1.0`, no decay.
         transductive: Boolean, how `evaluate`, `predict` and validation predict. `False`: each
-            query in a batch with the whole support set, so that batch statistics see no other
-            query; all at once where the network is known to treat each example by itself. `True`:
-            all queries of a task in one batch. Defaults to `False`.
-        byte_scale: Float, multiplies inputs of dtype uint8, as float32, wherever the model or one
-            of its learners and exports takes them; `None` leaves their numbers as they are.
-            `"auto"`: 1/255, or `None` if the network's first layers are for numbers up to 255, as
-            `Rescaling(1 / 255)` is. Integer inputs of the network, and those that an `Embedding`
-            or the like takes, are never scaled. Defaults to `"auto"`.
+            query in a batch with the whole support set, so that batch statistics contain no other
+            query. `True`: all queries of a task in one batch. Defaults to `False`.
+        byte_scale: Float, multiplies inputs of dtype uint8, as float32, in the model, its learners
+            and its exports. `None`: bytes keep their numbers. `"auto"`: 1/255, or `None` if the
+            network's first layers expect numbers up to 255, as `Rescaling(1 / 255)` does. Integer
+            inputs of the network, and inputs of an `Embedding`, are never scaled.
+            Defaults to `"auto"`.
 
     Input: what `episode_dataset` yields, see there for keys, shapes, dtypes and ranges.
 
     Raises:
-        ValueError: If an argument is not among those listed or out of range, the network holds
-            layers that MAML cannot derive twice, or that assign to variables in their `call`, or
-            its trainable weights have several dtypes, or 16 bits, in which Adam's steps are zero or
-            not finite.
+        ValueError: If an argument is not one of those listed or is out of range; if the network
+            contains layers whose second derivative is wrong, with MAML; layers that assign to
+            variables in their `call`; trainable weights of several dtypes; or, with inner Adam,
+            weights of 16 bits, whose steps are zero or not finite.
 
     Example:
 
@@ -186,27 +183,27 @@ class ReptileModel(distribution.DistributedModel):
         self._carried_of: list[int] = []
         self.jit_inner_loops: bool | str = "auto"
         self._fitted: Callable = lambda: None
-        # Past Keras's attribute tracking, which would take a model in it for a layer of this one.
+        # Set past Keras's attribute tracking, which would take the model inside for a layer.
         object.__setattr__(self, "_traces", Traces(self))
-        # A plain TensorFlow variable: `tf.train.Checkpoint` finds it, and files of weights that
-        # were written without it still fit.
+        # A plain TensorFlow variable: `tf.train.Checkpoint` finds it, and files of weights without
+        # it can be loaded.
         self._iterations_before_compile = tf.Variable(0, trainable=False, dtype=tf.int64)
         if network.built:
             self.build()
-            # What a subclassed network takes is not known before it is given some.
+            # The inputs of a subclassed network are not known before its first call.
             if ends(network, "inputs"):
                 check_assignments(network, symbolic_inputs(network))
 
     # Building, calling and saving
 
     def build(self, input_shape: Any = None) -> None:
-        """Builds the network where it is not, and the variables of the carried inner state.
+        """Builds the network if it is not built, and the variables of the carried inner state.
 
         Args:
             input_shape: The shapes of an episode. Not needed if the network is built.
         """
         if not self.network.built:
-            # A symbolic call builds any network, with or without a `build` of its own.
+            # A symbolic call builds any network, also one without a `build` method.
             episode = isinstance(input_shape, dict) and "support" in input_shape
             before = 2 if episode else 1
             images = input_shape["support"][0] if episode else input_shape
@@ -216,7 +213,7 @@ class ReptileModel(distribution.DistributedModel):
             self._carried_of = [id(v) for v in self.network.trainable_variables]
             theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
             step, *slots = tf.nest.flatten(self.inner_rule.init(theta))
-            # TensorFlow keeps int32 variables on the CPU, where a GPU's program finds none.
+            # TensorFlow keeps int32 variables on the CPU, out of reach of a GPU's program.
             self.inner_variables = [
                 self._zeros(f"inner_state_{i}", s)
                 for i, s in enumerate([tf.cast(step, tf.int64), *slots])
@@ -225,14 +222,14 @@ class ReptileModel(distribution.DistributedModel):
         self.built = True
 
     def _track_for_checkpoints(self) -> None:
-        """Has `tf.train.Checkpoint` find all variables, of which Keras's lists hide some."""
-        # In an object that Keras does not look into: to a layer it adds what its own lists hold.
+        """Makes all variables known to `tf.train.Checkpoint`; Keras's lists hide some of them."""
+        # Keras does not look into a `tf.Module`.
         self._all_variables = tf.Module()
         self._all_variables.network = list(self.network.variables)
         self._all_variables.inner = list(self.inner_variables)
 
     def _build_for(self, element_spec: Any) -> None:
-        """Builds for episodes, or for what has their signature."""
+        """Builds for episodes, or for their element spec."""
         if not self.network.built:
             with channels_explained(element_spec):
                 self.network(symbolic_support(element_spec, self.network))
@@ -244,7 +241,7 @@ class ReptileModel(distribution.DistributedModel):
         )
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """The network at the initialization; of an episode, on its support images."""
+        """Calls the network at the initialization; for an episode, on its support images."""
         if is_episode(inputs):
             shape_of_one = lambda t: keras.ops.reshape(t, (-1, *t.shape[2:]))  # noqa: E731
             inputs = tf.nest.map_structure(shape_of_one, inputs["support"][0])
@@ -272,7 +269,7 @@ class ReptileModel(distribution.DistributedModel):
         network = keras.saving.deserialize_keras_object(
             config["network"], custom_objects=custom_objects
         )
-        # Files from before both were kept: bytes were divided by 255.
+        # Older files have neither: they divided bytes by 255.
         config = {"byte_scale": network_inputs.UNIT, **config, "network": network}
         trained_on_bytes = config.pop("trained_on_bytes", False)
         model = cls(**config)
@@ -280,11 +277,11 @@ class ReptileModel(distribution.DistributedModel):
         return model
 
     def get_build_config(self) -> dict[str, Any]:
-        """What the network was built with: the rest follows from it."""
+        """Returns the build config of the network. The rest follows from it."""
         return {"network": self.network.get_build_config()}
 
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """Builds a network that is not built, as that of the model that gave this config was."""
+        """Builds the network as the config says, if it is not built."""
         shapes = ((config or {}).get("network") or {}).get("input_shape")
         if not self.network.built and shapes:
             self.build(shapes)
@@ -297,10 +294,9 @@ class ReptileModel(distribution.DistributedModel):
         """
         if not self.built:
             raise ValueError(
-                "`load_weights` needs a network that has weights. Received one that is not built. "
-                "Begin it with `keras.Input(shape)`, or call `model.build(shape)` or "
-                "`model.build_from_config(config)` first, with `get_build_config()` of the model "
-                "that was saved."
+                "`load_weights` needs a network that is built. Received: a network that is not. "
+                "Begin it with `keras.Input(shape)`, or first call `model.build(shape)` or "
+                "`model.build_from_config(config)` with `get_build_config()` of the saved model."
             )
         super().load_weights(filepath, *args, **kwargs)
 
@@ -357,7 +353,7 @@ class ReptileModel(distribution.DistributedModel):
         )
         if done is not None:
             self._iterations_before_compile.assign_add(done - self.meta_iteration)
-        # Kept from the base class, whose symbolic build would call the network on whole episodes.
+        # Not given to the base class: its symbolic build would call the network on whole episodes.
         self.task_loss = losses.get_loss(loss)
         self._traces.forget()
         self.jit_inner_loops = jit_compile
@@ -371,12 +367,12 @@ class ReptileModel(distribution.DistributedModel):
             steps_per_execution=steps_per_execution,
             jit_compile=jit_compile,
         )
-        # Past Keras's attribute tracking, which refuses metrics of a model that is built.
+        # Set past Keras's attribute tracking, which refuses new metrics in a built model.
         object.__setattr__(self, "_compile_arguments", arguments)
 
     @property
     def _adaptation_function(self) -> Callable:
-        """`learner.adapted` as a graph."""
+        """`learner.adapted` as a `tf.function`."""
 
         def make():
             adapted = functools.partial(learner.adapted, self._inner_loop.for_evaluation())
@@ -433,7 +429,7 @@ class ReptileModel(distribution.DistributedModel):
 
     @property
     def _inner_loop(self) -> InnerLoop:
-        """The inner loop by the settings of today."""
+        """The inner loop with the model's current settings."""
         return InnerLoop(
             NetworkFunction(self.network),
             self.task_loss,
@@ -444,14 +440,14 @@ class ReptileModel(distribution.DistributedModel):
         )
 
     def fit(self, x: Any = None, *args, **kwargs) -> keras.callbacks.History:
-        """`keras.Model.fit` on meta-batches, which come in their own random order.
+        """`keras.Model.fit` on meta-batches, without shuffling.
 
-        As everywhere in Keras, a second `fit` begins its dataset anew. Of an endless stream of
-        tasks these are the same tasks once more, with a warning: see `start` of `episode_dataset`.
+        As everywhere in Keras, a second `fit` starts its dataset again. An endless stream of tasks
+        then repeats its first tasks, with a warning: see `start` of `episode_dataset`.
 
         Raises:
-            ValueError: If the data hold no episodes, a label without an output or a value that is
-                not finite, or `class_weight` is given.
+            ValueError: If the data are no episodes, contain a label without an output or a value
+                that is not finite, or if `class_weight` is given.
         """
         _check_class_weight(kwargs)
         warn_of_repeated_tasks(self._fitted(), x, kwargs.get("callbacks"))
@@ -516,7 +512,7 @@ class ReptileModel(distribution.DistributedModel):
             return super().predict_on_batch(x)
 
     def predict_step(self, data: Any) -> tf.Tensor:
-        """Of episodes, the query predictions after adaptation; of plain inputs, the network's."""
+        """Predicts the queries of episodes after adaptation, or plain inputs without it."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         if not is_episode(x):
             check_no_half_episode(x)
@@ -531,11 +527,11 @@ class ReptileModel(distribution.DistributedModel):
         return self.compiled and losses.is_sparse(self.task_loss)
 
     def adapt_and_predict(self, episodes: dict, transductive: bool | None = None) -> tuple:
-        """Query predictions of each task's adapted weights; the model stays as it is.
+        """Predicts each task's queries with its adapted weights. The model stays as it is.
 
         Args:
             episodes: An element of `episode_dataset`.
-            transductive: Boolean. Defaults to `None`, as the model was told.
+            transductive: Boolean. Defaults to `None`, the model's own setting.
 
         Returns:
             Tuple of the first minibatches' losses `(meta_batch_size,)` and the predictions
@@ -554,13 +550,13 @@ class ReptileModel(distribution.DistributedModel):
         seed: int = 0,
         head: str = "keep",
     ) -> keras.Model:
-        """A fine-tuned copy of the network, an ordinary compiled `keras.Model`.
+        """Returns a fine-tuned copy of the network, an ordinary compiled `keras.Model`.
 
-        It starts from the initialization and the carried inner state, and runs the inner loop on
-        the support set; its optimizer is the inner optimizer with the state that this leads to, so
-        that `learner.fit` goes on from there. Its batch normalization keeps the support set's
-        statistics, taken with dropout off, so that `predict` treats each image by itself. The model
-        itself stays as it is.
+        The copy starts from the initialization and the carried inner state, and the inner loop runs
+        on the support set. Its optimizer is the inner optimizer with the state after these steps:
+        `learner.fit` continues them. Its batch normalization has the support set's statistics,
+        taken with dropout off, so that `predict` treats each image by itself. The model itself
+        stays as it is.
 
         Args:
             support_x: Array `(images, ...)`, uint8 or as the network takes them.
@@ -575,9 +571,9 @@ class ReptileModel(distribution.DistributedModel):
                 Defaults to `"keep"`.
 
         Raises:
-            ValueError: If there are no images, not as many labels, labels that the network has no
-                output for, fewer than no steps, no head to replace, or a network that Keras cannot
-                make anew from its configuration.
+            ValueError: If there are no images, another number of labels, a label without an
+                output, a negative number of steps, no head to replace, or a network that Keras
+                cannot make again from its configuration.
         """
         return learner.adapt(self, support_x, support_y, steps, inner_batch_size, seed, head)
 
@@ -625,16 +621,16 @@ class ReptileModel(distribution.DistributedModel):
         this model as model.keras, and metadata.json. The model itself stays as it is.
 
         Args:
-            path: String or path of a directory, which appears only once it is complete.
+            path: String or path of a directory. It appears when it is complete.
             class_names: Sequence of strings, one for each output. Defaults to `None`, none.
             metadata: Dict that JSON can hold, added to metadata.json. Defaults to `None`.
             overwrite: Boolean, replace an earlier export. Defaults to `False`.
-            steps: Integer, inner steps of a call that names none; its learning rate is then the
-                inner optimizer's. Defaults to `50`.
+            steps: Integer, inner steps of a call that names none. Such a call has the inner
+                optimizer's learning rate. Defaults to `50`.
 
         Raises:
-            ValueError: If the model is not built and compiled, its network has not one input of
-                known shape, a name, the metadata or the steps do not fit, or the path is taken.
+            ValueError: If the model is not built and compiled, its network does not have one input
+                of known shape, a name, the metadata or the steps are wrong, or the path exists.
 
         Example:
 
@@ -652,13 +648,13 @@ class ReptileModel(distribution.DistributedModel):
         saved_model.export(self, path, class_names, metadata, overwrite, steps)
 
     def export(self, *args, **kwargs) -> None:
-        """Refused: what Keras would export does not adapt.
+        """Raises an error: an export by Keras would not adapt.
 
         Raises:
             ValueError: Always.
         """
         raise ValueError(
-            "Keras's `export` would keep the initialization alone. Use `export_learner(path)` for "
+            "Keras's `export` would keep only the initialization. Use `export_learner(path)` for "
             "a SavedModel that adapts, or `network.export(path)` on this model's network."
         )
 
@@ -686,7 +682,7 @@ class ReptileModel(distribution.DistributedModel):
     def _checked(
         self, data: Any, parts: tuple[str, ...] = ("support", "query"), query_targets: bool = True
     ) -> Any:
-        """The data, checked as it goes by: format, labels, range of inputs, finite numbers."""
+        """Returns the data with checks of format, labels, range of inputs and finite numbers."""
         data = input_ranges.watched(self, label_checks.checked(self, data, parts))
         return finite_checks.checked(data, query_targets=query_targets)
 
@@ -703,13 +699,13 @@ class ReptileModel(distribution.DistributedModel):
             self._build_for(episodes)
         if not self.network.trainable_variables:
             raise ValueError(
-                "The inner loop trains a network's weights. Received a network without trainable "
+                "The inner loop trains a network's weights. Received: a network without trainable "
                 "weights. Set `trainable = True` on it or on some of its layers."
             )
         return [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
 
     def _evaluate_tasks(self, episodes: dict, modes: tuple[bool, ...]) -> tuple:
-        """`adapt_and_predict` with as many predictions, from one adaptation, as modes."""
+        """`adapt_and_predict` in several modes, from one adaptation to each task."""
         theta, loop = self._theta(episodes), self._inner_loop.for_evaluation()
         tasks = self._numbered(loop, episodes, by_content=True)
         state = self._starting_state(theta)
@@ -718,11 +714,11 @@ class ReptileModel(distribution.DistributedModel):
         )
 
     def _made_once(self, key, make) -> Any:
-        """What was made for a key before, or now."""
+        """Returns the object of a key, made by the first call."""
         return self._traces.made_once(key, make)
 
     def _starting_state(self, theta) -> InnerState:
-        """The inner state that a task starts from: the carried one, or that of no steps."""
+        """Returns the inner state that tasks start from: the carried one, or a new one."""
         start = self.inner_rule.init(theta)
         if self.inner_state == "reset":
             return start
@@ -731,14 +727,14 @@ class ReptileModel(distribution.DistributedModel):
         return tf.nest.pack_sequence_as(start, [tf.cast(step, start.step.dtype), *slots])
 
     def _check_carried(self) -> None:
-        """Raises `ValueError` if other weights are trained than moments are carried on for."""
+        """Raises `ValueError` if the trainable weights are not those of the carried moments."""
         now = [id(v) for v in self.network.trainable_variables]
         if now != self._carried_of:
             raise ValueError(
-                "The inner optimizer's moments are carried on for the weights that were trained, "
-                f"{len(self._carried_of)}. Received a network of which others are trainable now, "
-                f"{len(now)}. Freeze layers before that, or make a new "
-                "`ReptileModel(model.network, ...)`."
+                "The carried moments of the inner optimizer belong to the "
+                f"{len(self._carried_of)} weights that were trainable when the model was built. "
+                f"Received: a network with {len(now)} trainable weights, not the same ones. Freeze "
+                "layers before that, or make a new `ReptileModel(model.network, ...)`."
             )
 
     def _carry_on(self, state: InnerState) -> None:
@@ -751,7 +747,7 @@ def _check_class_weight(arguments: dict[str, Any]) -> None:
     received = arguments.get("class_weight")
     if received is not None:
         raise ValueError(
-            "Labels of tasks are positions among the task's classes, and weigh the same. Received: "
-            f"class_weight={received!r}. Leave it out, or give `compile` a loss function that "
-            "weighs labels."
+            "Labels of tasks are positions among the task's classes, and all have the same weight. "
+            f"Received: class_weight={received!r}. Leave it out, or give `compile` a loss function "
+            "that weighs labels."
         )

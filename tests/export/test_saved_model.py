@@ -490,7 +490,7 @@ def test_what_cannot_be_exported_is_refused(name, tmp_path):
 
 
 def test_what_would_not_adapt_is_refused(model, tmp_path):
-    message = "Keras's `export` would keep the initialization alone. Use `export_learner"
+    message = "Keras's `export` would keep only the initialization. Use `export_learner"
     with pytest.raises(ValueError, match=message):
         model.export(tmp_path / "plain")
     model.network.export(tmp_path / "plain", verbose=False)

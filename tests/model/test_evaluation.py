@@ -219,17 +219,17 @@ def test_a_classifiers_loss_can_be_measured_too():
 
 
 def test_what_cannot_be_evaluated_is_refused():
-    with pytest.raises(ValueError, match=r"Received an endless dataset. Build it with `episode"):
+    with pytest.raises(ValueError, match=r"Received: an endless dataset. Build it with `episode"):
         kr.evaluate_loss(small_model(), small_episodes())
-    with pytest.raises(ValueError, match=r"Received an endless dataset. Build it with `episode"):
+    with pytest.raises(ValueError, match=r"Received: an endless dataset. Build it with `episode"):
         kr.evaluate(small_model(), small_episodes())
     regression = scalar_model(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0))
     with pytest.raises(
-        ValueError, match=r"What accuracy is depends on the loss.*Name it.*`evaluate_loss`"
+        ValueError, match=r"Accuracy depends on the loss.*Name it.*`evaluate_loss`"
     ):
         kr.evaluate(regression, small_episodes(tasks=2))
     with pytest.raises(
-        ValueError, match=r"What accuracy is depends on the loss.*Name it.*`evaluate_loss`"
+        ValueError, match=r"Accuracy depends on the loss.*Name it.*`evaluate_loss`"
     ):
         kr.evaluate_both(regression, small_episodes(tasks=2))
 
@@ -239,7 +239,7 @@ def test_evaluation_needs_queries_and_a_size():
     with pytest.raises(ValueError, match=r"Received: episodes with queries=0"):
         kr.evaluate(model, small_episodes(tasks=2, queries=0))
     some = small_episodes(tasks=2).filter(lambda episode: True)
-    with pytest.raises(ValueError, match=r"Received one of unknown size.*assert_cardinality"):
+    with pytest.raises(ValueError, match=r"Received: one of unknown size.*assert_cardinality"):
         kr.evaluate(model, some)
 
 

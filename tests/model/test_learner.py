@@ -189,7 +189,9 @@ def test_images_of_another_shape_are_refused():
 def test_a_network_that_has_no_weights_yet_is_refused():
     model = small_model(keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)]))
     support_x, support_y, *_ = support()
-    with pytest.raises(ValueError, match=r"is built. Received one that has seen no data. Train it"):
+    with pytest.raises(
+        ValueError, match=r"that is built. Received: a network without weights. Train it"
+    ):
         model.adapt(support_x, support_y)
 
 

@@ -122,7 +122,9 @@ def test_freezing_layers_with_carried_moments_is_refused_by_every_evaluation():
         evaluation()
     model.network.layers[1].trainable = False
     for evaluation in evaluations:
-        with pytest.raises(ValueError, match="moments are carried on for the weights that were"):
+        with pytest.raises(
+            ValueError, match="carried moments of the inner optimizer belong to the"
+        ):
             evaluation()
 
 

@@ -82,7 +82,7 @@ def test_adapt_refuses_a_support_set_that_is_not_finite_and_an_inner_loop_that_d
     x, y = np.zeros((6, 8, 8, 1), np.float32), np.arange(6) % 3
     wrong = x.copy()
     wrong[2, 1, 1] = np.nan
-    with pytest.raises(ValueError, match=r"support set must hold finite numbers. Received NaN"):
+    with pytest.raises(ValueError, match=r"support set must contain finite numbers. Received: NaN"):
         small_model().adapt(wrong, y, steps=1)
     ones = np.ones((2, 1), np.float32)
     model = scalar_model(keras.optimizers.SGD(1e20), keras.optimizers.SGD(1.0))

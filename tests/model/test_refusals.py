@@ -155,11 +155,11 @@ REFUSED = {
     ),
     "nothing compiled to adapt": (
         lambda: model().adapt(POINTS, [0, 1, 2, 0]),
-        "has no loss to adapt by",
+        "inner loop needs a loss. Received: a model",
     ),
     "nothing compiled to judge": (
         lambda: kr.evaluate(model(), episodes(tasks=1)),
-        "has no loss to adapt by",
+        "inner loop needs a loss. Received: a model",
     ),
     "no model to judge": (
         lambda: kr.evaluate(network(), episodes(tasks=1)),

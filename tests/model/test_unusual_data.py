@@ -177,7 +177,7 @@ def test_moving_averages_that_take_nothing_up_are_refused():
 
 
 def test_an_evaluation_of_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"at least one task. Received an empty dataset."):
+    with pytest.raises(ValueError, match=r"at least one task. Received: an empty dataset."):
         kr.evaluate(small_model(), small_episodes(tasks=2).take(0), verbose=0)
 
 
