@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,28 @@ def test_a_script_is_there_and_has_the_flags_that_it_is_given(command):
     source = "".join(each.read_text() for each in (ROOT / path).parent.glob("*.py"))
     for name in (word.partition("=")[0] for word in words if word.startswith("--")):
         assert re.search(rf'"(--)?{name.removeprefix("--")}"', source), name
+
+
+ALL_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+
+
+def test_what_the_pages_install_is_an_extra_of_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = "\n".join(page.read_text() for page in ALL_PAGES)
+    named = {name for names in re.findall(r"'\.\[([\w,]+)\]'", text) for name in names.split(",")}
+    assert named and named <= project["optional-dependencies"].keys()
+
+
+def test_the_tests_that_the_pages_name_are_there():
+    text = "\n".join(page.read_text() for page in ALL_PAGES)
+    named = re.findall(r"(?<=[ `])(tests/[\w/.]+\w)(?:::(\w+))?", text)
+    assert len(named) > 5
+    for path, name in named:
+        assert (ROOT / path).exists(), path
+        assert not name or f"def {name}(" in (ROOT / path).read_text(), name
+
+
+def test_the_links_of_the_projects_files_lead_somewhere():
+    for page in (ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "CODE_OF_CONDUCT.md"):
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            assert "://" in target or (ROOT / target).exists(), f"{page.name}: {target}"
