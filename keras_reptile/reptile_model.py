@@ -52,7 +52,7 @@ from keras_reptile.execution import meta_batch, outcome
 from keras_reptile.execution.plan import WHOLE_STEPS, Plan
 from keras_reptile.execution.traces import Traces
 from keras_reptile.kernels import devices
-from keras_reptile.metrics.task_metrics import Report
+from keras_reptile.metrics.task_metrics import TaskMetrics
 from keras_reptile.threads import usable_cores
 
 
@@ -358,7 +358,7 @@ class ReptileModel(distribution.DistributedModel):
         self._traces.forget()
         self.jit_inner_loops = jit_compile
         with self.distribute_strategy.scope():
-            self.report = Report(self.task_loss, metrics)
+            self.report = TaskMetrics(self.task_loss, metrics)
         arguments = dict(
             optimizer=optimizer,
             loss=loss,
@@ -393,7 +393,7 @@ class ReptileModel(distribution.DistributedModel):
 
     @property
     def metrics(self) -> list:
-        return [self.report.figures] if self.compiled else []
+        return [self.report.container] if self.compiled else []
 
     # The steps
 
@@ -487,11 +487,11 @@ class ReptileModel(distribution.DistributedModel):
         episodes = with_queries(episodes_of(data))
         with after(episodes):
             first_loss, predictions = self.adapt_and_predict(episodes)
-            y, real = episodes["query"][1], episodes.get(episode_format.REAL)
+            y, is_real = episodes["query"][1], episodes.get(episode_format.IS_REAL)
             return {
-                **self.report.before(first_loss, first_minibatch_size(episodes), real),
-                **self.report.after(y, predictions, real),
-                **self.report.interval(y, predictions, real),
+                **self.report.before(first_loss, first_minibatch_size(episodes), is_real),
+                **self.report.after(y, predictions, is_real),
+                **self.report.interval(y, predictions, is_real),
             }
 
     def predict(self, x: Any, *args, **kwargs) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile.episodes.episode_format import REAL
+from keras_reptile.episodes.episode_format import IS_REAL
 
 
 def distributed(
@@ -148,7 +148,7 @@ def filled(tasks: dict[str, Any], size: int) -> dict[str, Any]:
     tf.debugging.assert_less_equal(number, size, "A meta-batch is larger than the first.")
     indices = tf.minimum(tf.range(size), number - 1)
     whole = tf.nest.map_structure(lambda t: tf.gather(t, indices), tasks)
-    return {**whole, REAL: tf.cast(tf.range(size) < number, tf.int32)}
+    return {**whole, IS_REAL: tf.cast(tf.range(size) < number, tf.int32)}
 
 
 def shares_of(tasks: dict[str, Any], first: int, number: int, share: int) -> dict[str, Any]:

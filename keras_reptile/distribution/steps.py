@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_reptile.distribution.replicas import gathered
 from keras_reptile.distribution.shares import distributed, elements_of
-from keras_reptile.episodes.episode_format import REAL
+from keras_reptile.episodes.episode_format import IS_REAL
 
 
 def step_function(model: Any, step: Callable) -> Callable:
@@ -85,8 +85,8 @@ def _on_replicas(model, name, function, dataset) -> Iterator:
 
     def on_replica(share):
         values = function(share)
-        real = tf.cast(share[REAL], values.dtype)[:, None]
-        return gathered(tf.concat([values, real], axis=1))
+        is_real = tf.cast(share[IS_REAL], values.dtype)[:, None]
+        return gathered(tf.concat([values, is_real], axis=1))
 
     def on_all(data):
         return first_replica(strategy, strategy.run(on_replica, (data,)))

@@ -11,12 +11,12 @@ from keras_reptile.episodes import network_inputs
 
 # The key of an integer tensor `(tasks,)`: 1 for a task of the meta-batch, and 0 for a copy that
 # only fills up a replica's share.
-REAL = "real"
+IS_REAL = "real"
 # The key that tells which classes of the pool a task has.
 CLASSES = "classes"
 
 KEYS = {"support", "order", "query"}
-OPTIONAL = {"tail", CLASSES, REAL}
+OPTIONAL = {"tail", CLASSES, IS_REAL}
 
 
 def is_episode(data: Any) -> bool:

@@ -13,8 +13,8 @@ from keras_reptile.metrics import accuracy, query_metrics
 from keras_reptile.metrics.confidence import ConfidenceInterval
 
 
-class Figures(MetricsContainer):
-    """The metrics of a model, in one container."""
+class AllMetrics(MetricsContainer):
+    """All metrics of a model, as the container in which callbacks look up their direction."""
 
     def __init__(self, metrics: list):
         super().__init__("figures", metrics)
@@ -27,7 +27,7 @@ class Figures(MetricsContainer):
         return _results(self.metrics)
 
 
-class Report:
+class TaskMetrics:
     """Metrics as running means over tasks.
 
     * `loss_before` is the loss of the first minibatch at the initialization.
@@ -56,13 +56,13 @@ class Report:
         of_losses = [self.monitored, self.loss_before, self.loss_after]
         for metric in (*of_losses, self.confidence):
             set_direction(metric, "down")
-        self.figures = Figures([*of_losses, *self.query_metrics, self.confidence])
+        self.container = AllMetrics([*of_losses, *self.query_metrics, self.confidence])
 
     def before(
         self,
         first_loss: tf.Tensor,
         inner_batch_size: int,
-        real: Any = None,
+        is_real: Any = None,
         monitored: bool = False,
     ) -> dict:
         """Updates `loss_before` with the losses of the tasks' first minibatches.
@@ -71,8 +71,8 @@ class Report:
             first_loss: Tensor `(tasks,)`.
             inner_batch_size: The number of examples in these minibatches. If it is 0, there is no
                 loss, and the metric becomes NaN.
-            real: Integer tensor `(tasks,)`, 0 for tasks that do not count. Defaults to `None`: all
-                tasks count.
+            is_real: Integer tensor `(tasks,)`, 0 for tasks that do not count. Defaults to `None`:
+                all tasks count.
             monitored: Boolean, whether `loss` is updated with the same values. Defaults to `False`.
 
         Returns:
@@ -83,21 +83,21 @@ class Report:
             value = tf.fill(tf.shape(first_loss), math.nan)
         metrics = [self.loss_before, *([self.monitored] if monitored else [])]
         for metric in metrics:
-            metric.update_state(value, sample_weight=real)
+            metric.update_state(value, sample_weight=is_real)
         return _results(metrics)
 
-    def after(self, y: tf.Tensor, predictions: tf.Tensor, real: Any = None) -> dict:
+    def after(self, y: tf.Tensor, predictions: tf.Tensor, is_real: Any = None) -> dict:
         """Updates the losses and metrics of the queries.
 
         Args:
             y: Targets `(tasks, queries, ...)`.
             predictions: Outputs `(tasks, queries, ..., outputs)`.
-            real: See `before`.
+            is_real: See `before`.
 
         Returns:
             Dict, the updated metrics by name.
         """
-        weights = {} if real is None else {"sample_weight": tf.repeat(real, tf.shape(y)[1])}
+        weights = {} if is_real is None else {"sample_weight": tf.repeat(is_real, tf.shape(y)[1])}
         y, predictions = (tf.reshape(t, (-1, *t.shape[2:])) for t in (y, predictions))
         values = losses.example_losses(self.loss, y, predictions)
         for metric in (self.monitored, self.loss_after):
@@ -106,12 +106,12 @@ class Report:
             accuracy.update(metric, y, predictions, **weights)
         return _results([self.monitored, self.loss_after, *self.query_metrics])
 
-    def interval(self, y: tf.Tensor, predictions: tf.Tensor, real: Any = None) -> dict:
+    def interval(self, y: tf.Tensor, predictions: tf.Tensor, is_real: Any = None) -> dict:
         """Updates `confidence_95`. The arguments are those of `after`."""
         of_task = functools.partial(losses.task_losses, self.loss)
         if self.accuracy is not None:
             of_task = functools.partial(accuracy.task_accuracies, self.accuracy)
-        self.confidence.update_state(of_task(y, predictions), sample_weight=real)
+        self.confidence.update_state(of_task(y, predictions), sample_weight=is_real)
         return _results([self.confidence])
 
 
