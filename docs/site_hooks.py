@@ -15,6 +15,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)")
+CELL = re.compile(r"<td.*?</td>", re.DOTALL)
 LANGUAGES = {".py": "python", ".cff": "yaml", ".toml": "toml", ".yml": "yaml"}
 
 
@@ -39,6 +40,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return match[1] if target is None else posixpath.relpath(target, here or ".")
 
     return LINK.sub(link, markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    r"""Shows `\|` in code in tables as a bar, as GitHub does."""
+    return CELL.sub(lambda cell: cell[0].replace(r"\|", "|"), html)
 
 
 def source_of(uri: str) -> str:

@@ -78,6 +78,16 @@ def test_each_public_name_is_documented_on_one_page_of_the_reference(site):
     assert found == Counter([*set(kr.__all__) - modules, *kr.datasets.__all__, *networks])
 
 
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_bar_in_code_in_a_table_has_no_backslash(site):
+    cells = re.findall(
+        r"<td.*?</td>", "".join(p.read_text() for p in site.rglob("*.html")), re.DOTALL
+    )
+    assert any("|" in cell for cell in cells)
+    assert not any(r"\|" in cell for cell in cells)
+
+
 def test_what_a_page_would_load_is_found():
     for text in (
         '<script src="https://a.b/c.js"></script>',
