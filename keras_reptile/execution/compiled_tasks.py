@@ -1,8 +1,8 @@
 """The tasks of a meta-batch on the cores of a CPU, their inner steps compiled by XLA.
 
-XLA would run all tasks of one program on one core, and hands work to other cores where more than
-eight pieces of it are ready at once. So some steps of one task are a program, with all weights in
-one vector, and the prediction of its queries is another.
+XLA runs all tasks of one program on one core; it hands work to other cores if more than eight
+operations are ready at once. So some steps of one task are a program, with all weights in one
+vector, and the prediction of the task's queries is another program.
 """
 
 import functools
@@ -125,7 +125,7 @@ def _minibatches(task, step, rows) -> tuple:
     """Returns a task's minibatches from this step on, and the step of the first of them."""
     order, base = (task["tail"][None], rows) if step == rows else (task["order"], 0)
     if order.shape[0] == 1:
-        # Of a single row XLA would take the images before the loop, too many pieces at once.
+        # XLA would gather the images of a single row before the loop, in many operations at once.
         order = tf.repeat(order, 2, axis=0)
     return {"support": task["support"], "number": task["number"], "order": order}, tf.constant(base)
 

@@ -163,12 +163,12 @@ def numbered(
         loop: The `InnerLoop`.
         episodes: An element of `episode_dataset`.
         meta_iteration: Integer scalar.
-        by_content: Boolean, whether a task's own number follows from what it holds, so that it is
-            the same in meta-batches of any size, or else is its place in the whole meta-batch.
+        by_content: Boolean. `True`: a task's own number follows from its content, so that it is the
+            same in meta-batches of any size. `False`: it is the task's index in the meta-batch.
         made_once: Function `(key, make)`, see `Traces`.
     """
     made_once("output", lambda: check_output_of(loop.f.network, episodes))
-    # Data other than datasets and arrays are seen here first.
+    # Data that are neither datasets nor arrays have not been checked before.
     with tf.control_dependencies(assert_positions(episodes)):
         orders = {key: tf.identity(episodes[key]) for key in ("order", "tail") if key in episodes}
     episodes = {**episodes, **orders}
@@ -248,9 +248,10 @@ def one_after_another(task_fn: Callable, tasks: Any, state: InnerState, outputs:
 
 
 def check_output_of(network: keras.Model, episodes: dict) -> None:
-    """The same before the loop over tasks: an error there leaves TensorFlow's strategies unusable.
+    """Raises `ValueError` if tasks can have no loss of the network's output.
 
-    Symbolic outputs carry no masks, so that a network that makes some is traced.
+    The check comes before the loop over tasks: an error inside it leaves TensorFlow's strategies
+    unusable. Symbolic outputs carry no masks, so a network that makes masks is traced.
     """
     x = symbolic_support(episodes, network)
     check_output(network.compute_output_spec(x))

@@ -42,9 +42,10 @@ def of_tasks(
 
 
 def with_nan_shown(found: Outcome) -> Outcome:
-    """The outcome, with NaN for predictions, or losses without any, if its gradient is not finite.
+    """Returns the outcome with NaN for predictions, if the gradient is not finite.
 
-    So the loss of a step that spoils the weights shows it, as a plain Keras model's does.
+    Without predictions, the losses become NaN. So the logs show a step that makes the weights NaN,
+    as those of a plain Keras model do.
     """
     finite = all_finite(found.gradient)
     shown = lambda t: tf.where(finite, t, tf.constant(math.nan, t.dtype))  # noqa: E731

@@ -1,11 +1,11 @@
-"""Functions that TensorFlow traced for a model, for as long as they are the model's."""
+"""Traced functions of a model, each made once until the model changes."""
 
 from collections.abc import Callable
 from typing import Any
 
 from keras_reptile.keras_internals import all_layers
 
-# Attributes of a `ReptileModel` that a trace has as constants.
+# Attributes of a `ReptileModel` that are constants in a trace.
 SETTINGS = (
     "method",
     "inner_state",
@@ -20,10 +20,10 @@ SETTINGS = (
 
 
 class Traces:
-    """What was made for a model once, until what it depends on is another.
+    """Objects that are made for a model once, and made again after the model has changed.
 
-    A trace holds fast which layers were trainable when it was made. TensorFlow keeps a part of
-    every trace with a custom gradient for ever, so that each is made once.
+    A trace depends on the model's settings and on which layers are trainable. TensorFlow never
+    frees a trace with a custom gradient, so each is made once.
 
     Args:
         model: A `ReptileModel`.
@@ -35,30 +35,30 @@ class Traces:
         self._made_for: dict[str, tuple] = {}
 
     def made_once(self, key: Any, make: Callable) -> Any:
-        """What `make` returned for this key, when it was called first since the last change."""
+        """Returns the object of a key; `make` is called for it once since the last change."""
         if self.are_stale("made"):
             self._made.clear()
         if key in (made := self._made):
             return made[key]
-        # Another thread may have been faster: all use the same.
+        # All threads use the object of the fastest one.
         return made.setdefault(key, make())
 
     def are_stale(self, name: str) -> bool:
-        """Whether the model is another than when this was last asked for this name."""
+        """Returns whether the model has changed since the last call with this name."""
         now = dependencies(self.model)
         before = self._made_for.get(name, now)
         self._made_for[name] = now
-        # What was made for a network that was not built was traced once it was.
+        # A network that was not built then was built before it was traced: that is no change.
         return before[0] != now[0] or (before[1] is not None and before[1] != now[1])
 
     def forget(self) -> None:
-        """Has all be made anew, as after `compile`, which drops Keras's functions itself."""
+        """Forgets all objects, as after `compile`."""
         self._made.clear()
         self._made_for.clear()
 
 
 def dependencies(model: Any) -> tuple:
-    """The model's settings, and which of its layers and weights are trainable, if it is built."""
+    """Returns the model's settings, and which layers and weights are trainable, if it is built."""
     network = model.network
     settings = tuple(getattr(model, name) for name in SETTINGS)
     if not network.built:

@@ -1,7 +1,7 @@
-"""All weights in one vector, and apart again.
+"""All weights in one vector, and back.
 
-Optimizers work element by element, so that an update of the vector is that of the weights. XLA
-makes one piece of work of it, where an update of each weight by itself is dozens of small ones.
+Most optimizers work element by element: they can update the vector in place of the weights. XLA
+then runs one operation instead of dozens of small ones.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 
 class VectorLayout(NamedTuple):
-    """Where weights of these shapes and dtypes lie in vectors, one for each dtype.
+    """The places of weights in vectors, one vector for each dtype.
 
     Example:
 
@@ -28,14 +28,14 @@ class VectorLayout(NamedTuple):
         return cls(tuple(w.shape for w in weights), tuple(w.dtype for w in weights))
 
     def pack(self, weights: Sequence) -> tuple:
-        """Tensors of these shapes as vectors."""
+        """Returns tensors of these shapes as vectors."""
         return tuple(
             tf.concat([tf.reshape(weights[i], (-1,)) for i in places], axis=0)
             for places in self._places().values()
         )
 
     def unpack(self, vectors: Sequence) -> tuple:
-        """The tensors of these shapes in vectors, with the vectors' leading axes."""
+        """Returns the tensors in vectors, with the vectors' leading axes."""
         weights = [None] * len(self.shapes)
         for vector, places in zip(vectors, self._places().values(), strict=True):
             sizes = [self.shapes[i].num_elements() for i in places]
@@ -44,7 +44,7 @@ class VectorLayout(NamedTuple):
         return tuple(weights)
 
     def _places(self) -> dict:
-        """The weights of each dtype, in their order."""
+        """Returns the positions of the weights of each dtype."""
         return {
             kind: [i for i, dtype in enumerate(self.dtypes) if dtype == kind]
             for kind in dict.fromkeys(self.dtypes)
