@@ -5,10 +5,12 @@ fails by its name when a new version of Keras or TensorFlow moves what it uses. 
 and `ReptileModel` override two methods of Keras's trainer that are private too, and say so.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras.src.metrics.accuracy_metrics import accuracy
 from keras.src.trainers.compile_utils import CompileMetrics
 from keras.src.trainers.trainer import model_supports_jit
@@ -113,12 +115,64 @@ def unpickled_model() -> Callable:
     return keras.Model._unpickle_model
 
 
+def call_that_made(tensor: keras.KerasTensor) -> tuple:
+    """Returns the operation that made a symbolic tensor, and the node of that call.
+
+    Keras has no public graph.
+    """
+    operation, node, _ = tensor._keras_history
+    return operation, calls_of(operation)[node]
+
+
 def optimization_barrier(t: Any) -> Any:
     """Returns the same tensor. XLA does not fuse its computation with later operations.
 
     TensorFlow's module of XLA's own operations has no public name.
     """
+    return optimization_barriers(t)[0]
+
+
+def optimization_barriers(*tensors: Any) -> tuple:
+    """Returns the same tensors. XLA computes all of them before what is done with any of them."""
+    return tuple(_xla().optimization_barrier(*tensors))
+
+
+def pad_between(x: Any, before: Sequence, after: Sequence, between: Sequence) -> Any:
+    """Returns a tensor with zeros around and between its elements, as XLA pads.
+
+    `tf.pad` has none between, and no negative numbers, which cut.
+
+    Args:
+        x: Tensor.
+        before, after, between: Sequences of integers, one for each axis.
+    """
+    return _xla().pad(x, tf.zeros((), x.dtype), before, after, between)
+
+
+def sums_together(tensors: Sequence, axis: int) -> list:
+    """Returns the sums of tensors of one shape and dtype along an axis, by one operation of XLA.
+
+    TensorFlow has none for several tensors.
+    """
+    zero = tf.zeros((), tensors[0].dtype)
+    add = _pairwise_sum(len(tensors), zero.dtype)
+    return list(_xla().variadic_reduce(tuple(tensors), (zero,) * len(tensors), [axis], add))
+
+
+@functools.cache
+def _pairwise_sum(number: int, dtype: tf.DType) -> Callable:
+    """The sum of pairs of scalars, as XLA takes it: all left ones, then all right ones."""
+
+    def add(*scalars):
+        return tuple(map(tf.add, scalars[:number], scalars[number:]))
+
+    scalars = [tf.TensorSpec((), dtype)] * (2 * number)
+    with tf.init_scope():
+        return tf.function(add, autograph=False).get_concrete_function(*scalars)
+
+
+def _xla() -> Any:
     # Imported here: only compiled functions need it.
     from tensorflow.compiler.tf2xla.python import xla
 
-    return xla.optimization_barrier(t)[0]
+    return xla

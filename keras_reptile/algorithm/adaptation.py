@@ -27,8 +27,18 @@ class Adaptation(NamedTuple):
     gradient: tuple = ()
 
 
+class LossAndGradient(NamedTuple):
+    """A loss for `adapt` with a gradient of its own, so that none is derived.
+
+    function: Function `(weights, minibatch, step)` to the loss and the tuple of its gradients. Of
+        many tasks that share theta, the gradients have the tasks along a first axis all the same.
+    """
+
+    function: Callable
+
+
 def adapt(
-    loss_fn: Callable,
+    loss_fn: Callable | LossAndGradient,
     optimizer: Any,
     theta: Sequence,
     state: InnerState,
@@ -44,7 +54,9 @@ def adapt(
 
     Args:
         loss_fn: Function `(weights, minibatch, step)` to a scalar loss, or one for each task;
-            `minibatch` is a row of `order`, or `tail`, and `step` counts from 0.
+            `minibatch` is a row of `order`, or `tail`, and `step` counts from 0. With a
+            `LossAndGradient` theta and the moments are what all tasks share, without an axis of
+            tasks, and the first step is apart from the loop of the others.
         optimizer: An `InnerSGD` or `InnerAdam`.
         theta: Sequence of tensors, the weights to start from.
         state: The `InnerState` to start from.
@@ -58,15 +70,18 @@ def adapt(
     Returns:
         An `Adaptation`.
     """
-    start = Adaptation(tuple(theta), state, _no_loss(order, theta[0].dtype))
-    reached = steps_between(loss_fn, optimizer, start, order, 0, rows(order), rate)
+    reached = Adaptation(tuple(theta), state, _no_loss(order, theta[0].dtype))
+    done = 0
+    if isinstance(loss_fn, LossAndGradient) and rows(order) != 0:
+        reached, done = _after(reached, loss_fn, optimizer, order[0], 0, rate)[0], 1
+    reached = steps_between(loss_fn, optimizer, reached, order, done, rows(order), rate)
     if tail is None:
         return reached
     return _after(reached, loss_fn, optimizer, tail, rows(order), rate)[0]
 
 
 def steps_between(
-    loss_fn: Callable,
+    loss_fn: Callable | LossAndGradient,
     optimizer: Any,
     reached: Adaptation,
     order: tf.Tensor,
@@ -94,7 +109,9 @@ def steps_between(
         before = weights if keeps_last else ()
         minibatch = order[k - base]
         loss, _, weights, state = inner_step(loss_fn, optimizer, weights, state, minibatch, k, rate)
-        return k + 1, weights, state, tf.where(k == 0, loss, first_loss), before
+        if not (isinstance(first, int) and first > 0):
+            first_loss = tf.where(k == 0, loss, first_loss)
+        return k + 1, weights, state, first_loss, before
 
     before = reached.weights if keeps_last else ()
     # XLA differentiates a loop only if it is told the number of turns.
@@ -110,7 +127,7 @@ def steps_between(
 
 
 def adapt_keeping_last(
-    loss_fn: Callable,
+    loss_fn: Callable | LossAndGradient,
     optimizer: Any,
     theta: Sequence,
     state: InnerState,
@@ -161,8 +178,12 @@ def inner_step(loss_fn, optimizer, weights, state, minibatch, k, rate) -> tuple:
     return loss, gradients, *optimizer.update(weights, clipped, state, k)
 
 
-def loss_and_gradients(loss_fn: Callable, weights: tuple, minibatch: tf.Tensor, step) -> tuple:
+def loss_and_gradients(
+    loss_fn: Callable | LossAndGradient, weights: tuple, minibatch: tf.Tensor, step
+) -> tuple:
     """A minibatch's loss in the weights' dtype, and its gradient (zero where there is none)."""
+    if isinstance(loss_fn, LossAndGradient):
+        return loss_fn.function(weights, minibatch, step)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(weights)
         loss = tf.cast(loss_fn(weights, minibatch, step), weights[0].dtype)

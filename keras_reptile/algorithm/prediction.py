@@ -51,8 +51,9 @@ def numbers_of(weights: Sequence, outputs: tf.Tensor) -> tf.Tensor:
 
 def all_finite(tensors: Sequence) -> tf.Tensor:
     """Returns whether all values of all tensors are finite, a boolean scalar."""
-    each = [tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(t))) for t in tensors]
-    return tf.reduce_all(tf.stack(each))
+    # One reduction of all values: on a GPU each is a launch.
+    finite = [tf.reshape(tf.math.is_finite(tf.convert_to_tensor(t)), (-1,)) for t in tensors]
+    return tf.reduce_all(tf.concat(finite, axis=0))
 
 
 def transductive_outputs(f: NetworkFunction, weights: Sequence, query_x: Any) -> tf.Tensor:

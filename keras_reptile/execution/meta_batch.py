@@ -59,8 +59,7 @@ def train_tasks(
         warnings.warn(sentence, stacklevel=2)
 
     def at_once(others, tasks, theta, state):
-        result = vectorized.train(loop.with_forms(plan.forms, others), tasks, theta, state)
-        return outcome.of_tasks(loop, plan, theta, *result)
+        return vectorized.train(loop.with_forms(plan.forms, others), plan, tasks, theta, state)
 
     separately = functools.partial(_train_separately, plan.separately())
     return _run("train", loop, plan, at_once, separately, (tasks, theta, state), made_once)

@@ -1,7 +1,8 @@
 """All tasks of a meta-batch as one batch: what keeps a GPU or TPU busy.
 
 The weights have the tasks along a first axis, so that each of the inner loop's operations is done
-for all tasks at once. The network's forward pass gets that axis from `tf.vectorized_map`, in which
+for all tasks at once. Chains of known layers have that axis in functions of their own: see
+batched_network.py. The forward pass of another network gets it from `tf.vectorized_map`, in which
 convolutions are products of patches; gradients follow from it, and optimizers work element by
 element anyway. Saved files are those of the plain layers, which are switched only while they run.
 """
@@ -19,29 +20,34 @@ from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.known_layers import treats_examples_apart
 from keras_reptile.episodes.episode_format import with_inputs
-from keras_reptile.execution import xla
-from keras_reptile.execution.plan import ONE_AT_A_TIME
+from keras_reptile.execution import batched_tasks, outcome, xla
+from keras_reptile.execution.batched_network import batched_network
+from keras_reptile.execution.outcome import Outcome
+from keras_reptile.execution.plan import ONE_AT_A_TIME, Plan
 from keras_reptile.keras_internals import all_layers
 
 
-def train(loop: InnerLoop, tasks: dict, theta: list, state: InnerState) -> tuple:
+def train(loop: InnerLoop, plan: Plan, tasks: dict, theta: list, state: InnerState) -> Outcome:
     """Adapts to all training tasks at once, and predicts their queries.
 
     Args:
         loop: The `InnerLoop`, with forms that `tf.vectorized_map` knows.
+        plan: The `Plan` of training.
         tasks: Numbered episodes, tasks along the first axis.
         theta: List of tensors, the weights to start from.
         state: The `InnerState` to start from.
 
     Returns:
-        Tuple of the tasks' `Adaptation`, tasks along the first axis except of the state's step, and
-        the predictions `(tasks, queries, outputs)`, or () where tasks have no queries.
+        An `Outcome`.
     """
     tasks = with_inputs(tasks, loop.as_taken)
+    if network := batched_network(loop.f.network, tasks["support"][0]):
+        return batched_tasks.train(loop, plan, network, tasks, theta, state)
     adapted = _adapt(loop, tasks, theta, state)
-    if not tasks["query"][1].shape[1]:
-        return adapted, ()
-    return adapted, _predict(loop, adapted.weights, tasks, transductive=True)
+    predictions = ()
+    if tasks["query"][1].shape[1]:
+        predictions = _predict(loop, adapted.weights, tasks, transductive=True)
+    return outcome.of_tasks(loop, plan, theta, adapted, predictions)
 
 
 def evaluate(
@@ -49,6 +55,8 @@ def evaluate(
 ) -> tuple:
     """Adapts to all tasks at once; returns first losses, and predictions in each mode."""
     tasks = with_inputs(tasks, loop.as_taken)
+    if network := batched_network(loop.f.network, tasks["support"][0]):
+        return batched_tasks.evaluate(loop, network, modes, tasks, theta, state)
     adapted = _adapt(loop, tasks, theta, state)
     return adapted.first_loss, tuple(_predict(loop, adapted.weights, tasks, m) for m in modes)
 

@@ -4,6 +4,7 @@ Most optimizers work element by element: they can update the vector in place of 
 then runs one operation instead of dozens of small ones.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ import tensorflow as tf
 
 class VectorLayout(NamedTuple):
     """The places of weights in vectors, one vector for each dtype.
+
+    Weights of more than `most` elements have a vector of their own.
 
     Example:
 
@@ -22,33 +25,38 @@ class VectorLayout(NamedTuple):
 
     shapes: tuple
     dtypes: tuple
+    most: float = math.inf
 
     @classmethod
-    def of(cls, weights: Sequence) -> "VectorLayout":
-        return cls(tuple(w.shape for w in weights), tuple(w.dtype for w in weights))
+    def of(cls, weights: Sequence, most: float = math.inf) -> "VectorLayout":
+        return cls(tuple(w.shape for w in weights), tuple(w.dtype for w in weights), most)
 
     def pack(self, weights: Sequence) -> tuple:
-        """Returns tensors of these shapes as vectors."""
+        """Returns tensors of these shapes as vectors, with the tensors' leading axes."""
         return tuple(
-            tf.concat([tf.reshape(weights[i], (-1,)) for i in places], axis=0)
-            for places in self._places().values()
+            tf.concat([self._flat(weights[i], i) for i in places], axis=-1)
+            for places in self._places()
         )
+
+    def _flat(self, weight, i):
+        leading = weight.shape[: weight.shape.rank - self.shapes[i].rank]
+        return tf.reshape(weight, (*leading, self.shapes[i].num_elements()))
 
     def unpack(self, vectors: Sequence) -> tuple:
         """Returns the tensors in vectors, with the vectors' leading axes."""
         weights = [None] * len(self.shapes)
-        for vector, places in zip(vectors, self._places().values(), strict=True):
+        for vector, places in zip(vectors, self._places(), strict=True):
             sizes = [self.shapes[i].num_elements() for i in places]
             for i, part in zip(places, tf.split(vector, sizes, axis=-1), strict=True):
                 weights[i] = tf.reshape(part, (*vector.shape[:-1], *self.shapes[i]))
         return tuple(weights)
 
-    def _places(self) -> dict:
-        """Returns the positions of the weights of each dtype."""
-        return {
-            kind: [i for i, dtype in enumerate(self.dtypes) if dtype == kind]
-            for kind in dict.fromkeys(self.dtypes)
-        }
+    def _places(self) -> list:
+        """Returns the positions of the weights of each vector."""
+        found: dict = {}
+        for i, (shape, dtype) in enumerate(zip(self.shapes, self.dtypes, strict=True)):
+            found.setdefault(i if shape.num_elements() > self.most else dtype, []).append(i)
+        return list(found.values())
 
 
 class Apart:
@@ -61,11 +69,12 @@ class Apart:
         return tuple(weights)
 
 
-def layout_of(weights: Sequence, optimizer: Any) -> VectorLayout | Apart:
+def layout_of(weights: Sequence, optimizer: Any, most: float = math.inf) -> VectorLayout | Apart:
     """Returns how an inner loop holds its weights, gradients and moments.
 
     Args:
         weights: Sequence of tensors.
         optimizer: An `InnerSGD` or `InnerAdam`.
+        most: Float, the most elements of a weight that shares a vector. Defaults to all.
     """
-    return VectorLayout.of(weights) if optimizer.elementwise else Apart()
+    return VectorLayout.of(weights, most) if optimizer.elementwise else Apart()

@@ -8,6 +8,7 @@ gradient, and XLA fuses them into one pass.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import keras
@@ -65,14 +66,32 @@ def max_pooling_gradient(
     Returns:
         Tensor of the shape of `x`.
     """
-    counts, channels = y.shape[1:-1], x.shape[-1]
-    before, after = _margins(x.shape[1:-1], sizes, padding)
-    first = _first_offset(by_place(x, sizes, padding), y)
+    first = first_offset(by_place(x, sizes, padding), y)
+    return given_to(first, dy, x.shape, sizes, padding)
+
+
+def given_to(
+    offset: tf.Tensor, dy: tf.Tensor, shape: Sequence, sizes: Sequence, padding: str
+) -> tf.Tensor:
+    """Gives the `dy` of each window to its element at an offset, and 0 to all others.
+
+    Args:
+        offset: Integer tensor `(batch, *outputs, channels)`, from `first_offset`.
+        dy: Tensor `(batch, *outputs, channels)`.
+        shape: Sequence of integers, the shape `(batch, *spatial, channels)` of the elements.
+        sizes, padding: See `max_pooling_gradient`.
+
+    Returns:
+        Tensor of this shape.
+    """
+    counts, channels = dy.shape[1:-1], shape[-1]
+    before, after = _margins(shape[1:-1], sizes, padding)
     ones = [1] * len(sizes)
-    offsets = tf.reshape(tf.range(tf.reduce_prod(sizes)), (1, *_pairs(ones, sizes), 1))
+    offsets = tf.cast(tf.range(math.prod(sizes)), offset.dtype)
+    offsets = tf.reshape(offsets, (1, *_pairs(ones, sizes), 1))
     of_window = (-1, *_pairs(counts, ones), channels)
-    is_first = tf.reshape(first, of_window) == offsets
-    dx = tf.where(is_first, tf.reshape(dy, of_window), tf.zeros((), dy.dtype))
+    is_there = tf.reshape(offset, of_window) == offsets
+    dx = tf.where(is_there, tf.reshape(dy, of_window), tf.zeros((), dy.dtype))
     whole = [m * size for m, size in zip(counts, sizes, strict=True)]
     dx = tf.reshape(dx, (-1, *whole, channels))
     return _padded_or_cut(dx, [-b for b in before], [-a for a in after], 0)
@@ -107,12 +126,17 @@ def _margins(shape, sizes, padding):
     return before, after
 
 
-def _first_offset(by_place, y):
-    """Returns the first offset in each window at which its maximum `y` is."""
-    offsets = list(enumerate(by_place))
-    first = tf.fill(tf.shape(y), len(offsets))
-    for offset, elements in reversed(offsets):
-        first = tf.where(elements == y, offset, first)
+def first_offset(by_place: Sequence, y: tf.Tensor, dtype: tf.DType = tf.int32) -> tf.Tensor:
+    """Returns the first offset in each window at which its maximum `y` is.
+
+    Args:
+        by_place: Sequence of tensors, from `by_place`.
+        y: Tensor `(batch, *outputs, channels)`.
+        dtype: Integer dtype. Defaults to `tf.int32`.
+    """
+    first = tf.fill(tf.shape(y), tf.constant(len(by_place), dtype))
+    for offset, elements in reversed(list(enumerate(by_place))):
+        first = tf.where(elements == y, tf.constant(offset, dtype), first)
     return first
 
 

@@ -9,6 +9,7 @@ from helpers import differences, of_examples, small_convnet, small_episodes, sma
 
 import keras_reptile as kr
 from keras_reptile.execution import vectorized
+from keras_reptile.execution.batched_network import batched_network
 from keras_reptile.kernels.forms import AS_ONE_BATCH
 from keras_reptile.kernels.switching import fast_forms
 
@@ -16,24 +17,103 @@ CASES = {
     "reptile": {},
     "reptile, reset, weight decay": {"inner_state": "reset", "inner_weight_decay_rate": 0.99},
     "fomaml, separate tail": {"method": "fomaml"},
+    "fomaml, one step": {"method": "fomaml", "steps": 1},
     "sgd with momentum": {"inner_optimizer": keras.optimizers.SGD(0.05, 0.9)},
+    "clipped by each weight": {"inner_optimizer": keras.optimizers.SGD(0.05, clipnorm=0.5)},
+    "mean loss, schedule": {"loss": "mean", "inner_optimizer": "decaying"},
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-def test_all_tasks_as_one_batch_give_the_numbers_of_separate_ones(name, float64):
-    tail = {"tail_shots": 1} if "tail" in name else {}
+def pooled():
+    """Blocks as in `mini_imagenet_convnet`, with windows that do not divide the images."""
+    options = {"padding": "same", "data_format": "channels_last"}
+    block = lambda: [  # noqa: E731
+        keras.layers.Conv2D(3, 3, **options),
+        keras.layers.BatchNormalization(),
+        keras.layers.MaxPooling2D(2, **options),
+        keras.layers.ReLU(),
+    ]
+    return [*block(), *block(), keras.layers.Flatten(), keras.layers.Dense(3)]
+
+
+def with_activations():
+    return [
+        keras.layers.Conv2D(3, 3, activation="relu", use_bias=False),
+        keras.layers.MaxPooling2D(3),
+        keras.layers.BatchNormalization(scale=False),
+        keras.layers.Conv2D(2, 2),
+        keras.layers.Activation("tanh"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(8, "relu"),
+        keras.layers.Dense(3),
+    ]
+
+
+def with_layer_normalization():
+    """Not among the known kinds: `tf.vectorized_map` computes it."""
+    return [
+        keras.layers.Conv2D(3, 3),
+        keras.layers.LayerNormalization(),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3),
+    ]
+
+
+def network_of(layers, functional=False):
+    keras.utils.set_random_seed(0)
+    x = keras.Input((8, 8, 1))
+    if not functional:
+        return keras.Sequential([x, *layers()])
+    y = x
+    for layer in layers():
+        y = layer(y)
+    return keras.Model(x, y)
+
+
+def assert_same_as_separately(network=None, tail=0, steps=2, loss="sum", **arguments):
     models = []
+    if arguments.get("inner_optimizer") == "decaying":
+        rate = keras.optimizers.schedules.ExponentialDecay(0.01, 1, 0.5)
+        arguments["inner_optimizer"] = keras.optimizers.Adam(rate, beta_1=0.3)
     for task_parallelism in ("separate", "vectorized"):
         with warnings.catch_warnings(action="error"):
-            model = small_model(task_parallelism=task_parallelism, **CASES[name])
-            model.fit(small_episodes(inner_steps=2, **tail), steps_per_epoch=20, verbose=0)
+            given = None if network is None else network()
+            model = small_model(given, task_parallelism=task_parallelism, **arguments)
+            if loss == "mean":
+                model.compile(
+                    keras.optimizers.SGD(0.5),
+                    keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                )
+            shots = {"tail_shots": 1} if tail else {}
+            model.fit(small_episodes(inner_steps=steps, **shots), steps_per_epoch=20, verbose=0)
         models.append(model)
     assert differences(*models) < 1e-9
     tests = [m._evaluate_tasks(next(iter(small_episodes(seed=3))), (False, True)) for m in models]
     for separate, together in zip(*map(tf.nest.flatten, tests), strict=True):
         np.testing.assert_allclose(separate, together, rtol=0, atol=1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_all_tasks_as_one_batch_give_the_numbers_of_separate_ones(name, float64):
+    assert_same_as_separately(tail="tail" in name, **CASES[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layers", "functional", "known"),
+    [
+        (pooled, False, True),
+        (with_activations, True, True),
+        (with_layer_normalization, False, False),
+    ],
+)
+def test_known_and_other_networks_give_the_numbers_of_separate_tasks(
+    layers, functional, known, float64
+):
+    network = lambda: network_of(layers, functional)  # noqa: E731
+    assert (batched_network(network(), tf.zeros((2, 3, 8, 8, 1))) is not None) == known
+    assert_same_as_separately(network)
 
 
 def compiled_text(tasks):
@@ -43,8 +123,8 @@ def compiled_text(tasks):
     theta = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
     numbers = {"number": (tf.zeros((tasks,), tf.int32), tf.range(tasks))}
     arguments = ({**episode, **numbers}, theta, model._starting_state(theta))
-    loop = model._inner_loop.with_forms(AS_ONE_BATCH)
-    function = vectorized.compiled(lambda *a: vectorized.train(loop, *a), *arguments)
+    loop, plan = model._inner_loop.with_forms(AS_ONE_BATCH), model._plan(training=True)
+    function = vectorized.compiled(lambda *a: vectorized.train(loop, plan, *a), *arguments)
     return function.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo")
 
 
@@ -52,9 +132,9 @@ def compiled_text(tasks):
 def test_matrix_products_do_not_grow_with_the_number_of_tasks():
     programs = [compiled_text(tasks) for tasks in (1, 5, 20)]
     products = [len(re.findall(r" dot\(", text)) for text in programs]
-    # A convolution and a dense layer, each forward, and of the gradients all but the one by the
-    # images; and the two of the queries' prediction.
-    assert products == [7, 7, 7]
+    # The first inner step, and the loop of the others: a convolution and a dense layer, forward and
+    # of the gradients all but the one by the images; and the two of the queries' prediction.
+    assert products == [12, 12, 12]
     assert all(" convolution(" not in text for text in programs)
 
 

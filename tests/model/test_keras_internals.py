@@ -134,6 +134,32 @@ def test_optimization_barrier():
     assert "opt-barrier" in apart.experimental_get_compiler_ir(tf.constant(1.0))("hlo")
 
 
+def test_optimization_barriers():
+    apart = tf.function(lambda *t: internals.optimization_barriers(*t), jit_compile=True)
+    found = apart(tf.constant(1.0), tf.constant(2, tf.uint8))
+    assert [t.numpy() for t in found] == [1.0, 2]
+
+
+def test_pad_between():
+    pad = tf.function(lambda x: internals.pad_between(x, [1, 0], [-1, 2], [1, 0]), jit_compile=True)
+    assert pad(tf.constant([[1.0], [2.0]])).numpy().tolist() == [[0, 0, 0], [1, 0, 0], [0, 0, 0]]
+
+
+def test_sums_together():
+    sums = tf.function(lambda *t: internals.sums_together(t, axis=0), jit_compile=True)
+    a, b = tf.constant([[1.0, 2.0], [3.0, 4.0]]), tf.constant([[5.0, 6.0], [7.0, 8.0]])
+    assert [t.numpy().tolist() for t in sums(a, b)] == [[4, 6], [12, 14]]
+    text = sums.experimental_get_compiler_ir(a, b)(stage="hlo")
+    assert text.count(" reduce(") == 1
+
+
+def test_call_that_made():
+    x, layer = keras.Input((2,)), keras.layers.Dense(3)
+    operation, node = internals.call_that_made(layer(x))
+    assert operation is layer
+    assert node.input_tensors == [x]
+
+
 def test_methods_that_are_overridden():
     for name in ("_maybe_symbolic_build", "_get_metrics_result_or_logs"):
         assert callable(getattr(keras.Model, name))

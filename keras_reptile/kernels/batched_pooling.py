@@ -1,0 +1,89 @@
+"""Max-pooling of many sets of images at once, and the batch normalization before it.
+
+The forward pass keeps where the largest of each window was found, a byte for each window. Else the
+backward pass would read all elements of all windows again.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from keras_reptile.keras_internals import optimization_barriers
+from keras_reptile.kernels.batch_normalization import scale_and_offset
+from keras_reptile.kernels.batched_normalization import statistics
+from keras_reptile.kernels.batched_sums import sums_of_rows
+from keras_reptile.kernels.max_pooling import by_place, first_offset, given_to
+
+
+def batched_max_pooling(x: tf.Tensor, sizes: Sequence, padding: str) -> tuple[tf.Tensor, Callable]:
+    """What `max_pooling` computes of each set: windows do not overlap.
+
+    Args:
+        x: Tensor `(sets, images, *spatial, channels)` of known shape.
+        sizes, padding: See `max_pooling.max_pooling`.
+
+    Returns:
+        Tuple of a tensor `(sets, images, *outputs, channels)`, and of the function `dy` to `(dx,)`.
+    """
+    y, to_largest = _largest(x, sizes, padding)
+    return y, lambda dy: (to_largest(dy),)
+
+
+def _largest(x, sizes, padding) -> tuple:
+    """The largest of each window, and the function that gives its gradient to the first of them."""
+    images = tf.reshape(x, (-1, *x.shape[2:]))
+    places = by_place(images, sizes, padding)
+    y = functools.reduce(tf.maximum, places)
+    dtype = tf.uint8 if len(places) < 256 else tf.int32
+    y, first = optimization_barriers(y, first_offset(places, y, dtype))
+
+    def to_largest(dy):
+        dx = given_to(first, tf.reshape(dy, y.shape), images.shape, sizes, padding)
+        return tf.reshape(dx, x.shape)
+
+    return tf.reshape(y, (*x.shape[:2], *y.shape[1:])), to_largest
+
+
+def batched_normalized_pooling(
+    x: tf.Tensor, gamma, beta, epsilon: float, sizes: Sequence, padding: str
+) -> tuple[tf.Tensor, Callable]:
+    """`batched_max_pooling` of `batched_normalization`: see normalized_pooling.py.
+
+        y = gamma z* + beta,   z* = r (x* - mean(x)),   dbeta = sum(dy),   dgamma = sum(z* dy)
+
+    where x* is the largest of a window, or the smallest where gamma is negative.
+
+    Args:
+        x: Tensor `(sets, images, *spatial, channels)` of known shape.
+        gamma, beta, epsilon: See `batched_normalization`.
+        sizes, padding: See `batched_max_pooling`.
+
+    Returns:
+        Tuple of a tensor `(sets, images, *outputs, channels)`, and of the function `dy` to
+        `(dx, dgamma, dbeta)`, the last two `(sets, channels)`.
+    """
+    scale, offset = scale_and_offset(gamma, beta, x.shape[-1], x.dtype)
+    scale, offset = _of_images(scale, x), _of_images(offset, x)
+    n, *moments = statistics(_rows(x), epsilon)
+    mean, r = (_of_images(t, x) for t in moments)
+    signed = lambda t: tf.where(scale < 0, -t, t)  # noqa: E731
+    largest, to_largest = _largest(signed(x), sizes, padding)
+    z = (signed(largest) - mean) * r
+
+    def gradient(dy):
+        dbeta, dgamma = sums_of_rows(_rows(dy), _rows(z * dy))
+        by_beta, by_gamma = (_of_images(t / n, x) for t in (dbeta, dgamma))
+        dx = scale * r * (to_largest(dy) - by_beta - (x - mean) * r * by_gamma)
+        return dx, dgamma, dbeta
+
+    return scale * z + offset, gradient
+
+
+def _rows(x):
+    return tf.reshape(x, (x.shape[0], -1, x.shape[-1]))
+
+
+def _of_images(t, x):
+    """A vector, or one for each set, for all places of all images of a set."""
+    return tf.reshape(t, (-1, *[1] * (x.shape.rank - 2), x.shape[-1]))
