@@ -1,4 +1,4 @@
-"""The inner loop: k optimizer steps on one task, and what each method needs to know of them."""
+"""The inner loop: k optimizer steps on one task, and the values that each method needs of them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -9,15 +9,15 @@ from keras_reptile.algorithm.inner_optimizers import InnerState
 
 
 class Adaptation(NamedTuple):
-    """What k inner steps lead to.
+    """The result of k inner steps.
 
     weights: Tuple of tensors, W_k, the task's solution.
     state: The inner optimizer's `InnerState` after the last step.
     first_loss: Scalar, the loss of the first minibatch at theta, before any step.
-    before_last: Tuple of tensors, W_{k-1}, the weights before the last step; () but for
+    before_last: Tuple of tensors, W_{k-1}, the weights before the last step; () except from
         `adapt_keeping_last`.
-    gradient: Tuple of tensors, that of the last minibatch's loss at W_{k-1} with respect to
-        theta; () but for `adapt_and_differentiate`.
+    gradient: Tuple of tensors, the gradient of the last minibatch's loss at W_{k-1} with respect to
+        theta; () except from `adapt_and_differentiate`.
     """
 
     weights: tuple
@@ -50,7 +50,7 @@ def adapt(
 
         for each minibatch b of the task:  w <- U(rate * w, grad L_b(rate * w))
 
-    A pure function: it reads no variable, draws no random number and writes nothing.
+    It is a pure function: it reads no variable, draws no random number and writes nothing.
 
     Args:
         loss_fn: Function `(weights, minibatch, step)` to a scalar loss, or one for each task;
@@ -64,7 +64,7 @@ def adapt(
             `(steps, tasks, inner_batch_size)` many tasks adapt at once: weights, moments and
             losses have them along a first axis.
         tail: Integer tensor `(images,)`, one more minibatch after those of `order`, of any size.
-            Defaults to `None`, none.
+            Defaults to `None`.
         rate: Float, multiplies the weights before every step. Defaults to `1.0`, no decay.
 
     Returns:
@@ -91,15 +91,16 @@ def steps_between(
     base: Any = 0,
     keeps_last: bool = False,
 ) -> Adaptation:
-    """The part of `adapt`'s loop from step number `first` to before number `last`.
+    """Runs the steps of `adapt`'s loop from number `first` to before number `last`.
 
     Args:
         loss_fn, optimizer, order, rate: See `adapt`.
-        reached: `Adaptation`, what the steps before led to.
+        reached: The `Adaptation` after the earlier steps.
         first, last: Integers, or integer scalar tensors.
-        base: Integer, or integer scalar tensor, the step that the first row of `order` is for.
+        base: Integer, or integer scalar tensor, the step of the first row of `order`.
             Defaults to `0`.
-        keeps_last: Boolean, whether to keep the weights before the last of these steps.
+        keeps_last: Boolean, whether to return the weights before the last of these steps.
+            Defaults to `False`.
 
     Returns:
         An `Adaptation`.
@@ -114,13 +115,13 @@ def steps_between(
         return k + 1, weights, state, first_loss, before
 
     before = reached.weights if keeps_last else ()
-    # XLA differentiates a loop only if it is told the number of turns.
+    # XLA differentiates a loop only if it knows the number of turns.
     turns = last - first if isinstance(first, int) else None
     if isinstance(turns, int) and turns == 0:
-        # XLA compiles the body of a loop without turns too, where `order` has no first row.
+        # XLA also compiles the body of a loop without turns, and `order` has no first row.
         return reached._replace(before_last=before)
     start = (tf.convert_to_tensor(first), *reached[:3], before)
-    # With the number of turns as its only condition, XLA need not look at it before each turn.
+    # With the number of turns as the only condition, XLA does not evaluate one before each turn.
     more = (lambda *_: True) if turns is not None else (lambda k, *_: k < last)
     _, *reached = tf.while_loop(more, step, start, maximum_iterations=turns)
     return Adaptation(*reached)
@@ -135,7 +136,7 @@ def adapt_keeping_last(
     tail: tf.Tensor | None = None,
     rate: float = 1.0,
 ) -> Adaptation:
-    """As `adapt`, with the weights before the last step: what first-order MAML needs."""
+    """Runs `adapt`, and also returns the weights before the last step, for first-order MAML."""
     earlier, last = _split(order, tail)
     before = adapt(loss_fn, optimizer, theta, state, earlier, rate=rate)
     after, _ = _after(before, loss_fn, optimizer, last, rows(earlier), rate)
@@ -151,12 +152,12 @@ def adapt_and_differentiate(
     tail: tf.Tensor | None = None,
     rate: float = 1.0,
 ) -> Adaptation:
-    """As `adapt`, with the gradient through the inner loop: what MAML needs.
+    """Runs `adapt`, and also returns the gradient through the inner loop, for MAML.
 
         d/dtheta L_k(U_{k-1}(theta)) = U'_1(theta) ... U'_{k-1}(W_{k-2}) L'_k(W_{k-1})
 
-    The last minibatch plays the test set's part: its loss at W_{k-1} is differentiated with
-    respect to theta, its step leads to W_k. The state to start from is taken as a constant.
+    The last minibatch has the role of the test set: its loss at W_{k-1} is differentiated with
+    respect to theta. Its step leads to W_k. The inner state at the start is a constant.
     """
     earlier, last = _split(order, tail)
     theta = tuple(tf.identity(t) for t in theta)
@@ -169,7 +170,7 @@ def adapt_and_differentiate(
 
 
 def inner_step(loss_fn, optimizer, weights, state, minibatch, k, rate) -> tuple:
-    """Step number k: the loss and gradient it is made by, and the weights and state after it."""
+    """Makes step number k; returns its loss and gradients, and the weights and state after it."""
     if rate != 1.0:
         weights = tuple(rate * w for w in weights)
     loss, gradients = loss_and_gradients(loss_fn, weights, minibatch, k)
@@ -181,7 +182,7 @@ def inner_step(loss_fn, optimizer, weights, state, minibatch, k, rate) -> tuple:
 def loss_and_gradients(
     loss_fn: Callable | LossAndGradient, weights: tuple, minibatch: tf.Tensor, step
 ) -> tuple:
-    """A minibatch's loss in the weights' dtype, and its gradient (zero where there is none)."""
+    """Returns a minibatch's loss in the weights' dtype, and its gradients, zeros if unconnected."""
     if isinstance(loss_fn, LossAndGradient):
         return loss_fn.function(weights, minibatch, step)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -190,29 +191,29 @@ def loss_and_gradients(
     gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     gradients = tuple(tf.convert_to_tensor(g) for g in gradients)
     for g, w in zip(gradients, weights, strict=True):
-        # Lost where the forward pass is a call of a function.
+        # The shape is lost if the forward pass calls a traced function.
         g.set_shape(w.shape)
     return loss, gradients
 
 
 def rows(order: tf.Tensor) -> Any:
-    """The number of minibatches in an order, an integer if it is known before the graph runs."""
+    """Returns the number of minibatches, an integer if it is known before the graph runs."""
     return order.shape[0] if order.shape[0] is not None else tf.shape(order)[0]
 
 
 def _no_loss(order, dtype):
-    """Zeros shaped like the loss of a minibatch: a scalar, or one for each of many tasks."""
+    """Returns a zero loss of a minibatch: a scalar, or one for each of many tasks."""
     shape = order.shape[1:-1]
     return tf.zeros(shape if shape.is_fully_defined() else tf.shape(order)[1:-1], dtype)
 
 
 def _split(order, tail) -> tuple:
-    """The minibatches before the last, and the last."""
+    """Returns the minibatches before the last one, and the last one."""
     return (order[:-1], order[-1]) if tail is None else (order, tail)
 
 
 def _after(reached: Adaptation, loss_fn, optimizer, minibatch, k, rate) -> tuple:
-    """The `Adaptation` one step on, and the gradient of its loss by the weights before it."""
+    """Returns the `Adaptation` after one more step, and the gradients of the step's loss."""
     loss, gradients, weights, state = inner_step(
         loss_fn, optimizer, reached.weights, reached.state, minibatch, k, rate
     )

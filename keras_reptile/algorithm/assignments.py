@@ -1,9 +1,8 @@
-"""Layers that assign to variables in their `call`: the inner loop would drop what they assign.
+"""A check for layers that assign to variables in their `call`: inner loops would lose the values.
 
-A task's inner loop is a function of weights: it takes the gradient of the loss by them, and keeps
-no other variable from step to step. Two kinds of assignments are accounted for elsewhere: the
-states of random generators, and the moving averages of batch normalization. Metrics of layers do
-not change what a network computes.
+A task's inner loop is a function of weights, and keeps no other variable from step to step. Three
+kinds of assignments are allowed. The states of random generators and the moving averages of batch
+normalization are handled elsewhere. Metrics of layers do not change the network's outputs.
 """
 
 from typing import Any
@@ -30,15 +29,15 @@ def check_assignments(network: keras.Model, inputs: Any) -> None:
     found = assigned(network, inputs)
     if found:
         raise ValueError(
-            "Inner loops train a network that is a function of its weights: what layers assign to "
-            "variables in their `call` would be lost. Received a network that assigns to "
-            f"{found}. Leave out such layers (SpectralNormalization, stateful recurrent layers, "
-            "counters and running averages of your own)."
+            "Inner loops train a network that is a function of its weights: values that layers "
+            "assign to variables in their `call` would be lost. Received: a network that assigns "
+            f"to {found}. Leave out such layers (SpectralNormalization, stateful recurrent layers, "
+            "custom counters and running averages)."
         )
 
 
 def assigned(network: keras.Model, inputs: Any) -> list[str]:
-    """The paths of the variables, each with its layer's name, that a call in training changes."""
+    """Returns the paths of the variables that a call in training mode changes."""
     if all(is_by_example(o) or is_batch_normalization(o) for o in operations(network)):
         return []
     specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), inputs)
@@ -55,7 +54,7 @@ def assigned(network: keras.Model, inputs: Any) -> list[str]:
 
 
 class _Recording(keras.StatelessScope):
-    """A scope in which no variable is changed, and that knows which would have been."""
+    """A scope that records assignments to variables instead of making them."""
 
     def __init__(self):
         super().__init__(collect_losses=True)
@@ -67,7 +66,7 @@ class _Recording(keras.StatelessScope):
 
 
 def _accounted_for(network) -> set[int]:
-    """The ids of the moving averages of batch normalization, and of the metrics' variables."""
+    """Returns the ids of batch normalization's moving averages, and of the metrics' variables."""
     layers = all_layers(network, itself=True)
     kind = keras.layers.BatchNormalization
     normalizations = [n for n in layers if isinstance(n, kind) and n.built]
@@ -76,7 +75,7 @@ def _accounted_for(network) -> set[int]:
 
 
 def _assigned_tensorflow_variables(network, graph) -> list[str]:
-    """The names of `tf.Variable`s, which Keras's scope does not keep from being changed."""
+    """Returns the names of assigned `tf.Variable`s, which Keras's scope does not record."""
     outer_handle = {id(inner): outer for outer, inner in graph.captures}
     written = [
         outer_handle.get(id(op.inputs[0]))
@@ -88,7 +87,7 @@ def _assigned_tensorflow_variables(network, graph) -> list[str]:
 
 
 def _name(network, variable) -> str:
-    """A variable's name after that of the layer that has it as an attribute."""
+    """Returns the name of a variable, after the name of the layer that has it as an attribute."""
     layers = all_layers(network, itself=True)
     owners = [n.name for n in layers if any(v is variable for v in vars(n).values())]
     return "/".join([*owners[:1], variable.name])

@@ -22,9 +22,9 @@ LearningRate = float | Callable[[Any], Any]
 
 
 class InnerState(NamedTuple):
-    """What an inner optimizer remembers: `step`, a count of updates, and `slots`.
+    """The state of an inner optimizer: `step`, the number of updates, and `slots`, the moments.
 
-    `slots` holds one tuple per kind of moment, each with one tensor per weight.
+    `slots` contains one tuple for each kind of moment, with one tensor for each weight.
     """
 
     step: tf.Tensor
@@ -33,7 +33,7 @@ class InnerState(NamedTuple):
 
 @keras.saving.register_keras_serializable(package="keras_reptile")
 class TaskSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule for an optimizer that has counted `first` steps before the task began.
+    """A schedule for an optimizer that counted `first` steps before the task.
 
     rate(step) = schedule(step - first)
     """
@@ -60,17 +60,17 @@ def zeros_like(weights: Sequence) -> tuple:
 
 @tf.custom_gradient
 def root(v: tf.Tensor) -> Any:
-    """The square root, with the derivative 0 at 0: that of Adam's step by a gradient of 0.
+    """Computes the square root, with the derivative 0 at 0, because MAML differentiates the step.
 
-    There v is 0 because the gradient is, and the infinite derivative of the root would meet the
-    zero one of the square. MAML differentiates the step.
+    v is 0 where the gradient is 0. There the infinite derivative of the root would be multiplied by
+    the zero derivative of the square, and give NaN.
     """
     r = tf.sqrt(v)
     return r, lambda upstream: tf.math.divide_no_nan(upstream, 2 * r)
 
 
 def at_step(learning_rate: LearningRate, k: Any, dtype) -> tf.Tensor:
-    """The learning rate of a task's step number `k`, counted from 0, as Keras counts."""
+    """Returns the learning rate of a task's step number `k`, counted from 0, as in Keras."""
     if callable(learning_rate):
         return tf.cast(learning_rate(tf.convert_to_tensor(k)), dtype)
     return tf.constant(learning_rate, dtype)
@@ -111,7 +111,7 @@ class Clipping:
 
 def _norm(gradients, task_axes) -> tf.Tensor:
     """Returns the norm of all gradients as one vector: a scalar, or one for each task."""
-    squares = (tf.reduce_sum(tf.square(g), range(task_axes, g.shape.rank)) for g in gradients)
+    squares = (tf.reduce_sum(t * t, range(task_axes, t.shape.rank)) for t in gradients)
     return root(tf.add_n(list(squares)))
 
 
@@ -155,8 +155,8 @@ class InnerAdam(Clipping):
     m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,
     w <- w - a sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon)
 
-    t counts the updates of the moments, which may be carried from task to task; the learning rate
-    goes by k, the steps of the task.
+    t is the number of updates of the moments, which may be carried from task to task. The learning
+    rate depends on k, the step of the task.
     """
 
     learning_rate: LearningRate
@@ -211,12 +211,12 @@ SUPPORTED = (
 
 
 def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerSGD | InnerAdam:
-    """The pure update rule with a Keras optimizer's hyper-parameters.
+    """Returns the pure update rule with a Keras optimizer's hyper-parameters.
 
     Args:
         optimizer: A `keras.optimizers.SGD` or `keras.optimizers.Adam`. Its learning rate may be a
-            `LearningRateSchedule`, called with the number of the task's steps made so far: it
-            begins anew with every task, also where moments and their step count are carried.
+            `LearningRateSchedule`, called with the number of the task's steps so far. It starts
+            again with every task, also if moments and their step count are carried.
 
     Raises:
         ValueError: For any other optimizer, and for hyper-parameters that the rules do not have
@@ -236,7 +236,7 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerSGD | InnerAdam:
 
 
 def optimizer_of(name: str, identifier: Any) -> keras.optimizers.Optimizer:
-    """A Keras optimizer from itself, its name or its config; `name` is the argument's."""
+    """Returns the Keras optimizer of an identifier; `name` is the name of the argument."""
     if identifier is None or (isinstance(identifier, dict) and "class_name" not in identifier):
         raise ValueError(
             f"`{name}` must be a Keras optimizer, its name or its config. "
@@ -246,7 +246,7 @@ def optimizer_of(name: str, identifier: Any) -> keras.optimizers.Optimizer:
 
 
 def check_weight_decay(rate: Any) -> None:
-    """Raises `ValueError` for a rate that no inner step can multiply the weights by."""
+    """Raises `ValueError` for a rate that is not in (0, 1]."""
     if not 0 < as_float(rate) <= 1:
         raise ValueError(
             "`inner_weight_decay_rate` multiplies the weights, and must be in (0, 1]. "
@@ -254,7 +254,7 @@ def check_weight_decay(rate: Any) -> None:
         )
 
 
-# Beyond these a step divides by zero, or moments grow without end.
+# Outside of these ranges a step divides by zero, or moments grow without bound.
 RANGES = {
     "learning_rate": ("a number of at least 0", lambda a: 0 <= a < math.inf),
     "momentum": ("in [0, 1)", lambda mu: 0 <= mu < 1),
@@ -267,7 +267,7 @@ RANGES = {
 
 
 def check_ranges(values: dict[str, Any]) -> None:
-    """Raises `ValueError` for hyper-parameters, by Keras's names, that no inner step can have."""
+    """Raises `ValueError` for hyper-parameters, with Keras's names, that are out of range."""
     for name, value in values.items():
         if name not in RANGES or callable(value) or value is None:
             continue
@@ -279,7 +279,7 @@ def check_ranges(values: dict[str, Any]) -> None:
 
 
 def _refuse_the_unsupported(optimizer, hyper_parameters) -> None:
-    # `ema_momentum` is a number even where `use_ema` is off, and then without effect.
+    # `ema_momentum` is a number also without `use_ema`, and then has no effect.
     known = {"name", "learning_rate", "ema_momentum", *hyper_parameters}
     extra = {
         name: value
@@ -289,7 +289,7 @@ def _refuse_the_unsupported(optimizer, hyper_parameters) -> None:
     if extra:
         raise ValueError(
             f"The inner loop supports {SUPPORTED}. "
-            f"Received a {type(optimizer).__name__} that also has {extra}. Leave these out."
+            f"Received: a {type(optimizer).__name__} that also has {extra}. Leave these out."
         )
 
 
@@ -297,8 +297,8 @@ def _learning_rate(optimizer) -> LearningRate:
     configured = optimizer.get_config()["learning_rate"]
     if isinstance(configured, dict):
         return keras.optimizers.schedules.deserialize(configured)
-    # A float passed through a float32 variable comes back as 0.003000000026; the shortest decimal
-    # that denotes the same float32 is the number that was written.
+    # A float that passed through a float32 variable is 0.003000000026. The shortest decimal of the
+    # same float32 is the number that the user wrote.
     return float(str(np.asarray(optimizer.learning_rate)[()]))
 
 

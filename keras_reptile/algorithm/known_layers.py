@@ -1,8 +1,8 @@
 """Whether a network treats each example of a batch by itself.
 
-Only what is known to do so counts: Keras's own layers of certain kinds, their activations among
-Keras's own, joined as Keras's own sequential and functional models. Of all else, such as custom
-layers and operations on symbolic tensors, it is taken that examples may depend on each other.
+That is known of certain Keras layers with Keras activations, in sequential and functional models.
+In all other networks, for instance with custom layers or operations on symbolic tensors, examples
+may depend on each other.
 """
 
 from typing import Any
@@ -56,7 +56,7 @@ BY_EXAMPLE = {
 
 
 def treats_examples_apart(network: Any) -> bool:
-    """Whether the prediction of an example is known not to depend on others in its batch.
+    """Returns whether predictions are known not to depend on other examples in the batch.
 
     Args:
         network: A `keras.Model`.
@@ -77,7 +77,7 @@ def treats_examples_apart(network: Any) -> bool:
 
 
 def operations(network: Any) -> list:
-    """The parts of a sequential or functional network, at any depth; of any other, itself."""
+    """Returns the layers and operations of a network, at any depth; a subclassed one is its own."""
     if not _is_keras_own(type(network)):
         return [network]
     parts = getattr(network, "operations", None) or network.layers
@@ -86,7 +86,7 @@ def operations(network: Any) -> list:
 
 
 def is_by_example(operation: Any) -> bool:
-    """Whether it is one of `BY_EXAMPLE`, with an activation of Keras's own."""
+    """Returns whether it is one of `BY_EXAMPLE`, with an activation of Keras."""
     return type(operation) in BY_EXAMPLE and _is_keras_own(getattr(operation, "activation", None))
 
 
@@ -95,6 +95,6 @@ def is_batch_normalization(operation: Any) -> bool:
 
 
 def _is_keras_own(function: Any) -> bool:
-    """Whether a function or a class is Keras's own, or there is none."""
+    """Returns whether a function or class belongs to Keras, or is `None`."""
     module = getattr(function, "__module__", "")
     return function is None or module.partition(".")[0] == "keras"

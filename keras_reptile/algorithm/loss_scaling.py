@@ -1,10 +1,9 @@
-"""Loss scaling for inner loops in float16, whose smallest numbers a gradient soon falls below.
+"""Loss scaling for inner loops in float16, where small gradients would become zero.
 
     gradient = (1 / S) * d/dw (S * L(w)),    S = 2^10
 
-S is a power of two, so that scaling rounds nothing by itself. It is a constant: the tasks of a
-meta-batch have no common history by which to adjust it, and one that was adjusted would be one
-more thing to carry. bfloat16 has float32's range, and needs none.
+S is a power of two, so that scaling does not round. It is a constant: an adjusted scale would be
+one more state to carry from task to task. bfloat16 has float32's range and needs no scaling.
 """
 
 from collections.abc import Callable
@@ -18,7 +17,7 @@ SCALE = 1024.0
 
 
 def computes_in_float16(network: keras.Model) -> bool:
-    """Whether any layer does, as under the policies "float16" and "mixed_float16"."""
+    """Returns whether any layer computes in float16, as under the policy "mixed_float16"."""
     return any(layer.compute_dtype == "float16" for layer in all_layers(network))
 
 
@@ -30,24 +29,24 @@ def check_outer(optimizer: keras.optimizers.Optimizer) -> None:
         raise ValueError(
             "The outer optimizer gets a displacement, which is not scaled. Received: "
             f"{type(optimizer).__name__} with loss_scale_factor={factor}. Leave the scaling out: "
-            "inner loops in float16 have their own."
+            "inner loops in float16 have their own scaling."
         )
 
 
 def where_needed(adapt: Callable, network: keras.Model) -> Callable:
-    """The inner loop, on a scaled loss if the network computes in float16."""
+    """Returns the inner loop, on a scaled loss if the network computes in float16."""
     return scaled(adapt) if computes_in_float16(network) else adapt
 
 
 def scaled(adapt: Callable, scale: float = SCALE) -> Callable:
-    """An inner loop such as `adaptation.adapt`, whose backward passes run on a scaled loss.
+    """Returns an inner loop, such as `adaptation.adapt`, with backward passes on a scaled loss.
 
     Args:
         adapt: Function `(loss_fn, optimizer, ...)` to an `Adaptation`.
         scale: Float, S. Defaults to `1024.0`.
 
     Returns:
-        Function of the same arguments to the same `Adaptation`, but for what float16 cannot hold.
+        Function of the same arguments to the same `Adaptation`, but without lost small gradients.
     """
 
     def scaled_adapt(loss_fn, optimizer, *arguments):
@@ -62,7 +61,7 @@ def scaled(adapt: Callable, scale: float = SCALE) -> Callable:
 
 
 class Unscaling(NamedTuple):
-    """An inner optimizer that is given the gradients of a scaled loss."""
+    """An inner optimizer for the gradients of a scaled loss."""
 
     rule: Any
     scale: float

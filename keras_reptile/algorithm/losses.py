@@ -1,4 +1,4 @@
-"""The inner loop's loss, from what `compile` was given."""
+"""The inner loop's loss, from the `loss` of `compile`."""
 
 from typing import Any
 
@@ -7,24 +7,24 @@ import tensorflow as tf
 
 
 def get_loss(identifier: Any) -> Any:
-    """A Keras loss from its identifier; cross-entropy of integer labels and logits from `None`."""
+    """Returns the Keras loss of an identifier, and for `None` that of integer labels and logits."""
     if identifier is None:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     loss = keras.losses.get(identifier)
     ignored = getattr(loss, "ignore_class", None)
     if ignored is not None:
         raise ValueError(
-            "A task's loss and accuracy count every example. Received a loss with "
+            "A task's loss and accuracy count every example. Received: a loss with "
             f"ignore_class={ignored}. Leave such examples out of the episodes."
         )
     return loss
 
 
 def batch_loss(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """A minibatch's loss: the sum over its examples if the loss says so, else their mean.
+    """Returns a minibatch's loss: the sum over its examples for the reduction "sum", or the mean.
 
-    A `keras.losses.Loss` that is called as such is divided by the number of replicas, which is
-    wrong inside a task; so its per-example values are taken and reduced here.
+    A call of a `keras.losses.Loss` divides by the number of replicas, which is wrong inside a task.
+    So its values for each example are computed and reduced here.
 
     Args:
         loss: A `keras.losses.Loss`, or a function `(y_true, y_pred)` to per-example values.
@@ -41,16 +41,17 @@ def batch_loss(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
 
 
 def _values(loss, y_true, y_pred) -> tf.Tensor:
-    """What a loss computes before any reduction of its own."""
+    """Returns the values of a loss before its reduction."""
     y_true = _as_keras_does(loss, y_true, y_pred)
     return (loss.call if isinstance(loss, keras.losses.Loss) else loss)(y_true, y_pred)
 
 
 def _as_keras_does(loss, y_true, y_pred):
-    """Targets with as many axes as the outputs and in their dtype; class labels as they are.
+    """Returns targets with the rank and dtype of the outputs, and class labels as they are.
 
-    With an axis of 1 more or less, what a loss subtracts would be of all pairs of a batch. Labels
-    of a function of one's own stay integers, which Keras would make floats: it may look up by them.
+    With one axis of size 1 more or less, a loss would subtract all pairs of a batch. Integer labels
+    of a custom function stay integers, because the function may use them as indices. Keras would
+    cast them to floats.
     """
     y_true = tf.convert_to_tensor(y_true)
     ranks = y_true.shape.rank, y_pred.shape.rank
@@ -67,7 +68,7 @@ def _as_keras_does(loss, y_true, y_pred):
 
 
 def example_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """Each example's loss `(batch,)`; of a function to a scalar, that scalar for each."""
+    """Returns each example's loss `(batch,)`. A scalar loss is repeated for each example."""
     is_loss = isinstance(loss, keras.losses.Loss)
     values = _values(loss, y_true, y_pred)
     if values.shape.rank == 0:
@@ -77,13 +78,13 @@ def example_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor
 
 
 def mean_of(loss: Any, value: tf.Tensor, examples: Any) -> tf.Tensor:
-    """A `batch_loss` per example, whatever its reduction."""
+    """Returns a `batch_loss` per example, for any reduction."""
     summed = isinstance(loss, keras.losses.Loss) and loss.reduction == "sum"
     return value / tf.cast(examples, value.dtype) if summed else value
 
 
 def task_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """Each task's loss per query, whatever the loss's reduction.
+    """Returns each task's loss per query, for any reduction.
 
     Args:
         loss: As in `batch_loss`.
@@ -106,11 +107,11 @@ def task_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
 
 
 def is_sparse(loss: Any) -> bool:
-    """Whether the targets of a loss are integer class labels."""
+    """Returns whether the targets of a loss are integer class labels."""
     return "sparse_categorical_crossentropy" in names_of(loss)
 
 
 def names_of(loss: Any) -> list[str]:
-    """The names of what a loss computes, first the function's: the loss may be called otherwise."""
+    """Returns the name of a loss's function, and the loss's own name, which may be another one."""
     function = getattr(loss, "fn", loss) if isinstance(loss, keras.losses.Loss) else loss
     return [getattr(function, "__name__", ""), getattr(loss, "name", "")]

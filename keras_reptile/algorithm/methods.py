@@ -1,4 +1,4 @@
-"""The methods by name: what each runs on a task, and what it makes of the tasks."""
+"""The methods by name: each with its inner loop and its meta-gradient."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,10 +19,10 @@ from keras_reptile.checks import check_boolean, check_new_name, check_takes
 class Method(NamedTuple):
     """A meta-learning method.
 
-    adapt: Function of one task's inner loop to its `Adaptation`; see `adaptation.adapt`.
+    adapt: Function that runs one task's inner loop to its `Adaptation`; see `adaptation.adapt`.
     keeps: Tuple of the optional fields that this `Adaptation` has, each shaped like the weights.
-    gradient: Function of theta and of the tasks' `Adaptation`, tasks along the first axis, to the
-        gradient that the outer optimizer is given: the mean of what it is for each task alone.
+    gradient: Function of theta and of the tasks' `Adaptation`, tasks along the first axis. It
+        returns the outer optimizer's gradient: the mean over tasks of the gradient of each alone.
     second_order: Boolean, whether the network is differentiated twice. Defaults to `False`.
     """
 
@@ -53,22 +53,22 @@ BUILT_IN = tuple(METHODS)
 
 
 def register_method(name: str, gradient: Callable, before_last: bool = False) -> None:
-    """Makes a method known by a name: `ReptileModel(network, method=name)` trains by it.
+    """Registers a method by a name: `ReptileModel(network, method=name)` trains with it.
 
-    A method adapts as Reptile does, and differs in what it gives the outer optimizer as a gradient.
-    A model that was saved with it is loaded by programs that register it first.
+    The method adapts as Reptile does, and gives the outer optimizer another gradient. Programs that
+    load a model saved with it must register it first.
 
     Args:
-        name: String. A name that was registered before is replaced.
-        gradient: Function `(theta, tasks)` to a list of tensors like `theta`: the mean over tasks
-            of what it is for each task alone. `theta` is a list of tensors; `tasks.weights` one of
-            tensors `(tasks, *shape)`, the weights W_k after the inner steps.
-        before_last: Boolean, whether `tasks.before_last` is there, too: the weights W_{k-1}
-            before the last inner step. Defaults to `False`.
+        name: String. A name that is registered already is replaced.
+        gradient: Function `(theta, tasks)` to a list of tensors shaped like `theta`: the mean over
+            tasks of the gradient of each task alone. `theta` is a list of tensors. `tasks.weights`
+            is a list of tensors `(tasks, *shape)`, the weights W_k after the inner steps.
+        before_last: Boolean, whether `tasks.before_last` is available: the weights W_{k-1} before
+            the last inner step. Defaults to `False`.
 
     Raises:
-        ValueError: If the name is one of the package's, `gradient` is no function of `theta` and
-            `tasks`, or its value is not shaped like `theta`, or is not the mean over tasks.
+        ValueError: If the name is one of the package's own, or `gradient` is not a function of
+            `theta` and `tasks`, or its value is not shaped like `theta` or not a mean over tasks.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Checks of a network: whether the tasks can have a loss of it, and a method its derivatives."""
+"""Checks of a network: its outputs, and layers that a method cannot differentiate."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import keras
 
 from keras_reptile.keras_internals import all_layers
 
-# TensorFlow's moments, by which they normalize, have a wrong second derivative.
+# They normalize by TensorFlow's moments, whose second derivative is wrong.
 DERIVED_ONCE = (keras.layers.LayerNormalization, keras.layers.GroupNormalization)
 
 
 def check_output(outputs: Any) -> None:
-    """Raises `ValueError` for outputs, symbolic or not, that tasks have no loss of."""
+    """Raises `ValueError` for outputs, symbolic or not, that are not one tensor without a mask."""
     if not hasattr(outputs, "shape"):
         raise ValueError(
             "`network` must have one output. Received: a network whose `call` returns a "
@@ -19,16 +19,17 @@ def check_output(outputs: Any) -> None:
         )
     if getattr(outputs, "_keras_mask", None) is not None:
         raise ValueError(
-            "A task's loss and accuracy count every example and every place in it. Received a "
-            "network whose output carries a mask. End it in a layer that passes on none, such as "
+            "A task's loss and accuracy count every example and every place in it. Received: a "
+            "network whose output has a mask. End it in a layer that passes no mask on, such as "
             "GlobalAveragePooling1D, or leave out mask_zero=True."
         )
 
 
 def check_network(method: str, network: keras.Model) -> None:
-    """Raises `ValueError` for what is no network, or has layers that a method cannot derive twice.
+    """Raises `ValueError` if `network` is not a keras.Model, or has layers that cannot be used.
 
-    Custom layers are not looked into: `tf.nn.moments` and `keras.ops.moments` are to be avoided.
+    With MAML these include layers whose second derivative is wrong. Custom layers are not
+    inspected: avoid `tf.nn.moments` and `keras.ops.moments` in them.
     """
     if not isinstance(network, keras.Model):
         raise ValueError(
@@ -50,21 +51,21 @@ def check_network(method: str, network: keras.Model) -> None:
     wrong = [layer.name for layer in layers if isinstance(layer, DERIVED_ONCE)]
     if method == "maml" and wrong:
         raise ValueError(
-            "method='maml' derives the network twice, and LayerNormalization and "
+            "method='maml' differentiates the network twice, and LayerNormalization and "
             "GroupNormalization have a wrong second derivative in TensorFlow. "
-            f"Received a network with the layers {wrong}. Use BatchNormalization or "
+            f"Received: a network with the layers {wrong}. Use BatchNormalization or "
             "RMSNormalization, or method='fomaml'."
         )
 
 
 def ends(network: keras.Model, name: str) -> list:
-    """A functional or sequential network's inputs or outputs by their name; of others nothing."""
+    """Returns the inputs or outputs of a functional or sequential network, else an empty list."""
     found = getattr(network, name, None)
     return found if isinstance(found, list) else []
 
 
 def symbolic_inputs(network: keras.Model) -> Any:
-    """The structure of inputs that a functional or sequential network is called with."""
+    """Returns the structure of a functional or sequential network's inputs."""
     return network.inputs[0] if isinstance(network, keras.Sequential) else network.input
 
 
@@ -72,14 +73,14 @@ def _check_layers(layers) -> None:
     renormalizing = [layer.name for layer in layers if getattr(layer, "renorm", False)]
     if renormalizing:
         raise ValueError(
-            "Batch renormalization goes by moving averages, which the tasks do not keep. "
-            f"Received a network with the layers {renormalizing}. Use renorm=False."
+            "Batch renormalization uses moving averages, which tasks do not have. "
+            f"Received: a network with the layers {renormalizing}. Use renorm=False."
         )
     fixed = [n.name for n in layers if _is_normalization(n) and n.momentum == 1]
     if fixed:
         raise ValueError(
             "A learner keeps its support set's statistics in the moving averages, which "
-            f"momentum=1.0 fixes. Received a network with the layers {fixed}. Use less."
+            f"momentum=1.0 fixes. Received: a network with the layers {fixed}. Use less."
         )
 
 

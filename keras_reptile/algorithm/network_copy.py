@@ -35,8 +35,8 @@ def replace_head(network: keras.Model, classes: int, seed: int) -> keras.Model:
 
 
 NO_COPY = (
-    "`adapt`, exports and loading of saved models make the network anew from its configuration. "
-    "Received a network for which Keras cannot do that: {} ({}). Use a layer class in place of a "
+    "`adapt`, exports and loading of saved models make the network again from its configuration. "
+    "Received: a network for which Keras cannot do that: {} ({}). Use a layer class in place of a "
     "Lambda layer, register custom classes and functions with "
     "`@keras.saving.register_keras_serializable()`, and have `get_config` return the arguments of "
     "`__init__`."
@@ -44,7 +44,7 @@ NO_COPY = (
 
 
 def copy_of(network: keras.Model) -> keras.Model:
-    """The same network, not compiled, with variables of its own and the same values in them.
+    """Returns a copy of the network, not compiled, with new variables of the same values.
 
     Raises:
         ValueError: If Keras cannot make the network from its configuration.
@@ -58,8 +58,8 @@ def copy_of(network: keras.Model) -> keras.Model:
 
 
 def warn_of_no_copy(network: keras.Model) -> None:
-    """Warns of a network that can be trained, but that `copy_of` cannot copy."""
-    # A copy draws seeds for its initializers: they are not to change those of later layers.
+    """Warns if `copy_of` cannot copy the network, although it can be trained."""
+    # A copy draws seeds for its initializers. They must not change the seeds of later layers.
     state = random.getstate()
     try:
         if _is_keras_own(keras.saving.serialize_keras_object(network)):
@@ -78,7 +78,7 @@ def _made_again(network: Any) -> Any:
 
 
 def _is_keras_own(config: Any) -> bool:
-    """Whether a configuration names nothing but classes of Keras, which makes all of them anew."""
+    """Returns whether a configuration names only classes of Keras, which can make them again."""
     if isinstance(config, list | tuple):
         return all(map(_is_keras_own, config))
     if not isinstance(config, dict):
@@ -89,7 +89,7 @@ def _is_keras_own(config: Any) -> bool:
 
 
 def _why_not(network, error: Exception) -> str:
-    """The error in words, with the name of the layer that it is about."""
+    """Returns the error in words, with the name of the layer that causes it."""
     faulty = next((layer for layer in all_layers(network) if _error_of(layer)), network)
     error = _error_of(faulty) or error
     reason = str(error).strip().partition("\n")[0].partition(". ")[0]

@@ -118,14 +118,14 @@ def _moving(layer) -> list[int]:
 
 
 def has_randomness(network: keras.Model) -> bool:
-    """Whether the network holds layers that draw random numbers, such as `Dropout`."""
+    """Returns whether the network contains layers that draw random numbers, such as `Dropout`."""
     return any(is_seed(v) for v in network.non_trainable_variables)
 
 
 def task_numbers(tasks: Any) -> tf.Tensor:
-    """A number for each task that follows from all that the task holds, int32 `(tasks,)`.
+    """Returns a number for each task, computed from the task's content, int32 `(tasks,)`.
 
-    Random layers that draw by it draw alike for a task, whatever else is evaluated with it.
+    Random layers that use it draw the same numbers for a task in every evaluation.
 
     Args:
         tasks: Structure of tensors with the tasks along the first axis.
@@ -141,7 +141,7 @@ def task_numbers(tasks: Any) -> tf.Tensor:
 
 
 def _words(t) -> tf.Tensor:
-    """The bits of each task's values, int32 `(tasks, values)`."""
+    """Returns the bits of each task's values, int32 `(tasks, values)`."""
     t = tf.convert_to_tensor(t)
     if t.dtype.is_floating:
         t = tf.bitcast(tf.cast(t, tf.float32), tf.int32)
@@ -149,8 +149,8 @@ def _words(t) -> tf.Tensor:
 
 
 def _checksums(words) -> tf.Tensor:
-    """One number for each row, by a sum modulo 2^32, which is the same in any order."""
-    # Floats such as 1.0 have low bits of zero, which products would keep.
+    """Returns one number for each row: a sum modulo 2^32, so that its order does not matter."""
+    # The low bits of floats such as 1.0 are zero, and a product alone would keep them zero.
     mixed = tf.bitwise.bitwise_xor(words, tf.bitwise.right_shift(words, 15)) + 1
     odd = 2 * 40503 * tf.range(tf.shape(words)[1]) + 2654435
     mixed = mixed * odd
@@ -158,7 +158,7 @@ def _checksums(words) -> tf.Tensor:
 
 
 def is_seed(variable: Any) -> bool:
-    """Whether this is the state of a `keras.random.SeedGenerator`."""
+    """Returns whether this is the state of a `keras.random.SeedGenerator`."""
     return variable.name == "seed_generator_state"
 
 

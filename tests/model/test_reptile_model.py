@@ -486,7 +486,7 @@ def test_negative_labels_are_refused_and_so_are_losses_that_ignore_them():
         model.fit(small_episodes(tasks=2).map(unlabelled), verbose=0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
     with pytest.raises(
-        ValueError, match=r"count every example. Received a loss with ignore_class="
+        ValueError, match=r"count every example. Received: a loss with ignore_class="
     ):
         model.compile(keras.optimizers.SGD(1.0), loss=loss)
 

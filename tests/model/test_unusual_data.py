@@ -135,7 +135,7 @@ def test_outputs_that_carry_a_mask_are_refused():
     pool = kr.ClassPool.from_arrays(x, np.arange(30) % 3)
     tasks = kr.episode_dataset(pool, ways=3, shots=2, meta_batch_size=2, tasks=2)
     by_word = tasks.map(of_examples(lambda x, y: (x, tf.repeat(y[..., None], 5, axis=-1))))
-    text = "Received a network whose output carries a mask. End it in a layer that passes on none"
+    text = "Received: a network whose output has a mask. End it in a layer that passes no mask on"
     with pytest.raises(ValueError, match=text):
         small_model(words()).fit(by_word, verbose=0)
     small_model(words([keras.layers.GlobalAveragePooling1D()])).fit(tasks, verbose=0)

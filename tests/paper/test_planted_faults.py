@@ -325,8 +325,8 @@ FAULTS = {
     "kernels.max_pooling": [
         (
             "the last of the largest",
-            "in reversed(offsets)",
-            "in offsets",
+            "in reversed(list(enumerate(by_place)))",
+            "in list(enumerate(by_place))",
             "kernels/test_max_pooling.py::test_values_and_gradients_are_those_of_keras",
         ),
         (
@@ -427,8 +427,8 @@ FAULTS = {
         ),
         (
             "the mean of compiled tasks in series",
-            "last.slots if plan.in_series else",
-            "last.slots if False else",
+            "        if plan.in_series\n",
+            "        if False\n",
             f"{COMPILED}[fomaml in series]",
         ),
     ],
