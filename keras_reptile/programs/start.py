@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,6 +44,7 @@ def start_command() -> None:
 def begin(arguments: list[str]) -> None:
     """Prepares the process of a program that is given these arguments."""
     streams.prepare()
+    name_a_temporary_folder()
     end_at_ctrl_c()
     set_environment(arguments)
 
@@ -58,6 +60,17 @@ def end_at_ctrl_c() -> None:
     # A process in the background may be told to ignore it.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, stopped)
+
+
+def name_a_temporary_folder() -> None:
+    """Names one where there is none that can be written, for TensorFlow asks as it is imported.
+
+    The programs write no temporary files there.
+    """
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        tempfile.tempdir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else os.path.abspath(".")
 
 
 def set_environment(arguments: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -10,6 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import NoReturn
 
+# What a write to a stream fails with.
+OF_WRITING = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 # What the programs print beyond ASCII.
 IN_ASCII = {"±": "+-", "θ": "theta", "²": "^2", "→": "->", "━": "="}
 
@@ -75,7 +78,7 @@ def checked() -> Iterator[None]:
         finally:
             sys.stdout.flush()
     except OSError as error:
-        if error.filename is not None:
+        if error.errno not in OF_WRITING:
             raise
         # Python would try again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -122,3 +122,9 @@ def test_no_folder_for_temporary_files_is_needed(memory, capfd):
         with streams.shown_if_it_fails():
             os.write(2, b"noise")
     assert capfd.readouterr().err == ("" if memory else "noise")
+
+
+def test_an_error_that_is_not_of_the_output_is_not_called_so(capsys):
+    with pytest.raises(FileNotFoundError), streams.checked():
+        raise FileNotFoundError(2, "No such file or directory")
+    assert capsys.readouterr().err == ""

@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import keras
@@ -123,3 +125,15 @@ def test_another_backend_is_refused_where_the_package_is_imported(monkeypatch):
         importlib.reload(kr)
     monkeypatch.undo()
     importlib.reload(kr)
+
+
+def test_without_a_folder_for_temporary_files_one_is_named(monkeypatch):
+    def nowhere():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", nowhere)
+    with pytest.raises(FileNotFoundError):
+        tempfile.gettempdir()
+    start.name_a_temporary_folder()
+    assert os.path.isdir(tempfile.gettempdir())
