@@ -172,7 +172,9 @@ def test_class_labels_stay_integers_for_a_loss_of_ones_own():
 
 def test_moving_averages_that_take_nothing_up_are_refused():
     layer = keras.layers.BatchNormalization(momentum=1.0, name="fixed")
-    with pytest.raises(ValueError, match=r"which momentum=1.0 fixes. Received: .* \['fixed'\]. Use"):
+    with pytest.raises(
+        ValueError, match=r"which momentum=1.0 fixes. Received: .* \['fixed'\]. Use"
+    ):
         kr.ReptileModel(keras.Sequential([keras.Input((2,)), layer]))
 
 
