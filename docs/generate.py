@@ -24,6 +24,7 @@ sys.path.append(str(ROOT / "benchmarks"))
 
 from tables import (  # noqa: E402
     accelerators,
+    attacks,
     devices,
     experiments,
     flags,
@@ -34,7 +35,7 @@ from tables import (  # noqa: E402
 )
 
 MARKED = re.compile(r"<!-- (table|value): (\S+) -->(.*?)<!-- end -->", re.DOTALL)
-MODULES = (full_runs, omniglot, speed, devices, accelerators, experiments, flags, images)
+MODULES = (full_runs, omniglot, speed, devices, accelerators, experiments, flags, images, attacks)
 TABLES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.TABLES.items()}
 VALUES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.VALUES.items()}
 

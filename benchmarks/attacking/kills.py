@@ -92,7 +92,10 @@ def attack(
             place = None
     if place is not None:
         status, _, err = start(place, program)
-        _add(verdicts, SAME, lambda: program.check(whole, place), tries=0)
+        if status:
+            verdicts.add("wrong", err)
+        else:
+            _add(verdicts, SAME, lambda: program.check(whole, place), tries=0)
     return verdicts
 
 

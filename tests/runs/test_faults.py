@@ -307,6 +307,18 @@ def test_a_disk_that_fails_tensorboard_names_its_folder(directory, monkeypatch):
         RunLog(directory, [])
 
 
+def test_a_disk_that_fails_while_scalars_are_written_names_the_folder(directory, monkeypatch):
+    log = RunLog(directory, [])
+
+    def flush():
+        raise tf.errors.UnknownError(None, None, "events.out; Input/output error")
+
+    monkeypatch.setattr(log.writer, "flush", flush)
+    text = r"tensorboard cannot be written: events.out; Input/output error"
+    with pytest.raises(RunError, match=text):
+        log._write_scalars(1, {"meta_iteration": 1, "loss_after": 0.5})
+
+
 def test_weights_that_are_no_numbers_are_not_kept(directory):
     model = directory.restore()
     check_finite(model)
