@@ -1,4 +1,4 @@
-"""An episode of examples that someone has at hand."""
+"""Makes an episode from given examples."""
 
 from typing import Any
 
@@ -17,20 +17,21 @@ def episode(
     inner_batch_size: int | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """A meta-batch of one task, made of given examples.
+    """Returns a meta-batch of one task, made from given examples.
 
     `ReptileModel`'s `fit`, `evaluate` and `predict` and `keras_reptile.evaluate` take it like an
-    element of `episode_dataset`. Its minibatches are those of `ReptileModel.adapt` for the same
+    element of `episode_dataset`. Its minibatches are those of `ReptileModel.adapt` with the same
     `steps`, `inner_batch_size` and `seed`.
 
     Args:
-        support: Tuple of inputs `(examples, ...)` and targets `(examples, ...)` to learn from.
-            Inputs are a tuple or dict of arrays where the network has several.
-        query: Tuple of inputs and targets to measure on, or of inputs alone, `(x,)`, to predict.
+        support: Tuple of inputs `(examples, ...)` and targets `(examples, ...)`, the support set.
+            If the network has several inputs, inputs are a tuple or dict of arrays.
+        query: Tuple of inputs and targets for evaluation, or of inputs only, `(x,)`, for
+            prediction.
         steps: Integer, inner steps. Defaults to `50`.
-        inner_batch_size: Integer, examples in a minibatch; minibatches cycle through the support
-            set. Defaults to `None`, 10 or as many as there are.
-        seed: Integer, decides the order of the minibatches. Defaults to `0`.
+        inner_batch_size: Integer, examples in a minibatch. Minibatches cycle through the support
+            set. Defaults to `None`: 10, or all examples if there are fewer.
+        seed: Integer, the seed of the order of the minibatches. Defaults to `0`.
 
     Returns:
         Dict of tensors with a first axis of one task: `"support"`, `"order"` and `"query"`, see
@@ -38,7 +39,7 @@ def episode(
 
     Raises:
         ValueError: If a part is not a tuple of inputs and targets, inputs and targets differ in
-            number, there is no example to learn from, or a number is out of range.
+            number, the support set is empty, or a number is out of range.
 
     Example:
 
@@ -62,7 +63,7 @@ def episode(
 
 
 def _as_task(name: str, given: Any, least: int) -> tuple:
-    """The tensors of a part with a first axis of one task."""
+    """Returns the tensors of a part with a new first axis for the task."""
     if not isinstance(given, tuple | list) or not least <= len(given) <= 2:
         kinds = "(x, y)" if least == 2 else "(x, y), or (x,) to predict"
         received = f"a tuple of {len(given)}" if isinstance(given, tuple | list) else type(given)

@@ -1,4 +1,4 @@
-"""A network of the user's own in a recipe: `module:function`, which is imported and called."""
+"""A custom network in a recipe: `module:function`, a function that is imported and called."""
 
 import importlib
 import inspect
@@ -16,17 +16,17 @@ ARGUMENTS = ("ways", "image_shape", "seed")
 
 
 def is_reference(name: str) -> bool:
-    """Whether a recipe's network is a function of a module, and no name."""
+    """Returns whether a recipe's network is a reference to a function and not a name."""
     return ":" in name
 
 
 def load_function(reference: str) -> Callable[..., Any]:
     """Imports a module, from the current directory first, and returns its function.
 
-    Classes that it registers with Keras are known from then on, so that a checkpoint loads.
+    The import also registers the module's classes with Keras, so that a checkpoint can be loaded.
 
     Raises:
-        ValueError: If there is no such module or function, or it takes other arguments.
+        ValueError: If there is no such module or function, or it has other arguments.
     """
     module, name = reference.split(":", 1)
     if os.getcwd() not in sys.path:
@@ -47,10 +47,10 @@ def load_function(reference: str) -> Callable[..., Any]:
 
 
 def build(reference: str, ways: int, image_shape: tuple, seed: int) -> keras.Model:
-    """Returns the network that the function makes.
+    """Calls the function and returns its network.
 
     Raises:
-        ValueError: If the function fails, or returns no `keras.Model` with `ways` outputs.
+        ValueError: If the function fails, or does not return a `keras.Model` with `ways` outputs.
     """
     function = load_function(reference)
     called = f"{reference}(ways={ways}, image_shape={image_shape}, seed={seed})"

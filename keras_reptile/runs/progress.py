@@ -1,4 +1,4 @@
-"""What a run shows as it trains: a row for each epoch, in 80 columns, and the epoch so far."""
+"""The output of a run during training: a row for each epoch, in 80 columns, and the progress."""
 
 import contextlib
 import shutil
@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-# In this order; which of them there are depends on the queries, the validation and the loss.
+# The columns, in this order. Queries, validation and the loss decide which of them a run has.
 COLUMNS = (
     "accuracy",
     "loss_before",
@@ -18,20 +18,20 @@ COLUMNS = (
     "val_loss_after",
     "test_accuracy",
 )
-# Columns that are left out where there is another one, of which there is room for no more.
+# Columns that are left out if a run has the other one, to fit into 80 columns.
 INSTEAD = {"val_loss_after": "val_accuracy", "loss_before": "test_accuracy"}
 ITERATION = len("100,000/100,000")
 SECONDS = len("  seconds")
-# Seconds between two pictures of the epoch so far.
+# Seconds between two updates of the progress.
 PAUSE = 0.2
 
 
 class Progress(keras.callbacks.Callback):
-    """Prints a table with a row for each epoch; in a terminal also how far the epoch is.
+    """Prints a table with a row for each epoch, and in a terminal the progress of the epoch.
 
     Args:
         total: Integer, the run's meta-iterations.
-        verbose: Integer: 0 for nothing, 1 for all, 2 for rows alone.
+        verbose: Integer. 0 prints nothing, 1 prints all, and 2 prints the rows only.
     """
 
     def __init__(self, total: int, verbose: int):
@@ -65,7 +65,7 @@ class Progress(keras.callbacks.Callback):
         print(row(self.model.meta_iteration, self.total, seconds, self.columns, found), flush=True)
 
     def _show(self, text: str) -> None:
-        """Replaces what the line shows that is not yet ended."""
+        """Replaces the text of the current line."""
         if self.live:
             sys.stdout.write(f"\r{text:<{self.width}}" + ("" if text else "\r"))
             sys.stdout.flush()
@@ -73,7 +73,7 @@ class Progress(keras.callbacks.Callback):
 
 
 def header(columns: list[str]) -> str:
-    """The names of the columns, the first of which is that of the meta-iterations.
+    """Returns the names of the columns. The first column is the meta-iteration.
 
     Example:
 
@@ -86,7 +86,7 @@ def header(columns: list[str]) -> str:
 
 
 def row(done: int, total: int, seconds: float, columns: list[str], found: dict[str, Any]) -> str:
-    """An epoch's numbers under their names.
+    """Returns an epoch's numbers, aligned with the names of the columns.
 
     Example:
 
@@ -98,7 +98,7 @@ def row(done: int, total: int, seconds: float, columns: list[str], found: dict[s
 
 
 def say(verbose: int, text: str) -> None:
-    """Prints a sentence, in a terminal broken between words."""
+    """Prints a sentence. In a terminal, lines break between words."""
     if not verbose:
         return
     # `get_terminal_size` asks the terminal behind standard output.
