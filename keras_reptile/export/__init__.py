@@ -1,4 +1,4 @@
-"""SavedModels and directories that others load, and what an exported model can do.
+"""Exports: SavedModels with their endpoints, and directories that other programs load.
 
-Nothing here knows of runs or recipes.
+No module here knows of runs or recipes.
 """

@@ -1,7 +1,7 @@
-"""Endpoints for arguments of several dtypes, bytes among them, around one for a single dtype.
+"""Makes endpoints that take arguments of several dtypes, also bytes, from one for a single dtype.
 
-A method of a loaded SavedModel casts NumPy arrays to the dtype of a single signature, bytes to
-floats from 0 to 255. With several traced it takes the one of the array's own dtype.
+If only one dtype is traced, a method of a loaded SavedModel casts NumPy arrays to it: bytes become
+floats from 0 to 255. If several are traced, the method uses the trace of the array's own dtype.
 """
 
 import inspect
@@ -20,7 +20,7 @@ def takes_images(function: Any) -> bool:
 
 
 def for_several_dtypes(model: Any, function: Any) -> Any:
-    """A `tf.function` of the same arguments, of any dtype that they are often given in."""
+    """Returns a `tf.function` of the same arguments in all usual dtypes."""
     if not takes_images(function):
         return function
     polymorphic = tf.function(_converting(model, function))
@@ -30,7 +30,7 @@ def for_several_dtypes(model: Any, function: Any) -> Any:
 
 
 def for_bytes(model: Any, function: Any) -> Any:
-    """A `tf.function` of the same arguments, images of dtype uint8."""
+    """Returns a `tf.function` of the same arguments, with images of dtype uint8."""
     specs = [_with_dtype(spec, IMAGES, tf.uint8) for spec in function.input_signature]
     return tf.function(_converting(model, function), input_signature=specs)
 
@@ -49,7 +49,7 @@ def _converting(model, function):
 
 
 def _variants(signature) -> Iterator[list]:
-    """The signature with other dtypes of images and targets, first as it is."""
+    """Yields the signature with all dtypes of images and targets, first with its own."""
     names = {spec.name: spec.dtype for spec in _flat(signature)}
     of_images = _others(next(names[n] for n in IMAGES if n in names), tf.uint8)
     of_targets = _others(next((names[n] for n in TARGETS if n in names), None))
@@ -59,7 +59,7 @@ def _variants(signature) -> Iterator[list]:
 
 
 def _others(dtype, *more) -> list:
-    """A dtype, those like it that NumPy makes by default, and more."""
+    """Returns a dtype, similar dtypes that are NumPy's defaults, and more."""
     if dtype is None:
         return [None]
     alike = (tf.float32, tf.float64) if dtype.is_floating else (tf.int32, tf.int64)

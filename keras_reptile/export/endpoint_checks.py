@@ -1,4 +1,4 @@
-"""Checks inside the graph: wrong use of an exported model is an error, not a wrong answer."""
+"""Checks inside the graph, so that invalid arguments of an exported model are errors."""
 
 from typing import Any
 
@@ -14,22 +14,21 @@ MAX_STEPS = INT32 // INNER_BATCH_SIZE
 
 
 def check_images(name: str, images: tf.Tensor, least: int = 1, most: float | None = None) -> tuple:
-    """The images, once it is known that they have the shape that their type says, and are enough.
+    """Returns the images after a check of their shape, number and values.
 
-    A signature of a loaded SavedModel does not check shapes, and a network with strides may well
-    give some answer for images of another size, or for NaN. Batch statistics need at least one
-    image.
+    A signature of a loaded SavedModel does not check shapes. A network with strides can return
+    logits for images of another size, or for NaN. Batch statistics need at least one image.
 
     Args:
-        name: String, what the errors call the images.
+        name: String, the name of the images in errors.
         images: Tensor `(number, ...)`.
         least: Integer, the smallest number of images. Defaults to `1`.
-        most: Float, the largest number in them. Defaults to `None`, any.
+        most: Float, the largest valid pixel value. Defaults to `None`, no limit.
     """
     expected, shape = list(images.shape[1:]), tf.shape(images)
     known = [i for i, size in enumerate(expected) if size is not None]
     sizes = [expected[i] for i in known]
-    # Padded, so that too few axes are found out here too.
+    # With padding, the comparison also fails for too few axes.
     received = tf.gather(tf.concat([shape[1:], tf.fill((len(expected),), -1)], 0), known)
     checks = [
         _is(
@@ -59,13 +58,13 @@ def check_examples(
     classes: int | None,
     most: float | None = None,
 ) -> tuple:
-    """The images and labels, once it is known that they belong together.
+    """Returns the images and labels after a check that they fit together.
 
     Args:
-        kind: String, what the errors call the images.
+        kind: String, the name of the images in errors.
         images: Tensor `(number, ...)`.
-        labels: int64 tensor `(number, ...)` of labels, returned as int32; or targets.
-        classes: Integer, the number of labels; `None` where the targets are no labels.
+        labels: int64 tensor `(number, ...)` of labels, which are returned as int32, or targets.
+        classes: Integer, the number of classes, or `None` if the targets are not labels.
         most: See `check_images`.
     """
     (images,) = check_images(kind, images, most=most)
@@ -82,12 +81,12 @@ def check_examples(
             )
         )
     images, labels = _after(checks, images, labels)
-    # As in training, whose losses may compare labels with other int32 tensors.
+    # As in training: losses may compare labels with other int32 tensors.
     return images, labels if classes is None else tf.cast(labels, tf.int32)
 
 
 def check_steps(steps: tf.Tensor, learning_rate: tf.Tensor) -> tuple:
-    """The two numbers, once it is known that an inner loop can have them; the steps as int32."""
+    """Returns the steps as int32 and the learning rate, after a check of their ranges."""
     fine = tf.math.is_finite(learning_rate) & (learning_rate >= 0)
     checks = [
         _is(steps >= 0, "`steps` must not be negative. Received:", steps),
@@ -99,7 +98,7 @@ def check_steps(steps: tf.Tensor, learning_rate: tf.Tensor) -> tuple:
 
 
 def check_weights(weights: list) -> tuple:
-    """Adapted weights, once it is known that they are numbers: with NaN, logits may seem fine."""
+    """Returns adapted weights after a check that they are finite. Logits do not always show NaN."""
     text = "`weights` must be finite. Received NaN or infinity. Use a lower `learning_rate`."
     return _after([_is(all_finite(weights), text)], *weights)
 
@@ -116,6 +115,6 @@ def _is(condition: tf.Tensor, message: str, *received: Any) -> Any:
 
 
 def _after(checks: list, *tensors: tf.Tensor) -> tuple:
-    # Without this, another operation may fail first, and less clearly.
+    # Without this, another operation could fail first, with a less clear error.
     with tf.control_dependencies([check for check in checks if check is not None]):
         return tuple(tf.identity(t) for t in tensors)

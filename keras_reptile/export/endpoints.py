@@ -1,4 +1,4 @@
-"""What an exported initialization can do, as functions of tensors alone.
+"""The endpoints of an exported initialization, as functions of tensors.
 
 `saved_model.py` turns each method of `Endpoints` into an endpoint of a SavedModel.
 """
@@ -20,10 +20,10 @@ from keras_reptile.export.endpoint_checks import (
 
 
 def minibatch_order(images: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-    """The support images of each inner step: always the same for the same two numbers.
+    """Returns the support images of each inner step. The same arguments give the same result.
 
-    Pass after pass over the support set, each in a new order, the minibatches running on across
-    the passes. The orders are pseudo-random, without a seed from outside or a state inside.
+    Minibatches cycle through the support set in passes. Each pass has another pseudo-random order,
+    and a minibatch can span two passes. There is no seed and no state.
 
     Args:
         images: Integer, the size of the support set.
@@ -49,7 +49,7 @@ def minibatch_order(images: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
 
 
 def weight_names(network: Any) -> list[str]:
-    """A name for each trainable weight, with letters that every part of TensorFlow accepts."""
+    """Returns a name for each trainable weight, with characters that TensorFlow accepts."""
     paths = [v.path.removeprefix(f"{network.name}/") for v in network.trainable_variables]
     names = [path.replace("/", "_") for path in paths]
     if len(set(names)) == len(names):
@@ -58,20 +58,23 @@ def weight_names(network: Any) -> list[str]:
 
 
 class Endpoints:
-    """The functions of an exported model; all read its variables when they are called.
+    """The functions of an exported model. A call reads the model's variables.
 
     Args:
         model: A built and compiled `ReptileModel`, whose network has one input.
 
-    Shapes: `support_images`, `query_images` and `images` are `(number, ...)` with the network's
-    own shape behind; `support_labels` and `labels` int64 `(number,)` from 0, or targets shaped
-    like the outputs where the loss takes such; `steps` an int64 scalar; logits
-    `(number, outputs)`.
+    Shapes:
+
+    * `support_images`, `query_images` and `images`: `(number, *shape of the network's input)`.
+    * `support_labels` and `labels`: int64 `(number,)` from 0. If the loss takes other targets, they
+      are shaped like the outputs.
+    * `steps`: an int64 scalar.
+    * Logits: `(number, outputs)`.
     """
 
     def __init__(self, model):
         self.model, self.network = model, model.network
-        # The checks of arguments have scaled bytes.
+        # Bytes are already scaled when the arguments are checked.
         self.loop = dataclasses.replace(
             model._inner_loop.for_evaluation(), as_taken=lambda images: images
         )
@@ -85,12 +88,12 @@ class Endpoints:
         self.calls = tf.Variable(0, trainable=False, name="calls")
 
     def serve(self, images) -> tf.Tensor:
-        """Logits at the initialization, batch normalization in inference mode."""
+        """Returns the logits at the initialization, with batch normalization in inference mode."""
         (images,) = check_images("images", images, 0, self.most)
         return self._as_weights(self.network(images, **mode(self.network, False)))
 
     def adapt(self, support_images, support_labels, steps, learning_rate) -> dict[str, tf.Tensor]:
-        """Dict of the weights after fine-tuning on a support set."""
+        """Returns a dict of the weights after fine-tuning on a support set."""
         x, y = check_examples(
             "support_images", support_images, support_labels, self.classes, self.most
         )
@@ -99,14 +102,14 @@ class Endpoints:
         return dict(zip(self.names, weights, strict=True))
 
     def predict_with(self, weights, images) -> tf.Tensor:
-        """Logits with weights from `adapt`, normalized by the statistics of these images."""
+        """Returns the logits with weights from `adapt`, normalized by these images' statistics."""
         (images,) = check_images("images", images, 1, self.most)
         return self._predict(weights, None, images, transductive=True)
 
     def adapt_and_predict_inductive(
         self, support_images, support_labels, query_images, steps, learning_rate
     ) -> tf.Tensor:
-        """Logits of each query in a batch with the whole support set, after fine-tuning on it."""
+        """Fine-tunes, and returns the logits of each query in a batch with the support set."""
         weights = self.adapt(support_images, support_labels, steps, learning_rate)
         (query_images,) = check_images("query_images", query_images, 0, self.most)
         return self._predict(weights, support_images, query_images, transductive=False)
@@ -114,18 +117,18 @@ class Endpoints:
     def adapt_and_predict_transductive(
         self, support_images, support_labels, query_images, steps, learning_rate
     ) -> tf.Tensor:
-        """Logits of all queries in one batch, after fine-tuning on the support set."""
+        """Fine-tunes, and returns the logits of all queries in one batch."""
         weights = self.adapt(support_images, support_labels, steps, learning_rate)
         (query_images,) = check_images("query_images", query_images, 1, self.most)
         return self._predict(weights, None, query_images, transductive=True)
 
     def train_logits(self, images) -> tf.Tensor:
-        """Logits in training mode, normalized by batch statistics; for a gradient tape."""
+        """Returns the logits in training mode, with batch statistics, for a gradient tape."""
         (images,) = check_images("images", images, 1, self.most)
         return self._as_weights(self.loop.f.train(self._theta(), images, self._call_id())[0])
 
     def train_loss(self, images, labels) -> tf.Tensor:
-        """The loss that the inner loop minimizes, of one minibatch; for a gradient tape."""
+        """Returns the inner loop's loss of one minibatch, for a gradient tape."""
         x, y = check_examples("images", images, labels, self.classes, self.most)
         return self.loop.minibatch_loss(self._theta(), x, y, self._call_id())
 

@@ -1,11 +1,11 @@
 """The names of the files in an exported directory."""
 
 METADATA = "metadata.json"
-# The network alone, for plain Keras; and the whole `ReptileModel`, for `keras_reptile.pretrained`.
+# The network for plain Keras, and the whole `ReptileModel` for `keras_reptile.pretrained`.
 NETWORK = "network.keras"
 MODEL = "model.keras"
 MARKS = (METADATA, MODEL)
-# All that an export may hold, by patterns of paths; what else lies there is someone else's.
+# Patterns of all paths that an export writes. A directory with other files is not an export.
 OWN = (
     *MARKS,
     NETWORK,

@@ -1,4 +1,4 @@
-"""What lies in every exported directory besides the SavedModel: models for Keras, and metadata."""
+"""The files of every exported directory except the SavedModel: models for Keras, and metadata."""
 
 import json
 import os
@@ -35,16 +35,16 @@ def check(model: Any) -> None:
 
 
 def image_spec(model: Any) -> tf.TensorSpec:
-    """Any number of the network's inputs."""
+    """Returns the spec of any number of inputs."""
     given = model.network.inputs[0]
     return tf.TensorSpec((None, *given.shape[1:]), given.dtype)
 
 
 def target_spec(model: Any) -> tf.TensorSpec:
-    """Any number of labels, or of targets shaped like the outputs where the loss takes such."""
+    """Returns the spec of any number of labels, or of targets shaped like the outputs."""
     given = model.network.outputs[0]
     if model._is_classifier:
-        # NumPy's own integers are int64: cast to int32, 2**32 would be the label 0.
+        # NumPy's default integers are int64. With int32, the label 2**32 would become 0.
         return tf.TensorSpec((None, *given.shape[1:-1]), tf.int64)
     return tf.TensorSpec((None, *given.shape[1:]), model.network.trainable_variables[0].dtype)
 
@@ -55,7 +55,14 @@ def describe(
     metadata: dict[str, Any] | None,
     endpoints: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of metadata.json; `endpoints` is what is said of those of a SavedModel."""
+    """Returns the content of metadata.json.
+
+    Args:
+        model: A `ReptileModel`.
+        class_names: Sequence of strings, or `None`.
+        metadata: Dict of further entries, or `None`.
+        endpoints: Dict, the description of a SavedModel's endpoints. Defaults to `None`.
+    """
     own = {
         "image_shape": list(image_spec(model).shape[1:]),
         "image_dtype": image_spec(model).dtype.name,
@@ -63,7 +70,7 @@ def describe(
         "trained_on_bytes": model.trained_on_bytes,
         "outputs": model.network.output_shape[-1],
         "class_names": _checked_names(model, class_names),
-        # A schedule of learning rates among them is an object.
+        # Serialized, because a learning-rate schedule in it is an object.
         "inner_optimizer": keras.saving.serialize_keras_object(
             model.inner_optimizer_config["config"]
         ),
@@ -109,7 +116,7 @@ def _checked_metadata(metadata, own) -> dict[str, Any]:
 
 
 def write(model: Any, directory: Path, described: dict[str, Any]) -> None:
-    """model.keras, without the outer optimizer's slots, and metadata.json."""
+    """Writes model.keras, without the outer optimizer's slots, and metadata.json."""
     copy = type(model).from_config(model.get_config())
     copy.compile(keras.optimizers.SGD(1.0), loss=model.task_loss)
     copy.set_weights(model.get_weights())

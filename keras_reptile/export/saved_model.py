@@ -17,9 +17,9 @@ from keras_reptile.files.atomic_directory import whole_directory
 
 
 class SavedLearner(tf.Module):
-    """What `tf.saved_model.load` gives back: the endpoints, and the variables that they read."""
+    """The object that `tf.saved_model.load` returns, with the endpoints and their variables."""
 
-    # Plain attributes: those of `tf.Module` are computed, and not there once loaded.
+    # These are plain attributes. `tf.Module` computes its own, and a loaded object lacks them.
     trainable_variables: Any = None
     non_trainable_variables: Any = None
 
@@ -32,7 +32,7 @@ def export(
     overwrite: bool,
     steps: int,
 ) -> None:
-    """See `ReptileModel.export_learner`."""
+    """Writes an export, see `ReptileModel.export_learner`."""
     portable.check(model)
     check_integer("steps", steps, 0, MAX_STEPS)
     defaults = _defaults(model, steps)
@@ -44,7 +44,7 @@ def export(
 
 
 def _defaults(model, steps) -> dict[str, Any] | None:
-    """What a caller may leave out; a schedule of learning rates has no single number to offer."""
+    """Returns the default arguments. They are `None` if the learning rate is a schedule."""
     rate = model.inner_rule.learning_rate
     return None if callable(rate) else {"steps": steps, "learning_rate": rate}
 
@@ -55,7 +55,7 @@ def write_saved_model(
     class_names: Sequence[str] | None,
     defaults: dict[str, Any] | None,
 ) -> None:
-    """The SavedModel alone."""
+    """Writes the SavedModel only."""
     saved = SavedLearner()
     endpoints = Endpoints(model)
     saved.trainable_variables = [v.value for v in model.network.trainable_variables]
@@ -72,7 +72,7 @@ def write_saved_model(
 
 
 def _functions(model, endpoints, class_names, defaults) -> dict[str, Any]:
-    """Each endpoint, traced for any number of images as the network takes them."""
+    """Returns the endpoints as `tf.function`s of any number of images in the network's dtype."""
     takes = _input_specs(model, endpoints)
     functions = {
         name: tf.function(
@@ -112,7 +112,7 @@ def _input_specs(model, endpoints) -> dict[str, list]:
 
 
 def _with_defaults(function: Callable, specs: list, defaults: dict[str, Any] | None) -> Callable:
-    """The function with default values of its last arguments, if they are those of `defaults`."""
+    """Returns the function with `defaults`, if its last arguments have their names."""
     names: list[Any] = [getattr(spec, "name", None) for spec in specs]
     if not defaults or names[-len(defaults) :] != list(defaults):
         return function
@@ -120,7 +120,7 @@ def _with_defaults(function: Callable, specs: list, defaults: dict[str, Any] | N
     def called(*arguments, **named):
         return function(*arguments, **named)
 
-    # From which `tf.function` takes names and defaults.
+    # `tf.function` takes names and defaults from this signature.
     called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(
@@ -137,9 +137,9 @@ def _with_defaults(function: Callable, specs: list, defaults: dict[str, Any] | N
 def _signatures(
     model, functions: dict[str, Any], defaults: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """The endpoints under flat names, for TensorFlow Serving and its command line.
+    """Returns the endpoints under flat names, for TensorFlow Serving and its command line.
 
-    A signature has one dtype for each argument, so that there is another for bytes.
+    A signature has one dtype for each argument, so there is another signature for bytes.
     """
     outputs = {"adapt": None, "train_loss": "loss", "class_names": "class_names"}
     signatures = {}
@@ -149,14 +149,14 @@ def _signatures(
         if arguments.takes_images(function):
             of_bytes = arguments.for_bytes(model, function)
             signatures[f"{name}_uint8"] = _signature(of_bytes, output, defaults)
-    # Not `serve`: the initialization by itself tells no classes apart.
+    # The default is not `serve`, because the initialization cannot classify before adaptation.
     return {**signatures, "serving_default": signatures["adapt_and_predict"]}
 
 
 def _signature(function, output: str | None, defaults: dict[str, Any] | None):
-    """The function with a name for its output, if it needs one.
+    """Returns the function with a name for its output, if it needs one.
 
-    A signature's defaults are tensors: TensorFlow Serving fills them in.
+    The defaults of a signature are tensors, which TensorFlow Serving fills in.
     """
     specs = function.input_signature
     dtypes = {getattr(spec, "name", None): spec.dtype for spec in specs if hasattr(spec, "dtype")}

@@ -1,6 +1,6 @@
-"""Accuracy of each class, and which classes are taken for which, from the answers of many tasks.
+"""The accuracy of each class, and the confusion of classes, over the queries of many tasks.
 
-An answer is a pair of classes of the pool: the query's, and the one that was predicted.
+An answer is a pair of classes of the pool: the query's class and the predicted class.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ import tensorflow as tf
 
 from keras_reptile.metrics.accuracy import are_numbers
 
-# In place of a class: the prediction was not finite, or an output that the task has no class for.
+# Stands for no class: the prediction is not finite, or the task has no class for the output.
 NONE = -1
 
 
 class ClassAccuracy(NamedTuple):
-    """How well the queries of one class were predicted.
+    """The accuracy of one class.
 
     name: String or integer, the class.
     accuracy: Float in [0, 1], the share of its queries that were predicted correctly.
@@ -31,7 +31,7 @@ class ClassAccuracy(NamedTuple):
 
 
 class Confusion(NamedTuple):
-    """Which classes were taken for which.
+    """The numbers of predictions of each class, by the class of the query.
 
     names: Tuple of the classes that occur, in the pool's order.
     counts: int64 array `(classes, classes)`, the number of queries of the row's class for which
@@ -43,7 +43,7 @@ class Confusion(NamedTuple):
 
 
 def class_answers(y: tf.Tensor, predictions: tf.Tensor, classes: tf.Tensor) -> tuple:
-    """The classes of queries, and those that were predicted.
+    """Returns the classes of queries and of their predictions.
 
     Args:
         y: Integer labels `(tasks, queries)`.
@@ -51,7 +51,7 @@ def class_answers(y: tf.Tensor, predictions: tf.Tensor, classes: tf.Tensor) -> t
         classes: Integers `(tasks, ways)`, the class of each label.
 
     Returns:
-        Tuple of two integer tensors `(tasks, queries)`; -1 stands for no class.
+        Tuple of two integer tensors `(tasks, queries)`. -1 stands for no class.
 
     Example:
 
@@ -94,7 +94,7 @@ def confusion(answers: np.ndarray, class_names: Sequence | None = None) -> Confu
 
 
 def by_class(answers: np.ndarray, class_names: Sequence | None = None) -> list[ClassAccuracy]:
-    """The accuracy of each class, the hardest first.
+    """Returns the accuracy of each class, the lowest first.
 
     Args:
         answers, class_names: See `confusion`.

@@ -1,4 +1,4 @@
-"""What an evaluation over tasks found, in numbers and in words."""
+"""The results of evaluations over tasks, as numbers and as text."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from keras_reptile.metrics.class_accuracy import ClassAccuracy, Confusion
 
 
 class Evaluation(NamedTuple):
-    """What `evaluate` measured; `print` shows it in a line.
+    """The result of `evaluate`. `print` shows it in a line.
 
     accuracy: Float in [0, 1], the mean over tasks.
     confidence_95: Float, half the width of its 95 % confidence interval over tasks.
@@ -19,8 +19,8 @@ class Evaluation(NamedTuple):
     non_finite_tasks: Integer, the number of tasks with a prediction that is not finite, for
         instance because the inner loop diverged. Such a prediction counts as wrong.
     ways: Integer, the classes of a task. `None` if tasks differ, or targets are not labels.
-    shots: Integer, the support examples of each class, or of the task where targets are not
-        labels. `None` if they differ.
+    shots: Integer, the support examples of each class, or of the task if targets are not labels.
+        `None` if they differ.
     transductive: Boolean, whether all queries of a task were predicted in one batch.
     answers: int32 array `(queries, 2)` over all tasks, the class of each query in the pool and the
         class that was predicted, -1 for none. `None` if the episodes have no `"classes"`.
@@ -48,7 +48,7 @@ class Evaluation(NamedTuple):
         return _short(self)
 
     def by_class(self, class_names: Sequence | None = None) -> list[ClassAccuracy]:
-        """The accuracy of each class over all tasks that it was in, the hardest class first.
+        """Returns the accuracy of each class over all of its tasks, the lowest first.
 
         Args:
             class_names: Sequence, a name for each class of the pool: its `names`. Defaults to
@@ -70,14 +70,14 @@ class Evaluation(NamedTuple):
         return class_accuracy.by_class(self._known_answers(), class_names)
 
     def confusion(self, class_names: Sequence | None = None) -> Confusion:
-        """How often each class was predicted for queries of each class.
+        """Returns the number of predictions of each class, by the class of the query.
 
         Args:
             class_names: See `by_class`.
 
         Returns:
-            A `Confusion`: the names of the classes, and counts `(classes, classes)` whose rows are
-            the queries' classes and whose columns the predicted ones.
+            A `Confusion`: the names of the classes, and counts `(classes, classes)`. Rows are the
+            queries' classes, and columns are the predicted classes.
 
         Raises:
             ValueError: As `by_class` does.
@@ -95,7 +95,7 @@ class Evaluation(NamedTuple):
 
 
 class LossEvaluation(NamedTuple):
-    """What `evaluate_loss` measured; `print` shows it in a line.
+    """The result of `evaluate_loss`. `print` shows it in a line.
 
     loss: Float, the mean over tasks of the queries' loss after adaptation, per query.
     confidence_95: Float, half the width of its 95 % confidence interval over tasks.
@@ -127,7 +127,7 @@ class LossEvaluation(NamedTuple):
 
 
 def _spread(half: float, digits: int) -> str:
-    """What follows a mean: nothing where there is no interval."""
+    """Returns the text of the interval, which is empty if there is none."""
     return f" ± {half:.{digits}f}" if math.isfinite(half) else ""
 
 
@@ -147,7 +147,7 @@ def _tasks_in_words(found, values: np.ndarray) -> str:
 
 
 def _short(found: Any) -> str:
-    """The fields by name, of arrays their shape only."""
+    """Returns the fields by name, with the shapes of arrays."""
     shown = (f"{name}={_field(value)}" for name, value in found._asdict().items())
     return f"{type(found).__name__}({', '.join(shown)})"
 

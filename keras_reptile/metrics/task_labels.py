@@ -1,4 +1,4 @@
-"""What the labels of tasks tell: ways, shots, and the classes of queries and of predictions."""
+"""Information from the labels of tasks: ways, shots, and classes of queries and predictions."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from keras_reptile.metrics.class_accuracy import class_answers
 
 
 class TaskLabels(NamedTuple):
-    """Which labels are gathered from each task, as columns of a table.
+    """The labels that are collected from each task, as columns of a table.
 
     support: Integer, the support examples of a task; `None` if meta-batches differ.
     labelled: Boolean, whether these have integer labels, from which ways and shots follow.
@@ -25,7 +25,12 @@ class TaskLabels(NamedTuple):
 
     @classmethod
     def of(cls, spec: dict[str, Any], known: bool) -> "TaskLabels":
-        """The labels of a dataset's elements; `known` says whether outputs stand for labels."""
+        """Returns the labels to collect from elements with this spec.
+
+        Args:
+            spec: Dict, the spec of the elements.
+            known: Boolean, whether the outputs are scores of labels.
+        """
         targets = [spec[part][1] for part in ("support", "query")]
         labelled = known and all(y.dtype.is_integer and y.shape.rank == 2 for y in targets)
         if not all(y.shape.rank for y in targets):
@@ -35,7 +40,7 @@ class TaskLabels(NamedTuple):
         return cls(support, labelled, queries if labelled and CLASSES in spec else 0)
 
     def columns(self, episode: dict[str, Any], predictions: Sequence) -> list[tf.Tensor]:
-        """Integers `(tasks, ...)`: support labels, queries' classes, classes of each prediction."""
+        """Returns integers `(tasks, ...)`: support labels, then classes of queries and predictions."""
         columns = [episode["support"][1]] if self.labelled else []
         if self.queries:
             y, classes = episode["query"][1], tf.cast(episode[CLASSES], tf.int32)
@@ -44,9 +49,9 @@ class TaskLabels(NamedTuple):
         return columns
 
     def found(self, columns: np.ndarray, modes: int) -> tuple:
-        """Ways, shots, and for each mode of prediction the answers `(queries, 2)` of all tasks.
+        """Returns ways, shots, and the answers `(queries, 2)` of all tasks for each mode.
 
-        What is not known, or differs between tasks, is `None`.
+        A value that is unknown, or differs between tasks, is `None`.
         """
         if not self.labelled:
             return None, self.support, [None] * modes
@@ -58,7 +63,7 @@ class TaskLabels(NamedTuple):
 
 
 def ways_and_shots(labels: np.ndarray) -> tuple[int | None, int | None]:
-    """The classes of each task and the examples of each class; `None` where they differ.
+    """Returns the numbers of classes in a task and of examples in a class; `None` if they differ.
 
     Args:
         labels: Integers `(tasks, examples)`, the labels of support sets.

@@ -41,7 +41,7 @@ def set_precision(recipe: Recipe) -> None:
 
 
 def load_pools(recipe: Recipe, data_dir: str | None, parts: Sequence[str] = Pools._fields) -> Pools:
-    """The data of a recipe; of a folder of images those of some parts only, see `folder.load`."""
+    """Loads the data of a recipe. From a folder of images it can read some splits only."""
     options = data_options(recipe, data_dir)
     if recipe.dataset == "folder":
         options["parts"] = parts

@@ -291,7 +291,7 @@ def get(name: str | None = None, dataset: str | None = None, **overrides: Any) -
 
 
 def own(dataset: str) -> str:
-    """The name of a data set's own recipe.
+    """Returns the name of a data set's own recipe.
 
     Example:
 
