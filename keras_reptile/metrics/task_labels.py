@@ -40,7 +40,7 @@ class TaskLabels(NamedTuple):
         return cls(support, labelled, queries if labelled and CLASSES in spec else 0)
 
     def columns(self, episode: dict[str, Any], predictions: Sequence) -> list[tf.Tensor]:
-        """Returns integers `(tasks, ...)`: support labels, then classes of queries and predictions."""
+        """Returns integers `(tasks, ...)`: support labels, classes of queries and predictions."""
         columns = [episode["support"][1]] if self.labelled else []
         if self.queries:
             y, classes = episode["query"][1], tf.cast(episode[CLASSES], tf.int32)
