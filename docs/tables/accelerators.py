@@ -17,6 +17,10 @@ MEASURED = {
 }
 
 
+# The column with the time by a device's model, and its unit.
+TIMES = {"gpu": ("us", "us"), "tpu": ("Mcycles", "Mcycles")}
+
+
 def programs(device: str) -> str:
     return "\n".join(["```text", *lines(device, record("accelerators")[device]), "```"])
 
@@ -35,6 +39,25 @@ def gpu_graphs() -> str:
     return table(["program", "what the host launches, in order"], structures)
 
 
+def written_out() -> str:
+    """Programs with gradients written out, beside the same ones by `tf.vectorized_map`."""
+    header = ["program", "for a", "launches", "now", "time by the model", "now"]
+    return table(header, [row for device in TIMES for row in changes(device)])
+
+
+def changes(device: str) -> list[list[str]]:
+    before = {row["program"]: row for row in record("accelerators")[device]}
+    after = record("accelerators_written_out")[device]
+    return [change(device, cells(before[row["program"]]), cells(row), row) for row in after]
+
+
+def change(device: str, before: dict[str, str], after: dict[str, str], row: dict) -> list[str]:
+    column, unit = TIMES[device]
+    launches = [before["total"], after["total"]]
+    times = [f"{shown[column]} {unit}" for shown in (before, after)]
+    return [f"`{row['program']}`", device.upper(), *launches, *times]
+
+
 def gpu_models() -> str:
     rows = {row["program"]: row for row in record("accelerators")["gpu"]}
     header = ["program", "launches", "modelled", "measured", "in"]
@@ -51,5 +74,5 @@ def model_row(row: dict[str, Any], other: str) -> list[str]:
     return [f"`{row['program']}`", shown["total"], modelled, *measured]
 
 
-TABLES = {f.__name__: f for f in (gpu_programs, tpu_programs, gpu_graphs, gpu_models)}
+TABLES = {f.__name__: f for f in (gpu_programs, tpu_programs, gpu_graphs, gpu_models, written_out)}
 VALUES: dict = {}
