@@ -58,9 +58,7 @@ def train_tasks(
     for sentence in plan.refused:
         warnings.warn(sentence, stacklevel=2)
 
-    def at_once(others, tasks, theta, state):
-        return vectorized.train(loop.with_forms(plan.forms, others), plan, tasks, theta, state)
-
+    at_once = functools.partial(vectorized.train, loop, plan)
     separately = functools.partial(_train_separately, plan.separately())
     return _run("train", loop, plan, at_once, separately, (tasks, theta, state), made_once)
 
@@ -85,10 +83,7 @@ def evaluate_tasks(
         `(tasks, queries, outputs)` of each mode.
     """
 
-    def at_once(others, tasks, theta, state):
-        with_forms = loop.with_forms(plan.forms, others)
-        return vectorized.evaluate(with_forms, modes, tasks, theta, state)
-
+    at_once = functools.partial(vectorized.evaluate, loop, plan, modes)
     separately = functools.partial(_evaluate_separately, plan.separately(), modes)
     arguments = tasks, theta, state
     return _run(f"evaluate {modes}", loop, plan, at_once, separately, arguments, made_once)

@@ -27,12 +27,15 @@ from keras_reptile.execution.plan import ONE_AT_A_TIME, Plan
 from keras_reptile.keras_internals import all_layers
 
 
-def train(loop: InnerLoop, plan: Plan, tasks: dict, theta: list, state: InnerState) -> Outcome:
+def train(
+    loop: InnerLoop, plan: Plan, others: list, tasks: dict, theta: list, state: InnerState
+) -> Outcome:
     """Adapts to all training tasks at once, and predicts their queries.
 
     Args:
-        loop: The `InnerLoop`, with forms that `tf.vectorized_map` knows.
+        loop: The `InnerLoop`.
         plan: The `Plan` of training.
+        others: List of tensors, the values of the network's non-trainable variables.
         tasks: Numbered episodes, tasks along the first axis.
         theta: List of tensors, the weights to start from.
         state: The `InnerState` to start from.
@@ -40,6 +43,7 @@ def train(loop: InnerLoop, plan: Plan, tasks: dict, theta: list, state: InnerSta
     Returns:
         An `Outcome`.
     """
+    loop = loop.with_forms(plan.forms, others)
     tasks = with_inputs(tasks, loop.as_taken)
     if network := batched_network(loop.f.network, tasks["support"][0]):
         return batched_tasks.train(loop, plan, network, tasks, theta, state)
@@ -51,9 +55,16 @@ def train(loop: InnerLoop, plan: Plan, tasks: dict, theta: list, state: InnerSta
 
 
 def evaluate(
-    loop: InnerLoop, modes: Sequence[bool], tasks: dict, theta: list, state: InnerState
+    loop: InnerLoop,
+    plan: Plan,
+    modes: Sequence[bool],
+    others: list,
+    tasks: dict,
+    theta: list,
+    state: InnerState,
 ) -> tuple:
     """Adapts to all tasks at once; returns first losses, and predictions in each mode."""
+    loop = loop.with_forms(plan.forms, others)
     tasks = with_inputs(tasks, loop.as_taken)
     if network := batched_network(loop.f.network, tasks["support"][0]):
         return batched_tasks.evaluate(loop, network, modes, tasks, theta, state)

@@ -1,3 +1,4 @@
+import functools
 import re
 import warnings
 
@@ -123,8 +124,10 @@ def compiled_text(tasks):
     theta = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
     numbers = {"number": (tf.zeros((tasks,), tf.int32), tf.range(tasks))}
     arguments = ({**episode, **numbers}, theta, model._starting_state(theta))
-    loop, plan = model._inner_loop.with_forms(AS_ONE_BATCH), model._plan(training=True)
-    function = vectorized.compiled(lambda *a: vectorized.train(loop, plan, *a), *arguments)
+    plan = model._plan(training=True)
+    others = [tf.convert_to_tensor(v) for v in model.network.non_trainable_variables]
+    train = functools.partial(vectorized.train, model._inner_loop, plan, others)
+    function = vectorized.compiled(train, *arguments)
     return function.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo")
 
 
