@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.algorithm import shared_head
 from keras_reptile.algorithm.assignments import check_assignments
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState, TaskSchedule
@@ -59,16 +60,22 @@ def _with_head(model, head, support_y, seed) -> tuple:
 
     Each new head is a new model. To trace none of them again, all use the first one's traces.
     """
-    if head not in ("keep", "replace"):
-        raise ValueError(f"`head` must be 'keep' or 'replace'. Received: head={head!r}.")
+    if head not in ("keep", "replace", "shared"):
+        raise ValueError(f"`head` must be 'keep', 'replace' or 'shared'. Received: head={head!r}.")
     if head == "keep":
         return model, model
+    if head == "shared" and model.head != "shared":
+        raise ValueError(
+            "`head='shared'` needs a model whose outputs start from one vector. Received a model "
+            "with head='separate'. Train it as `ReptileModel(network, head='shared')`, or adapt "
+            "with head='replace'."
+        )
     if not model._is_classifier:
-        raise ValueError("`head='replace'` counts classes, and needs integer labels.")
+        raise ValueError(f"`head={head!r}` counts classes, and needs integer labels.")
     _check_labels(support_y.numpy(), outputs=0)
     classes = int(tf.reduce_max(support_y)) + 1
-    other = with_new_head(model, classes, seed)
-    return other, model._made_once(("head", classes), lambda: other)
+    other = with_new_head(model, classes, seed, head == "shared")
+    return other, model._made_once((head, classes), lambda: other)
 
 
 def _start_of(model) -> tuple:
@@ -220,20 +227,21 @@ def _check_labels(labels, outputs: int, places: tuple = ()) -> None:
         )
 
 
-def with_new_head(model: Any, classes: int, seed: int) -> Any:
+def with_new_head(model: Any, classes: int, seed: int, repeat: bool) -> Any:
     """A `ReptileModel` with a new head; body and its carried inner state are the model's.
 
-    The inner state of the new head's weights starts from zero.
+    A random head's inner state starts from zero, that of a repeated output is repeated, too.
 
     Args:
         model: A compiled `ReptileModel`.
         classes: Integer, the new number of classes.
-        seed: Integer, decides the new head's kernel.
+        seed: Integer, decides a random head's kernel.
+        repeat: Boolean, whether the new outputs repeat those of a shared head, or are random.
 
     Raises:
         ValueError: As `replace_head`.
     """
-    other = _of_other_classes(model, classes, seed)
+    other = _of_other_classes(model, classes, seed, repeat)
     other.compile("sgd", loss=model.task_loss)
     return other
 
@@ -244,13 +252,17 @@ def with_head(model: Any, ways: int, seed: int) -> Any:
     check_seed("seed", seed, 0, INT32)
     _check_built(model.network)
     with model.distribute_strategy.scope():
-        other = _of_other_classes(model, ways, seed)
+        other = _of_other_classes(model, ways, seed, repeat=model.head == "shared")
     if model.compiled:
         given = model._compile_arguments
         # Optimizers and metrics have variables, which two models cannot share.
         metrics = given["metrics"] and [_without_state(m) for m in given["metrics"]]
         optimizer = _without_state(given["optimizer"])
         other.compile(**{**given, "optimizer": optimizer, "metrics": metrics})
+        # The weights have been trained for so long, if by another optimizer.
+        other._iterations_before_compile.assign(model.meta_iteration)
+        if model.optimizer.built:
+            other.optimizer.build(other.trainable_variables)
     return other
 
 
@@ -260,24 +272,35 @@ def _without_state(given: Any) -> Any:
     return type(given).from_config(given.get_config()) if has_variables else given
 
 
-def _of_other_classes(model: Any, classes: int, seed: int) -> Any:
+def _of_other_classes(model: Any, classes: int, seed: int, repeat: bool) -> Any:
     network = replace_head(model.network, classes, seed)
-    other = type(model).from_config(
-        {**model.get_config(), "network": keras.saving.serialize_keras_object(network)}
-    )
+    config = {
+        **model.get_config(),
+        "network": keras.saving.serialize_keras_object(network),
+        "head": "shared" if repeat else "separate",
+    }
+    other = type(model).from_config(config)
     other.network.set_weights(network.get_weights())
     for variable, carried in zip(other.inner_variables, model.inner_variables, strict=True):
         if variable.shape == carried.shape:
             variable.assign(carried)
-    _zero_the_heads_state(other)
+    if repeat:
+        shared_head.repeat_output(_of_head(other), _of_head(model))
+    else:
+        # A head with as many classes as before has slots of the same shapes: they are not its own.
+        for variable in _slots_of_head(other):
+            variable.assign(keras.ops.zeros_like(variable))
     return other
 
 
-def _zero_the_heads_state(model) -> None:
-    # A head with as many classes as before has slots of the same shapes: they are not its own.
+def _of_head(model) -> list:
+    """The weights of the head, and their slots in the carried inner state."""
+    return [*model.network.layers[-1].trainable_variables, *_slots_of_head(model)]
+
+
+def _slots_of_head(model) -> list:
     number = len(model.network.trainable_variables)
     head = len(model.network.layers[-1].trainable_variables)
     slots = model.inner_variables[1:]
-    for first in range(0, len(slots), number):
-        for variable in slots[first + number - head : first + number]:
-            variable.assign(keras.ops.zeros_like(variable))
+    last_of_kind = range(number, len(slots) + 1, number)
+    return [v for end in last_of_kind for v in slots[end - head : end]]

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_reptile import distribution, keras_internals, learner
-from keras_reptile.algorithm import loss_scaling, losses, network_copy
+from keras_reptile.algorithm import loss_scaling, losses, network_copy, shared_head
 from keras_reptile.algorithm.assignments import check_assignments
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import (
@@ -115,6 +115,12 @@ class ReptileModel(distribution.DistributedModel):
             network's first layers expect numbers up to 255, as `Rescaling(1 / 255)` does. Integer
             inputs of the network, and inputs of an `Embedding`, are never scaled.
             Defaults to `"auto"`.
+        head: String. `"separate"`: each output of the last layer has its own initialization.
+            `"shared"`: all outputs start from one learned vector, see `with_head`. The mean over
+            outputs replaces the weights of the given network. With inner Adam, use
+            `inner_state="carried"`: at the start of a task, the gradient of the other layers is
+            rounding only, and Adam without moments turns it into whole steps.
+            Defaults to `"separate"`.
 
     Input: what `episode_dataset` yields, see there for keys, shapes, dtypes and ranges.
 
@@ -151,9 +157,14 @@ class ReptileModel(distribution.DistributedModel):
         inner_weight_decay_rate: float = 1.0,
         transductive: bool = False,
         byte_scale: float | str | None = "auto",
+        head: str = "separate",
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_choice("head", head, ("separate", "shared"))
+        if head == "shared":
+            shared_head.head_of(network)
+        self.head, self._outputs_are_equal = head, False
         check_choice("method", method, tuple(METHODS))
         check_network(method, network)
         check_choice("inner_state", inner_state, ("carried", "reset"))
@@ -209,6 +220,9 @@ class ReptileModel(distribution.DistributedModel):
             images = input_shape["support"][0] if episode else input_shape
             self.network(symbolic_batch(images, before))
         check_dtypes(self.inner_rule, self.network.trainable_variables)
+        if self.head == "shared" and not self._outputs_are_equal:
+            shared_head.make_equal(self.network)
+            self._outputs_are_equal = True
         if self.inner_state == "carried" and not self.inner_variables:
             self._carried_of = [id(v) for v in self.network.trainable_variables]
             theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
@@ -259,6 +273,7 @@ class ReptileModel(distribution.DistributedModel):
             "inner_weight_decay_rate": self.inner_weight_decay_rate,
             "transductive": self.transductive,
             "byte_scale": self._byte_scale if self.network.built else self.byte_scale,
+            "head": self.head,
             "trained_on_bytes": self.trained_on_bytes,
         }
 
@@ -463,6 +478,8 @@ class ReptileModel(distribution.DistributedModel):
             theta, loop, plan = self._theta(episodes), self._inner_loop, self._plan(training=True)
             tasks, state = self._numbered(loop, episodes), self._starting_state(theta)
             found = meta_batch.train_tasks(loop, plan, tasks, theta, state, self._made_once)
+            if self.head == "shared":
+                found = outcome.with_shared_head(found, shared_head.positions(self.network))
             found = outcome.with_nan_shown(found)
             distribution.apply(self.optimizer, found.gradient, self.trainable_variables)
             logs = self._training_logs(episodes, found)
@@ -567,8 +584,9 @@ class ReptileModel(distribution.DistributedModel):
             seed: Integer, decides the order of the minibatches, and a new head's kernel.
                 Defaults to `0`.
             head: String. `"keep"`: the network as it is. `"replace"`: a new last layer with as
-                many outputs as the largest label needs, on the meta-learned body.
-                Defaults to `"keep"`.
+                many outputs as the largest label needs, on the meta-learned body. `"shared"`: as
+                many outputs, each of which starts from the meta-learned one, for a model with
+                `head="shared"`. Defaults to `"keep"`.
 
         Raises:
             ValueError: If there are no images, another number of labels, a label without an
@@ -580,14 +598,15 @@ class ReptileModel(distribution.DistributedModel):
     def with_head(self, ways: int, seed: int = 0) -> "ReptileModel":
         """Returns a model for another number of classes: the same body under a new last layer.
 
-        The body has the meta-learned weights and their carried inner state. The new head is not
-        meta-learned, but drawn at random: train on, or expect the first inner steps to learn it.
+        The body has the meta-learned weights and their carried inner state. If this model has
+        `head="shared"`, each output of the new layer starts from the meta-learned one. Otherwise
+        the new layer is not meta-learned, but drawn at random: the inner steps have to learn it.
         Loss, inner optimizer and outer optimizer are those of this model, the outer optimizer at
         its beginning. The model itself stays as it is.
 
         Args:
             ways: Integer, outputs of the new head.
-            seed: Integer, decides its kernel. Defaults to `0`.
+            seed: Integer, decides a random kernel. Defaults to `0`.
 
         Returns:
             A `ReptileModel`, compiled if this one is. `keras_reptile.evaluate` measures it on tasks

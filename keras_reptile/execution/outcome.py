@@ -11,6 +11,7 @@ from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.prediction import all_finite
+from keras_reptile.algorithm.shared_head import with_equal_outputs
 from keras_reptile.execution.plan import Plan
 
 
@@ -52,6 +53,18 @@ def with_nan_shown(found: Outcome) -> Outcome:
     if isinstance(found.predictions, tf.Tensor):
         return found._replace(predictions=shown(found.predictions))
     return found._replace(first_loss=shown(found.first_loss))
+
+
+def with_shared_head(found: Outcome, head: Sequence[int]) -> Outcome:
+    """Returns the outcome that keeps all outputs of a head equal, see `shared_head`.
+
+    Args:
+        found: The `Outcome` of a meta-batch.
+        head: Sequence of integers, the positions of the head's variables among the weights.
+    """
+    slots = tuple(with_equal_outputs(kind, head) for kind in found.state.slots)
+    gradient = with_equal_outputs(found.gradient, head)
+    return found._replace(gradient=gradient, state=found.state._replace(slots=slots))
 
 
 def state_left_by(plan: Plan, tasks: InnerState) -> InnerState:

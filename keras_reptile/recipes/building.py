@@ -169,6 +169,7 @@ def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
         task_parallelism=recipe.task_parallelism,
         inner_weight_decay_rate=recipe.inner_weight_decay_rate,
         transductive=recipe.transductive,
+        head=recipe.head,
     )
     model.compile(optimizer=meta_optimizer(recipe), loss=task_loss(recipe))
     return model

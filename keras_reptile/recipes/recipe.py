@@ -100,6 +100,12 @@ class Recipe:
         "and the module is looked for in the current folder first.",
         ("mini_imagenet_convnet", "omniglot_convnet", "sine_mlp_relu", "sine_mlp_tanh"),
     )
+    head: str = _field(
+        "separate",
+        "The start of the last layer's outputs: separate for each, or shared by all, so that the "
+        "run can be evaluated with any number of ways.",
+        ("separate", "shared"),
+    )
     ways: int = _field(5, "Classes in a task.")
     shots: int = _field(1, "Support images of each class in validation and test tasks.")
     train_shots: int = _field(10, "Support images of each class in training tasks.")

@@ -127,6 +127,7 @@ def evaluate_run(
                 saved = load_chosen(directory, which)
                 check_checkpoint(trained, saved, directory.checkpoints)
                 check_outputs(recipe, saved)
+                saved = with_ways(saved, recipe.ways)
             pools = building.load_pools(recipe, data_dir, (split,))
             if workers.is_chief:
                 run_classes.check_evaluation(directory, trained, overrides, pools, split)
@@ -147,6 +148,12 @@ def evaluate_run(
             how = {"split": split, "seed": seed, "seconds": time.perf_counter() - started}
             write_record(Path(record), results, recipe, model, how)
         return results
+
+
+def with_ways(model: ReptileModel, ways: int) -> ReptileModel:
+    """Returns the model, with as many outputs as a task has ways if its head is shared."""
+    outputs = model.network.output_shape[-1]
+    return model if model.head == "separate" or outputs == ways else model.with_head(ways)
 
 
 def check_choices(overrides: dict[str, Any]) -> None:

@@ -30,7 +30,14 @@ MAY_CHANGE_ON_RESUME = ("test_tasks", "manual_dir", "task_parallelism", "jit_com
 MAY_DIFFER_BETWEEN_WORKERS = ("image_dir", "split_dir", "manual_dir", *NOTES)
 
 # Settings that are attributes of a checkpoint's model, under the names of the recipe's fields.
-OF_MODEL = ("method", "inner_state", "task_order", "inner_weight_decay_rate", "transductive")
+OF_MODEL = (
+    "method",
+    "inner_state",
+    "task_order",
+    "inner_weight_decay_rate",
+    "transductive",
+    "head",
+)
 
 
 def _shared_facts(recipe, pools) -> dict[str, Any]:
@@ -135,7 +142,7 @@ def _validates(recipe, pools) -> bool:
 def check_outputs(recipe: Recipe, model: ReptileModel) -> None:
     """Raises `RunError` if a checkpoint's network does not have one output for each class."""
     outputs = model.network.output_shape[-1]
-    if outputs != recipe.ways:
+    if outputs != recipe.ways and model.head != "shared":
         raise RunError(
             f"The checkpoint's network has {outputs} outputs. Received: ways={recipe.ways}. "
             f"Use --ways={outputs} or another checkpoint."

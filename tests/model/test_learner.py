@@ -65,7 +65,7 @@ def test_the_learner_can_be_saved_and_loaded_by_plain_keras(tmp_path):
         (dict(support_y=[0, 1, 3]), "Labels must be in 0 to 2.*Received: labels from 0 to 3"),
         (dict(support_y=[-1, 1, 2]), "Labels must be in 0 to 2.*Received: labels from -1 to 2"),
         (dict(steps=-1), "`steps` must not be negative. Received: steps=-1"),
-        (dict(head="new"), "`head` must be 'keep' or 'replace'. Received: head='new'"),
+        (dict(head="new"), "`head` must be 'keep', 'replace' or 'shared'. Received: head='new'"),
         (dict(inner_batch_size=0), "`inner_batch_size` must be at least 1"),
     ],
 )

@@ -1,0 +1,82 @@
+"""A head whose outputs all start from one learned vector.
+
+The head is the last layer, z_j = k_j . h + b_j for output j of the features h. Labels of a task are
+in random order, so at the start of a task no output is different from another. A shared head says
+so: k_j = k and b_j = b for all j at theta, and the inner loop moves them apart. Then the order of
+labels does not change the result, and theta fits any number of classes.
+
+The outer gradient is projected onto heads of equal outputs: each output gets the mean over
+outputs. It is the orthogonal projection, so that a gradient step stays among them. Optimizers that
+treat all outputs alike keep them equal, bit by bit.
+
+With softmax cross-entropy neither k nor b matters: they add the same number to every logit, and
+the gradients of the outputs sum to zero. What matters is that outputs start equal.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def head_of(network: keras.Model) -> keras.layers.Dense:
+    """Returns the last layer of a network.
+
+    Raises:
+        ValueError: If the network does not end in a `Dense` layer, or cannot be taken apart.
+    """
+    last = network.layers[-1] if network.layers else None
+    plain = isinstance(network, keras.Sequential) or getattr(network, "inputs", None)
+    if not plain or not isinstance(last, keras.layers.Dense):
+        raise ValueError(
+            "head='shared' needs a functional or sequential network that ends in a `Dense` layer. "
+            f"Received: {type(network).__name__}, whose last layer is a {type(last).__name__}. "
+            "Build such a network, or use head='separate'."
+        )
+    return last
+
+
+def positions(network: keras.Model) -> list[int]:
+    """Returns the positions of the head's variables among the trainable variables."""
+    head = {id(v) for v in head_of(network).trainable_variables}
+    return [i for i, v in enumerate(network.trainable_variables) if id(v) in head]
+
+
+def with_equal_outputs(tensors: Sequence, head: Sequence[int]) -> list:
+    """Returns the tensors, of the head's each its mean over outputs in the place of every output.
+
+    Args:
+        tensors: Sequence of tensors shaped like the trainable variables.
+        head: Sequence of integers, see `positions`.
+
+    Example:
+
+    >>> kernel = tf.constant([[1.0, 2.0, 6.0]])
+    >>> with_equal_outputs([kernel, kernel], [1])[1].numpy()
+    array([[3., 3., 3.]], dtype=float32)
+    """
+    return [_equal(t) if i in head else t for i, t in enumerate(tensors)]
+
+
+def _equal(tensor: tf.Tensor) -> tf.Tensor:
+    mean = tf.reduce_mean(tensor, axis=-1, keepdims=True)
+    return tf.broadcast_to(mean, tf.shape(tensor))
+
+
+def make_equal(network: keras.Model) -> None:
+    """Gives all outputs of a network's head the mean of their weights."""
+    for variable in head_of(network).trainable_variables:
+        variable.assign(_equal(tf.convert_to_tensor(variable)))
+
+
+def repeat_output(variables: Sequence, source: Sequence) -> None:
+    """Assigns to heads' variables the first output of others, once for each of their outputs.
+
+    Args:
+        variables: Sequence of variables `(..., outputs)`.
+        source: Sequence of tensors or variables `(..., other number of outputs)`.
+    """
+    for variable, value in zip(variables, source, strict=True):
+        one: Any = tf.convert_to_tensor(value)[..., :1]
+        variable.assign(tf.repeat(one, variable.shape[-1], axis=-1))

@@ -1,0 +1,44 @@
+"""A run with a shared head is evaluated with any number of ways."""
+
+import pytest
+from helpers import image_pool, one_block
+
+from keras_reptile.episodes.class_pool import Pools
+from keras_reptile.errors import RunError
+from keras_reptile.recipes import building, named
+from keras_reptile.runs.evaluating import evaluate_run, with_ways
+from keras_reptile.runs.run_directory import RunDirectory
+from keras_reptile.runs.training import train
+
+SMALL = dict(
+    image_size=12,
+    ways=3,
+    train_shots=2,
+    meta_iterations=1,
+    meta_batch_size=1,
+    inner_steps=1,
+    eval_inner_steps=2,
+    validation_tasks=0,
+    test_tasks=0,
+)
+
+
+@pytest.fixture
+def small_data(monkeypatch):
+    pools = Pools(*image_pool(classes=15, size=12).split(5, 5, 5))
+    monkeypatch.setattr(building, "load_pools", lambda *arguments: pools)
+    monkeypatch.setattr(building, "build_network", one_block)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_data")
+def test_a_shared_head_has_an_output_for_each_way_and_a_separate_one_is_refused(tmp_path):
+    for head in ("shared", "separate"):
+        train(named.get("glyphs", head=head, **SMALL), tmp_path / head, verbose=0)
+    (found,) = evaluate_run(tmp_path / "shared", ways=5, tasks=2, verbose=0)
+    assert (found["ways"], found["tasks"]) == (5, 2)
+    with pytest.raises(RunError, match=r"network has 3 outputs. Received: ways=5"):
+        evaluate_run(tmp_path / "separate", ways=5, tasks=2, verbose=0)
+    model = RunDirectory(tmp_path / "shared").restore()
+    assert with_ways(model, 3) is model
+    assert with_ways(model, 4).meta_iteration == 1
