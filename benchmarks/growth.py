@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import gc
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -32,6 +33,7 @@ from only import define_only
 
 import keras_reptile as kr
 from keras_reptile.files import provenance
+from keras_reptile.pictures.style import COLOURS, save, styled
 from keras_reptile.recipes import building, named
 from keras_reptile.runs import compilation
 
@@ -141,6 +143,7 @@ def measure() -> dict:
     return figures
 
 
+@styled()
 def draw(figures: dict) -> Figure:
     columns = 2 if len(figures) in (2, 4) else min(3, len(figures))
     rows = -(-len(figures) // columns)
@@ -148,7 +151,7 @@ def draw(figures: dict) -> Figure:
     plots = figure.subplots(rows, columns, squeeze=False).flat
     for axes, (name, points) in zip(plots, figures.items(), strict=False):
         x, y = zip(*points, strict=True)
-        axes.plot(x, y, "o-")
+        axes.plot(x, y, "o-", color=COLOURS[0])
         axes.set(xlabel={"adapt": "calls of adapt"}.get(name, name), ylim=(0, 1.1 * max(y)))
         axes.set_ylabel("memory (MB)" if name in MEMORY else "meta-step (ms)")
         if name == "images":
@@ -157,7 +160,7 @@ def draw(figures: dict) -> Figure:
             slope = sum(a * b for a, b in points) / sum(a * a for a, _ in points)
             axes.plot(x, [slope * n for n in x], ":", color="grey", label="in proportion")
             axes.legend()
-        axes.grid(alpha=0.3)
+        axes.grid(True)
     return figure
 
 
@@ -170,7 +173,7 @@ def main(argv):
         with open(FLAGS.json, "w") as file:
             json.dump({"figures": figures, **provenance.facts()}, file, indent=2)
     if FLAGS.plot:
-        draw(figures).savefig(FLAGS.plot, dpi=100)
+        save(draw(figures), Path(FLAGS.plot))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import json
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -26,6 +27,7 @@ from matplotlib.figure import Figure
 
 import keras_reptile as kr
 from keras_reptile.files import provenance
+from keras_reptile.pictures.style import COLOURS, LINES, save, styled, whole_percent
 from keras_reptile.recipes import building, named
 
 FLAGS = flags.FLAGS
@@ -97,18 +99,21 @@ def fine_tune(model: kr.ReptileModel, images: np.ndarray, shots: int) -> TestAcc
     return test
 
 
+@styled()
 def draw(curves: dict, path: str) -> None:
-    figure = Figure(figsize=(3.6 * len(curves), 3.6), layout="constrained")
+    figure = Figure(figsize=(4 * len(curves), 4.4), layout="constrained")
     for axes, (shots, both) in zip(
         figure.subplots(1, len(curves), sharey=True), curves.items(), strict=True
     ):
-        for name, curve in both.items():
-            axes.plot(curve["steps"], 100 * np.array(curve["accuracy"]), label=name)
-        axes.set(title=f"{shots} shots", xlabel="fine-tuning steps", ylim=(0, 100))
-        axes.grid(alpha=0.3)
+        for i, (name, curve) in enumerate(both.items()):
+            look = {"color": COLOURS[i], "linestyle": LINES[i]}
+            axes.plot(curve["steps"], 100 * np.array(curve["accuracy"]), label=name, **look)
+        axes.set(title=f"{shots} shot{'s' * (int(shots) > 1)}", xlabel="fine-tuning steps")
+        whole_percent(axes)
+        axes.grid(True)
     figure.axes[0].set_ylabel(f"accuracy, {FLAGS.classes} new classes (%)")
-    figure.axes[-1].legend()
-    figure.savefig(path, dpi=120)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    save(figure, Path(path))
 
 
 def main(argv):

@@ -16,6 +16,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import json
+from pathlib import Path
 
 import numpy as np
 from absl import app, flags
@@ -24,6 +25,7 @@ from matplotlib.figure import Figure
 import keras_reptile as kr
 from keras_reptile.files import provenance
 from keras_reptile.metrics.confidence import confidence_95
+from keras_reptile.pictures.style import save, styled
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.recipe import NOTES, Recipe
 from keras_reptile.runs import training
@@ -81,6 +83,7 @@ def errors(model: kr.ReptileModel, episodes: list[dict], steps: tuple) -> dict[i
     }
 
 
+@styled()
 def draw(models: dict[str, kr.ReptileModel], episode: dict, steps: tuple, path: str) -> None:
     """A column for each method, a row for each wave."""
     shown = min(FLAGS.shown, len(episode["order"]))
@@ -96,7 +99,7 @@ def draw(models: dict[str, kr.ReptileModel], episode: dict, steps: tuple, path: 
         row[0].set_ylabel("f(x)")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    figure.savefig(path, dpi=100)
+    save(figure, Path(path))
 
 
 def print_table(results: dict[str, dict], steps: tuple) -> None:

@@ -36,6 +36,12 @@ def loss_reduction() -> str:
     return table(header, rows)
 
 
+def shared_head() -> str:
+    found = record("shared_head")
+    rows = [[head, accuracy(found[head]["result"])] for head in ("separate", "shared")]
+    return table(["5-way 1-shot, inductive, 1,000 test tasks", "accuracy in %"], rows)
+
+
 def fast() -> str:
     runs = {
         "`omniglot_5way_fast`": "omniglot_5way_fast_1_shot",
@@ -111,7 +117,7 @@ def glyphs() -> str:
         f"Trained {iterations:,} meta-iterations in {run['seconds']:.0f} s ({rate:.1f} a second, "
         "validation included).",
         f"Test accuracy {found} ({kind}).",
-        "In runs/glyphs: checkpoints/, tensorboard/, log.csv, curve.png, summary.json.",
+        "In runs/glyphs: checkpoints/, log.csv, curve.png, tasks.png, summary.json.",
         "Evaluate: bin/evaluate --checkpoint=runs/glyphs --both",
         "Export:   bin/export --checkpoint=runs/glyphs --output=exported/glyphs",
         "```",
@@ -127,6 +133,7 @@ FUNCTIONS = (
     omniglot_20way,
     omniglot_5000,
     inner_rate,
+    shared_head,
     glyphs,
 )
 TABLES: dict[str, Callable[[], str]] = {f.__name__: f for f in FUNCTIONS}

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import read_csv
 from keras_reptile.files.cells import count, fraction
+from keras_reptile.pictures.style import COLOURS, LINES, styled
 from keras_reptile.runs.learning_curve import ACCURACY, has
 from keras_reptile.runs.run_directory import RunDirectory
 
@@ -78,6 +79,7 @@ def read_log(path: str) -> list[dict[str, str]]:
     return rows
 
 
+@styled()
 def comparison(
     runs: Mapping[str, Sequence[Mapping[str, Any]]], reference: float | None = None
 ) -> Figure:
@@ -96,12 +98,25 @@ def comparison(
     figure = Figure(figsize=(1 + 5 * len(kinds), 4.4), layout="constrained")
     for axes, measured in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         for i, (name, rows) in enumerate(runs.items()):
-            _line(axes, rows, measured, color=f"C{i}", label=_label(name))
+            _line(
+                axes,
+                rows,
+                measured,
+                color=COLOURS[i % len(COLOURS)],
+                linestyle=LINES[i % len(LINES)],
+                label=_label(name),
+            )
         if reference is not None and measured == kinds[-1]:
             axes.axhline(reference, color="0.4", linestyle="--", linewidth=1)
         axes.set(xlabel="seconds of training", ylabel=f"accuracy on {ACCURACY[measured]} (%)")
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False, loc="lower right")
+        axes.grid(True)
+    # A run need not have all kinds of accuracy.
+    handles = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2)
     return figure
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from keras_reptile.experiments.experiment_run import ExperimentRun
+from keras_reptile.pictures.style import COLOURS, styled, thousands
 from keras_reptile.recipes.recipe import Recipe
 
 # The fields of `Recipe` that each curve sets.
@@ -94,6 +95,7 @@ def _of(recipe: Recipe, combination: Combination) -> Recipe:
     )
 
 
+@styled()
 def picture(rows: list[dict[str, Any]], title: str) -> Figure:
     """Draws test accuracy against meta-iterations, with a curve for each combination.
 
@@ -112,7 +114,8 @@ def picture(rows: list[dict[str, Any]], title: str) -> Figure:
         if own:
             _curve(axes, [r for r in own if r["measured"] == "curve"] or own, combination)
     axes.set(title=title, xlabel="meta-iterations", ylabel="test accuracy (%)")
-    axes.grid(alpha=0.3)
+    axes.grid(True)
+    thousands(axes.xaxis)
     figure.legend(loc="outside right upper", frameon=False)
     return figure
 
@@ -122,7 +125,7 @@ def _curve(axes, rows, combination) -> None:
     mean = [100 * float(r["accuracy"]) for r in rows]
     half = [100 * float(r["confidence_95"]) for r in rows]
     line = ":" if combination.method == "fomaml" else "--" if combination.divisor > 1 else "-"
-    colour = f"C{combination.inner_steps - 1}"
+    colour = COLOURS[combination.inner_steps - 1]
     axes.plot(x, mean, line, color=colour, marker=".", label=combination.label)
     low, high = ([m + s * h for m, h in zip(mean, half, strict=True)] for s in (-1, 1))
     axes.fill_between(x, low, high, color=colour, alpha=0.08, linewidth=0)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from keras_reptile.experiments.experiment_run import ExperimentRun
+from keras_reptile.pictures.style import COLOURS, MARKERS, styled
 from keras_reptile.recipes.recipe import Recipe
 
 # The fields of the recipe that each curve changes.
@@ -64,6 +65,7 @@ def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
     return result
 
 
+@styled()
 def picture(rows: list[dict[str, Any]], title: str) -> Figure:
     """Draws test accuracy against seconds of training, and at the end, for every curve.
 
@@ -80,32 +82,39 @@ def picture(rows: list[dict[str, Any]], title: str) -> Figure:
     curves = [name for name in CURVES if any(row["curve"] == name for row in rows)]
     for i, name in enumerate(curves):
         own = [row for row in rows if row["curve"] == name]
-        _curve(over_time, [r for r in own if r["measured"] == "curve"], name, f"C{i}")
+        _curve(over_time, [r for r in own if r["measured"] == "curve"], name, i)
         _ends(at_end, [r for r in own if r["measured"] == "final"], i)
     over_time.set(xlabel="seconds of training", ylabel="test accuracy (%)", xscale="log")
-    over_time.grid(alpha=0.3)
+    over_time.grid(True)
     over_time.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     over_time.xaxis.set_major_formatter(ScalarFormatter())
     over_time.xaxis.set_minor_formatter(NullFormatter())
     # Below the axes: curves pass through all corners.
     over_time.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
     at_end.set_xticks(range(len(curves)), [LABELS[n] for n in curves], rotation=30, ha="right")
-    at_end.grid(alpha=0.3)
+    at_end.grid(True)
     return figure
 
 
-def _curve(axes, rows, name, colour) -> None:
+def _curve(axes, rows, name, i) -> None:
     by_iteration: dict[int, list] = {}
     for row in rows:
         point = float(row["seconds"]), 100 * float(row["accuracy"])
         by_iteration.setdefault(int(row["meta_iteration"]), []).append(point)
     if by_iteration:
         seconds, accuracy = np.array([np.mean(p, axis=0) for p in by_iteration.values()]).T
-        axes.plot(seconds, accuracy, "-", color=colour, marker=".", label=LABELS[name])
+        axes.plot(seconds, accuracy, "-", color=COLOURS[i], marker=MARKERS[i], label=LABELS[name])
 
 
 def _ends(axes, rows, column) -> None:
     for row in rows:
         x = column + 0.15 * (int(row["seed"]) - 1)
         half = 100 * float(row["confidence_95"])
-        axes.errorbar(x, 100 * float(row["accuracy"]), half, fmt=".", color=f"C{column}", capsize=2)
+        axes.errorbar(
+            x,
+            100 * float(row["accuracy"]),
+            half,
+            fmt=MARKERS[column],
+            color=COLOURS[column],
+            capsize=2,
+        )

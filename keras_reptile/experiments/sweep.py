@@ -12,8 +12,9 @@ import keras
 from keras_reptile.errors import RunError, cause
 from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.experiments.figures import FIGURES, runs_of
-from keras_reptile.files.atomic_file import read_csv, remove_partial, replacing, write_csv
+from keras_reptile.files.atomic_file import read_csv, remove_partial, write_csv
 from keras_reptile.files.cells import count, fraction, half_width, non_negative
+from keras_reptile.pictures.style import save
 from keras_reptile.recipes.recipe import NOTES, Recipe
 from keras_reptile.runs.divergence import Diverged
 from keras_reptile.runs.run_checks import MAY_CHANGE_ON_RESUME, check_same_run, check_settings
@@ -303,9 +304,7 @@ def final_of(run: ExperimentRun, directory: RunDirectory) -> dict[str, Any] | No
 def draw(figure: str, results: Path, path: Path) -> None:
     """Draws a figure from its CSV."""
     rows = read_rows(results)
-    with replacing(path) as temporary:
-        picture = FIGURES[figure].picture(rows, title_of(rows))
-        picture.savefig(temporary, dpi=120, format="png")
+    save(FIGURES[figure].picture(rows, title_of(rows)), path)
 
 
 def title_of(rows: list[dict[str, Any]]) -> str:

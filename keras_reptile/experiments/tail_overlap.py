@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from keras_reptile.experiments.experiment_run import ExperimentRun
+from keras_reptile.pictures.style import COLOURS, MARKERS, styled
 from keras_reptile.recipes.recipe import Recipe
 
 # The fields of `Recipe` that each curve or point sets.
@@ -106,6 +107,7 @@ def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
     return result
 
 
+@styled()
 def picture(rows: list[dict[str, Any]], title: str) -> Figure:
     """Draws the final test accuracy against inner steps, minibatch and meta-step size.
 
@@ -143,10 +145,10 @@ def _panel(axes, panel, rows) -> None:
             x = [float(r[column]) for r in own]
             mean, half = ([100 * float(r[c]) for r in own] for c in ("accuracy", "confidence_95"))
             axes.errorbar(
-                x, mean, half, color=f"C{i}", marker="os^vD"[i], capsize=3, label=curve.label
+                x, mean, half, color=COLOURS[i], marker=MARKERS[i], capsize=3, label=curve.label
             )
     axes.set(title=title, xlabel=label)
-    axes.grid(alpha=0.3)
+    axes.grid(True)
     if panel == "c":
         axes.set_xscale("log")
     ticks = sorted({float(r[column]) for r in rows})

@@ -1,18 +1,20 @@
 """A picture of a few-shot task: its support set, its queries, and a network's predictions."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from keras_reptile.checks import check_integer
-from keras_reptile.pictures.style import RIGHT, WRONG
+from keras_reptile.pictures.style import RIGHT, WRONG, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # At most this many support images, and as many queries, of a class are shown.
 MAX_IMAGES = 5
+# In place of a label, where a prediction is not finite.
+NO_NUMBER = -1
 
 
 def plot_task(
@@ -26,8 +28,8 @@ def plot_task(
     """Draws one task: a column for each class, its support images above its queries.
 
     A frame and a label below each query show its prediction. A correct prediction of class A is
-    blue with the label "A". A wrong one is orange with the label "A, not B". At most 5 support
-    images and 5 queries of a class are shown.
+    blue with the label "A". A wrong one is orange with the label "A, not B", and with "?" in place
+    of A if the outputs are not finite. At most 5 support images and 5 queries of a class are shown.
 
     Args:
         episode: Dict, an element of `episode_dataset`, whose inputs are images.
@@ -56,31 +58,89 @@ def plot_task(
     # Imported here because matplotlib takes half a second, and training does not need it.
     from matplotlib.figure import Figure
 
+    drawn = _task_of(episode, predictions, task, class_names)
+    with styled():
+        figure = Figure(figsize=drawn.size, layout="constrained")
+        if title:
+            figure.suptitle(title)
+        _draw(figure, drawn)
+    return figure
+
+
+def plot_tasks(
+    episode: dict[str, Any], predictions: Any, class_names: Sequence[Sequence[str] | None]
+) -> "Figure":
+    """Draws the first tasks of a meta-batch, one below the other, as `plot_task` does.
+
+    Args:
+        episode, predictions: See `plot_task`.
+        class_names: Sequence, for each task that is drawn its `class_names` of `plot_task`.
+    """
+    from matplotlib.figure import Figure
+
+    tasks = [_task_of(episode, predictions, i, names) for i, names in enumerate(class_names)]
+    width, height = max(t.size[0] for t in tasks), sum(t.size[1] for t in tasks)
+    with styled():
+        figure = Figure(figsize=(width, height), layout="constrained")
+        parts = figure.subfigures(len(tasks), 1, squeeze=False, hspace=0.05)
+        for part, task in zip(parts[:, 0], tasks, strict=True):
+            _draw(part, task)
+    return figure
+
+
+class _Task(NamedTuple):
+    """What is drawn of a task; `predicted` is `None` without predictions."""
+
+    support_x: np.ndarray
+    query_x: np.ndarray
+    support_rows: list[np.ndarray]
+    query_rows: list[np.ndarray]
+    predicted: np.ndarray | None
+    names: list[str]
+
+    @property
+    def heights(self) -> tuple[int, int]:
+        """The most images of a class, of the support set and of the queries."""
+        parts = self.support_rows, self.query_rows
+        support, queries = (max(map(len, part), default=0) for part in parts)
+        return support, queries
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height in inches."""
+        return 0.5 + 1.15 * len(self.support_rows), 0.5 + 1.4 * sum(self.heights)
+
+
+def _task_of(episode, predictions, task, class_names) -> _Task:
     support_x, support_y = _examples(episode, "support", task)
     query_x, query_y = _examples(episode, "query", task)
     predicted = None if predictions is None else _labels(predictions, task, len(query_y))
     classes = int(max(support_y.max(initial=0), query_y.max(initial=0))) + 1
-    names = _names(class_names, classes, predicted)
     rows = _rows(support_y, classes), _rows(query_y, classes)
-    heights = [max(map(len, part), default=0) for part in rows]
-    figure = Figure(figsize=(0.4 + 1.0 * classes, 0.5 + 1.25 * sum(heights)), layout="constrained")
-    if title:
-        figure.suptitle(title)
-    grid = figure.add_gridspec(max(sum(heights), 1), classes)
-    for label in range(classes):
-        for row, image in enumerate(rows[0][label]):
-            axes = show_image(figure.add_subplot(grid[row, label]), support_x[image])
+    names = _names(class_names, classes, predicted)
+    return _Task(support_x, query_x, *rows, predicted, names)
+
+
+def _draw(figure, task: _Task) -> None:
+    """Draws a task into a figure, or a part of one."""
+    heights, names = task.heights, task.names
+    grid = figure.add_gridspec(max(sum(heights), 1), len(task.support_rows))
+    for label, images in enumerate(task.support_rows):
+        for row, image in enumerate(images):
+            axes = show_image(figure.add_subplot(grid[row, label]), task.support_x[image])
             if row == 0:
-                axes.set_title(names[label], fontsize="medium")
+                axes.set_title(names[label])
             if label == row == 0:
                 axes.set_ylabel("support")
-        for row, image in enumerate(rows[1][label]):
-            axes = show_image(figure.add_subplot(grid[heights[0] + row, label]), query_x[image])
+    for label, images in enumerate(task.query_rows):
+        for row, image in enumerate(images):
+            axes = figure.add_subplot(grid[heights[0] + row, label])
+            show_image(axes, task.query_x[image])
             if label == row == 0:
                 axes.set_ylabel("queries")
-            if predicted is not None:
-                _marked(axes, names[predicted[image]], names[label])
-    return figure
+            if task.predicted is not None:
+                said = task.predicted[image]
+                _marked(axes, "?" if said == NO_NUMBER else names[said], names[label])
 
 
 def _examples(episode, part: str, task: int) -> tuple:
@@ -109,7 +169,11 @@ def _labels(predictions, task: int, queries: int) -> np.ndarray:
             f"`predictions` must have one row for each of the {queries} queries. "
             f"Received: {len(of_task)} rows. Pass those of the same episode."
         )
-    return of_task.argmax(axis=-1) if of_task.ndim == 2 else of_task.astype(int)
+    if of_task.ndim == 1:
+        return of_task.astype(int)
+    # Negative infinity rules a class out; NaN and infinity are no predictions.
+    known = (of_task < np.inf).all(axis=-1) & (of_task > -np.inf).any(axis=-1)
+    return np.where(known, of_task.argmax(axis=-1), NO_NUMBER)
 
 
 def _names(given, classes: int, predicted) -> list[str]:

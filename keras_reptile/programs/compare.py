@@ -6,7 +6,7 @@ from absl import flags
 
 from keras_reptile.checks import check_number, local_path
 from keras_reptile.experiments.comparison import comparison, in_words, read_log
-from keras_reptile.files.atomic_file import replacing
+from keras_reptile.pictures.style import save
 
 FLAGS = flags.FLAGS
 
@@ -28,8 +28,7 @@ def main() -> None:
     if FLAGS.reference is not None:
         check_number("reference", FLAGS.reference)
     runs = {name: read_log(local_path(path)) for name, path in named().items()}
-    with replacing(Path(FLAGS.output)) as temporary:
-        comparison(runs, FLAGS.reference).savefig(temporary, dpi=120, format="png")
+    save(comparison(runs, FLAGS.reference), Path(FLAGS.output))
     for name, rows in runs.items():
         print(in_words(name, rows))
     print(f"In {FLAGS.output}.")

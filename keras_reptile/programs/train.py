@@ -55,9 +55,10 @@ def report(summary: dict, output_dir: str) -> None:
         print(result_line(result))
         if diverged := in_words(result):
             print(diverged)
+    names = ("curve.png", "tasks.png", "predictions.png")
+    pictures = ", ".join(n for n in names if os.path.exists(os.path.join(output_dir, n)))
+    print(f"In {output_dir}: checkpoints/, log.csv, {pictures}, summary.json.")
     sines = summary["settings"]["dataset"] == SINUSOID
-    pictures = "curve.png, predictions.png" if sines else "curve.png"
-    print(f"In {output_dir}: checkpoints/, tensorboard/, log.csv, {pictures}, summary.json.")
     for line in next_steps(output_dir, "" if sines else " --both"):
         print(line)
 

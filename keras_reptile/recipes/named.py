@@ -15,6 +15,11 @@ from keras_reptile.recipes.recipe import (
     check_values,
 )
 
+# The paper's tables, and how `expected` says what stands in them.
+TABLES = {"omniglot": 1, "mini_imagenet": 2}
+ACCURACIES = re.compile(r"(?:with --shots=(\d+) )?([\d.]+) ± [\d.]+, transductive ([\d.]+)")
+# The fields that decide which test tasks there are, beside their shots.
+OF_TASKS = ("dataset", "dataset_split", "ways")
 PAPER = "Nichol, Achiam, Schulman 2018 (arXiv 1803.02999v3), table {} and appendix A"
 
 # The two published runs have the same training and differ in evaluation.
@@ -299,6 +304,25 @@ def own(dataset: str) -> str:
     ('omniglot_5way', 'images_5way')
     """
     return OF_DATASET.get(str(dataset), "images_5way")
+
+
+def paper_accuracy(recipe: Recipe) -> float | None:
+    """Returns the paper's accuracy in percent on the test tasks of a recipe; `None` if unknown.
+
+    Example:
+
+    >>> paper_accuracy(get("omniglot_5way")), paper_accuracy(get("omniglot_5way", shots=5))
+    (95.39, 98.9)
+    >>> paper_accuracy(get("omniglot_5way", ways=7)) is None
+    True
+    """
+    for published in RECIPES.values():
+        same = all(getattr(published, f) == getattr(recipe, f) for f in ("expected", *OF_TASKS))
+        if same and published.source == PAPER.format(TABLES.get(recipe.dataset)):
+            for shots, inductive, transductive in ACCURACIES.findall(published.expected):
+                if int(shots or published.shots) == recipe.shots:
+                    return float(transductive if recipe.transductive else inductive)
+    return None
 
 
 def unit(recipe: Recipe) -> str:

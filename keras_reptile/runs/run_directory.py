@@ -51,7 +51,7 @@ class RunDirectory:
     * classes.json: the classes of each split.
     * checkpoints/: the newest two checkpoints and the best one.
     * log.csv: a row for each checkpoint.
-    * tensorboard/, curve.png, and for sine waves predictions.png.
+    * tensorboard/, curve.png, and for images tasks.png, for sine waves predictions.png.
     * summary.json: the result, once the run is finished.
     * .lock: while the run is training.
 

@@ -13,9 +13,16 @@ import tensorflow as tf
 from keras_reptile import distribution
 from keras_reptile.errors import RunError
 from keras_reptile.files import provenance
-from keras_reptile.recipes import building
+from keras_reptile.recipes import building, named
 from keras_reptile.recipes.recipe import SINUSOID, Recipe
-from keras_reptile.runs import compilation, learning_curve, run_classes, run_length, wave_plot
+from keras_reptile.runs import (
+    compilation,
+    learning_curve,
+    run_classes,
+    run_length,
+    task_pictures,
+    wave_plot,
+)
 from keras_reptile.runs.callbacks import AccuracyCurve, RunLog, StopOnDivergence
 from keras_reptile.runs.progress import Progress, say
 from keras_reptile.runs.results import best_validation, measure
@@ -222,17 +229,16 @@ def bar_verbosity(verbose: int) -> int:
 
 def _finish(recipe, directory, pools, model, run_log, lengths, verbose) -> dict[str, Any]:
     directory.check_lock()
-    learning_curve.learning_curve(run_log.rows, _title(recipe), directory.path / "curve.png")
-    if recipe.dataset == SINUSOID:
-        _draw_predictions(recipe, directory, pools, model)
     started = time.perf_counter()
     result = _test(recipe, pools, model, verbose)
+    test_seconds = time.perf_counter() - started
+    _draw(recipe, directory, pools, model, run_log, result)
     seconds = run_log.seconds
     summary = {
         "result": result,
         "best_validation": best_validation(run_log.best),
         "seconds": seconds,
-        "test_seconds": time.perf_counter() - started,
+        "test_seconds": test_seconds,
         # The seconds are 0 if a finished run's log was removed.
         "meta_iterations_per_second": recipe.meta_iterations / seconds if seconds else None,
         "settings": dataclasses.asdict(recipe),
@@ -242,6 +248,24 @@ def _finish(recipe, directory, pools, model, run_log, lengths, verbose) -> dict[
     }
     directory.write_json("summary.json", summary)
     return summary
+
+
+def _draw(recipe, directory, pools, model, run_log, result) -> None:
+    """Writes the pictures of a finished run."""
+    directory.check_lock()
+    has_accuracy = result is not None and "accuracy" in result
+    learning_curve.learning_curve(
+        run_log.rows,
+        _title(recipe),
+        directory.path / "curve.png",
+        result=result,
+        ways=recipe.ways if has_accuracy else None,
+        paper=named.paper_accuracy(recipe),
+    )
+    if recipe.dataset == SINUSOID:
+        _draw_predictions(recipe, directory, pools, model)
+    elif recipe.test_tasks and task_pictures.has_images(pools.test):
+        task_pictures.draw_tasks(recipe, directory, pools.test, model, run_log.writer)
 
 
 def _title(recipe) -> str:

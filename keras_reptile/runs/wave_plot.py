@@ -8,10 +8,10 @@ import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from keras_reptile.files.atomic_file import replacing
+from keras_reptile.pictures import style
 from keras_reptile.reptile_model import ReptileModel
 
-COLOURS = ("0.6", "C1", "C0", "C3")
+COLOURS = ("0.6", *(style.COLOURS[i] for i in (4, 0, 1)))
 
 
 def shown_steps(inner_steps: int) -> tuple[int, ...]:
@@ -60,14 +60,14 @@ def draw_wave(axes: Axes, episode: dict, predictions: dict[int, np.ndarray], tas
     axes.grid(alpha=0.3)
 
 
+@style.styled()
 def predictions_picture(
     model: ReptileModel, episode: dict, inner_steps: int, title: str, path: Path
 ) -> None:
     """Draws the predictions for an episode's first task before and after adaptation as a PNG."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
     draw_wave(axes, episode, predictions_after(model, episode, shown_steps(inner_steps)))
     axes.set(title=title, xlabel="x", ylabel="f(x)")
-    axes.legend(fontsize="small")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
+    figure.legend(loc="outside lower center", ncols=3)
+    style.save(figure, path)

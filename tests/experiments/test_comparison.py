@@ -36,8 +36,14 @@ def test_a_run_of_one_row_is_seen_and_names_are_what_they_are():
     figure.canvas.draw()
     (axes,) = figure.axes
     assert [line.get_marker() for line in axes.get_lines()] == ["."] * 2
-    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [" _before", r"\$x_\$"]
+
+
+def test_the_legend_names_runs_that_have_other_kinds_of_accuracy():
+    trained, tested = row(10, 1.0, accuracy=0.5), row(10, 1.0, accuracy=0.5, test_accuracy=0.4)
+    figure = comparison.comparison({"a": [tested], "b": [trained]})
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
 
 
 def test_a_run_is_read_from_its_directory_or_from_a_copy_of_its_log(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from helpers import small_episodes
 
 import keras_reptile as kr
-from keras_reptile.pictures.task import RIGHT, WRONG
+from keras_reptile.pictures.task import RIGHT, WRONG, plot_tasks
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +73,23 @@ def test_what_cannot_be_drawn_is_refused(text, episode):
     changed = arguments.pop("change", lambda e: e)(episode)
     with pytest.raises(ValueError, match=text):
         kr.plot_task(changed, **arguments)
+
+
+def test_several_tasks_stand_below_each_other_with_their_own_names(episode):
+    names = [["ox", "hen", "cat"], None]
+    figure = plot_tasks(episode, np.zeros((2, 6), int), names)
+    titles = [[a.get_title() for a in part.axes if a.get_title()] for part in figure.subfigs]
+    assert titles == [["ox", "hen", "cat"], ["A", "B", "C"]]
+    for task, part in enumerate(figure.subfigs):
+        first = part.axes[0].images[0].get_array()
+        np.testing.assert_array_equal(first, episode["support"][0][task, 0, ..., 0])
+
+
+def test_a_prediction_that_is_no_number_has_a_question_mark(episode):
+    outputs = np.eye(3)[[[0, 0, 1, 1, 2, 2]] * 2]
+    outputs[0, 0] = np.nan
+    outputs[0, 2, 0] = -np.inf  # A class that is ruled out.
+    outputs[0, 4, 0] = np.inf
+    queries = [axes[2:] for axes in columns(kr.plot_task(episode, outputs)).values()]
+    words = [[axes.get_xlabel() for axes in pair] for pair in queries]
+    assert words == [["?, not A", "A"], ["B", "B"], ["?, not C", "C"]]

@@ -38,9 +38,8 @@ def test_training_ends_with_accuracy_interval_and_where_things_are(finished):
     assert tail[1].startswith("Test accuracy ")
     assert " % ± " in tail[1]
     assert "5-way 1-shot, inductive, 3 tasks" in tail[1]
-    assert (
-        tail[2] == "In runs/glyphs: checkpoints/, tensorboard/, log.csv, curve.png, summary.json."
-    )
+    files = "checkpoints/, log.csv, curve.png, tasks.png, summary.json"
+    assert tail[2] == f"In runs/glyphs: {files}."
     assert tail[3:] == [
         "Evaluate: bin/evaluate --checkpoint=runs/glyphs --both",
         "Export:   bin/export --checkpoint=runs/glyphs --output=exported/glyphs",
@@ -51,6 +50,7 @@ def test_training_ends_with_accuracy_interval_and_where_things_are(finished):
         "tensorboard",
         "log.csv",
         "curve.png",
+        "tasks.png",
         "summary.json",
         "run.json",
         "classes.json",
