@@ -14,6 +14,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LEFT_OUT = {"build", "dist", "runs", "site", "unfinished"}
 # What setuptools takes by itself.
 TAKEN = {"LICENSE", "MANIFEST.in", "README.md", "keras_reptile", "pyproject.toml"}
+# What it writes into a source distribution.
+TAKEN |= {"PKG-INFO", "setup.cfg"}
 
 
 def test_the_wheel_has_every_file_of_the_package():
