@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import keras_reptile as kr
+
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "notebooks"
+RESULTS = FOLDER.parent / "results"
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 NOWHERE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
 
@@ -71,6 +74,25 @@ def test_a_notebook_runs_from_top_to_bottom(name, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     CHECKS[name](printed(module.executed(FOLDER / f"{name}.ipynb")))
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_notebook_shows_the_recorded_results_of_today(which):
+    record = json.loads((RESULTS / "omniglot_5way_1_shot.json").read_text())["results"][which]
+    percent, half = (100 * record[name] for name in ("accuracy", "confidence_95"))
+    assert f": {percent:.2f} ± {half:.2f} %, {record['tasks']:,} tasks" in printed(
+        stored("reproduce")
+    )
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_the_accuracy_of_the_network_that_ships():
+    (cell,) = (c for c in code_cells(stored("the_idea")) if "tasks=100\n)" in "".join(c["source"]))
+    names = {"kr": kr, "glyphs": kr.datasets.load("glyphs").test}
+    exec("".join(cell["source"]).partition("print(")[0], names)
+    found = kr.evaluate(kr.pretrained("omniglot_5way"), names["tasks"], verbose=0)
+    (shown,) = re.findall(r"([\d.]+) % ± ", "".join(cell["outputs"][0]["text"]))
+    assert abs(100 * found.accuracy - float(shown)) < 0.5  # One query of 500 is 0.2.
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -48,7 +48,21 @@ NETWORKS = {
     "tokens": (tokens, TOKENS, lambda x: x.astype(np.int32)),
     "tokens declared as floats": (lambda: tokens("float32"), TOKENS, np.int32),
 }
-DTYPES = ("uint8", "as the network takes them")
+OTHER_DTYPES = ("bool", "int8", "uint16", "int32", "int64", "float16", "float32", "float64")
+# What takes inputs: a function of a model, one of its learners and five inputs.
+PATHS = {
+    "model(x)": lambda model, learner, x: model(x),
+    "predict": lambda model, learner, x: model.predict(x, verbose=0),
+    "predict_on_batch": lambda model, learner, x: model.predict_on_batch(x),
+    "predict episodes": lambda model, learner, x: model.predict(task_of(x), verbose=0),
+    "evaluate episodes": lambda model, learner, x: (
+        kr.evaluate_loss(model, task_of(x), verbose=0).losses
+    ),
+    "adapt": lambda model, learner, x: model.adapt(x, THREE, steps=1).get_weights()[-2],
+    "learner(x)": lambda model, learner, x: learner(x),
+    "learner.predict": lambda model, learner, x: learner.predict(x, verbose=0),
+}
+THREE = np.array([0, 1, 2, 0, 1])
 
 
 def made(network, **arguments):
@@ -60,6 +74,10 @@ def made(network, **arguments):
 def tasks_of(images, **arguments):
     pool = kr.ClassPool.from_arrays(images, LABELS)
     return kr.episode_dataset(pool, **{**TINY, **arguments})
+
+
+def task_of(x):
+    return kr.episode((x, THREE), (x, THREE), steps=1)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +125,26 @@ def test_bytes_are_what_plain_keras_is_given_for_them(models, name, first, numbe
     by_hand = model.network.predict(converted(x), verbose=0)
     np.testing.assert_allclose(by_bytes["predict"], by_hand, atol=1e-6)
     np.testing.assert_array_equal(learner.evaluate(x, LABELS[:number] % 3, verbose=0)[0] > 0, True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*Received. float inputs up to")
+@settings(max_examples=40, derandomize=True, deadline=None, database=None)
+@given(
+    name=st.sampled_from(sorted(NETWORKS)),
+    dtype=st.one_of(st.just("uint8"), st.sampled_from(OTHER_DTYPES)),
+    path=st.sampled_from(sorted(PATHS)),
+    seed=st.integers(0, 99),
+)
+def test_bytes_are_scaled_and_no_other_dtype_is_in_each_network_and_path(
+    models, name, dtype, path, seed
+):
+    _, images, converted = NETWORKS[name]
+    model, learner, _ = models[name]
+    x = np.random.RandomState(seed).randint(0, 10, (5, *images.shape[1:])).astype(dtype)
+    taken = converted(x) if dtype == "uint8" else x.astype(converted(images[:1]).dtype)
+    found, expected = (np.asarray(PATHS[path](model, learner, each)) for each in (x, taken))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.slow
