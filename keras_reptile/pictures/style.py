@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_reptile.files.atomic_file import replacing
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -52,6 +50,9 @@ def styled() -> Iterator[None]:
 
 def save(figure: "Figure", path: Path) -> None:
     """Writes a picture as a PNG file, which appears only once it is complete."""
+    # Imported here because `import keras_reptile` needs no files of runs.
+    from keras_reptile.files.atomic_file import replacing
+
     with replacing(path) as temporary, styled():
         figure.savefig(temporary, dpi=120, format="png")
 
