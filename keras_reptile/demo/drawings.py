@@ -2,10 +2,18 @@
 
 import base64
 import binascii
+import hashlib
+import threading
+from collections import OrderedDict
 
 import numpy as np
 import tensorflow as tf
 
+PREFIX = "data:image/png;base64,"
+# The page's canvases are 280 x 280. A small file can declare a huge image.
+MOST_PIXELS = 1024
+# What the images kept of one model may take together.
+KEPT_BYTES = 16 * 2**20
 # Ink fainter than this is ignored.
 FAINT = 0.1
 # The longer side of the drawing, as a share of the image's side.
@@ -23,18 +31,66 @@ def read_canvas(data_url: str) -> np.ndarray:
         Array `(height, width)`, float32 in [0, 1]: paper 0, ink 1.
 
     Raises:
-        ValueError: If it is not such a URL.
+        ValueError: If it is not such a URL, or a side has more than `MOST_PIXELS` pixels.
     """
-    head, _, content = str(data_url).partition(",")
+    url = str(data_url)
     try:
-        if head != "data:image/png;base64":
-            raise ValueError(f"it begins with {head[:30]!r}")
-        png = base64.b64decode(content, validate=True)
+        if not url.startswith(PREFIX):
+            raise ValueError(f"it begins with {url[:30]!r}")
+        png = base64.b64decode(url.removeprefix(PREFIX), validate=True)
+        check_declared_size(png)
         image = tf.io.decode_png(png, channels=1).numpy()
     except (binascii.Error, ValueError, tf.errors.InvalidArgumentError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"A drawing must be a PNG image in a data URL; {reason}.") from None
     return 1 - image[..., 0].astype(np.float32) / 255
+
+
+def check_declared_size(png: bytes) -> None:
+    """Checks the height and width that a PNG declares, before it is decoded.
+
+    Raises:
+        ValueError: If it is no PNG, or a side has no or more than `MOST_PIXELS` pixels.
+
+    Example:
+
+    >>> check_declared_size(tf.io.encode_png(np.zeros((280, 280, 1), np.uint8)).numpy())
+    """
+    # A signature, then a chunk of 13 bytes named IHDR, which begins with the width and height.
+    if png[:16] != b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" or len(png) < 24:
+        raise ValueError("it has no PNG header")
+    width, height = (int.from_bytes(png[start : start + 4], "big") for start in (16, 20))
+    if not (0 < width <= MOST_PIXELS and 0 < height <= MOST_PIXELS):
+        raise ValueError(f"it declares {width} x {height} pixels, at most {MOST_PIXELS} a side")
+
+
+class PreparedDrawings:
+    """Prepares drawings and keeps the last ones: the page sends all drawings at each stroke.
+
+    A drawing is found by the hash of its URL. URLs are not kept, so the memory is bounded.
+
+    Args:
+        size: Integer, height and width of the images.
+    """
+
+    def __init__(self, size: int):
+        self._size = size
+        self._most = max(1, KEPT_BYTES // (4 * size**2))
+        self._kept: OrderedDict[bytes, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, data_url: str) -> np.ndarray:
+        """Returns `prepare(read_canvas(data_url), size)`."""
+        key = hashlib.sha256(str(data_url).encode("utf-8", "replace")).digest()
+        with self._lock:
+            image = self._kept.pop(key, None)
+        if image is None:
+            image = prepare(read_canvas(data_url), self._size)
+        with self._lock:
+            self._kept[key] = image
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return image
 
 
 def prepare(ink: np.ndarray, size: int = 28) -> np.ndarray:

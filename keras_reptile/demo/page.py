@@ -6,19 +6,27 @@ import importlib.util
 import json
 import os
 import string
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile.demo.drawings import prepare, read_canvas
+from keras_reptile.demo.drawings import PreparedDrawings
 from keras_reptile.demo.drawn_task import SHOTS, DrawnTask, Learned, load_model
+from keras_reptile.demo.guard import Guard
+from keras_reptile.demo.server import (
+    HOST,
+    cleaned_up_at_signals,
+    listen,
+    server,
+    temporary_folder,
+)
 from keras_reptile.errors import RunError
 
-HOST = "127.0.0.1"
+# A session is a page in a browser, a waiting event one of its strokes.
+MOST_SESSIONS, MOST_WAITING = 100, 50
 FOLDER = Path(__file__).parent
 INTRODUCTION = """
 # Few-shot learning, as you draw
@@ -47,17 +55,12 @@ def serve(
         ValueError: If `ways` or `steps` is out of range.
     """
     check_gradio()
-    task = DrawnTask(load_model(model), ways, steps)
-    page = build_page(task)
-    try:
-        page.launch(**launch_options(port))
-    except OSError:
-        raise RunError(f"--port={port} cannot be used. Give another.") from None
-    print(f"The page is at http://{HOST}:{port} (Ctrl-C ends it).", flush=True)
-    try:
-        threading.Event().wait()
-    finally:
-        page.close(verbose=False)
+    with cleaned_up_at_signals(), temporary_folder():
+        task = DrawnTask(load_model(model), ways, steps)
+        with listen(port) as listener:
+            page = application(task)
+            print(f"The page is at http://{HOST}:{port} (Ctrl-C ends it).", flush=True)
+            server(page).run(sockets=[listener])
 
 
 def check_gradio() -> None:
@@ -68,19 +71,27 @@ def check_gradio() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def launch_options(port: int) -> dict:
+def application(task: DrawnTask) -> Guard:
+    """Returns the page as an ASGI application that answers only what the page requests."""
+    import fastapi
+    import gradio as gr
+
+    parent = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    gr.mount_gradio_app(parent, build_page(task), path="/", server_name=HOST, **page_options())
+    return Guard(parent)
+
+
+def page_options() -> dict:
     import gradio as gr
 
     return dict(
-        server_name=HOST,
-        server_port=port,
-        share=False,
-        quiet=True,
-        prevent_thread_lock=True,
         ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+        run_history=False,
+        enable_monitoring=False,
+        max_file_size=0,
         footer_links=[],
-        # A session keeps a copy of the network's weights.
-        state_session_capacity=100,
         css=(FOLDER / "page.css").read_text(),
         theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
     )
@@ -90,7 +101,7 @@ def build_page(task: DrawnTask) -> Any:
     """Builds the page: characters on the left, the new drawing and the answer on the right."""
     import gradio as gr
 
-    names = names_of(task.ways)
+    names, prepared = names_of(task.ways), PreparedDrawings(task.size)
     with gr.Blocks(title="keras_reptile", analytics_enabled=False) as page:
         gr.Markdown(INTRODUCTION)
         learned = gr.State(None)
@@ -103,16 +114,34 @@ def build_page(task: DrawnTask) -> Any:
                 answer = gr.HTML(answer_html(names, DRAW_MORE), elem_id="answer")
 
         def learn(examples, query):
-            learned = task.adapt(images_of(examples, task.size))
+            learned = task.adapt(images_of(examples, len(names), SHOTS, prepared))
             return learned, status_html(learned, task), predict(query, learned)
 
         def predict(query, learned):
-            return answer_to(task, names, learned, images_of(query, task.size)[0])
+            (images,) = images_of(query, 1, 1, prepared)
+            return answer_to(task, names, learned, images)
 
         options = dict(show_progress="hidden", trigger_mode="always_last", api_visibility="private")
-        examples.input(learn, [examples, query], [learned, status, answer], **options)
-        query.input(predict, [query, learned], answer, **options)
+        examples.input(in_words(learn), [examples, query], [learned, status, answer], **options)
+        query.input(in_words(predict), [query, learned], answer, **options)
+    page.queue(max_size=MOST_WAITING)
+    # A session keeps a copy of the network's weights.
+    page.state_session_capacity = MOST_SESSIONS
     return page
+
+
+def in_words(handler: Callable) -> Callable:
+    """Returns a handler whose `ValueError` the page shows as a message."""
+    import gradio as gr
+
+    @functools.wraps(handler)
+    def handled(*arguments):
+        try:
+            return handler(*arguments)
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    return handled
 
 
 def names_of(ways: int) -> list[str]:
@@ -142,15 +171,33 @@ def canvases(name: str, title: str, rows: Sequence[str], most: int, live: bool) 
     )
 
 
-def images_of(value: str, size: int) -> list[list[np.ndarray]]:
-    """Returns the prepared drawings of each row of canvases."""
-    return [[image_of(url, size) for url in row] for row in json.loads(value)]
+def images_of(
+    value: str, rows: int, most: int, prepared: Callable[[str], np.ndarray]
+) -> list[list[np.ndarray]]:
+    """Returns the prepared drawings of each row of canvases.
+
+    Args:
+        value: String, the value of `canvases`.
+        rows: Integer, the number of rows.
+        most: Integer, the most drawings of a row.
+        prepared: Callable from a drawing's URL to its image.
+
+    Raises:
+        ValueError: If it has another form, or a drawing cannot be read.
+    """
+    try:
+        drawings = json.loads(value)
+    except (TypeError, ValueError, RecursionError):
+        drawings = None
+    if not (isinstance(drawings, list) and len(drawings) == rows and all(map(_is_row, drawings))):
+        raise ValueError(f"The drawings must be {rows} lists of PNG images. Reload the page.")
+    if max(map(len, drawings)) > most:
+        raise ValueError(f"A row may have {most} drawings at most. Reload the page.")
+    return [[prepared(url) for url in row] for row in drawings]
 
 
-@functools.lru_cache(maxsize=1000)
-def image_of(url: str, size: int) -> np.ndarray:
-    """Returns a prepared drawing. It is cached: the page sends all drawings at each stroke."""
-    return prepare(read_canvas(url), size)
+def _is_row(row: Any) -> bool:
+    return isinstance(row, list) and all(isinstance(url, str) for url in row)
 
 
 def answer_to(

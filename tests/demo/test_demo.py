@@ -12,7 +12,8 @@ from commands import run
 from drawn import cross, data_url
 from helpers import small_model
 
-from keras_reptile.demo import page
+from keras_reptile.demo import page, server
+from keras_reptile.demo.drawings import PreparedDrawings
 from keras_reptile.demo.drawn_task import DrawnTask, load_model, sizes
 from keras_reptile.errors import RunError
 from keras_reptile.programs import demo
@@ -31,12 +32,29 @@ def task():
 @pytest.fixture(scope="module")
 def images():
     rows = [[data_url(cross())], [data_url(cross(pen=60))], []]
-    return page.images_of(json.dumps(rows), size=8)
+    return page.images_of(json.dumps(rows), 3, 5, PreparedDrawings(8))
 
 
 def test_the_pages_drawings_are_prepared(images):
     assert [len(row) for row in images] == [1, 1, 0]
     assert images[0][0].shape == (8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        ("[[], []]", "The drawings must be 3 lists of PNG images. Reload the page."),
+        ("[[], [], 1]", "The drawings must be 3 lists of PNG images. Reload the page."),
+        ("[[], [], [1]]", "The drawings must be 3 lists of PNG images. Reload the page."),
+        ("{", "The drawings must be 3 lists of PNG images. Reload the page."),
+        (100_000 * "[", "The drawings must be 3 lists of PNG images. Reload the page."),
+        (None, "The drawings must be 3 lists of PNG images. Reload the page."),
+        ('[["a", "b"], [], []]', "A row may have 1 drawings at most. Reload the page."),
+    ],
+)
+def test_values_that_the_page_does_not_send_are_refused(value, text):
+    with pytest.raises(ValueError, match=re.escape(text)):
+        page.images_of(value, 3, 1, PreparedDrawings(8))
 
 
 def test_the_page_says_what_is_still_to_be_drawn(task, images):
@@ -81,7 +99,7 @@ def test_missing_gradio_is_named(monkeypatch):
 def test_a_port_that_is_taken_is_named(tmp_path):
     small_model().save(tmp_path / "model.keras")
     with socket.socket() as taken:
-        taken.bind((page.HOST, 0))
+        taken.bind((server.HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(RunError, match=f"--port={port} cannot be used. Give another."):

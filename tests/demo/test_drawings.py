@@ -1,10 +1,21 @@
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from drawn import cross, data_url
 
-from keras_reptile.demo.drawings import DRAWN, bounding_box, coverage, prepare, read_canvas
+from keras_reptile.demo import drawings
+from keras_reptile.demo.drawings import (
+    DRAWN,
+    PREFIX,
+    PreparedDrawings,
+    bounding_box,
+    coverage,
+    prepare,
+    read_canvas,
+)
 
 
 def test_a_canvas_is_read_as_ink_on_paper():
@@ -16,14 +27,53 @@ def test_a_canvas_is_read_as_ink_on_paper():
     [
         ("data:text/plain,hello", "it begins with 'data:text/plain'"),
         ("data:image/png;base64,#", "Only base64 data is allowed"),
-        ("data:image/png;base64,aGVsbG8=", ""),
+        ("data:image/png;base64,aGVsbG8=", "it has no PNG header"),
+        (PREFIX, "it has no PNG header"),
+        (PREFIX + "iVBORw0KGgoAAAANSUhEUgAAARgAAAEY", ""),
+        (data_url(np.zeros((1025, 1))), "it declares 1 x 1025 pixels, at most 1024 a side"),
+        (data_url(np.zeros((1, 1025))), "it declares 1025 x 1 pixels, at most 1024 a side"),
     ],
-    ids=["no PNG's URL", "no base64", "no PNG"],
+    ids=["no PNG's URL", "no base64", "no PNG", "empty", "cut off", "too high", "too wide"],
 )
 def test_what_is_no_drawing_is_refused(url, reason):
     text = "A drawing must be a PNG image in a data URL; .*" + re.escape(reason)
     with pytest.raises(ValueError, match=text):
         read_canvas(url)
+
+
+def test_a_huge_image_is_not_decoded(monkeypatch):
+    def decode(*arguments, **others):
+        raise AssertionError("decoded")
+
+    url = data_url(np.zeros((1, 1025)))
+    monkeypatch.setattr(tf.io, "decode_png", decode)
+    with pytest.raises(ValueError, match="it declares 1025 x 1 pixels"):
+        read_canvas(url)
+
+
+def test_drawings_are_prepared_once_while_they_are_kept(monkeypatch):
+    # Room for two images of 8 x 8 floats.
+    monkeypatch.setattr(drawings, "KEPT_BYTES", 600)
+    calls = []
+    monkeypatch.setattr(drawings, "read_canvas", lambda url: calls.append(url) or read_canvas(url))
+    a, b, c = urls = [data_url(cross(pen=pen)) for pen in (10, 20, 30)]
+    prepared = PreparedDrawings(8)
+    for url in (a, b, a, c, a, b):
+        np.testing.assert_array_equal(prepared(url), prepare(read_canvas(url), 8))
+    # `b` was used longest ago when `c` came.
+    assert calls == [*urls, b]
+
+
+def test_a_thousand_long_urls_keep_no_more_than_their_images(monkeypatch):
+    monkeypatch.setattr(drawings, "read_canvas", lambda url: cross())
+    monkeypatch.setattr(drawings, "KEPT_BYTES", 4 * 8 * 8 * 50)
+    prepared = PreparedDrawings(8)
+    tracemalloc.start()
+    for number in range(200):
+        prepared(PREFIX + f"{number:>100000}")
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 200_000
 
 
 @pytest.mark.parametrize("ink", [np.zeros((28, 28)), np.full((28, 28), 0.05)])
