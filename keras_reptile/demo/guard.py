@@ -4,6 +4,7 @@ The rules are functions of a request's headers. They need neither Gradio nor a s
 """
 
 import asyncio
+import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ READ = re.compile(
     r"|/gradio_api/queue/data|/gradio_api/heartbeat/\w{1,64}",
     re.ASCII,
 )
+SESSION = re.compile(r"\w{1,64}", re.ASCII)
 WRITTEN = "/gradio_api/queue/join"
 
 
@@ -32,6 +34,9 @@ class Refusal(NamedTuple):
 
     status: int
     reason: str
+
+
+NO_EVENT = Refusal(400, "The body must be an event of the page. Reload the page.")
 
 
 class Guard:
@@ -52,9 +57,9 @@ class Guard:
         refused = refusal(scope["method"], scope["path"], scope["headers"])
         if refused is None and scope["method"] == "POST":
             body = await read_body(receive)
-            if isinstance(body, bytes):
+            if isinstance(body, bytes) and is_event(body):
                 return await self._application(scope, replay(body, receive), send)
-            refused = body
+            refused = NO_EVENT if isinstance(body, bytes) else body
         if refused is not None:
             return await answer(refused, send)
         await self._application(scope, receive, send)
@@ -97,6 +102,24 @@ async def read_body(receive: Receive) -> bytes | Refusal:
         return await asyncio.wait_for(_read(receive), PATIENCE)
     except TimeoutError:
         return Refusal(408, f"The body did not arrive within {PATIENCE:.0f} seconds.")
+
+
+def is_event(body: bytes) -> bool:
+    """Returns whether a body is JSON with a short name of a session.
+
+    Gradio keeps the names of many sessions, in several places.
+
+    Example:
+
+    >>> is_event(b'{"session_hash": "zi9ow4slqm"}'), is_event(b"[]")
+    (True, False)
+    """
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    name = event.get("session_hash") if isinstance(event, dict) else None
+    return isinstance(name, str) and SESSION.fullmatch(name) is not None
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

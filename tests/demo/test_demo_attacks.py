@@ -10,7 +10,6 @@ import signal
 import socket
 import struct
 import threading
-import time
 import zlib
 from http.client import HTTPConnection
 
@@ -109,6 +108,11 @@ def test_a_large_body_is_refused(port, chunked):
         assert ask(port, "GET", "/")[0] == 200
 
 
+def test_a_long_name_of_a_session_is_refused(port):
+    event = {"fn_index": 0, "session_hash": 100_000 * "a", "data": ["[]", "[]"]}
+    assert ask(port, "POST", JOIN, json.dumps(event), JSON)[0] == 400
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -186,14 +190,18 @@ def test_no_temporary_file_stays(name, status, tmp_path, monkeypatch):
     small_model().save(tmp_path / "model.keras")
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    process = start(
-        "demo", f"--model={tmp_path}", f"--port={free_port()}", "--steps=1", cwd=tmp_path
-    )
-    assert "The page is at" in process.stdout.readline()
-    assert len(os.listdir(tmp_path / "tmp")) == 1
-    time.sleep(0.5)
-    process.send_signal(getattr(signal, name))
-    _, err = process.communicate(timeout=30)
+    port = free_port()
+    process = start("demo", f"--model={tmp_path}", f"--port={port}", "--steps=1", cwd=tmp_path)
+    try:
+        assert "The page is at" in process.stdout.readline()
+        folders = list((tmp_path / "tmp").glob("keras_reptile_demo_*"))
+        assert len(folders) == 1
+        assert ask(port, "GET", "/")[0] == 200
+        process.send_signal(getattr(signal, name))
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == status, err
     assert "Traceback" not in err
+    # TensorFlow removes files of its own when Python ends.
     assert os.listdir(tmp_path / "tmp") == []

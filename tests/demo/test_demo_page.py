@@ -38,7 +38,9 @@ def address(tmp_path_factory):
     status, _, err = run("train", *TRAINING, cwd=cwd)
     assert status == 0, err
     port = free_port()
-    process = start("demo", "--model=runs/glyphs", f"--port={port}", "--ways=3", cwd=cwd)
+    # A busy machine would take fewer steps.
+    flags = ["--model=runs/glyphs", f"--port={port}", "--ways=3", "--steps=50"]
+    process = start("demo", *flags, cwd=cwd)
     line = process.stdout.readline()
     assert line == f"The page is at http://127.0.0.1:{port} (Ctrl-C ends it).\n"
     yield f"http://127.0.0.1:{port}"

@@ -25,7 +25,7 @@ def test_a_canvas_is_read_as_ink_on_paper():
 @pytest.mark.parametrize(
     "url, reason",
     [
-        ("data:text/plain,hello", "it begins with 'data:text/plain'"),
+        ("data:text/plain,hello", "it begins with 'data:text/plain,hello'"),
         ("data:image/png;base64,#", "Only base64 data is allowed"),
         ("data:image/png;base64,aGVsbG8=", "it has no PNG header"),
         (PREFIX, "it has no PNG header"),

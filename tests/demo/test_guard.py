@@ -156,9 +156,28 @@ def part(body, more=False):
 
 
 def test_a_body_reaches_the_application_whole():
-    sent, seen, _ = responses(scope(), part(b'{"a"', more=True), part(b":1}"))
+    sent, seen, _ = responses(scope(), part(b'{"session_hash"', more=True), part(b':"a"}'))
     assert sent == [{"type": "http.response.start", "status": 200}]
-    assert seen == [part(b'{"a":1}')]
+    assert seen == [part(b'{"session_hash":"a"}')]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"session_hash": null}',
+        b'{"session_hash": ""}',
+        b'{"session_hash": "../a"}',
+        b'{"session_hash": "' + 65 * b"a" + b'"}',
+        100_000 * b"[",
+        b"\xff",
+    ],
+)
+def test_a_body_that_is_no_event_is_refused(body):
+    sent, seen, _ = responses(scope(), part(body))
+    assert [sent[0]["status"], seen] == [400, []]
 
 
 def test_a_body_without_end_is_read_no_further_than_its_limit():
