@@ -12,7 +12,6 @@ import tensorflow as tf
 import warm
 
 from keras_reptile.distribution import cluster, rendezvous, strategies
-from keras_reptile.execution import xla
 from keras_reptile.kernels import devices
 from keras_reptile.recipes import named
 from keras_reptile.runs import training
@@ -201,22 +200,6 @@ def test_a_cpu_in_use_cannot_be_divided(monkeypatch):
     tf.zeros(1)
     with pytest.raises(ValueError, match=r"cannot be divided into 3 devices once TensorFlow has"):
         strategies.make_logical_cpus(["CPU:2"])
-
-
-@pytest.mark.parametrize(
-    ("jit_compile", "on_gpu", "compiled"),
-    [("auto", False, False), ("auto", True, True), (False, True, False), (True, False, False)],
-)
-def test_all_inner_loops_are_compiled_at_once_on_gpus_unless_told_otherwise(
-    jit_compile, on_gpu, compiled, monkeypatch
-):
-    monkeypatch.setattr(xla, "on_gpu", lambda: on_gpu)
-    inner = lambda x: x + 1  # noqa: E731
-    with tf.Graph().as_default():
-        chosen = xla.compiled_where_it_pays(inner, jit_compile)
-    assert (chosen is not inner) == compiled
-    # Nor is anything compiled where a user runs step by step.
-    assert xla.compiled_where_it_pays(inner, jit_compile) is inner
 
 
 def test_a_cpu_is_no_gpu():
