@@ -34,7 +34,7 @@ TOPICS = {
         "image_size",
         "channels",
     ),
-    "Network": ("network", "precision"),
+    "Network": ("network", "head", "precision"),
     "Tasks": (
         "ways",
         "shots",
