@@ -171,6 +171,75 @@ def _pairwise_sum(number: int, dtype: tf.DType) -> Callable:
         return tf.function(add, autograph=False).get_concrete_function(*scalars)
 
 
+def convolution_by_xla(
+    x: Any,
+    kernel: Any,
+    *,
+    strides: Sequence,
+    padding: Sequence,
+    dilation: Sequence,
+    between: Sequence | None = None,
+    groups: int = 1,
+    sum_over_batch: bool = False,
+) -> Any:
+    """Returns a convolution in XLA's general form, channels last.
+
+    `tf.nn.convolution` has no padding of one's own, no steps between the elements of images, and no
+    sums over the batch in groups.
+
+    Args:
+        x: Tensor `(batch, *spatial, channels)`.
+        kernel: Tensor `(*sizes, channels of a group, filters)`.
+        strides, dilation: Sequences of integers, one for each spatial axis.
+        padding: Sequence of pairs of integers, elements before and after each spatial axis.
+        between: Sequence of integers, the steps from element to element of `x` on each spatial
+            axis. Defaults to `None`, 1.
+        groups: Integer, groups of channels, and of filters. Defaults to `1`.
+        sum_over_batch: Boolean. If true, the kernel is `(batch, *sizes, filters)`, and the result
+            `(*outputs, channels of a group, filters)`: the batch takes the part of channels.
+            Defaults to `False`.
+    """
+    # Imported here: only compiled functions need it.
+    from tensorflow.compiler.xla import xla_data_pb2
+
+    last = x.shape.rank - 1
+    numbers = xla_data_pb2.ConvolutionDimensionNumbers(
+        input_batch_dimension=last if sum_over_batch else 0,
+        input_feature_dimension=0 if sum_over_batch else last,
+        input_spatial_dimensions=range(1, last),
+        kernel_input_feature_dimension=0 if sum_over_batch else last - 1,
+        kernel_output_feature_dimension=last,
+        kernel_spatial_dimensions=range(1, last) if sum_over_batch else range(last - 1),
+        output_batch_dimension=last - 1 if sum_over_batch else 0,
+        output_feature_dimension=last,
+        output_spatial_dimensions=range(last - 1) if sum_over_batch else range(1, last),
+    )
+    between = between or [1] * (last - 1)
+    y = _xla().conv(
+        x,
+        kernel,
+        strides,
+        [list(pair) for pair in padding],
+        between,
+        dilation,
+        numbers,
+        feature_group_count=1 if sum_over_batch else groups,
+        batch_group_count=groups if sum_over_batch else 1,
+        use_v2=True,
+    )
+    # TensorFlow does not infer it.
+    sizes = kernel.shape[1:last] if sum_over_batch else kernel.shape[: last - 1]
+    along = zip(x.shape[1:last], sizes, strides, padding, between, dilation, strict=True)
+    outputs = [
+        ((n - 1) * b + 1 + sum(ends) - (size - 1) * d - 1) // s + 1
+        for n, size, s, ends, b, d in along
+    ]
+    batch = [] if sum_over_batch else [x.shape[0]]
+    inputs = [x.shape[last] // groups] if sum_over_batch else []
+    y.set_shape([*batch, *outputs, *inputs, kernel.shape[last]])
+    return y
+
+
 def _xla() -> Any:
     # Imported here: only compiled functions need it.
     from tensorflow.compiler.tf2xla.python import xla

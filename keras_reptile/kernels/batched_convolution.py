@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from keras_reptile.keras_internals import pad_between
 from keras_reptile.kernels.batched_dense import batched_matmul
+from keras_reptile.kernels.devices import device_kinds
+from keras_reptile.kernels.grouped_convolution import grouped_convolution
 from keras_reptile.kernels.patch_convolution import margin, outputs
 
 # Fewer channels are stacked one by one, as a GPU copies long runs faster than many short ones.
@@ -41,6 +43,8 @@ def batched_convolution(
 ) -> tuple[tf.Tensor, Callable]:
     """What `keras.ops.conv` computes, channels last, as products of patches and kernels.
 
+    On a TPU it is one convolution in groups.
+
     Args:
         x: Tensor `(sets, images, *spatial, channels)` of known shape.
         kernel: Tensor `(sets, *sizes, channels, filters)`, or without the first axis, the same for
@@ -56,6 +60,8 @@ def batched_convolution(
     *sizes, channels, filters = kernel.shape[-rank - 2 :]
     each = zip(x.shape[2:-1], sizes, strides, dilation, strict=True)
     axes = [Axis(*of_axis, padding) for of_axis in each]
+    if "TPU" in device_kinds():
+        return grouped_convolution(x, kernel, axes)
     places, width = [axis.places for axis in axes], math.prod(sizes) * channels
     matrices = tf.reshape(kernel, (*kernel.shape[: -rank - 2], width, filters))
     y, of_product = batched_matmul(_columns(x, axes), matrices)

@@ -7,7 +7,8 @@ import tensorflow as tf
 from poolings import CASES as POOLINGS
 from test_patch_convolution import CASES as CONVOLUTIONS
 
-from keras_reptile.kernels import devices
+from keras_reptile.kernels import batched_convolution as batched_convolution_module
+from keras_reptile.kernels import batched_sums, devices
 from keras_reptile.kernels.batched_bias import batched_bias
 from keras_reptile.kernels.batched_convolution import batched_convolution
 from keras_reptile.kernels.batched_dense import batched_dense
@@ -75,8 +76,21 @@ KNOWN = {name: case for name, case in CONVOLUTIONS.items() if case[3] != "causal
 }
 
 
+@pytest.fixture
+def on(monkeypatch):
+    """Switches to the forms for a kind of device."""
+
+    def switch(kind):
+        for module in (devices, batched_convolution_module, batched_sums):
+            monkeypatch.setattr(module, "device_kinds", lambda: {kind})
+
+    return switch
+
+
+@pytest.mark.parametrize("kind", ["CPU", "TPU"])
 @pytest.mark.parametrize("case", KNOWN.values(), ids=KNOWN)
-def test_a_convolution_is_keras_own(case):
+def test_a_convolution_is_keras_own(case, kind, on):
+    on(kind)
     shape, sizes, strides, padding, dilation = case
     kind = [keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D][len(sizes) - 1]
     options = dict(strides=strides, padding=padding, dilation_rate=dilation)
@@ -163,11 +177,6 @@ def test_of_equal_elements_a_max_pooling_gives_the_gradient_to_the_first():
     assert_same(lambda x: batched_max_pooling(x, (2, 2), "valid"), layer, x, [])
 
 
-@pytest.fixture
-def on(monkeypatch):
-    return lambda kind: monkeypatch.setattr(devices, "device_kinds", lambda: {kind})
-
-
 @pytest.mark.parametrize("shape", [(6, 4), (2, 3, 4), (1, 4)])
 @pytest.mark.parametrize("kind", ["CPU", "GPU"])
 def test_a_dense_product_is_keras_own(shape, kind, on):
@@ -212,3 +221,10 @@ def test_sums_of_rows_are_numpys_in_one_pass(rows):
     text = function.experimental_get_compiler_ir(a, b)(stage="hlo")
     # A block and the blocks' sums, both arrays in each.
     assert text.count(" reduce(") == (2 if rows == 1024 else 1)
+
+
+def test_on_a_tpu_sums_of_rows_are_those_of_each_array(on):
+    on("TPU")
+    a, b = drawn((1024, 3), (1024, 3))
+    for found, array in zip(sums_of_rows(a, b), (a, b), strict=True):
+        np.testing.assert_allclose(found, array.sum(axis=1), atol=1e-11)

@@ -153,6 +153,16 @@ def test_sums_together():
     assert text.count(" reduce(") == 1
 
 
+def test_convolution_by_xla():
+    # Two groups: channel 1 of the first by 2, of the second by 3; every second element.
+    options = dict(strides=[2], padding=[(0, 0)], dilation=[1], groups=2)
+    function = tf.function(
+        lambda x, w: internals.convolution_by_xla(x, w, **options), jit_compile=True
+    )
+    x, kernel = tf.constant([[[1.0, 10.0], [0, 0], [2.0, 20.0]]]), tf.constant([[[2.0, 3.0]]])
+    assert function(x, kernel).numpy().tolist() == [[[2, 30], [4, 60]]]
+
+
 def test_call_that_made():
     x, layer = keras.Input((2,)), keras.layers.Dense(3)
     operation, node = internals.call_that_made(layer(x))
