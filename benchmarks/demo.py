@@ -53,7 +53,7 @@ def main(argv):
         learned = task.adapt(examples)
         print(
             f"{FLAGS.ways} characters x {shots}: "
-            f"adapt {milliseconds(lambda: task.adapt(examples))}, "  # noqa: B023
+            f"adapt from both weights {milliseconds(lambda: task.adapt(examples))}, "  # noqa: B023
             f"predict {milliseconds(lambda: task.predict(learned, examples[0, 0]))}"  # noqa: B023
         )
 

@@ -1,6 +1,5 @@
 """A page on which a user draws a few characters, and the network learns to distinguish them."""
 
-import base64
 import functools
 import importlib.util
 import json
@@ -11,10 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from keras_reptile.demo.answers import (
+    DRAW_MORE,
+    answer_to,
+    heading_html,
+    status_html,
+    without_drawing,
+)
+from keras_reptile.demo.description import described
 from keras_reptile.demo.drawings import PreparedDrawings
-from keras_reptile.demo.drawn_task import SHOTS, DrawnTask, Learned, load_model
+from keras_reptile.demo.drawn_task import MOST_STEPS, SHOTS, DrawnTask, load_model
 from keras_reptile.demo.guard import Guard
 from keras_reptile.demo.server import (
     HOST,
@@ -27,15 +33,12 @@ from keras_reptile.errors import RunError
 
 # A session is a page in a browser, a waiting event one of its strokes.
 MOST_SESSIONS, MOST_WAITING = 100, 50
+# Of each block of canvases: what a button does, and its text.
+BUTTONS = {
+    "examples": [("examples", "Examples"), ("undo", "Undo"), ("clear", "Clear")],
+    "query": [("examples", "Example"), ("undo", "Undo"), ("clear", "Clear")],
+}
 FOLDER = Path(__file__).parent
-INTRODUCTION = """
-# Few-shot learning, as you draw
-
-Draw each character once, or a few times. The network starts from a meta-learned initialization and
-takes a few gradient steps on your drawings. Then draw one of the characters again.
-"""
-DRAW_MORE = "Draw at least two characters to begin."
-DRAW_QUERY = "Draw one of the characters again."
 
 
 def serve(
@@ -58,7 +61,7 @@ def serve(
     with cleaned_up_at_signals(), temporary_folder():
         task = DrawnTask(load_model(model), ways, steps)
         with listen(port) as listener:
-            page = application(task)
+            page = application(task, described(model))
             print(f"The page is at http://{HOST}:{port} (Ctrl-C ends it).", flush=True)
             server(page).run(sockets=[listener])
 
@@ -71,13 +74,19 @@ def check_gradio() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def application(task: DrawnTask) -> Guard:
-    """Returns the page as an ASGI application that answers only what the page requests."""
+def application(task: DrawnTask, model: str) -> Guard:
+    """Returns the page as an ASGI application that answers only what the page requests.
+
+    Args:
+        task: A `DrawnTask`.
+        model: String, the model in words.
+    """
     import fastapi
     import gradio as gr
 
     parent = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    gr.mount_gradio_app(parent, build_page(task), path="/", server_name=HOST, **page_options())
+    page = build_page(task, model)
+    gr.mount_gradio_app(parent, page, path="/", server_name=HOST, **page_options())
     return Guard(parent)
 
 
@@ -97,37 +106,65 @@ def page_options() -> dict:
     )
 
 
-def build_page(task: DrawnTask) -> Any:
+def build_page(task: DrawnTask, model: str) -> Any:
     """Builds the page: characters on the left, the new drawing and the answer on the right."""
     import gradio as gr
 
     names, prepared = names_of(task.ways), PreparedDrawings(task.size)
+    nothing = without_drawing(names, DRAW_MORE)
     with gr.Blocks(title="keras_reptile", analytics_enabled=False) as page:
-        gr.Markdown(INTRODUCTION)
+        gr.HTML(heading_html(model), elem_id="heading")
         learned = gr.State(None)
         with gr.Row():
-            with gr.Column(scale=3):
+            with gr.Column(scale=1, min_width=300):
                 examples = canvases("examples", "Your characters", names, SHOTS, live=False)
-                status = gr.HTML(status_html(None, task), elem_id="status")
-            with gr.Column(scale=2):
+            with gr.Column(scale=1, min_width=300):
                 query = canvases("query", "A new drawing", ["a new one"], 1, live=True)
-                answer = gr.HTML(answer_html(names, DRAW_MORE), elem_id="answer")
+                verdict = gr.HTML(nothing.verdict, elem_id="verdict")
+                bars = gr.HTML(nothing.bars, elem_id="answer")
+        steps = gr.Slider(1, MOST_STEPS, task.steps, step=1, label="Gradient steps")
+        status = gr.HTML(status_html(None), elem_id="status")
 
-        def learn(examples, query):
-            learned = task.adapt(images_of(examples, len(names), SHOTS, prepared))
-            return learned, status_html(learned, task), predict(query, learned)
+        def learn(examples, steps):
+            learned = task.adapt(images_of(examples, len(names), SHOTS, prepared), whole(steps))
+            return learned, status_html(learned)
 
         def predict(query, learned):
             (images,) = images_of(query, 1, 1, prepared)
-            return answer_to(task, names, learned, images)
+            return tuple(answer_to(task, names, learned, images))
 
-        options = dict(show_progress="hidden", trigger_mode="always_last", api_visibility="private")
-        examples.input(in_words(learn), [examples, query], [learned, status, answer], **options)
-        query.input(in_words(predict), [query, learned], answer, **options)
+        # One event at a time, in their order: no older answer replaces a newer one.
+        options: dict[str, Any] = dict(
+            show_progress="hidden",
+            trigger_mode="always_last",
+            api_visibility="private",
+            concurrency_id="page",
+        )
+        for changing in (examples.input, steps.change):
+            # Gradio's own check of the slider would print a traceback.
+            event = changing(
+                in_words(learn), [examples, steps], [learned, status], preprocess=False, **options
+            )
+            # It takes the drawing that is there after learning, which may be newer.
+            event.then(in_words(predict), [query, learned], [verdict, bars], **options)
+        query.input(in_words(predict), [query, learned], [verdict, bars], **options)
     page.queue(max_size=MOST_WAITING)
     # A session keeps a copy of the network's weights.
     page.state_session_capacity = MOST_SESSIONS
     return page
+
+
+def whole(steps: Any) -> int:
+    """Returns the value of the slider as an integer.
+
+    Raises:
+        ValueError: If it is no number that the slider has.
+    """
+    if not isinstance(steps, int | float) or not 1 <= steps <= MOST_STEPS:
+        raise ValueError(
+            f"The gradient steps must be a number in 1 to {MOST_STEPS}. Reload the page."
+        )
+    return int(steps)
 
 
 def in_words(handler: Callable) -> Callable:
@@ -160,7 +197,10 @@ def canvases(name: str, title: str, rows: Sequence[str], most: int, live: bool) 
         '<div class="pads"></div></div>'
         for row in rows
     )
-    heading = f'<h2>{title}<button type="button" data-clear>Clear</button></h2>'
+    buttons = "".join(
+        f'<button type="button" data-{action}>{text}</button>' for action, text in BUTTONS[name]
+    )
+    heading = f'<div class="title"><h2>{title}</h2>{buttons}</div>'
     return gr.HTML(
         json.dumps([[] for _ in rows]),
         html_template=f'<div class="board {name}">{heading}{lines}</div>',
@@ -198,55 +238,3 @@ def images_of(
 
 def _is_row(row: Any) -> bool:
     return isinstance(row, list) and all(isinstance(url, str) for url in row)
-
-
-def answer_to(
-    task: DrawnTask, names: Sequence[str], learned: Learned | None, images: Sequence[np.ndarray]
-) -> str:
-    """Returns the answer to a new drawing, or the request for a missing drawing."""
-    if learned is None:
-        return answer_html(names, DRAW_MORE)
-    if not images:
-        return answer_html(names, DRAW_QUERY)
-    probabilities = task.predict(learned, images[0])
-    best = names[int(probabilities.argmax())]
-    verdict = f'This is <b data-answer="{best}">{best}</b>{thumbnail(images[0])}'
-    return answer_html(names, verdict, probabilities)
-
-
-def answer_html(names: Sequence[str], verdict: str, probabilities: np.ndarray | None = None) -> str:
-    """Returns the verdict, and a bar for the probability of each character."""
-    p = np.zeros(len(names)) if probabilities is None else probabilities
-    best = p.argmax() if p.any() else None
-    lines = "".join(bar_html(name, p[i], i == best) for i, name in enumerate(names))
-    return f'<div class="verdict">{verdict}</div><div class="answer">{lines}</div>'
-
-
-def bar_html(name: str, probability: float, best: bool) -> str:
-    percent = 100 * probability
-    return (
-        f'<div class="name">{name}</div><div class="track">'
-        f'<div class="{"best " if best else ""}bar" style="width: {percent:.1f}%"></div></div>'
-        f'<div class="percent" data-probability="{name}">{percent:.1f} %</div>'
-    )
-
-
-def status_html(learned: Learned | None, task: DrawnTask) -> str:
-    """Returns the numbers of characters, drawings and steps, and the time of adaptation."""
-    if learned is None:
-        text = f"Nothing learned yet. Learning takes {task.steps} gradient steps."
-    else:
-        drawings, characters = len(learned.support_x), int(learned.ways.sum())
-        text = (
-            f"Learned {characters} characters from {drawings} drawings: {task.steps} gradient "
-            f"steps in {1000 * learned.seconds:.0f} ms."
-        )
-    return f'<div class="status">{text}</div>'
-
-
-def thumbnail(image: np.ndarray) -> str:
-    """Returns the image that the network sees, as an element of the page."""
-    pixels = np.rint(255 * image).astype(np.uint8)
-    url = base64.b64encode(tf.io.encode_png(pixels).numpy()).decode()
-    image_tag = f'<img src="data:image/png;base64,{url}" alt="the drawing as the network sees it">'
-    return f"{image_tag}<small>as it is seen:<br>{len(image)} &times; {len(image)}</small>"

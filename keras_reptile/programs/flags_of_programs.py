@@ -159,7 +159,7 @@ def demo() -> None:
     )
     flags.DEFINE_integer("port", 7860, PORT, 1, 65535)
     flags.DEFINE_integer("ways", None, "Characters on the page. Default: the network's outputs.")
-    flags.DEFINE_integer("steps", None, "Inner steps. Default: 50, or what 250 ms allow.")
+    flags.DEFINE_integer("steps", None, "Inner steps at first. Default: 50, or what 500 ms allow.")
 
 
 PROGRAMS = {each.__name__: each for each in (train, evaluate, export, demo, sweep, compare)}

@@ -12,10 +12,12 @@ from commands import run
 from drawn import cross, data_url
 from helpers import small_model
 
-from keras_reptile.demo import page, server
+from keras_reptile.demo import answers, page, server
+from keras_reptile.demo.description import described
 from keras_reptile.demo.drawings import PreparedDrawings
 from keras_reptile.demo.drawn_task import DrawnTask, load_model, sizes
 from keras_reptile.errors import RunError
+from keras_reptile.pretrained import MODELS
 from keras_reptile.programs import demo
 
 NAMES = ["A", "B", "C"]
@@ -58,25 +60,82 @@ def test_values_that_the_page_does_not_send_are_refused(value, text):
 
 
 def test_the_page_says_what_is_still_to_be_drawn(task, images):
-    assert page.DRAW_MORE in page.answer_to(task, NAMES, None, images[0])
-    assert page.DRAW_QUERY in page.answer_to(task, NAMES, task.adapt(images), [])
+    assert answers.DRAW_MORE in answers.answer_to(task, NAMES, None, images[0]).verdict
+    asked = answers.answer_to(task, NAMES, task.adapt(images), [])
+    assert answers.DRAW_QUERY in asked.verdict
+    assert "best bar" not in asked.bars
 
 
 def test_the_answer_has_the_best_character_and_all_probabilities(task, images):
     learned = task.adapt(images)
-    answer = page.answer_to(task, NAMES, learned, images[0])
+    answer = answers.answer_to(task, NAMES, learned, images[0])
     p = task.predict(learned, images[0][0])
-    assert f'data-answer="{NAMES[p.argmax()]}"' in answer
-    shown = re.findall(r'data-probability="(.)">([\d.]+) %', answer)
-    assert shown == [(n, f"{100 * q:.1f}") for n, q in zip(NAMES, p, strict=True)]
-    assert answer.count('class="best bar"') == 1
+    assert f'data-answer="{NAMES[p.argmax()]}"' in answer.verdict
+    for kind, q in {"known": p, "fresh": task.predict_from_random(learned, images[0][0])}.items():
+        shown = re.findall(rf'data-{kind}="(.)">([\d.]+) %', answer.bars)
+        assert shown == [(n, f"{100 * each:.1f}") for n, each in zip(NAMES, q, strict=True)]
+    assert answer.bars.count("best bar") == 2
+
+
+@pytest.mark.parametrize(
+    "known, fresh, texts",
+    [
+        ([0.6, 0.4], [0.1, 0.9], ["This is <b", ">A</b>", ">B</b>"]),
+        ([0.59, 0.41], [0.5, 0.5], ["Not sure. Most probable: <b", ">A</b> (59.0 %)", "not sure"]),
+        ([0.0, 1.0], [np.nan, np.nan], ["This is <b", ">B</b>", "diverged"]),
+    ],
+)
+def test_less_than_60_percent_is_not_sure(known, fresh, texts):
+    verdict = answers.verdict_html("AB", np.array(known), np.array(fresh), np.ones((8, 8, 1)))
+    for text in texts:
+        assert text in verdict
+
+
+def test_divergence_is_said_and_has_no_bars():
+    nan = np.full(2, np.nan)
+    verdict = answers.verdict_html("AB", nan, nan, np.ones((8, 8, 1)))
+    assert answers.DIVERGED in verdict
+    assert "data-answer" not in verdict
+    assert answers.bars_html("AB", nan, nan).count("0.0 %") == 4
 
 
 def test_the_status_tells_steps_and_time(task, images):
     learned = task.adapt(images)._replace(seconds=0.1234)
     text = "Learned 2 characters from 2 drawings: 3 gradient steps in 123 ms."
-    assert text in page.status_html(learned, task)
-    assert "Nothing learned yet" in page.status_html(None, task)
+    assert text in answers.status_html(learned)
+    assert "Nothing learned yet" in answers.status_html(None)
+
+
+@pytest.mark.parametrize("steps", [None, "3", float("nan"), float("inf"), [3], 0, 201, 10**400])
+def test_a_slider_gives_a_number(steps):
+    with pytest.raises(ValueError, match="The gradient steps must be a number in 1 to 200"):
+        page.whole(steps)
+
+
+def test_the_packages_model_is_described():
+    text = described(MODELS / "omniglot_5way")
+    assert text == (
+        "Model: omniglot_5way, 5-way 1-shot accuracy 95.5 % ± 0.6 (1,000 test tasks, inductive)"
+    )
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"result": null}', '{"result": {"ways": 5}}'])
+def test_a_model_without_a_result_has_its_name(content, tmp_path):
+    (tmp_path / "summary.json").write_text(content)
+    (tmp_path / "model.keras").touch()
+    assert described(tmp_path) == f"Model: {tmp_path.name}"
+    assert described(tmp_path / "model.keras") == "Model: model.keras"
+
+
+def test_a_model_has_the_result_of_the_run_beside_it(tmp_path):
+    result = dict(accuracy=0.5, confidence_95=None, tasks=1, ways=5, shots=2, transductive=True)
+    (tmp_path / "summary.json").write_text(json.dumps({"result": result}))
+    text = ", 5-way 2-shot accuracy 50.0 % (1 test tasks, transductive)"
+    assert described(tmp_path) == f"Model: {tmp_path.name}{text}"
+
+
+def test_the_models_name_is_escaped():
+    assert "&lt;img&gt;" in answers.heading_html("<img>")
 
 
 def test_characters_have_letters_while_there_are_enough():
@@ -85,7 +144,7 @@ def test_characters_have_letters_while_there_are_enough():
 
 
 def test_a_thumbnail_shows_the_image():
-    assert page.thumbnail(np.ones((8, 8, 1))).startswith('<img src="data:image/png;base64,')
+    assert answers.thumbnail(np.ones((8, 8, 1))).startswith('<img src="data:image/png;base64,')
 
 
 def test_missing_gradio_is_named(monkeypatch):

@@ -40,7 +40,7 @@ def port(tmp_path_factory):
     os.environ.setdefault("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
     page.check_gradio()
     with server.listen(0) as listener:
-        served = server.server(page.application(DrawnTask(small_model(), steps=3)))
+        served = server.server(page.application(DrawnTask(small_model(), steps=3), "Model: small"))
         thread = threading.Thread(target=served.run, kwargs={"sockets": [listener]})
         thread.start()
         yield listener.getsockname()[1]
@@ -56,13 +56,13 @@ def ask(port, method, path, body=None, headers=()):
         return answer.status, answer.read().decode("utf-8", "replace")
 
 
-def outcome(port, examples, query="[[]]"):
-    """The messages about an event of the page with these values of its canvases."""
+def outcome(port, examples, steps=3):
+    """The messages about an event of the page with these drawings of characters."""
     config = ask(port, "GET", "/")[1]
     sent = re.search(r"window\.gradio_config = (.*?);</script>", config)[1]
-    (learn, _) = json.loads(sent)["dependencies"]
+    learn = json.loads(sent)["dependencies"][0]
     event = {"fn_index": learn["id"], "session_hash": os.urandom(5).hex()}
-    status, text = ask(port, "POST", JOIN, json.dumps({**event, "data": [examples, query]}), JSON)
+    status, text = ask(port, "POST", JOIN, json.dumps({**event, "data": [examples, steps]}), JSON)
     assert status == 200, text
     return ask(port, "GET", "/gradio_api/queue/data?session_hash=" + event["session_hash"])[1]
 
@@ -109,7 +109,7 @@ def test_a_large_body_is_refused(port, chunked):
 
 
 def test_a_long_name_of_a_session_is_refused(port):
-    event = {"fn_index": 0, "session_hash": 100_000 * "a", "data": ["[]", "[]"]}
+    event = {"fn_index": 0, "session_hash": 100_000 * "a", "data": ["[]", 3]}
     assert ask(port, "POST", JOIN, json.dumps(event), JSON)[0] == 400
 
 
@@ -181,6 +181,14 @@ def test_a_small_file_of_a_huge_image_is_refused_before_it_is_decoded(port):
 )
 def test_other_values_are_refused_in_words(port, value, reason, capsys):
     assert reason in outcome(port, value)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("steps", [10**9, -1, "many", None])
+def test_a_slider_out_of_range_is_refused_in_words(port, steps, capsys):
+    drawing = data_url(cross())
+    messages = outcome(port, json.dumps([[drawing], [drawing], []]), steps=steps)
+    assert "The gradient steps must be a number in 1 to 200. Reload the page." in messages
     assert "Traceback" not in capsys.readouterr().err
 
 

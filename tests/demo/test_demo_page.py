@@ -88,28 +88,28 @@ def test_new_drawings_are_recognized(page):
     for name, strokes in CHARACTERS.items():
         draw(page, "#query", strokes, scale=0.6)
         wait(lambda name=name: page.text("[data-answer]") == name)
-        percent = float(page.text(f'[data-probability="{name}"]').removesuffix(" %"))
+        percent = float(page.text(f'[data-known="{name}"]').removesuffix(" %"))
         assert percent > 50
         page.click("#query [data-clear]")
-        wait(lambda: "Draw one of the characters again." in page.text("#answer"))
+        wait(lambda: "Draw one of the characters again." in page.text("#verdict"))
 
 
 def test_probabilities_change_while_the_mouse_draws(page):
     learn(page)
     page.drag("#query canvas", LINE[0], release=False)
     wait(lambda: page.text("[data-answer]") == "A")
-    before = page.text('[data-probability="A"]')
+    before = page.text('[data-known="A"]')
     page.drag("#query canvas", CIRCLE[0])
-    wait(lambda: page.text('[data-probability="A"]') != before)
+    wait(lambda: page.text('[data-known="A"]') != before)
 
 
 def test_the_page_tells_what_to_draw_and_can_be_cleared(page):
-    assert "Draw at least two characters to begin." in page.text("#answer")
+    assert "Draw at least two characters to begin." in page.text("#verdict")
     learn(page)
     # Each character drawn once has a second canvas.
     assert page.count("#examples canvas") == 6
     page.click("#examples [data-clear]")
-    wait(lambda: "Draw at least two characters to begin." in page.text("#answer"))
+    wait(lambda: "Draw at least two characters to begin." in page.text("#verdict"))
     assert page.count("#examples canvas") == 3
 
 
@@ -124,3 +124,107 @@ def test_the_page_asks_no_other_machine_and_logs_no_error(page):
     urls = [urlsplit(url) for _, url in page.requests()]
     assert {url.hostname for url in urls if url.scheme.startswith("http")} == {"127.0.0.1"}
     assert [entry for entry in page.log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_examples_are_drawn_at_a_click_and_a_new_one_is_recognized(page):
+    page.click("#examples [data-examples]")
+    wait(lambda: "Learned 3 characters from 3 drawings: " in page.text("#status"))
+    page.click("#query [data-examples]")
+    wait(lambda: page.count("[data-answer]"))
+    assert page.text("#verdict small").startswith("From random weights: ")
+
+
+def test_undo_takes_back_strokes_deletions_and_clearing(page):
+    draw(page, '[data-row="C"]', CROSS)
+    inked = "#examples canvas[data-inked]"
+    image = "return document.querySelector(arguments[0])?.toDataURL() ?? null"
+    whole = page.run(image, inked)
+    page.click("#examples [data-undo]")
+    half = page.run(image, inked)
+    assert half not in (whole, None)
+    page.click(f"{inked} + button")
+    assert page.count(inked) == 0
+    page.click("#examples [data-undo]")
+    assert page.run(image, inked) == half
+    page.click("#examples [data-clear]")
+    assert page.count(inked) == 0
+    for expected in (half, None):
+        page.click("#examples [data-undo]")
+        assert page.run(image, inked) == expected
+    assert page.run("return document.querySelector('#examples [data-undo]').disabled")
+
+
+def test_a_deleted_drawing_is_not_learned(page):
+    learn(page)
+    page.click('[data-row="C"] canvas[data-inked] + button')
+    wait(lambda: "Learned 2 characters from 2 drawings: " in page.text("#status"))
+    assert page.text('[data-known="C"]') == "0.0 %"
+
+
+def test_the_slider_sets_the_gradient_steps(page):
+    learn(page)
+    slide = """const slider = document.querySelector("input[type=range]");
+      slider.value = 7;
+      for (const kind of ["input", "change", "pointerup"])
+        slider.dispatchEvent(new Event(kind, {bubbles: true}));"""
+    page.run(slide)
+    wait(lambda: ": 7 gradient steps in " in page.text("#status"))
+
+
+def test_a_screen_reader_is_told_of_the_answer_and_the_status(page):
+    learn(page)
+    for place in ("#verdict", "#status"):
+        live = "return document.querySelector(arguments[0]).closest('[aria-live]')?.ariaLive"
+        assert page.run(live, f"{place} *") == "polite"
+    assert page.run("return document.querySelector('#answer [aria-live]')") is None
+
+
+# The smallest contrast of a text and the paper that it stands on, by WCAG 2.2.
+CONTRAST = """
+const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+const light = (color) => channels(color).slice(0, 3).map((c) => c / 255)
+  .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+const paper = (element) => {
+  for (let e = element; e; e = e.parentElement) {
+    const [r, g, b, a = 1] = channels(getComputedStyle(e).backgroundColor);
+    if (a) return `rgb(${r}, ${g}, ${b})`;
+  }
+  return "rgb(255, 255, 255)";
+};
+const places = "#heading *, .board .name, .board h2, .board button:enabled, .answer th, " +
+  ".percent, .verdict, .verdict *, .status, label, label *";
+return [...document.querySelectorAll(places)].filter((e) => e.innerText?.trim()).map((e) => {
+  const pair = [light(getComputedStyle(e).color), light(paper(e))].sort((a, b) => b - a);
+  return [(pair[0] + 0.05) / (pair[1] + 0.05), e.className + " " + e.innerText.slice(0, 20)];
+}).sort((a, b) => a[0] - b[0])[0];
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_have_a_contrast_of_4_5_to_1(address, page, scheme):
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    page.devtools("Emulation.setEmulatedMedia", features=[feature])
+    page.get(address)
+    wait(lambda: page.count("#query canvas"))
+    assert page.run("return document.body.classList.contains('dark')") == (scheme == "dark")
+    learn(page)
+    draw(page, "#query", CIRCLE)
+    wait(lambda: page.count("[data-answer]"))
+    ratio, text = page.run(CONTRAST)
+    assert ratio >= 4.5, text
+
+
+def test_a_phone_shows_the_characters_and_the_new_drawing_together(page):
+    size = dict(width=390, height=844, deviceScaleFactor=1, mobile=True)
+    page.devtools("Emulation.setDeviceMetricsOverride", **size)
+    try:
+        places = """scrollTo(0, 0);
+          const box = (e) => document.querySelector(e).getBoundingClientRect();
+          return [box("#examples .row").top, box("#query canvas").bottom,
+            document.documentElement.scrollWidth];"""
+        top, bottom, width = page.run(places)
+    finally:
+        page.devtools("Emulation.clearDeviceMetricsOverride")
+    assert 0 <= top < bottom <= 844
+    assert width <= 390
