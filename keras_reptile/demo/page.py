@@ -38,6 +38,11 @@ BUTTONS = {
     "examples": [("examples", "Examples"), ("undo", "Undo"), ("clear", "Clear")],
     "query": [("examples", "Example"), ("undo", "Undo"), ("clear", "Clear")],
 }
+# Gradio applies page.css to elements within the page's margins only.
+NARROW = (
+    "<style>@media (max-width: 640px) "
+    "{ .gradio-container > .main { padding: 10px !important; } }</style>"
+)
 FOLDER = Path(__file__).parent
 
 
@@ -101,6 +106,7 @@ def page_options() -> dict:
         enable_monitoring=False,
         max_file_size=0,
         footer_links=[],
+        head=NARROW,
         css=(FOLDER / "page.css").read_text(),
         theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
     )
