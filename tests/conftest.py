@@ -1,10 +1,15 @@
 import os
+import signal
 from pathlib import Path
 
 import keras
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Programs that tests start take Ctrl-C, also if a shell started pytest in the background.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The files that take longest, in this order: begun last, one of them would be waited for by itself.
 LONGEST = (
