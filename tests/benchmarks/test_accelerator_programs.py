@@ -14,15 +14,15 @@ COLUMNS = {"gpu": ("launches", "launches by the host", "us", "MB"), "tpu": ("Mcy
 # Of the GPU, of the TPU, and of both the kilobytes that the host sends.
 LIMITS = {
     "omniglot_5way/train": ((304, 7, 251, 55), (1.6, 6), 218),
-    "omniglot_5way_fast/train": ((172, 2, 360, 92), (4.6, 50), 198),
+    "omniglot_5way_fast/train": ((104, 2, 207, 80), (1.1, 6), 198),
     "omniglot_20way/train": ((595, 12, 692, 70), (17.1, 6), 872),
     "mini_imagenet_5way_1shot/train": ((583, 10, 2140, 330), (170, 1480), 8471),
-    "gradient_combinations/train": ((334, 7, 196, 42), (2.8, 4), 80),
-    "sinusoid/train": ((95, 8, 7, 36), (0.14, 2), 2),
+    "gradient_combinations/train": ((223, 6, 147, 42), (2.8, 4), 80),
+    "sinusoid/train": ((67, 7, 12, 2), (0.14, 2), 2),
     "omniglot_5way/test": ((2530, 60, 5000, 82), (96.5, 33), 179),
-    "omniglot_5way_fast/test": ((296, 8, 512, 74), (6.2, 6), 160),
-    "omniglot_20way/test": ((5260, 75, 16600, 110), (216, 110), 671),
-    "mini_imagenet_5way_1shot/test": ((7020, 60, 62300, 640), (2220, 3000), 4255),
+    "omniglot_5way_fast/test": ((180, 6, 296, 74), (6.2, 6), 160),
+    "omniglot_20way/test": ((3110, 75, 9100, 110), (216, 110), 671),
+    "mini_imagenet_5way_1shot/test": ((3570, 60, 27500, 570), (2220, 3000), 4255),
 }
 
 
