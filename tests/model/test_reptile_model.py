@@ -601,7 +601,7 @@ def test_layers_are_not_frozen_once_moments_are_carried_for_them():
     model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
     model.network.layers[0].trainable = False
     model.compile(keras.optimizers.SGD(0.5))
-    text = r"weights that were trained, \d+. Received .* or make a new `ReptileModel\(model.network"
+    text = r"\d+ weights that were trainable .*Received: .* make a new `ReptileModel\(model.network"
     for see in (model.fit, model.evaluate):
         with pytest.raises(ValueError, match=text):
             see(small_episodes(tasks=2), verbose=0)
