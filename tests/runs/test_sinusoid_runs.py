@@ -181,6 +181,7 @@ GIVEN = {
     "test_classes": 0,
     "split_seed": 0,
     "image_dir": "x",
+    "split_dir": "x",
     "manual_dir": "x",
     "image_size": 28,
     "channels": 1,
