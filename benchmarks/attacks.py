@@ -6,7 +6,7 @@
   python benchmarks/attacks.py --json=attacks.json
 
 Exits with status 1 if an attack ends in a traceback, or in another result than it should. Runs are
-tiny. All takes a quarter of an hour on two cores.
+tiny. The time that all of them take is in the JSON file.
 """
 
 import json

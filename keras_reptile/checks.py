@@ -6,7 +6,7 @@ import math
 import operator
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 # TensorFlow takes task numbers and seeds as int64. NumPy's generators take seeds as uint32.
@@ -102,14 +102,27 @@ def check_takes(kind: str, function: Any, needed: Collection[str]) -> None:
     """
     if not callable(function):
         raise ValueError(f"A {kind} needs a function. Received: {function!r}.")
-    parameters = inspect.signature(function).parameters
-    try:
-        inspect.signature(function).bind(**dict.fromkeys(needed))
-    except TypeError:
+    if not takes(function, needed):
+        parameters = inspect.signature(function).parameters
         raise ValueError(
             f"A {kind} needs a function of {', '.join(needed)}. "
             f"Received: a function of {', '.join(parameters) or 'nothing'}."
-        ) from None
+        )
+
+
+def takes(function: Callable, names: Iterable[str]) -> bool:
+    """Returns whether a function can be called with arguments of these names, and no others.
+
+    Example:
+
+    >>> takes(lambda ways, seed=0: None, ["ways"]), takes(lambda ways: None, ["ways", "seed"])
+    (True, False)
+    """
+    try:
+        inspect.signature(function).bind(**dict.fromkeys(names))
+    except TypeError:
+        return False
+    return True
 
 
 def check_boolean(name: str, value: Any) -> None:

@@ -432,11 +432,15 @@ class ReptileModel(distribution.DistributedModel):
         return plan.compiled == WHOLE_STEPS and keras_internals.supports_jit(self)
 
     def _plan(self, training: bool = False, eagerly: bool | None = None) -> Plan:
-        """How tasks are computed on the devices at hand, see `Plan`."""
+        """How tasks are computed on the devices of the model's strategy, see `Plan`."""
+        # A scope cannot be entered on a replica, where its strategy is at hand already.
+        outside = self.has_strategy and not tf.distribute.has_strategy()
+        with self.distribute_strategy.scope() if outside else contextlib.nullcontext():
+            kinds, replicas = devices.device_kinds(), distribution.replicas()
         return Plan.of(
             self,
-            devices.device_kinds(),
-            replicas=distribution.replicas() if self.has_strategy else None,
+            kinds,
+            replicas=replicas if self.has_strategy else None,
             cores=usable_cores(),
             training=training,
             eagerly=tf.executing_eagerly() if eagerly is None else eagerly,

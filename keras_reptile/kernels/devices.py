@@ -8,11 +8,6 @@ def on_gpu() -> bool:
     return "GPU" in device_kinds()
 
 
-def accelerated() -> bool:
-    """Returns whether the current replica computes on a GPU or TPU."""
-    return bool(device_kinds() & {"GPU", "TPU"})
-
-
 def device_kinds() -> set[str]:
     """Returns the kinds of devices of the current strategy, or of this machine without one."""
     if tf.distribute.has_strategy():

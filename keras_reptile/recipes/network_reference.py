@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_reptile.checks import did_you_mean
+from keras_reptile.checks import did_you_mean, takes
 from keras_reptile.errors import cause
 
 ARGUMENTS = ("ways", "image_shape", "seed")
@@ -36,13 +36,11 @@ def load_function(reference: str) -> Callable[..., Any]:
     if not callable(function):
         near = did_you_mean(name, [n for n, value in vars(found).items() if callable(value)])
         raise ValueError(f"The module {module} has no function. Received: {reference!r}.{near}")
-    try:
-        inspect.signature(function).bind(**dict.fromkeys(ARGUMENTS))
-    except TypeError:
+    if not takes(function, ARGUMENTS):
         raise ValueError(
             f"The function of `network` is called with {', '.join(ARGUMENTS)}. Received: "
             f"{reference!r}, which takes {', '.join(inspect.signature(function).parameters)}."
-        ) from None
+        )
     return function
 
 

@@ -35,6 +35,10 @@ def test_a_meta_batch_that_replicas_cannot_share_is_refused_as_in_a_dataset(foun
     assert found["meta_iteration"] == 0
 
 
+def test_the_plan_names_the_replicas_of_the_models_strategy(found):
+    assert found["plan"].startswith("Tasks run side by side on 2 CPU replicas (--task_parallelism)")
+
+
 def test_a_single_meta_batch_gives_what_one_device_gives(found):
     assert found["difference"] < 1e-6
     # Three tasks are judged as three, whichever replica takes the odd one.

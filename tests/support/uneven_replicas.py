@@ -65,6 +65,7 @@ def main(path):
     }
     found = {name: refusal(action) for name, action in refused.items()}
     found["meta_iteration"] = two.meta_iteration
+    found["plan"] = str(two._plan(training=True, eagerly=False))
     two.train_on_batch(tasks(4))
     found["difference"] = float(differences(one, two))
     found["of three"] = np.abs(np.subtract(two.test_on_batch(tasks(3)), of_three)).max().item()
