@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_reptile import distribution
 from keras_reptile.algorithm import losses
 from keras_reptile.checks import check_boolean
-from keras_reptile.episodes import finite_checks, label_checks
+from keras_reptile.episodes import data_checks
 from keras_reptile.episodes.episode_checks import episodes_of
 from keras_reptile.episodes.episode_format import CLASSES, as_episodes, is_episode, with_queries
 from keras_reptile.learner import check_compiled
@@ -179,9 +179,9 @@ def _check(model, episodes, transductive) -> bool:
 
 
 def _accuracies(model, episodes, modes: dict[str, bool], verbose: int) -> list[Evaluation]:
-    metric = model.report.accuracy or query_metrics.accuracy_of(model.task_loss)
+    metric = model.task_metrics.accuracy or query_metrics.accuracy_of(model.task_loss)
     if metric is None:
-        named = [metric.name for metric in model.report.query_metrics]
+        named = [metric.name for metric in model.task_metrics.query_metrics]
         raise ValueError(
             "Accuracy depends on the loss, and this loss has no known accuracy. Received: a model "
             f"with loss={model.task_loss}, metrics={named}. Name an accuracy in `compile`, such as "
@@ -215,7 +215,7 @@ def _measured(
 
     A mode tells whether predictions are transductive. The name is that of the value.
     """
-    episodes = model._checked(as_episodes(episodes))
+    episodes = data_checks.checked(model, as_episodes(episodes))
     labels = TaskLabels.of(episodes.element_spec, known=model._is_classifier)
 
     def values_of(episode: dict[str, Any]):
@@ -235,7 +235,7 @@ def _measured(
     gathered: list[np.ndarray] = []
     found_labels: list[np.ndarray] = []
     kind = (name, labels, *modes.values())
-    with label_checks.explained(), finite_checks.explained():
+    with data_checks.explained():
         for values in distribution.values_by_task(model, kind, values_of, episodes):
             gathered.append(values[:, : 2 * len(modes)].astype(np.float64))
             found_labels.append(values[:, 2 * len(modes) :].astype(np.int32))

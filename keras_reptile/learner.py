@@ -1,5 +1,6 @@
 """`ReptileModel.adapt`: a fine-tuned network from an initialization and a support set."""
 
+import functools
 from typing import Any
 
 import keras
@@ -45,7 +46,7 @@ def adapt(model, support_x, support_y, steps, inner_batch_size, seed, head="keep
     }
     # Made first, as not every network can be copied.
     learner = copy_of(model.network)
-    weights, others, state = traced._adaptation_function(task, *_start_of(model))
+    weights, others, state = _adaptation_function(traced)(task, *_start_of(model))
     if not all_finite(weights):
         raise ValueError(
             "The inner loop diverged: the adapted weights contain NaN or infinity. Received: "
@@ -76,6 +77,16 @@ def _with_head(model, head, support_y, seed) -> tuple:
     classes = int(tf.reduce_max(support_y)) + 1
     other = with_new_head(model, classes, seed, head == "shared")
     return other, model._made_once((head, classes), lambda: other)
+
+
+def _adaptation_function(model):
+    """Returns `adapted` with a model's inner loop, as a `tf.function`."""
+
+    def make():
+        loop = model._inner_loop.for_evaluation()
+        return tf.function(functools.partial(adapted, loop), reduce_retracing=True)
+
+    return model._made_once("adapt", make)
 
 
 def _start_of(model) -> tuple:

@@ -1,9 +1,8 @@
 """`ReptileModel`: a `keras.Model` whose training step is a meta-iteration."""
 
 import contextlib
-import functools
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,6 +11,7 @@ import tensorflow as tf
 from keras_reptile import distribution, keras_internals, learner
 from keras_reptile.algorithm import loss_scaling, losses, network_copy, shared_head
 from keras_reptile.algorithm.assignments import check_assignments
+from keras_reptile.algorithm.carried_state import CarriedState
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import (
     InnerState,
@@ -21,16 +21,15 @@ from keras_reptile.algorithm.inner_optimizers import (
     optimizer_of,
 )
 from keras_reptile.algorithm.methods import METHODS
-from keras_reptile.algorithm.network_checks import check_network, ends, symbolic_inputs
+from keras_reptile.algorithm.network_checks import (
+    check_network,
+    check_trainable,
+    ends,
+    symbolic_inputs,
+)
 from keras_reptile.algorithm.network_function import NetworkFunction, mode
 from keras_reptile.checks import check_boolean, check_choice, check_integer
-from keras_reptile.episodes import (
-    episode_format,
-    finite_checks,
-    input_ranges,
-    label_checks,
-    network_inputs,
-)
+from keras_reptile.episodes import data_checks, input_ranges, network_inputs
 from keras_reptile.episodes.episode_checks import (
     channels_explained,
     check_format,
@@ -39,21 +38,18 @@ from keras_reptile.episodes.episode_checks import (
 )
 from keras_reptile.episodes.episode_format import (
     after,
-    first_minibatch_size,
     is_episode,
     labelled,
-    number_of_queries,
     symbolic_batch,
     symbolic_support,
     with_queries,
 )
 from keras_reptile.episodes.repeats import warn_of_repeated_tasks
 from keras_reptile.execution import meta_batch, outcome
-from keras_reptile.execution.plan import WHOLE_STEPS, Plan
+from keras_reptile.execution.plan import WHOLE_STEPS, Plan, check_order
+from keras_reptile.execution.planning import plan_of
 from keras_reptile.execution.traces import Traces
-from keras_reptile.kernels import devices
 from keras_reptile.metrics.task_metrics import TaskMetrics
-from keras_reptile.threads import usable_cores
 
 
 @keras.saving.register_keras_serializable(package="keras_reptile")
@@ -168,14 +164,7 @@ class ReptileModel(distribution.DistributedModel):
         check_choice("method", method, tuple(METHODS))
         check_network(method, network)
         check_choice("inner_state", inner_state, ("carried", "reset"))
-        check_choice("task_order", task_order, ("parallel", "serial"))
-        check_choice("task_parallelism", task_parallelism, ("auto", "separate", "vectorized"))
-        if (task_order, task_parallelism) == ("serial", "vectorized"):
-            raise ValueError(
-                "Tasks in series cannot be one batch. Received: task_order='serial', "
-                "task_parallelism='vectorized'. Use task_order='parallel', or "
-                "task_parallelism='separate'."
-            )
+        check_order(task_order, task_parallelism)
         check_boolean("transductive", transductive)
         network_inputs.check_byte_scale(byte_scale)
         check_weight_decay(inner_weight_decay_rate)
@@ -191,7 +180,7 @@ class ReptileModel(distribution.DistributedModel):
         self.transductive = transductive
         self.byte_scale, self.trained_on_bytes = byte_scale, False
         self.inner_variables: list[Any] = []
-        self._carried_of: list[int] = []
+        self._carried = CarriedState(self.inner_rule)
         self.jit_inner_loops: bool | str = "auto"
         self._fitted: Callable = lambda: None
         # Set past Keras's attribute tracking, which would take the model inside for a layer.
@@ -224,14 +213,8 @@ class ReptileModel(distribution.DistributedModel):
             shared_head.make_equal(self.network)
             self._outputs_are_equal = True
         if self.inner_state == "carried" and not self.inner_variables:
-            self._carried_of = [id(v) for v in self.network.trainable_variables]
-            theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
-            step, *slots = tf.nest.flatten(self.inner_rule.init(theta))
-            # TensorFlow keeps int32 variables on the CPU, out of reach of a GPU's program.
-            self.inner_variables = [
-                self._zeros(f"inner_state_{i}", s)
-                for i, s in enumerate([tf.cast(step, tf.int64), *slots])
-            ]
+            self._carried.build(self.network.trainable_variables, self.add_weight)
+            self.inner_variables = self._carried.variables
         self._track_for_checkpoints()
         self.built = True
 
@@ -248,11 +231,6 @@ class ReptileModel(distribution.DistributedModel):
             with channels_explained(element_spec):
                 self.network(symbolic_support(element_spec, self.network))
         self.build()
-
-    def _zeros(self, name, like):
-        return self.add_weight(
-            name=name, shape=like.shape, dtype=like.dtype.name, initializer="zeros", trainable=False
-        )
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Calls the network at the initialization; for an episode, on its support images."""
@@ -373,7 +351,7 @@ class ReptileModel(distribution.DistributedModel):
         self._traces.forget()
         self.jit_inner_loops = jit_compile
         with self.distribute_strategy.scope():
-            self.report = TaskMetrics(self.task_loss, metrics)
+            self.task_metrics = TaskMetrics(self.task_loss, metrics)
         arguments = dict(
             optimizer=optimizer,
             loss=loss,
@@ -384,16 +362,6 @@ class ReptileModel(distribution.DistributedModel):
         )
         # Set past Keras's attribute tracking, which refuses new metrics in a built model.
         object.__setattr__(self, "_compile_arguments", arguments)
-
-    @property
-    def _adaptation_function(self) -> Callable:
-        """`learner.adapted` as a `tf.function`."""
-
-        def make():
-            adapted = functools.partial(learner.adapted, self._inner_loop.for_evaluation())
-            return tf.function(adapted, reduce_retracing=True)
-
-        return self._made_once("adapt", make)
 
     def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:
@@ -408,43 +376,28 @@ class ReptileModel(distribution.DistributedModel):
 
     @property
     def metrics(self) -> list:
-        return [self.report.container] if self.compiled else []
+        return [self.task_metrics.container] if self.compiled else []
 
     # The steps
 
     def make_train_function(self, force: bool = False) -> None:
-        force = self._traces.are_stale("train") or force
-        self.jit_compile = self._whole_steps_by_xla(training=True)
-        super().make_train_function(force)
+        super().make_train_function(self._prepare_trace("train") or force)
 
     def make_test_function(self, force: bool = False) -> None:
-        force = self._traces.are_stale("test") or force
-        self.jit_compile = self._whole_steps_by_xla()
-        super().make_test_function(force)
+        super().make_test_function(self._prepare_trace("test") or force)
 
     def make_predict_function(self, force: bool = False) -> Any:
-        force = self._traces.are_stale("predict") or force
-        self.jit_compile = self._whole_steps_by_xla()
-        return super().make_predict_function(force)
+        return super().make_predict_function(self._prepare_trace("predict") or force)
 
-    def _whole_steps_by_xla(self, training: bool = False) -> bool:
-        plan = self._plan(training, eagerly=self.run_eagerly)
-        return plan.compiled == WHOLE_STEPS and keras_internals.supports_jit(self)
+    def _prepare_trace(self, name: str) -> bool:
+        """Decides whether XLA compiles whole steps. Returns whether they must be traced again."""
+        plan = self._plan(training=name == "train", eagerly=self.run_eagerly)
+        whole = plan.compiled == WHOLE_STEPS and keras_internals.supports_jit(self)
+        self.jit_compile = whole
+        return self._traces.are_stale(name)
 
     def _plan(self, training: bool = False, eagerly: bool | None = None) -> Plan:
-        """How tasks are computed on the devices of the model's strategy, see `Plan`."""
-        # A scope cannot be entered on a replica, where its strategy is at hand already.
-        outside = self.has_strategy and not tf.distribute.has_strategy()
-        with self.distribute_strategy.scope() if outside else contextlib.nullcontext():
-            kinds, replicas = devices.device_kinds(), distribution.replicas()
-        return Plan.of(
-            self,
-            kinds,
-            replicas=replicas if self.has_strategy else None,
-            cores=usable_cores(),
-            training=training,
-            eagerly=tf.executing_eagerly() if eagerly is None else eagerly,
-        )
+        return plan_of(self, training, eagerly)
 
     @property
     def _inner_loop(self) -> InnerLoop:
@@ -468,7 +421,7 @@ class ReptileModel(distribution.DistributedModel):
             ValueError: If the data are no episodes, contain a label without an output or a value
                 that is not finite, or if `class_weight` is given.
         """
-        _check_class_weight(kwargs)
+        data_checks.check_class_weight(kwargs.get("class_weight"))
         warn_of_repeated_tasks(self._fitted(), x, kwargs.get("callbacks"))
         history = super().fit(x, *args, **kwargs)
         if isinstance(x, tf.data.Dataset):
@@ -486,9 +439,10 @@ class ReptileModel(distribution.DistributedModel):
                 found = outcome.with_shared_head(found, shared_head.positions(self.network))
             found = outcome.with_nan_shown(found)
             distribution.apply(self.optimizer, found.gradient, self.trainable_variables)
-            logs = self._training_logs(episodes, found)
+            logs = self.task_metrics.of_training(episodes, found.first_loss, found.predictions)
             slots, logs = distribution.mean_over_replicas((found.state.slots, logs))
-            self._carry_on(InnerState(found.state.step, slots))
+            if self.inner_state == "carried":
+                self._carried.assign(InnerState(found.state.step, slots))
             self.trained_on_bytes |= network_inputs.scales_any(self.network, tasks["support"][0])
             return logs
 
@@ -496,41 +450,27 @@ class ReptileModel(distribution.DistributedModel):
         meta_iteration = self._meta_iteration_tensor()
         return meta_batch.numbered(loop, episodes, meta_iteration, by_content, self._made_once)
 
-    def _training_logs(self, episodes, found: outcome.Outcome) -> dict[str, Any]:
-        size, queries = first_minibatch_size(episodes), number_of_queries(episodes) != 0
-        logs = self.report.before(found.first_loss, size, monitored=not queries)
-        if queries:
-            logs |= self.report.after(episodes["query"][1], found.predictions)
-        return logs
-
     def test_step(self, data: Any) -> dict[str, Any]:
         """Adapts to each task from the current weights, and predicts its queries."""
         episodes = with_queries(episodes_of(data))
         with after(episodes):
             first_loss, predictions = self.adapt_and_predict(episodes)
-            y, is_real = episodes["query"][1], episodes.get(episode_format.IS_REAL)
-            return {
-                **self.report.before(first_loss, first_minibatch_size(episodes), is_real),
-                **self.report.after(y, predictions, is_real),
-                **self.report.interval(y, predictions, is_real),
-            }
+            return self.task_metrics.of_evaluation(episodes, first_loss, predictions)
 
     def predict(self, x: Any, *args, **kwargs) -> Any:
         """`keras.Model.predict` on meta-batches, whose queries need no labels, or plain inputs."""
         with self._explained():
-            x = self._checked(x, ("support",), query_targets=False)
-            return super().predict(x, *args, **kwargs)
+            return super().predict(self._checked_inputs(x), *args, **kwargs)
 
     def train_on_batch(self, x: Any, *args, **kwargs) -> Any:
         """`keras.Model.train_on_batch` on one meta-batch."""
-        _check_class_weight(kwargs)
+        data_checks.check_class_weight(kwargs.get("class_weight"))
         return super().train_on_batch(x, *args, **kwargs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """`keras.Model.predict_on_batch` on one meta-batch, or plain inputs."""
         with self._explained():
-            x = self._checked(x, ("support",), query_targets=False)
-            return super().predict_on_batch(x)
+            return super().predict_on_batch(self._checked_inputs(x))
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """Predicts the queries of episodes after adaptation, or plain inputs without it."""
@@ -702,17 +642,15 @@ class ReptileModel(distribution.DistributedModel):
     def _divided(self, data, steps, fill=False) -> tuple:
         return super()._divided(self._checked(data), steps, fill)
 
-    def _checked(
-        self, data: Any, parts: tuple[str, ...] = ("support", "query"), query_targets: bool = True
-    ) -> Any:
-        """Returns the data with checks of format, labels, range of inputs and finite numbers."""
-        data = input_ranges.watched(self, label_checks.checked(self, data, parts))
-        return finite_checks.checked(data, query_targets=query_targets)
+    def _checked(self, data: Any) -> Any:
+        return data_checks.checked(self, data)
 
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        with label_checks.explained(), finite_checks.explained():
-            yield
+    def _checked_inputs(self, data: Any) -> Any:
+        """Returns the data of a prediction with their checks. Queries need no targets."""
+        return data_checks.checked(self, data, ("support",), query_targets=False)
+
+    def _explained(self) -> contextlib.AbstractContextManager:
+        return data_checks.explained()
 
     def _shares_of_batch(self, x, fill=False):
         return super()._shares_of_batch(self._checked(x), fill)
@@ -720,11 +658,7 @@ class ReptileModel(distribution.DistributedModel):
     def _theta(self, episodes):
         if not self.built:
             self._build_for(episodes)
-        if not self.network.trainable_variables:
-            raise ValueError(
-                "The inner loop trains a network's weights. Received: a network without trainable "
-                "weights. Set `trainable = True` on it or on some of its layers."
-            )
+        check_trainable(self.network)
         return [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
 
     def _evaluate_tasks(self, episodes: dict, modes: tuple[bool, ...]) -> tuple:
@@ -742,35 +676,6 @@ class ReptileModel(distribution.DistributedModel):
 
     def _starting_state(self, theta) -> InnerState:
         """Returns the inner state that tasks start from: the carried one, or a new one."""
-        start = self.inner_rule.init(theta)
         if self.inner_state == "reset":
-            return start
-        self._check_carried()
-        step, *slots = (tf.convert_to_tensor(v) for v in self.inner_variables)
-        return tf.nest.pack_sequence_as(start, [tf.cast(step, start.step.dtype), *slots])
-
-    def _check_carried(self) -> None:
-        """Raises `ValueError` if the trainable weights are not those of the carried moments."""
-        now = [id(v) for v in self.network.trainable_variables]
-        if now != self._carried_of:
-            raise ValueError(
-                "The carried moments of the inner optimizer belong to the "
-                f"{len(self._carried_of)} weights that were trainable when the model was built. "
-                f"Received: a network with {len(now)} trainable weights, not the same ones. Freeze "
-                "layers before that, or make a new `ReptileModel(model.network, ...)`."
-            )
-
-    def _carry_on(self, state: InnerState) -> None:
-        if self.inner_state == "carried":
-            for variable, value in zip(self.inner_variables, tf.nest.flatten(state), strict=True):
-                variable.assign(value)
-
-
-def _check_class_weight(arguments: dict[str, Any]) -> None:
-    received = arguments.get("class_weight")
-    if received is not None:
-        raise ValueError(
-            "Labels of tasks are positions among the task's classes, and all have the same weight. "
-            f"Received: class_weight={received!r}. Leave it out, or give `compile` a loss function "
-            "that weighs labels."
-        )
+            return self.inner_rule.init(theta)
+        return self._carried.value(self.network.trainable_variables)

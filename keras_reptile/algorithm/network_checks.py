@@ -25,6 +25,15 @@ def check_output(outputs: Any) -> None:
         )
 
 
+def check_trainable(network: keras.Model) -> None:
+    """Raises `ValueError` for a network without trainable weights."""
+    if not network.trainable_variables:
+        raise ValueError(
+            "The inner loop trains a network's weights. Received: a network without trainable "
+            "weights. Set `trainable = True` on it or on some of its layers."
+        )
+
+
 def check_network(method: str, network: keras.Model) -> None:
     """Raises `ValueError` if `network` is not a keras.Model, or has layers that cannot be used.
 

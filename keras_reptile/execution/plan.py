@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Set
 from typing import Any
 
+from keras_reptile.checks import check_choice
 from keras_reptile.kernels import forms
 from keras_reptile.kernels.forms import Forms
 
@@ -113,6 +114,18 @@ class Plan:
         return (
             f"Tasks run {'as one batch' if self.one_batch else order} on {where} "
             f"(--task_parallelism), {'' if by_xla else 'not '}compiled by XLA (--jit_compile)."
+        )
+
+
+def check_order(task_order: str, task_parallelism: str) -> None:
+    """Raises `ValueError` for values that `ReptileModel` does not have, alone or together."""
+    check_choice("task_order", task_order, ("parallel", "serial"))
+    check_choice("task_parallelism", task_parallelism, ("auto", "separate", "vectorized"))
+    if (task_order, task_parallelism) == ("serial", "vectorized"):
+        raise ValueError(
+            "Tasks in series cannot be one batch. Received: task_order='serial', "
+            "task_parallelism='vectorized'. Use task_order='parallel', or "
+            "task_parallelism='separate'."
         )
 
 

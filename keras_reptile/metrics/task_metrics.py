@@ -8,6 +8,11 @@ import keras
 import tensorflow as tf
 
 from keras_reptile.algorithm import losses
+from keras_reptile.episodes.episode_format import (
+    IS_REAL,
+    first_minibatch_size,
+    number_of_queries,
+)
 from keras_reptile.keras_internals import MetricsContainer, set_direction
 from keras_reptile.metrics import accuracy, query_metrics
 from keras_reptile.metrics.confidence import ConfidenceInterval
@@ -17,7 +22,7 @@ class AllMetrics(MetricsContainer):
     """All metrics of a model, as the container in which callbacks look up their direction."""
 
     def __init__(self, metrics: list):
-        super().__init__("figures", metrics)
+        super().__init__("task_metrics", metrics)
 
     def reset_state(self) -> None:
         for metric in self.metrics:
@@ -57,6 +62,36 @@ class TaskMetrics:
         for metric in (*of_losses, self.confidence):
             set_direction(metric, "down")
         self.container = AllMetrics([*of_losses, *self.query_metrics, self.confidence])
+
+    def of_training(self, episodes: dict, first_loss: tf.Tensor, predictions: Any) -> dict:
+        """Updates the metrics of `fit` by a meta-batch. Tasks may have no queries.
+
+        Args:
+            episodes: Dict of tensors, the meta-batch.
+            first_loss: Tensor `(tasks,)`, the losses of the first minibatches.
+            predictions: Tensor `(tasks, queries, ..., outputs)`; not used without queries.
+
+        Returns:
+            Dict, the updated metrics by name.
+        """
+        size, queries = first_minibatch_size(episodes), number_of_queries(episodes) != 0
+        logs = self.before(first_loss, size, monitored=not queries)
+        if queries:
+            logs |= self.after(episodes["query"][1], predictions)
+        return logs
+
+    def of_evaluation(self, episodes: dict, first_loss: tf.Tensor, predictions: Any) -> dict:
+        """Updates the metrics of `evaluate` by a meta-batch.
+
+        Arguments and returns are those of `of_training`. Tasks that fill up a replica's share do
+        not count.
+        """
+        y, is_real = episodes["query"][1], episodes.get(IS_REAL)
+        return {
+            **self.before(first_loss, first_minibatch_size(episodes), is_real),
+            **self.after(y, predictions, is_real),
+            **self.interval(y, predictions, is_real),
+        }
 
     def before(
         self,

@@ -119,7 +119,7 @@ def test_its_loss_metrics_and_optimizer_are_those_of_the_model_and_not_shared():
     assert type(other.optimizer) is keras.optimizers.Adam
     assert float(other.optimizer.learning_rate) == 0.25
     assert other.optimizer is not model.optimizer
-    (own,) = other.report.query_metrics
+    (own,) = other.task_metrics.query_metrics
     assert (own.name, own is metric) == ("right", False)
 
 
