@@ -14,6 +14,8 @@ from keras_reptile.errors import cause
 
 CLASSES = 1623
 TRAIN_CLASSES = 1200
+# More than an alphabet has characters. A class's name is `CHARACTERS * alphabet + character`.
+CHARACTERS = 1000
 # The host from which TFDS downloads the data set.
 SOURCE = "github.com"
 
@@ -47,7 +49,8 @@ def load(
             split it decides which are for validation. Defaults to `0`, like the authors' program.
 
     Returns:
-        `Pools` of uint8 images `(image_size, image_size, 1)`.
+        `Pools` of uint8 images `(image_size, image_size, 1)`. The groups of classes are alphabets,
+        for `episode_dataset(within_groups=True)`.
 
     Raises:
         ValueError: If an argument is out of range, or the data are missing or unreadable.
@@ -99,9 +102,11 @@ def authors_order(classes: int = CLASSES, seed: int = 0) -> list[int]:
 def _pool(data_dir, split, image_size) -> ClassPool:
     (images, alphabets, characters), source = _read(data_dir, split, image_size)
     # TFDS numbers alphabets by their sorted names, so this is the order of (alphabet, character).
-    pool = ClassPool.from_arrays(images, alphabets * 1000 + characters)
-    pool.source = source
-    return pool
+    pool = ClassPool.from_arrays(images, alphabets * CHARACTERS + characters)
+    groups = [name // CHARACTERS for name in pool.names]
+    grouped = ClassPool(pool.images, pool.counts, pool.names, groups)
+    grouped.source = source
+    return grouped
 
 
 def _read(data_dir, split, image_size) -> tuple[list[np.ndarray], str]:

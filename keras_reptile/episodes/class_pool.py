@@ -23,10 +23,13 @@ class ClassPool:
             drawn from the pool.
         counts: Sequence of integers, the number of images of each class, in the same order.
         names: Sequence, the names of the classes. Defaults to their positions.
+        groups: Sequence, the name of each class's group, such as the alphabet of a character.
+            `episode_dataset(within_groups=True)` draws all classes of a task from one group.
+            Defaults to `None`, no groups.
 
     Raises:
-        ValueError: If the counts do not add up to the number of images, a class is empty, or an
-            image contains NaN or infinity.
+        ValueError: If the counts do not add up to the number of images, a class is empty, there is
+            not one group for each class, or an image contains NaN or infinity.
 
     Example:
 
@@ -37,6 +40,7 @@ class ClassPool:
     ('a', 'b')
     """
 
+    groups: tuple | None = None
     # The readers of data sets set these. `source` is the data set's name and version. `left_out`
     # has the names and sizes of the classes that have too few images.
     source: str = ""
@@ -47,10 +51,12 @@ class ClassPool:
         images: np.ndarray,
         counts: Sequence[int] | np.ndarray,
         names: Sequence | None = None,
+        groups: Sequence | None = None,
     ):
         self.images = _as_images(images)
         self.counts = _as_counts(counts)
         self.names = _as_tuple("names", range(len(self.counts)) if names is None else names)
+        self.groups = _as_groups(groups, len(self.counts))
         if self.counts.sum() != len(self.images) or len(self.names) != len(self.counts):
             raise ValueError(
                 "`counts` must add up to the number of images, with one count and one name for "
@@ -154,7 +160,8 @@ class ClassPool:
         if parts:
             np.concatenate(parts, out=images)
         names = [self.names[p] for p in positions]
-        return self._of_the_same_source(images, self.counts[list(positions)], names)
+        groups = self.groups and [self.groups[p] for p in positions]
+        return self._of_the_same_source(images, self.counts[list(positions)], names, groups)
 
     def select(self, names: Sequence) -> "ClassPool":
         """Returns a pool of the classes with these names.
@@ -217,6 +224,8 @@ class ClassPool:
     def with_rotations(self) -> "ClassPool":
         """Returns four classes for each class: its images rotated by 0, 90, 180 and 270 degrees.
 
+        A rotated group is another group.
+
         Raises:
             ValueError: If the images are not square `(side, side, channels)`.
         """
@@ -227,11 +236,15 @@ class ClassPool:
                 f"Received images of shape {shape}."
             )
         turned = [np.rot90(self.images, quarter, axes=(1, 2)) for quarter in range(4)]
-        names = [(name, 90 * quarter) for quarter in range(4) for name in self.names]
-        return self._of_the_same_source(np.concatenate(turned), np.tile(self.counts, 4), names)
+        names, groups = (
+            named and [(name, 90 * quarter) for quarter in range(4) for name in named]
+            for named in (self.names, self.groups)
+        )
+        counts = np.tile(self.counts, 4)
+        return self._of_the_same_source(np.concatenate(turned), counts, names, groups)
 
-    def _of_the_same_source(self, images, counts, names) -> "ClassPool":
-        pool = ClassPool(images, counts, names)
+    def _of_the_same_source(self, images, counts, names, groups) -> "ClassPool":
+        pool = ClassPool(images, counts, names, groups)
         pool.source = self.source
         return pool
 
@@ -277,6 +290,18 @@ def _as_tuple(name: str, values: Any) -> tuple:
         return tuple(values)
     except TypeError:
         raise ValueError(f"`{name}` must be a sequence. Received: {name}={values!r}.") from None
+
+
+def _as_groups(groups: Sequence | None, classes: int) -> tuple | None:
+    if groups is None:
+        return None
+    groups = _as_tuple("groups", groups)
+    if len(groups) != classes:
+        raise ValueError(
+            f"`groups` must be one group for each class. Received: {len(groups)} groups, with "
+            f"{classes} classes."
+        )
+    return groups
 
 
 def _as_images(images: Any) -> np.ndarray:

@@ -18,6 +18,7 @@ from keras_reptile.checks import (
     check_positive,
     check_seed,
 )
+from keras_reptile.episodes.class_groups import class_groups
 from keras_reptile.episodes.class_pool import ClassPool
 from keras_reptile.episodes.episode_format import CLASSES
 from keras_reptile.episodes.network_inputs import UNIT
@@ -44,6 +45,7 @@ def episode_dataset(
     tasks: int | None = None,
     scale: bool = False,
     split: str = "train",
+    within_groups: bool = False,
 ) -> tf.data.Dataset:
     """Returns a dataset of meta-batches of few-shot tasks, drawn from a pool.
 
@@ -73,6 +75,9 @@ def episode_dataset(
         split: String, `"train"`, `"validation"` or `"test"`. The same seed gives independent random
             numbers for each split. Without this, two pools with the same numbers of classes and
             images would give tasks at the same positions. Defaults to `"train"`.
+        within_groups: Boolean, whether all classes of a task are of one group of the pool, such as
+            an alphabet of Omniglot. Each task draws its group first, all groups alike. Groups with
+            fewer than `ways` classes are left out. Defaults to `False`: any classes of the pool.
 
     Returns:
         A `tf.data.Dataset` of dicts:
@@ -89,7 +94,8 @@ def episode_dataset(
           label's class in the pool. `evaluate` measures the accuracy of each class by it.
 
     Raises:
-        ValueError: If the pool is too small for the tasks, or an argument is out of range.
+        ValueError: If the pool is too small for the tasks, an argument is out of range, or
+            `within_groups` is true and no group has `ways` classes.
 
     Example:
 
@@ -103,8 +109,9 @@ def episode_dataset(
     check_seed("seed", seed, -INT64, INT64)
     check_boolean("scale", scale)
     check_choice("split", split, SPLITS)
+    check_boolean("within_groups", within_groups)
     named = tasks is not None
-    draw = _MetaBatches(pool, spec, seed_of(seed, split), scale, named).draw
+    draw = _MetaBatches(pool, spec, seed_of(seed, split), scale, named, within_groups).draw
     return task_stream(draw, meta_batch_size, start, tasks)
 
 
@@ -214,7 +221,16 @@ def _mapped(firsts, draw, size):
 class _MetaBatches:
     """Draws meta-batches: first the positions, in `draw_tasks`, then the images there."""
 
-    def __init__(self, pool: ClassPool, spec: TaskSpec, seed: int, scale: bool, named: bool):
+    def __init__(
+        self,
+        pool: ClassPool,
+        spec: TaskSpec,
+        seed: int,
+        scale: bool,
+        named: bool,
+        within_groups: bool,
+    ):
+        self.groups = class_groups(pool, spec.ways) if within_groups else None
         self.spec, self.seed, self.scale, self.named = spec, seed, scale, named
         # These are eager tensors: the pipeline captures them by reference. It would copy arrays
         # into its graph.
@@ -224,7 +240,9 @@ class _MetaBatches:
 
     def draw(self, first: tf.Tensor, size: int) -> dict[str, Any]:
         spec = self.spec
-        images, order, classes = draw_tasks(spec, self.counts, self.offsets, self.seed, first, size)
+        images, order, classes = draw_tasks(
+            spec, self.counts, self.offsets, self.seed, first, size, self.groups
+        )
         support, query = images[..., : spec.shots], images[..., spec.shots :]
         tail = {} if spec.tail_shots is None else {"tail": tf.tile(tail_of(spec)[None], (size, 1))}
         named = {CLASSES: tf.cast(classes, tf.int32)} if self.named else {}

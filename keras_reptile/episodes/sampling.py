@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.episodes.class_groups import ClassGroups
 from keras_reptile.episodes.task_spec import TaskSpec
 
 # Loops with more turns than this become loops in the graph. Unrolled, hundreds of ways or tasks
@@ -10,8 +11,18 @@ from keras_reptile.episodes.task_spec import TaskSpec
 UNROLLED = 32
 
 
-def draw_tasks(spec: TaskSpec, counts, offsets, seed: int, first, size: int) -> tuple:
+def draw_tasks(
+    spec: TaskSpec,
+    counts,
+    offsets,
+    seed: int,
+    first,
+    size: int,
+    groups: ClassGroups | None = None,
+) -> tuple:
     """Draws the random part of `size` tasks, beginning with task number `first`.
+
+    With `groups`, each task first draws a group, all groups alike, and then its classes from it.
 
     Returns:
         Tuple of the images' positions in the pool, int64 `(size, ways, shots + queries)`, the
@@ -20,16 +31,33 @@ def draw_tasks(spec: TaskSpec, counts, offsets, seed: int, first, size: int) -> 
     """
     ways, each, n = spec.ways, spec.shots + spec.queries, spec.drawn_size
     passes = spec.passes
-    needs = (2 * ways, 2 * ways * each, passes * n)
-    for_classes, for_images, for_order = tf.split(
+    # Without groups no bit is drawn for them, so that tasks stay those of earlier versions.
+    needs = (2 * ways, 2 * ways * each, passes * n, int(groups is not None))
+    for_classes, for_images, for_order, for_group = tf.split(
         task_bits(seed, first, size, sum(needs)), needs, axis=1
     )
-    total = tf.shape(counts, out_type=tf.int64)[0]
-    classes = distinct(tf.reshape(for_classes, (size, 2, ways)), total[None])
+    class_bits = tf.reshape(for_classes, (size, 2, ways))
+    if groups is None:
+        classes = distinct(class_bits, tf.shape(counts, out_type=tf.int64))
+    else:
+        classes = distinct_of_a_group(class_bits, for_group[:, 0], groups)
     bits = tf.reshape(for_images, (size, ways, 2, each))
     images = distinct(bits, tf.gather(counts, classes)) + tf.gather(offsets, classes)[..., None]
     order = minibatch_order(tf.reshape(for_order, (size, passes, n)), spec)
     return images, order, classes
+
+
+def distinct_of_a_group(bits: tf.Tensor, group_bits: tf.Tensor, groups: ClassGroups) -> tf.Tensor:
+    """Returns the positions of distinct classes of one group for each task, int64 `(tasks, k)`.
+
+    Args:
+        bits: Random integers int64 `(tasks, 2, k)`.
+        group_bits: Random integers int64 `(tasks,)`.
+        groups: The `ClassGroups`, each of at least k classes.
+    """
+    group = group_bits % tf.shape(groups.sizes, out_type=tf.int64)[0]
+    within = distinct(bits, tf.gather(groups.sizes, group))
+    return tf.gather(groups.members, within + tf.gather(groups.starts, group)[:, None])
 
 
 def minibatch_order(bits: tf.Tensor, spec: TaskSpec) -> tf.Tensor:

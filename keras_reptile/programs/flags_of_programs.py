@@ -12,6 +12,7 @@ OF_EVALUATION = (
     "shots",
     "queries",
     "minibatches",
+    "eval_classes",
     "eval_inner_batch_size",
     "eval_inner_steps",
     "transductive",

@@ -69,6 +69,7 @@ TOPICS = {
         "checkpoint_every",
     ),
     "Validation and test": (
+        "eval_classes",
         "eval_inner_batch_size",
         "eval_inner_steps",
         "transductive",

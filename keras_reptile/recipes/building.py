@@ -91,6 +91,7 @@ def evaluation_episodes(
     recipe: Recipe, pool: ClassPool, tasks: int, seed: int = EVALUATION_SEED
 ) -> tf.data.Dataset:
     """Returns a fixed number of validation or test tasks. They have no separate tail."""
+    grouped = {"within_groups": True} if recipe.eval_classes == "within_alphabet" else {}
     return _episodes(
         recipe,
         pool,
@@ -102,6 +103,7 @@ def evaluation_episodes(
         meta_batch_size=min(EVALUATION_BATCH, tasks),
         seed=seed,
         tasks=tasks,
+        **grouped,
     )
 
 

@@ -18,6 +18,7 @@ ELSEWHERE = {
 # The fields that only some data sets have.
 OWNERS = {
     "dataset_split": ("omniglot",),
+    "eval_classes": ("omniglot",),
     "image_dir": ("folder",),
     "manual_dir": ("mini_imagenet",),
     "split_dir": ("folder", f"{TFDS}NAME"),

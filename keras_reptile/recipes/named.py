@@ -19,7 +19,7 @@ from keras_reptile.recipes.recipe import (
 TABLES = {"omniglot": 1, "mini_imagenet": 2}
 ACCURACIES = re.compile(r"(?:with --shots=(\d+) )?([\d.]+) ± [\d.]+, transductive ([\d.]+)")
 # The fields that decide which test tasks there are, beside their shots.
-OF_TASKS = ("dataset", "dataset_split", "ways")
+OF_TASKS = ("dataset", "dataset_split", "ways", "eval_classes")
 PAPER = "Nichol, Achiam, Schulman 2018 (arXiv 1803.02999v3), table {} and appendix A"
 
 # The two published runs have the same training and differ in evaluation.

@@ -183,6 +183,12 @@ class Recipe:
     meta_step_size: float = _field(1.0, "Meta-step size at the start.")
     meta_step_size_final: float = _field(0.0, "Meta-step size at the end; linear in between.")
     meta_iterations: int = _field(100_000, "Meta-iterations, that is, outer steps.")
+    eval_classes: str = _field(
+        "any",
+        "The classes of a validation or test task: any of the split, or characters of one alphabet "
+        "of Omniglot, as in its own benchmark.",
+        ("any", "within_alphabet"),
+    )
     eval_inner_batch_size: int = _field(5, "Images in an inner step of validation and test.")
     eval_inner_steps: int = _field(50, "Inner steps of a validation or test task.")
     transductive: bool = _field(

@@ -43,6 +43,7 @@ CHOICES = (
     "queries",
     "train_queries",
     "minibatches",
+    "eval_classes",
     "eval_inner_batch_size",
     "eval_inner_steps",
     "transductive",

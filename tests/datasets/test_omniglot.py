@@ -46,6 +46,16 @@ def test_the_split_seed_decides_which_classes_test(data_dir):
 
 
 @pytest.mark.slow
+def test_the_groups_of_the_evaluation_classes_are_its_20_alphabets(data_dir):
+    pools = kr.datasets.load("omniglot", data_dir=data_dir, split="background", rotations=False)
+    sizes = np.unique(pools.test.groups, return_counts=True)[1]
+    # The published 20-way tasks need 20 characters of an alphabet: all of these have them.
+    assert (len(sizes), sizes.sum(), sizes.min()) == (20, 659, 20)
+    assert not {*pools.test.groups} & {*pools.train.groups, *pools.validation.groups}
+    assert len({*pools.train.groups, *pools.validation.groups}) == 30
+
+
+@pytest.mark.slow
 def test_the_split_seed_decides_which_background_classes_validate(data_dir):
     pools = [
         kr.datasets.load(

@@ -26,6 +26,7 @@ NOT_HERE = {
     "photos": "with 2 classes",
     "--split_dir=LISTS": "split_dir='LISTS' is not a directory",
     "--network=mine": "There is no module mine in ",
+    "--eval_classes=": "`eval_classes` is for dataset='omniglot' only",
     "--runs=": "There are no accuracies in",
 }
 

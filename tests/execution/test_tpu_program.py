@@ -27,6 +27,7 @@ ELSEWHERE = {
     "curve_tasks",
     "test_tasks",
     "validation_tasks",
+    "eval_classes",
     "eval_inner_batch_size",
     "eval_inner_steps",
     "transductive",
