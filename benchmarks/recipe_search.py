@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""Searches a recipe for 5-way 1-shot Omniglot by successive halving, on validation classes only.
+
+  python benchmarks/recipe_search.py --data_dir=DIR --output_dir=runs/recipe_search
+  python benchmarks/recipe_search.py --data_dir=DIR --output_dir=runs/recipe_search --only=paper
+
+Every rung trains its candidates from scratch, and the best of them go to the next rung. All
+candidates of a rung compute about as many images in their inner steps: a rung's budget is given as
+meta-iterations of the paper's run, each of 5 tasks with 5 inner steps of 10 images. A candidate is
+as good as the mean of its inductive and transductive accuracy, at its better number of inner steps.
+
+The results are in recipe_search.csv. A search that was killed continues with the same command:
+finished trials are read from the CSV, and the last one continues from its checkpoint.
+"""
+
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+import keras
+from absl import app, flags
+from search_candidates import CANDIDATES
+
+import keras_reptile as kr
+from keras_reptile.files.atomic_file import read_csv, write_csv
+from keras_reptile.recipes import named
+from keras_reptile.recipes.recipe import Recipe
+from keras_reptile.runs.divergence import Diverged
+from keras_reptile.runs.evaluating import evaluate_run
+from keras_reptile.runs.training import train
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("data_dir", None, "TFDS's data directory.")
+flags.DEFINE_string("output_dir", "runs/recipe_search", "The folder of the CSV and of all runs.")
+flags.DEFINE_list("budgets", ["800", "2400"], "Meta-iterations of the paper's size, by rung.")
+flags.DEFINE_list("only", [], "The candidates of the first rung. By default all.")
+flags.DEFINE_integer("keep", 4, "Candidates that go to the next rung.")
+flags.DEFINE_integer("tasks", 300, "Validation tasks.")
+flags.DEFINE_integer("validation_classes", 100, "Classes that are not trained on.")
+
+# The images in the inner steps of one of the paper's meta-iterations.
+PAPER_IMAGES = 5 * 5 * 10
+EVALUATION_STEPS = (10, 30)
+# All trials are evaluated on tasks of the same size, and see no test classes.
+WAYS = 5
+COLUMNS = {"candidate": str, "budget": int, "eval_inner_steps": int}
+MEASURED = {"inductive": float, "transductive": float, "seconds": float}
+
+
+def recipe_of(candidate: str, budget: int) -> Recipe:
+    """Returns a candidate's recipe, of as many meta-iterations as the budget allows."""
+    changes = dict(CANDIDATES[candidate], validation_classes=FLAGS.validation_classes)
+    recipe = named.get("omniglot_5way", validation_tasks=0, test_tasks=0, **changes)
+    meta_iterations = budget * PAPER_IMAGES // images_of(recipe)
+    return dataclasses.replace(recipe, meta_iterations=meta_iterations)
+
+
+def images_of(recipe: Recipe) -> int:
+    """Returns the images in the inner steps of a meta-iteration."""
+    return recipe.meta_batch_size * recipe.inner_steps * recipe.inner_batch_size
+
+
+def trial(candidate: str, budget: int) -> list[dict]:
+    """Trains a candidate and returns its rows, one for each number of evaluation steps."""
+    recipe = recipe_of(candidate, budget)
+    directory = Path(FLAGS.output_dir) / "runs" / f"{candidate}_{budget}"
+    about = {
+        "candidate": candidate,
+        "settings": " ".join(f"{k}={v}" for k, v in CANDIDATES[candidate].items()),
+        "budget": budget,
+        "meta_iterations": recipe.meta_iterations,
+        "images": recipe.meta_iterations * images_of(recipe),
+        "seed": recipe.seed,
+    }
+    try:
+        seconds = train(recipe, directory, data_dir=FLAGS.data_dir, verbose=0)["seconds"]
+    except Diverged:
+        # A run that diverges is worse than all others.
+        zero = {"inductive": 0.0, "inductive_95": 0.0, "transductive": 0.0, "transductive_95": 0.0}
+        row = {"eval_inner_steps": EVALUATION_STEPS[0], "tasks": 0, **zero, "seconds": 0.0}
+        return [about | row]
+    return [
+        about | {"eval_inner_steps": n, **accuracies(directory, n), "seconds": round(seconds, 1)}
+        for n in EVALUATION_STEPS
+    ]
+
+
+def accuracies(directory: Path, steps: int) -> dict:
+    """Returns the accuracies of a run on validation tasks, after a number of inner steps."""
+    results = evaluate_run(
+        directory,
+        split="validation",
+        tasks=FLAGS.tasks,
+        both=True,
+        data_dir=FLAGS.data_dir,
+        verbose=0,
+        ways=WAYS,
+        eval_inner_batch_size=WAYS,
+        eval_inner_steps=steps,
+    )
+    found: dict = {"tasks": FLAGS.tasks}
+    for name, result in zip(("inductive", "transductive"), results, strict=True):
+        found[name] = round(result["accuracy"], 5)
+        found[f"{name}_95"] = round(result["confidence_95"], 5)
+    return found
+
+
+def score(row: dict) -> float:
+    return (float(row["inductive"]) + float(row["transductive"])) / 2
+
+
+def ranked(rows: Iterable[dict], budget: int, candidates: Iterable[str]) -> list[str]:
+    """Returns the candidates that have rows of a budget, the best first."""
+    best: dict[str, float] = {}
+    for row in rows:
+        if int(row["budget"]) == budget and row["candidate"] in candidates:
+            best[row["candidate"]] = max(score(row), best.get(row["candidate"], 0.0))
+    return sorted(best, key=lambda name: -best[name])
+
+
+def rung(results: Path, rows: list[dict], budget: int, candidates: list[str]) -> list[str]:
+    """Runs the missing trials of a rung, adds their rows, and returns the candidates by rank."""
+    done = {row["candidate"] for row in rows if int(row["budget"]) == budget}
+    for candidate in candidates:
+        if candidate not in done:
+            rows += trial(candidate, budget)
+            write_csv(results, rows)
+            keras.utils.clear_session()
+            best = max((row for row in rows if row["candidate"] == candidate), key=score)
+            print(", ".join(f"{key}={value}" for key, value in best.items()), flush=True)
+    return ranked(rows, budget, candidates)
+
+
+def main(argv):
+    del argv
+    kr.one_task_per_core(jit_compile=True)
+    results = Path(FLAGS.output_dir) / "recipe_search.csv"
+    results.parent.mkdir(parents=True, exist_ok=True)
+    rows: list[dict] = [*read_csv(results, COLUMNS | MEASURED, "Repair or remove it.")]
+    candidates = FLAGS.only or list(CANDIDATES)
+    for budget in map(int, FLAGS.budgets):
+        candidates = rung(results, rows, budget, candidates)
+        print(f"Budget {budget:,}: {', '.join(candidates)}", flush=True)
+        candidates = candidates[: FLAGS.keep]
+
+
+if __name__ == "__main__":
+    app.run(main)
