@@ -20,6 +20,7 @@ OF_EVALUATION = (
     "jit_compile",
     "image_dir",
     "split_dir",
+    "published_split",
 )
 # Those of `experiments.figures.FIGURES`.
 FIGURES = ("gradient_combinations", "study", "tail_overlap")

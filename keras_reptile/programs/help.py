@@ -30,6 +30,7 @@ TOPICS = {
         "split_seed",
         "image_dir",
         "split_dir",
+        "published_split",
         "manual_dir",
         "image_size",
         "channels",

@@ -4,6 +4,7 @@ from typing import Any
 
 from keras_reptile.datasets.load import REGISTERED, TFDS, options_of
 from keras_reptile.datasets.own_split import split_folders
+from keras_reptile.datasets.published_split import published_split
 from keras_reptile.recipes.recipe import OF_IMAGES, PATHS, SINE_NETWORKS, SINUSOID, Recipe
 
 # The data sets whose images are grey, and those whose test classes are fixed.
@@ -21,6 +22,7 @@ OWNERS = {
     "eval_classes": ("omniglot",),
     "image_dir": ("folder",),
     "manual_dir": ("mini_imagenet",),
+    "published_split": ("folder", f"{TFDS}NAME"),
     "split_dir": ("folder", f"{TFDS}NAME"),
     "split_seed": ("folder", "omniglot", f"{TFDS}NAME"),
 }
@@ -70,6 +72,8 @@ def more_classes(recipe: Recipe, part: str) -> str:
     """
     if recipe.dataset in REGISTERED:
         return ""
+    if recipe.published_split:
+        return ""
     if recipe.split_dir or (recipe.image_dir and split_folders(recipe.image_dir)):
         return ", or add classes to this split"
     fixed = recipe.dataset in FIXED_TEST
@@ -94,7 +98,11 @@ def _options_of_a_registered(recipe: Recipe, data_dir: str | None) -> dict[str, 
     default["data_dir"] = (None,)
     default["validation_classes"] += (0,)
     wrong = [name for name in given if name not in taken and given[name] not in default[name]]
-    not_set = {"test_classes": 0, "data_dir": None, **dict.fromkeys(PATHS, "")}
+    not_set = {
+        "test_classes": 0,
+        "data_dir": None,
+        **dict.fromkeys((*PATHS, "published_split"), ""),
+    }
     if wrong:
         raise ValueError(
             f"The data set {recipe.dataset!r} has no option {', '.join(wrong)}. Received: "
@@ -132,7 +140,9 @@ def _options_of_its_own(recipe: Recipe) -> dict[str, Any]:
         "training_images": recipe.train_shots + recipe.train_queries * recipe.queries,
         "evaluation_images": recipe.shots + recipe.queries,
     }
-    if recipe.split_dir:
+    if recipe.published_split:
+        split["split_dir"] = published_split(recipe.published_split)
+    elif recipe.split_dir:
         split["split_dir"] = recipe.split_dir
     return split | ({"image_dir": recipe.image_dir} if recipe.dataset == "folder" else {})
 
@@ -155,6 +165,12 @@ def _check(recipe: Recipe) -> None:
             "`test_classes` must not be negative. It must be 0 for mini_imagenet and omniglot, "
             "because their test classes are fixed. Received: "
             f"test_classes={recipe.test_classes}, dataset={name!r}."
+        )
+    if recipe.split_dir and recipe.published_split:
+        raise ValueError(
+            "One split only. Received: "
+            f"split_dir={recipe.split_dir!r}, published_split={recipe.published_split!r}. Leave "
+            "one of them out."
         )
     kind = f"{TFDS}NAME" if name.startswith(TFDS) else name
     if name in REGISTERED:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from keras_reptile.datasets.load import check_name
+from keras_reptile.datasets.published_split import PUBLISHED
 from keras_reptile.recipes.recipe import (
     SINUSOID,
     Recipe,
@@ -33,6 +34,14 @@ MINI_IMAGENET = Recipe(
     inner_steps=8,
     source=PAPER.format(2),
 )
+
+# The published splits of other data sets, with miniImageNet's training.
+CIFAR_100 = dataclasses.replace(
+    MINI_IMAGENET, dataset="tfds:cifar100", validation_classes=0, image_size=32
+)
+FOLDER_84 = dataclasses.replace(MINI_IMAGENET, dataset="folder", validation_classes=0)
+SPLIT = "this project: the paper's miniImageNet training, on the split of {}"
+NOT_RUN = "nothing published for Reptile; it was not run here"
 
 # Figure 1. The network has no batch statistics, so inductive and transductive results are equal.
 SINE = Recipe(
@@ -148,6 +157,20 @@ RECIPES = {
         eval_inner_batch_size=15,
         expected="62.74 ± 0.37, transductive 65.99 ± 0.58",
     ),
+    **{
+        f"{split}_5way": dataclasses.replace(
+            base,
+            published_split=split,
+            source=SPLIT.format(PUBLISHED[split].source),
+            expected=NOT_RUN,
+        )
+        for split, base in {
+            "cifar_fs": CIFAR_100,
+            "fc100": CIFAR_100,
+            "tiered_imagenet": FOLDER_84,
+            "cub": FOLDER_84,
+        }.items()
+    },
     "sinusoid": dataclasses.replace(SINE, expected=SINE_EXPECTED.format("0.33 ± 0.04")),
     "sinusoid_fomaml": dataclasses.replace(
         SINE,
@@ -220,13 +243,15 @@ MILLISECONDS = {
 
 
 def cost(name: str) -> str:
-    """Returns the measured cost of a recipe, in words.
+    """Returns the measured cost of a recipe, in words; `"not measured"` if it was not.
 
     Example:
 
     >>> cost("omniglot_5way").startswith(f"{MILLISECONDS['omniglot_5way']} ms a meta-iteration")
     True
     """
+    if name not in MILLISECONDS:
+        return "not measured"
     seconds = MILLISECONDS[name] * RECIPES[name].meta_iterations / 1000
     units = {"hours": 3600, "minutes": 60, "seconds": 1}
     unit = next((unit for unit, length in units.items() if seconds >= 1.5 * length), "seconds")

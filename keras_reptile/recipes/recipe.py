@@ -23,6 +23,7 @@ OF_IMAGES = (
     "test_classes",
     "split_seed",
     "split_dir",
+    "published_split",
     "image_dir",
     "manual_dir",
     "image_size",
@@ -85,6 +86,12 @@ class Recipe:
         "",
         "A folder with train.txt, val.txt and test.txt, which name the training, validation and "
         "test classes of folders or tfds:NAME, one on each line.",
+    )
+    published_split: str = _field(
+        "",
+        "A published split of the classes of folders or tfds:NAME, whose class names this package "
+        "has: cifar_fs or fc100 of CIFAR-100, cub of Caltech's birds, or tiered_imagenet.",
+        ("", "cifar_fs", "cub", "fc100", "tiered_imagenet"),
     )
     image_dir: str = _field("", "A folder with a folder of image files for each class.")
     manual_dir: str = _field(

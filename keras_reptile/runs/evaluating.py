@@ -35,6 +35,7 @@ CHOICES = (
     "test_classes",
     "split_seed",
     "split_dir",
+    "published_split",
     "image_dir",
     "manual_dir",
     "ways",

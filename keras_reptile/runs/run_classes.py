@@ -14,7 +14,14 @@ from keras_reptile.runs.run_directory import RunDirectory
 
 FILE = "classes.json"
 # The fields that decide the split of a class.
-DIVISION = ("dataset", "dataset_split", "validation_classes", "test_classes", "split_seed")
+DIVISION = (
+    "dataset",
+    "dataset_split",
+    "validation_classes",
+    "test_classes",
+    "split_seed",
+    "published_split",
+)
 
 
 def describe(pools: Any) -> dict[str, Any] | None:

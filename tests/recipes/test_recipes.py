@@ -9,6 +9,7 @@ import tensorflow as tf
 import keras_reptile as kr
 from keras_reptile.algorithm import losses
 from keras_reptile.algorithm.inner_optimizers import InnerAdam, InnerState
+from keras_reptile.datasets.published_split import PUBLISHED
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.data_options import data_options
 
@@ -49,7 +50,8 @@ def test_every_recipe_has_the_cost_that_was_measured():
     files = (folder / f"{name}.json" for name in ("meta_steps", "fast_and_full"))
     rows = (row for file in files for row in json.loads(file.read_text())["recipes"])
     measured = {row["recipe"]: row["meta_step_in_fit_ms"] for row in rows}
-    assert set(named.MILLISECONDS) == set(named.RECIPES) == set(measured)
+    assert set(named.MILLISECONDS) == set(measured)
+    assert set(named.RECIPES) - set(measured) == {f"{name}_5way" for name in PUBLISHED}
     for name, milliseconds in measured.items():
         assert named.MILLISECONDS[name] == pytest.approx(milliseconds, rel=0.1)
         assert named.cost(name)
@@ -169,7 +171,8 @@ def test_a_minibatchs_loss_is_the_sum_or_the_mean_over_its_images(reduction, red
 def test_the_papers_recipes_sum_as_the_authors_program_does():
     summed = {name for name, r in named.RECIPES.items() if r.loss_reduction == "sum"}
     paper = {"omniglot_5way", "omniglot_20way", "mini_imagenet_5way_1shot"}
-    assert summed == paper | {"mini_imagenet_5way_5shot", "study"}
+    like_it = {"study", *(f"{name}_5way" for name in PUBLISHED)}
+    assert summed == paper | {"mini_imagenet_5way_5shot"} | like_it
 
 
 @pytest.mark.parametrize(("reduction", "step"), [("sum", 0.5), ("mean", 1.0)])

@@ -182,6 +182,7 @@ GIVEN = {
     "split_seed": 0,
     "image_dir": "x",
     "split_dir": "x",
+    "published_split": "cub",
     "manual_dir": "x",
     "image_size": 28,
     "channels": 1,
