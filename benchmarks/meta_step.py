@@ -110,7 +110,7 @@ def measure(name: str) -> dict:
     cores = kr.one_task_per_core(**threads)
     pool = training_pool(recipe)
     model = building.build_model(recipe, pool.image_shape)
-    model.jit_inner_loops = jit_compile
+    model.set_execution(jit_compile=jit_compile)
     episodes = building.training_episodes(recipe, pool)
     element = next(iter(episodes))
     step = train_step(model)

@@ -46,7 +46,7 @@ from keras_reptile.episodes.episode_format import (
 )
 from keras_reptile.episodes.repeats import warn_of_repeated_tasks
 from keras_reptile.execution import meta_batch, outcome
-from keras_reptile.execution.plan import WHOLE_STEPS, Plan, check_order
+from keras_reptile.execution.plan import WHOLE_STEPS, Plan, check_jit_compile, check_order
 from keras_reptile.execution.planning import plan_of
 from keras_reptile.execution.traces import Traces
 from keras_reptile.metrics.task_metrics import TaskMetrics
@@ -333,8 +333,7 @@ class ReptileModel(distribution.DistributedModel):
         loss_scaling.check_outer(optimizer)
         check_boolean("run_eagerly", run_eagerly)
         check_integer("steps_per_execution", steps_per_execution, 1)
-        if jit_compile != "auto":
-            check_boolean("jit_compile", jit_compile)
+        check_jit_compile(jit_compile)
         done = self.meta_iteration if self.compiled else None
         super().compile(
             optimizer=optimizer,
@@ -349,7 +348,7 @@ class ReptileModel(distribution.DistributedModel):
         # Not given to the base class: its symbolic build would call the network on whole episodes.
         self.task_loss = losses.get_loss(loss)
         self._traces.forget()
-        self.jit_inner_loops = jit_compile
+        self.set_execution(jit_compile=jit_compile)
         with self.distribute_strategy.scope():
             self.task_metrics = TaskMetrics(self.task_loss, metrics)
         arguments = dict(
@@ -362,6 +361,27 @@ class ReptileModel(distribution.DistributedModel):
         )
         # Set past Keras's attribute tracking, which refuses new metrics in a built model.
         object.__setattr__(self, "_compile_arguments", arguments)
+
+    def set_execution(
+        self, *, task_parallelism: str | None = None, jit_compile: bool | str | None = None
+    ) -> None:
+        """Sets how this process computes tasks. Results stay the same, up to rounding.
+
+        Args:
+            task_parallelism: String, as in the constructor. Defaults to `None`, unchanged.
+            jit_compile: Boolean or `"auto"`, as in `compile`. A saved model keeps the argument of
+                `compile`. Defaults to `None`, unchanged.
+
+        Raises:
+            ValueError: If an argument is not one of those listed, or tasks in series are to be one
+                batch.
+        """
+        if task_parallelism is not None:
+            check_order(self.task_order, task_parallelism)
+            self.task_parallelism = task_parallelism
+        if jit_compile is not None:
+            check_jit_compile(jit_compile)
+            self.jit_inner_loops = jit_compile
 
     def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:

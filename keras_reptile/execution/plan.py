@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Set
 from typing import Any
 
-from keras_reptile.checks import check_choice
+from keras_reptile.checks import check_boolean, check_choice
 from keras_reptile.kernels import forms
 from keras_reptile.kernels.forms import Forms
 
@@ -127,6 +127,12 @@ def check_order(task_order: str, task_parallelism: str) -> None:
             "task_parallelism='vectorized'. Use task_order='parallel', or "
             "task_parallelism='separate'."
         )
+
+
+def check_jit_compile(jit_compile: Any) -> None:
+    """Raises `ValueError` for a value that is neither a boolean nor `"auto"`."""
+    if jit_compile != "auto":
+        check_boolean("jit_compile", jit_compile)
 
 
 def in_series(settings: Any) -> bool:

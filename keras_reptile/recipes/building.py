@@ -216,13 +216,11 @@ def on_strategy(
     """
     if strategy is None:
         model = build_model(recipe, image_shape) if saved is None else saved
-        model.task_parallelism = recipe.task_parallelism
     else:
         with strategy.scope():
             model = build_model(recipe, image_shape)
             model.optimizer.build(model.trainable_variables)
         state = distribution.state_of(model if saved is None else saved)
         distribution.set_state(model, workers.from_chief(state))
-    # This is a setting of the process. A checkpoint does not contain it.
-    model.jit_inner_loops = jit_compile
+    model.set_execution(task_parallelism=recipe.task_parallelism, jit_compile=jit_compile)
     return model

@@ -290,5 +290,5 @@ def _test(recipe, pools, model, verbose) -> dict[str, Any] | None:
     )
     say(verbose, f"Testing on {recipe.test_tasks:,} {unseen}.")
     episodes = building.evaluation_episodes(recipe, pools.test, recipe.test_tasks)
-    model.jit_inner_loops = compilation.of_evaluation(recipe, recipe.test_tasks)
+    model.set_execution(jit_compile=compilation.of_evaluation(recipe, recipe.test_tasks))
     return measure(recipe, model, episodes, bar_verbosity(verbose))

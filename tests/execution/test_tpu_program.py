@@ -63,7 +63,7 @@ def test_a_training_step_is_a_program_of_static_shapes_without_the_host(name):
     recipe = named.get(name)
     episode, image_shape = one_episode(recipe)
     model = building.build_model(recipe, image_shape)
-    model.task_parallelism = "vectorized"
+    model.set_execution(task_parallelism="vectorized")
     with warnings.catch_warnings():
         # MAML says that it runs task by task.
         warnings.simplefilter("error" if recipe.method != "maml" else "ignore")

@@ -242,3 +242,11 @@ def test_a_stream_that_a_backup_does_not_resume_is_warned_of(tmp_path):
     backup = keras.callbacks.BackupAndRestore(tmp_path)
     with pytest.warns(UserWarning, match="BackupAndRestore resumes the model, but not the stream"):
         small_model(dense()).fit(small_episodes(), steps_per_epoch=1, verbose=0, callbacks=[backup])
+
+
+def test_how_a_process_computes_tasks_is_not_saved_with_the_compile_arguments():
+    model = small_model(inner_state="reset")
+    model.set_execution(task_parallelism="vectorized", jit_compile=True)
+    assert model.get_config()["task_parallelism"] == "vectorized"
+    assert model.get_compile_config()["jit_compile"] == "auto"
+    assert str(model._plan(training=True, eagerly=False)).startswith("Tasks run as one batch")

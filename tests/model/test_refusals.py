@@ -140,6 +140,14 @@ REFUSED = {
         lambda: compiled(jit_compile=np.bool_(True)),
         r"`jit_compile` must be True or False. Received: jit_compile=(np.True_|True)\.",
     ),
+    "series that are to be one batch": (
+        lambda: model(task_order="serial").set_execution(task_parallelism="vectorized"),
+        "Tasks in series cannot be one batch",
+    ),
+    "compiled or not, afterwards": (
+        lambda: model().set_execution(jit_compile=1),
+        "`jit_compile` must be True or False. Received: jit_compile=1",
+    ),
     "compiled or not": (lambda: compiled(jit_compile="x"), "`jit_compile` must be True or False"),
     "a beta of 1": (
         lambda: model(inner_optimizer=keras.optimizers.Adam(0.1, beta_2=1.0)),
