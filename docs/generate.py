@@ -31,11 +31,15 @@ from tables import (  # noqa: E402
     full_runs,
     images,
     omniglot,
+    shipped_models,
     speed,
 )
 
 MARKED = re.compile(r"<!-- (table|value): (\S+) -->(.*?)<!-- end -->", re.DOTALL)
-MODULES = (full_runs, omniglot, speed, devices, accelerators, experiments, flags, images, attacks)
+MODULES = (
+    *(full_runs, omniglot, speed, devices, accelerators),
+    *(experiments, flags, images, attacks, shipped_models),
+)
 TABLES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.TABLES.items()}
 VALUES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.VALUES.items()}
 

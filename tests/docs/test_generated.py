@@ -27,7 +27,8 @@ def copy(tmp_path):
     """The pages, their generator and the files that it reads, to change."""
     ignored = shutil.ignore_patterns("*.png", "__pycache__")
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=ignored)
-    for folder in ("benchmarks", "bin", "keras_reptile/programs", "keras_reptile/recipes"):
+    of_package = (f"keras_reptile/{name}" for name in ("pretrained_models", "programs", "recipes"))
+    for folder in ("benchmarks", "bin", *of_package):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     shutil.copy(ROOT / "README.md", tmp_path)
     return tmp_path
