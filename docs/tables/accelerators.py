@@ -7,6 +7,8 @@ from accelerators.table import cells, lines
 from tables.files import record
 from tables.words import milliseconds, table
 
+# The programs in which TensorFlow derived the gradients.
+BY_VECTORIZED_MAP = "accelerators_by_vectorized_map"
 # The names of the same steps in the measurements on an H200.
 MEASURED = {
     "omniglot_5way/train": "omniglot_5way",
@@ -40,15 +42,19 @@ def gpu_graphs() -> str:
 
 
 def written_out() -> str:
-    """Programs with gradients written out, beside the same ones by `tf.vectorized_map`."""
+    """Each program, beside the one that `tf.vectorized_map` made of the same step."""
     header = ["program", "for a", "launches", "now", "time by the model", "now"]
     return table(header, [row for device in TIMES for row in changes(device)])
 
 
 def changes(device: str) -> list[list[str]]:
-    before = {row["program"]: row for row in record("accelerators")[device]}
-    after = record("accelerators_written_out")[device]
-    return [change(device, cells(before[row["program"]]), cells(row), row) for row in after]
+    before = {row["program"]: row for row in record(BY_VECTORIZED_MAP)[device]}
+    after = [row for row in record("accelerators")[device] if row["program"] in before]
+    return [
+        change(device, cells(before[row["program"]]), cells(row), row)
+        for row in after
+        if not row["program"].startswith("jax")
+    ]
 
 
 def change(device: str, before: dict[str, str], after: dict[str, str], row: dict) -> list[str]:
@@ -59,7 +65,8 @@ def change(device: str, before: dict[str, str], after: dict[str, str], row: dict
 
 
 def gpu_models() -> str:
-    rows = {row["program"]: row for row in record("accelerators")["gpu"]}
+    """The programs that were measured: those before gradients were written out."""
+    rows = {row["program"]: row for row in record(BY_VECTORIZED_MAP)["gpu"]}
     header = ["program", "launches", "modelled", "measured", "in"]
     return table(header, [model_row(rows[name], other) for name, other in MEASURED.items()])
 
