@@ -14,6 +14,7 @@ from keras_reptile.checks import check_boolean
 from keras_reptile.episodes import data_checks
 from keras_reptile.episodes.episode_checks import episodes_of
 from keras_reptile.episodes.episode_format import CLASSES, as_episodes, is_episode, with_queries
+from keras_reptile.execution import evaluation_batch
 from keras_reptile.learner import check_compiled
 from keras_reptile.metrics import accuracy, query_metrics
 from keras_reptile.metrics.confidence import confidence_95
@@ -35,8 +36,9 @@ def evaluate(
 
     Each task starts from the model's weights and carried inner state. The model stays as it is. The
     tasks of a meta-batch run side by side, so a larger meta-batch in the dataset uses more cores;
-    it changes neither tasks nor results. The random numbers of layers such as `Dropout` follow from
-    the task.
+    it changes neither tasks nor results. On a GPU or TPU up to 200 tasks are one batch, whatever
+    the dataset's meta-batch, unless the model has `task_parallelism="separate"`. The random numbers
+    of layers such as `Dropout` follow from the task.
 
     Args:
         model: A compiled `ReptileModel`. Accuracy is the first accuracy among its metrics, or, if
@@ -215,7 +217,8 @@ def _measured(
 
     A mode tells whether predictions are transductive. The name is that of the value.
     """
-    episodes = data_checks.checked(model, as_episodes(episodes))
+    checked = data_checks.checked(model, as_episodes(episodes))
+    episodes = evaluation_batch.regrouped(model, checked)
     labels = TaskLabels.of(episodes.element_spec, known=model._is_classifier)
 
     def values_of(episode: dict[str, Any]):

@@ -14,6 +14,9 @@ import tensorflow as tf
 from keras.src.metrics.accuracy_metrics import accuracy
 from keras.src.trainers.compile_utils import CompileMetrics
 from keras.src.trainers.trainer import model_supports_jit
+from tensorflow.python import pywrap_tfe
+from tensorflow.python.client import pywrap_tf_session
+from tensorflow.python.eager import context
 
 # The function behind `metrics=["accuracy"]` for targets shaped like the outputs.
 equal_values = accuracy
@@ -245,3 +248,25 @@ def _xla() -> Any:
     from tensorflow.compiler.tf2xla.python import xla
 
     return xla
+
+
+def memory_of(kind: str) -> int | None:
+    """Returns the bytes of the smallest device of a kind; `None` if there is no such device.
+
+    `tf.config` knows of a device's memory only what is in use.
+
+    Args:
+        kind: String, `"CPU"`, `"GPU"` or `"TPU"`.
+    """
+    context.ensure_initialized()
+    devices = pywrap_tfe.TFE_ContextListDevices(context.context()._handle)
+    try:
+        found = [
+            pywrap_tf_session.TF_DeviceListMemoryBytes(devices, i)
+            for i in range(pywrap_tf_session.TF_DeviceListCount(devices))
+            if pywrap_tf_session.TF_DeviceListType(devices, i) == kind
+        ]
+    finally:
+        pywrap_tf_session.TF_DeleteDeviceList(devices)
+    # Remote devices of a cluster may report nothing.
+    return min(filter(None, found), default=None)

@@ -45,7 +45,7 @@ from keras_reptile.episodes.episode_format import (
     with_queries,
 )
 from keras_reptile.episodes.repeats import warn_of_repeated_tasks
-from keras_reptile.execution import meta_batch, outcome
+from keras_reptile.execution import evaluation_batch, meta_batch, outcome
 from keras_reptile.execution.plan import WHOLE_STEPS, Plan, check_jit_compile, check_order
 from keras_reptile.execution.planning import plan_of
 from keras_reptile.execution.traces import Traces
@@ -660,7 +660,10 @@ class ReptileModel(distribution.DistributedModel):
         return self._made_once(key, lambda: input_ranges.InputRanges(*key[1:]))
 
     def _divided(self, data, steps, fill=False) -> tuple:
-        return super()._divided(self._checked(data), steps, fill)
+        data = self._checked(data)
+        # Steps are counted in meta-batches of the dataset.
+        data = evaluation_batch.regrouped(self, data) if fill and not steps else data
+        return super()._divided(data, steps, fill)
 
     def _checked(self, data: Any) -> Any:
         return data_checks.checked(self, data)

@@ -13,7 +13,7 @@ from keras_reptile.distribution.replicas import (
     replica_index,
     replicas,
 )
-from keras_reptile.distribution.shares import check_divides
+from keras_reptile.distribution.shares import check_divides, regrouped
 from keras_reptile.distribution.steps import values_by_task
 from keras_reptile.distribution.strategies import create
 from keras_reptile.distribution.workers import Workers, lost_workers_explained, set_state, state_of
@@ -27,6 +27,7 @@ __all__ = [
     "create",
     "lost_workers_explained",
     "mean_over_replicas",
+    "regrouped",
     "replica_index",
     "replicas",
     "set_state",

@@ -148,7 +148,43 @@ def filled(tasks: dict[str, Any], size: int) -> dict[str, Any]:
     tf.debugging.assert_less_equal(number, size, "A meta-batch is larger than the first.")
     indices = tf.minimum(tf.range(size), number - 1)
     whole = tf.nest.map_structure(lambda t: tf.gather(t, indices), tasks)
-    return {**whole, IS_REAL: tf.cast(tf.range(size) < number, tf.int32)}
+    is_real = tf.cast(tf.range(size) < number, tf.int32)
+    return {**whole, IS_REAL: is_real * whole.get(IS_REAL, 1)}
+
+
+def regrouped(dataset: tf.data.Dataset, most: int) -> tf.data.Dataset:
+    """Returns the same tasks in meta-batches of one size, as few as possible.
+
+    Args:
+        dataset: Finite dataset of dicts of tensors with the tasks along the first axis. Only the
+            last element may have fewer tasks than the first.
+        most: Integer, the most tasks in a meta-batch.
+
+    Returns:
+        A dataset with the key `"real"`, see `distributed`.
+
+    Example:
+
+    >>> three = tf.data.Dataset.range(8).map(lambda x: {"x": x}).batch(3)
+    >>> [tasks["x"].numpy().tolist() for tasks in regrouped(three, 6)]
+    [[0, 1, 2, 3, 4, 5], [6, 7, 7, 7, 7, 7]]
+    """
+    size, elements = largest_meta_batch(dataset), int(dataset.cardinality())
+    pieces = -(-size // most)
+    piece = -(-size // pieces)
+    # As many pieces in each meta-batch as in the others, so that few are filled up.
+    groups = -(-elements * pieces // max(1, most // piece))
+    together = -(-elements * pieces // groups)
+
+    def cut(tasks):
+        whole = filled(tasks, pieces * piece)
+        return tf.nest.map_structure(lambda t: tf.reshape(t, (pieces, piece, *t.shape[1:])), whole)
+
+    def join(parts):
+        joined = tf.nest.map_structure(lambda t: tf.reshape(t, (-1, *t.shape[2:])), parts)
+        return filled(joined, together * piece)
+
+    return dataset.map(cut).unbatch().batch(together).map(join)
 
 
 def shares_of(tasks: dict[str, Any], first: int, number: int, share: int) -> dict[str, Any]:

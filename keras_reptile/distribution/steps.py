@@ -65,7 +65,8 @@ def values_by_task(model: Any, name: Any, function: Callable, dataset: tf.data.D
         dataset: Finite dataset of meta-batches.
 
     Yields:
-        Array `(meta_batch_size, values)`, the values of a meta-batch's tasks in their order.
+        Array `(tasks, values)`, the values of a meta-batch's tasks in their order, without those of
+        copies that only fill it up.
     """
     if model.has_strategy:
         yield from _on_replicas(model, name, function, dataset)
@@ -77,7 +78,8 @@ def values_by_task(model: Any, name: Any, function: Callable, dataset: tf.data.D
             run = model._made_once(
                 key, lambda: tf.function(function, reduce_retracing=True, autograph=False)
             )
-        yield run(element).numpy()
+        rows = run(element).numpy()
+        yield rows[np.flatnonzero(element[IS_REAL])] if IS_REAL in element else rows
 
 
 def _on_replicas(model, name, function, dataset) -> Iterator:

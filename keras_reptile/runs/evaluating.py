@@ -25,7 +25,7 @@ from keras_reptile.runs.run_checks import (
     check_outputs,
 )
 from keras_reptile.runs.run_directory import RunDirectory
-from keras_reptile.runs.training import bar_verbosity
+from keras_reptile.runs.training import bar_verbosity, say_evaluation_batch
 
 # The fields that an evaluation can replace: the data, the tasks, and the way they are computed.
 CHOICES = (
@@ -141,6 +141,7 @@ def evaluate_run(
         shape = pools.train.image_shape
         jit_compile = compilation.of_evaluation(recipe, tasks)
         model = building.on_strategy(recipe, shape, saved, strategy, workers, jit_compile)
+        say_evaluation_batch(model, episodes, verbose)
         started = time.perf_counter()
         if both:
             results = measure_both(recipe, model, episodes, verbose)

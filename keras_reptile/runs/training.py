@@ -12,9 +12,11 @@ import tensorflow as tf
 
 from keras_reptile import distribution
 from keras_reptile.errors import RunError
+from keras_reptile.execution import evaluation_batch
 from keras_reptile.files import provenance
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.recipe import SINUSOID, Recipe
+from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import (
     compilation,
     learning_curve,
@@ -184,6 +186,7 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
     validation = None
     if _validates(recipe, pools):
         validation = building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)
+        say_evaluation_batch(model, validation, verbose)
     callbacks = [run_log]
     if recipe.curve_tasks:
         tests = building.evaluation_episodes(recipe, pools.test, recipe.curve_tasks)
@@ -209,6 +212,12 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
             run_log.on_interruption()
             raise
     return run_log
+
+
+def say_evaluation_batch(model: ReptileModel, episodes: tf.data.Dataset, verbose: int) -> None:
+    """Prints how many tasks of an evaluation a GPU or TPU computes at once."""
+    batch = evaluation_batch.batch_of(model, episodes.element_spec)
+    say(verbose if batch else 0, str(batch))
 
 
 def _best_so_far(recipe, directory, rows, done) -> dict[str, Any] | None:
@@ -290,5 +299,6 @@ def _test(recipe, pools, model, verbose) -> dict[str, Any] | None:
     )
     say(verbose, f"Testing on {recipe.test_tasks:,} {unseen}.")
     episodes = building.evaluation_episodes(recipe, pools.test, recipe.test_tasks)
+    say_evaluation_batch(model, episodes, verbose)
     model.set_execution(jit_compile=compilation.of_evaluation(recipe, recipe.test_tasks))
     return measure(recipe, model, episodes, bar_verbosity(verbose))

@@ -175,3 +175,8 @@ def test_methods_that_are_overridden():
         assert callable(getattr(keras.Model, name))
     parameters = inspect.signature(keras.Model._maybe_symbolic_build).parameters
     assert {"iterator", "data_batch"} <= set(parameters)
+
+
+def test_memory_of():
+    assert internals.memory_of("CPU") > 0
+    assert internals.memory_of("none") is None

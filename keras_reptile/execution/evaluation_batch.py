@@ -1,0 +1,138 @@
+"""How many tasks of an evaluation a GPU or TPU computes at once."""
+
+import math
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from keras_reptile import distribution
+from keras_reptile.algorithm.inner_loop import InnerLoop
+from keras_reptile.episodes.episode_format import as_episodes
+from keras_reptile.execution.plan import Plan
+from keras_reptile.execution.planning import plan_of
+from keras_reptile.keras_internals import memory_of
+
+# More tasks at once hardly make a device faster.
+MOST_TASKS = 200
+# Bytes of a device whose memory is not known.
+USUAL_MEMORY = 8 * 2**30
+# The share of a device's memory that the tasks at once may need by the estimate.
+SHARE = 1 / 2
+# Shares of the values of all operations that are in memory at the same time: in an inner step,
+# which keeps values for its gradient, and in a prediction. By them the estimates are near the
+# temporary memory of programs that XLA compiled for an H200, or above it.
+KEPT_BY_A_STEP, KEPT_BY_A_PREDICTION = 1 / 2, 1 / 4
+# A TPU fills the last axis of arrays up to 128 elements, also that of 32 channels.
+PADDING = {"TPU": 4}
+# Of each task: its weights, their gradient and two moments of the inner optimizer.
+PER_WEIGHT = 4
+
+
+class EvaluationBatch(NamedTuple):
+    """The tasks that a device computes at once.
+
+    tasks: Integer, at most so many on each replica.
+    bytes_of_task: Integer, the estimate of a task's memory.
+    """
+
+    tasks: int
+    bytes_of_task: int
+
+    def __str__(self) -> str:
+        return (
+            f"An evaluation computes up to {self.tasks} tasks as one batch; estimated memory of a "
+            f"task: {self.bytes_of_task / 1e6:.2g} MB."
+        )
+
+
+def regrouped(model: Any, data: Any) -> Any:
+    """Returns the tasks of an evaluation in meta-batches that a GPU or TPU computes at once.
+
+    Args:
+        model: A `ReptileModel`.
+        data: A finite dataset of episodes. Other data are returned unchanged.
+    """
+    episodes = as_episodes(data)
+    if episodes is None or not model.compiled or int(episodes.cardinality()) <= 0:
+        return data
+    batch = batch_of(model, episodes.element_spec)
+    if batch is None:
+        return data
+    return distribution.regrouped(episodes, batch.tasks * plan_of(model).replicas)
+
+
+def batch_of(model: Any, spec: dict[str, Any]) -> EvaluationBatch | None:
+    """Returns the `EvaluationBatch` for episodes of this spec on a model's devices, or `None`."""
+    plan = plan_of(model, eagerly=False)
+    if plan.device == "CPU":
+        return None
+    model.build_weights(spec)
+    key = "evaluation batch", *((t.shape, t.dtype) for t in tf.nest.flatten(spec))
+    loop = model._inner_loop.for_evaluation()
+    return model._made_once(key, lambda: evaluation_batch(loop, plan, spec))
+
+
+def evaluation_batch(loop: InnerLoop, plan: Plan, spec: dict[str, Any]) -> EvaluationBatch | None:
+    """Returns how many tasks to compute at once; `None` if meta-batches stay as they are.
+
+    They stay as they are on a CPU, where each core has its own task, and if tasks cannot be one
+    batch.
+
+    Args:
+        loop: The `InnerLoop`, of a built network.
+        plan: The `Plan` of the evaluation.
+        spec: The spec of the episodes.
+    """
+    shapes = [t.shape[1:] for t in tf.nest.flatten(spec)]
+    if plan.device == "CPU" or not plan.one_batch or not all(s.is_fully_defined() for s in shapes):
+        return None
+    needed = PADDING.get(plan.device, 1) * bytes_of_task(loop, spec)
+    memory = memory_of(plan.device) or USUAL_MEMORY
+    return EvaluationBatch(int(min(MOST_TASKS, max(1, SHARE * memory // needed))), needed)
+
+
+def bytes_of_task(loop: InnerLoop, spec: dict[str, Any]) -> int:
+    """Estimates the memory of a task in an evaluation, in bytes.
+
+        max(1/2 * images of a minibatch, 1/4 * images of a prediction) * values of an image
+            + 4 * weights + images
+
+    "Values of an image" are those of all operations of the network's forward pass. A prediction is
+    of a query with the support set, or of all queries.
+    """
+    images = tf.nest.flatten(spec["support"][0])
+    support, queries = (spec[part][1].shape[1] for part in ("support", "query"))
+    minibatch = max(spec[key].shape[-1] for key in ("order", "tail") if key in spec)
+    at_once = KEPT_BY_A_STEP * minibatch, KEPT_BY_A_PREDICTION * max(support + 1, queries)
+    weights = sum(_bytes(v) for v in loop.f.network.trainable_variables)
+    pixels = sum(_size(t.shape[2:]) * max(4, t.dtype.size) for t in images)
+    values = int(max(at_once) * _bytes_of_image(loop, spec))
+    return values + PER_WEIGHT * weights + (support + queries) * pixels
+
+
+def _bytes_of_image(loop, spec) -> int:
+    """Returns the bytes of the values of all operations on an image, forward."""
+
+    def forward(x):
+        call_id = tf.zeros((3,), tf.int32)
+        return loop.f.train(loop.f.network.trainable_variables, loop.as_taken(x), call_id)
+
+    # Of two images less one: weights are among the values, too.
+    one, two = (_bytes_of_graph(forward, spec, images) for images in (1, 2))
+    return max(1, two - one)
+
+
+def _bytes_of_graph(function, spec, images) -> int:
+    of_images = lambda t: tf.TensorSpec((images, *t.shape[2:]), t.dtype)  # noqa: E731
+    x = tf.nest.map_structure(of_images, spec["support"][0])
+    graph = tf.function(function, autograph=False).get_concrete_function(x).graph
+    values = [value for operation in graph.get_operations() for value in operation.outputs]
+    return sum(_bytes(v) for v in values if v.shape.is_fully_defined() and v.dtype.size)
+
+
+def _bytes(value) -> int:
+    return _size(value.shape) * tf.as_dtype(value.dtype).size
+
+
+def _size(shape) -> int:
+    return math.prod(shape)
