@@ -1,4 +1,4 @@
-"""A model in a file that tells whether it is damaged."""
+"""Checkpoints: .keras files with a checksum, so that a damaged one is detected."""
 
 import hashlib
 import io
@@ -17,34 +17,34 @@ MARK = b"sha256 "
 
 DIGITS = 64
 
-# Keras does not compress .keras files. An archive that inflates to more than so many times its size
-# is no model, and would fill the memory.
-INFLATION = 20
+# Keras does not compress .keras files. An archive that becomes more than this many times larger is
+# not a model, and would fill the memory.
+MAX_INFLATION = 20
 
-# The last record of an archive, its length, and how it ends where there is no comment.
+# The last record of an archive: its signature, its length, and its end without a comment.
 END, END_LENGTH, NO_COMMENT = b"PK\x05\x06", 22, b"\0\0"
 
 
 def save_checkpoint(model: ReptileModel, path: Path, score: dict[str, Any] | None = None) -> None:
-    """Writes a .keras file, which `keras.models.load_model` reads too, with a checksum in it.
+    """Writes a .keras file with a checksum, which `keras.models.load_model` can also read.
 
     Args:
         model: A `ReptileModel`.
         path: Path of the file.
-        score: Dict, what its validation gave, which `read_score` reads. Defaults to `None`.
+        score: Dict, the results of the model's validation, see `read_score`. Defaults to `None`.
     """
     model.save(path)
-    seal(path, b"" if score is None else json.dumps(score).encode() + b" ")
+    write_checksum(path, b"" if score is None else json.dumps(score).encode() + b" ")
 
 
 def read_score(path: Path) -> dict[str, Any] | None:
-    """What `save_checkpoint` was told of a checkpoint; `None` if nothing.
+    """Returns the `score` that `save_checkpoint` has written, or `None`.
 
     Raises:
         RunError: If the file cannot be read or is damaged.
     """
     try:
-        check_seal(path)
+        check_checksum(path)
         with zipfile.ZipFile(path) as archive:
             text = archive.comment[: -len(MARK) - DIGITS]
         return json.loads(text) if text else None
@@ -53,9 +53,13 @@ def read_score(path: Path) -> dict[str, Any] | None:
 
 
 def load_checkpoint(path: Path) -> ReptileModel:
-    """A model from a checkpoint file, whole, or a `RunError`."""
+    """Returns the model of a checkpoint.
+
+    Raises:
+        RunError: If the file cannot be read, is damaged, or contains another kind of model.
+    """
     try:
-        check_seal(path)
+        check_checksum(path)
         model = keras.models.load_model(path, safe_mode=True)
     except Exception as error:
         raise unreadable(path, error) from None
@@ -68,8 +72,8 @@ def unreadable(path: Path, error: Exception) -> RunError:
     return RunError(f"Checkpoint {path} cannot be read ({type(error).__name__}: {reason(error)}).")
 
 
-def seal(path: Path, score: bytes = b"") -> None:
-    """Writes the score and the checksum into a .keras file, which remains one."""
+def write_checksum(path: Path, score: bytes = b"") -> None:
+    """Writes the score and a checksum into the archive's comment. It remains a .keras file."""
     with zipfile.ZipFile(path, "a") as archive:
         archive.comment = score + MARK + b"0" * DIGITS
     with open(path, "r+b") as file:
@@ -78,8 +82,8 @@ def seal(path: Path, score: bytes = b"") -> None:
         file.write(digest)
 
 
-def check_seal(path: Path) -> None:
-    """Checks every byte of a sealed file; of one without a seal, what its archive can tell.
+def check_checksum(path: Path) -> None:
+    """Checks every byte of a file by its checksum, or by those of its archive if it has none.
 
     Raises:
         ValueError: If it is damaged, or would inflate to many times its size.
@@ -100,16 +104,16 @@ def _digest(content: bytes) -> bytes:
 
 
 def _ends_as_keras_ends_it(content: bytes) -> bool:
-    """False where there is half a seal."""
+    """Returns whether the archive has no comment. An incomplete checksum is a comment."""
     return content[-END_LENGTH:].startswith(END) and content.endswith(NO_COMMENT)
 
 
 def _is_archive(content: bytes, check: Callable = lambda archive: True) -> bool:
-    """Returns whether bytes are an archive of a plausible size that passes a check."""
+    """Returns whether bytes are an archive of plausible size for which `check` returns true."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             declared = sum(member.file_size for member in archive.infolist())
-            if declared <= INFLATION * len(content):
+            if declared <= MAX_INFLATION * len(content):
                 return check(archive)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError, EOFError):
         return False

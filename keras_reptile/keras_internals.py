@@ -1,8 +1,8 @@
-"""Everything private of Keras and TensorFlow that this package uses: one function for each.
+"""All private names of Keras and TensorFlow that this package uses, with one function for each.
 
-Each says why no public name does. tests/model/test_keras_internals.py has a test of each, which
-fails by its name when a new version of Keras or TensorFlow moves what it uses. `DistributedModel`
-and `ReptileModel` override two methods of Keras's trainer that are private too, and say so.
+Each docstring says why there is no public name. tests/model/test_keras_internals.py has a test of
+each function, which fails if a new version of Keras or TensorFlow moves the private name.
+`DistributedModel` also overrides two private methods of Keras's trainer.
 """
 
 import functools
@@ -23,56 +23,57 @@ equal_values = accuracy
 
 
 def all_layers(network: Any, *, itself: bool = False) -> list:
-    """Returns the layers of a network at any depth, each once.
+    """Returns the layers of a network at all depths, each once.
 
-    `network.layers` has those of one level, and of a subclassed layer's attributes none.
+    `network.layers` contains only those of the first level. It contains no layers that are
+    attributes of a subclassed layer.
 
     Args:
         network: A `keras.Model` or layer.
-        itself: Boolean, whether the network is one of them. Defaults to `False`.
+        itself: Boolean, whether to include the network. Defaults to `False`.
     """
     return list(network._flatten_layers(include_self=itself))
 
 
 def call_takes_training(network: Any) -> bool:
-    """Returns whether Keras hands `training` to the network's `call`.
+    """Returns whether Keras passes `training` to the network's `call`.
 
-    Keras looks at more than the signature, such as nested models.
+    This depends on more than the signature, for instance on nested models.
     """
     return bool(network._call_has_training_arg)
 
 
 def calls_of(operation: Any) -> list:
-    """Returns the nodes of an operation in the graph of functional models.
+    """Returns an operation's nodes, which are its calls in the graphs of functional models.
 
-    Each has `input_tensors`, `outputs` and `arguments`. Keras has no public graph.
+    Each node has `input_tensors`, `outputs` and `arguments`. Keras has no public graph.
     """
     return list(operation._inbound_nodes)
 
 
 def supports_jit(model: keras.Model) -> bool:
-    """Returns whether no layer forbids XLA, which Keras asks for `jit_compile="auto"` only."""
+    """Returns whether all layers allow XLA. Keras checks this for `jit_compile="auto"` only."""
     return bool(model_supports_jit(model))
 
 
 def strategy_of(model: keras.Model) -> Any:
     """Returns the strategy in whose scope a model was made, or `None`.
 
-    `model.distribute_strategy` returns the strategy at hand where there was none.
+    `model.distribute_strategy` returns the current strategy in place of `None`.
     """
     return model._distribute_strategy
 
 
 def updates_of(optimizer: Any) -> Any:
-    """Returns the counter of meta-batches of an optimizer.
+    """Returns the variable in which an optimizer counts its calls.
 
-    `iterations` counts its steps, which are fewer where it accumulates gradients.
+    `iterations` counts its steps, which are fewer if it accumulates gradients.
     """
     return optimizer._iterations
 
 
 def moments_of(optimizer: Any) -> tuple[list, ...]:
-    """Returns the lists of variables in which a built `SGD` or `Adam` keeps its moments."""
+    """Returns the moments of a built `SGD` or `Adam`: a list of variables for each kind."""
     if isinstance(optimizer, keras.optimizers.Adam):
         return optimizer._momentums, optimizer._velocities
     return (optimizer.momentums,)
@@ -84,15 +85,15 @@ def function_of(metric: keras.metrics.Metric) -> tuple[Callable, dict[str, Any]]
 
 
 def set_direction(metric: keras.metrics.Metric, direction: str) -> None:
-    """Sets whether more of a metric is better, `"up"`, or less, `"down"`.
+    """Sets whether larger values of a metric are better, `"up"`, or smaller ones, `"down"`.
 
-    Without it callbacks such as `EarlyStopping` ask for a `mode`.
+    Without a direction, callbacks such as `EarlyStopping` need the argument `mode`.
     """
     metric._direction = direction
 
 
 class MetricsContainer(CompileMetrics):
-    """Metrics as the one container in which Keras's callbacks look up a metric's direction.
+    """Metrics in a container of the class in which Keras's callbacks look up their directions.
 
     Args:
         name: String.
@@ -114,7 +115,7 @@ class MetricsContainer(CompileMetrics):
 
 
 def unpickled_model() -> Callable:
-    """Returns the function by which Keras's pickled models are loaded."""
+    """Returns the function that loads a pickled Keras model."""
     return keras.Model._unpickle_model
 
 
@@ -130,20 +131,20 @@ def call_that_made(tensor: keras.KerasTensor) -> tuple:
 def optimization_barrier(t: Any) -> Any:
     """Returns the same tensor. XLA does not fuse its computation with later operations.
 
-    TensorFlow's module of XLA's own operations has no public name.
+    TensorFlow's module of XLA's operations has no public name.
     """
     return optimization_barriers(t)[0]
 
 
 def optimization_barriers(*tensors: Any) -> tuple:
-    """Returns the same tensors. XLA computes all of them before what is done with any of them."""
+    """Returns the same tensors. XLA computes all of them before any operation that uses one."""
     return tuple(_xla().optimization_barrier(*tensors))
 
 
 def pad_between(x: Any, before: Sequence, after: Sequence, between: Sequence) -> Any:
-    """Returns a tensor with zeros around and between its elements, as XLA pads.
+    """Returns a tensor with zeros before, after and between its elements.
 
-    `tf.pad` has none between, and no negative numbers, which cut.
+    `tf.pad` adds no zeros between elements, and takes no negative numbers, which remove elements.
 
     Args:
         x: Tensor.
@@ -155,7 +156,7 @@ def pad_between(x: Any, before: Sequence, after: Sequence, between: Sequence) ->
 def sums_together(tensors: Sequence, axis: int) -> list:
     """Returns the sums of tensors of one shape and dtype along an axis, by one operation of XLA.
 
-    TensorFlow has none for several tensors.
+    TensorFlow has no such operation for several tensors.
     """
     zero = tf.zeros((), tensors[0].dtype)
     add = _pairwise_sum(len(tensors), zero.dtype)
@@ -164,7 +165,7 @@ def sums_together(tensors: Sequence, axis: int) -> list:
 
 @functools.cache
 def _pairwise_sum(number: int, dtype: tf.DType) -> Callable:
-    """The sum of pairs of scalars, as XLA takes it: all left ones, then all right ones."""
+    """Returns a function that adds pairs of scalars: all left ones, then all right ones."""
 
     def add(*scalars):
         return tuple(map(tf.add, scalars[:number], scalars[number:]))
@@ -187,20 +188,19 @@ def convolution_by_xla(
 ) -> Any:
     """Returns a convolution in XLA's general form, channels last.
 
-    `tf.nn.convolution` has no padding of one's own, no steps between the elements of images, and no
-    sums over the batch in groups.
+    `tf.nn.convolution` takes no explicit padding, no dilation of `x`, and no groups of the batch.
 
     Args:
         x: Tensor `(batch, *spatial, channels)`.
         kernel: Tensor `(*sizes, channels of a group, filters)`.
         strides, dilation: Sequences of integers, one for each spatial axis.
         padding: Sequence of pairs of integers, elements before and after each spatial axis.
-        between: Sequence of integers, the steps from element to element of `x` on each spatial
-            axis. Defaults to `None`, 1.
+        between: Sequence of integers, the dilation of `x` on each spatial axis. Defaults to
+            `None`, 1.
         groups: Integer, groups of channels, and of filters. Defaults to `1`.
-        sum_over_batch: Boolean. If true, the kernel is `(batch, *sizes, filters)`, and the result
-            `(*outputs, channels of a group, filters)`: the batch takes the part of channels.
-            Defaults to `False`.
+        sum_over_batch: Boolean. If true, the sum is over the batch instead of the channels: the
+            kernel is `(batch, *sizes, filters)`, and the result `(*outputs, channels of a group,
+            filters)`. Defaults to `False`.
     """
     # Imported here: only compiled functions need it.
     from tensorflow.compiler.xla import xla_data_pb2
@@ -230,7 +230,7 @@ def convolution_by_xla(
         batch_group_count=groups if sum_over_batch else 1,
         use_v2=True,
     )
-    # TensorFlow does not infer it.
+    # TensorFlow does not infer this shape.
     sizes = kernel.shape[1:last] if sum_over_batch else kernel.shape[: last - 1]
     along = zip(x.shape[1:last], sizes, strides, padding, between, dilation, strict=True)
     outputs = [

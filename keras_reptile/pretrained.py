@@ -1,4 +1,4 @@
-"""Initializations that come with the package, and those that someone exported."""
+"""Initializations that come with the package, or that were exported."""
 
 import os
 from pathlib import Path
@@ -10,12 +10,12 @@ from keras_reptile.export.layout import METADATA, MODEL
 from keras_reptile.reptile_model import ReptileModel
 
 MODELS = Path(__file__).parent / "pretrained_models"
-# What every exported directory has.
+# The files that every exported directory has.
 NEEDED = (MODEL, METADATA)
 
 
 def pretrained_names() -> list[str]:
-    """The names that `pretrained` knows.
+    """Returns the names that `pretrained` takes.
 
     Example:
 
@@ -26,15 +26,15 @@ def pretrained_names() -> list[str]:
 
 
 def pretrained(name_or_path: str | os.PathLike) -> ReptileModel:
-    """A meta-learned initialization, ready to adapt, with its carried inner state.
+    """Returns a meta-learned initialization with its carried inner state, ready to adapt.
 
-    It is compiled with `keras.optimizers.SGD(1.0)` as the outer optimizer; compile it anew to train
-    it further. Its attribute `metadata` is the dict in its metadata.json: among others `"result"`,
-    the accuracy that was measured with its 95 % interval, and `"settings"`, how it was trained.
+    It is compiled with `keras.optimizers.SGD(1.0)` as the outer optimizer. Compile it again to
+    train it further. Its attribute `metadata` is the content of its metadata.json. `"result"` is
+    the measured accuracy with its 95 % interval, and `"settings"` says how it was trained.
 
     Args:
         name_or_path: String, one of `pretrained_names()`; or the path of a directory that
-            `bin/export` or `ReptileModel.export_learner` wrote.
+            `bin/export` or `ReptileModel.export_learner` has written.
 
     Raises:
         ValueError: If there is no such name and no such directory.
@@ -56,7 +56,7 @@ def pretrained(name_or_path: str | os.PathLike) -> ReptileModel:
     from keras_reptile.files.atomic_file import read_json
 
     metadata = read_json(directory / METADATA, "Export the model again.")
-    # Models saved before they kept it themselves.
+    # The model's own file does not have it if an earlier version has written it.
     trained_on_bytes = metadata.get("trained_on_bytes", False)
     if not isinstance(trained_on_bytes, bool):
         raise RunError(
@@ -64,7 +64,7 @@ def pretrained(name_or_path: str | os.PathLike) -> ReptileModel:
             f"Received: {trained_on_bytes!r}. Export the model again."
         )
     model.trained_on_bytes |= trained_on_bytes
-    # Set past Keras's attribute tracking, which would wrap it in a type of its own.
+    # Set past Keras's attribute tracking, which would replace the dict by a type of its own.
     object.__setattr__(model, "metadata", metadata)
     return model
 
@@ -73,12 +73,12 @@ def _directory(name_or_path) -> Path:
     if str(name_or_path) in pretrained_names():
         return MODELS / str(name_or_path)
     is_path = isinstance(name_or_path, str | os.PathLike)
-    # Unlike `Path.is_file`, it is false for names that no file can have.
+    # Unlike `Path.is_file`, `os.path.isfile` is false for names that no file can have.
     files = [os.path.join(name_or_path, name) for name in NEEDED] if is_path else [""]
     if all(map(os.path.isfile, files)):
         return Path(name_or_path)
     raise ValueError(
         f"`name_or_path` must be one of {pretrained_names()}, or a directory that `bin/export` "
-        f"wrote, with {MODEL} and {METADATA} in it. Received: {name_or_path!r}."
+        f"has written, with {MODEL} and {METADATA} in it. Received: {name_or_path!r}."
         f"{did_you_mean(name_or_path, pretrained_names())}"
     )

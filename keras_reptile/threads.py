@@ -1,4 +1,4 @@
-"""Threads for small networks: each core runs its own task."""
+"""Sets TensorFlow's threads for small networks: each core computes a task of its own."""
 
 import ctypes
 import os
@@ -8,45 +8,45 @@ import tensorflow as tf
 
 from keras_reptile.checks import INT32, check_boolean, check_integer
 
-# What mallopt(3) calls them.
+# Parameters of mallopt(3).
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
-# glibc keeps the memory of each worker thread in heaps of 64 MB; what is larger is still mapped by
-# itself there.
+# With these limits, glibc keeps up to 1 GB of freed memory, and maps no block by itself. Worker
+# threads have heaps of 64 MB. There, larger blocks are still mapped by themselves.
 LIMITS = {M_TRIM_THRESHOLD: 1 << 30, M_TOP_PAD: 64 << 20, M_MMAP_MAX: 0}
 
 
 def usable_cores() -> int:
-    """The cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def cores_for_tasks() -> int:
-    """The operations that TensorFlow runs at once, each a task on a core of its own."""
+    """Returns the number of operations that TensorFlow runs at the same time, one on each core."""
     return tf.config.threading.get_inter_op_parallelism_threads() or usable_cores()
 
 
 ON_A_CPU = {
-    # Matrix products of one task would wait for threads that compute another.
+    # Otherwise matrix products of one task would wait for threads that compute another task.
     "--xla_cpu_multi_thread_eigen": "false",
-    # As wide as the registers are: with AVX-512 else only half of one is used.
+    # By default XLA uses only half of an AVX-512 register.
     "--xla_cpu_prefer_vector_width": "512",
 }
 ON_A_GPU = {
-    # Trying kernels out takes half of the time to the first step, and the next run may find others
-    # faster, whose rounding differs.
+    # Autotuning takes half of the time until the first step. Another run may choose other kernels,
+    # whose rounding differs.
     "--xla_gpu_autotune_level": "0",
-    # Without a trial cuBLAS chooses better than Triton.
+    # Without autotuning, cuBLAS's kernels are faster than Triton's.
     "--xla_gpu_enable_triton_gemm": "false",
 }
 
 
 TOO_LATE = (
-    "`one_task_per_core` was called after TensorFlow had started, whose threads stay as they are. "
-    "Numbers are the same but for rounding; training on a CPU takes longer. Call it at the top of "
-    "the program, or restart the notebook's kernel and call it first."
+    "`one_task_per_core` was called after TensorFlow had started. Its threads cannot change any "
+    "more. Results are the same up to rounding, but training on a CPU is slower. Call it at the "
+    "top of the program, or restart the notebook's kernel and call it first."
 )
 
 
@@ -57,28 +57,29 @@ def one_task_per_core(
     share_idle_cores: bool = False,
     lend: bool | None = None,
 ) -> int:
-    """Has TensorFlow run every operation on one thread, and as many operations as there are cores.
+    """Makes TensorFlow run each operation on one thread, and as many operations as there are cores.
 
-    The operations of a small network on a few images are too short to divide among cores; the
-    tasks of a meta-batch are not. Memory that operations free is kept for the next ones. On a GPU
-    XLA is told to choose kernels without trying them out, so that every run has the same ones,
-    which may be slower ones (docs/how_to/devices.md). Flags in `XLA_FLAGS` stay as they are.
-    Call it before TensorFlow does anything: its threads are fixed at its first operation. Later,
-    as in a notebook that has computed something, the call warns, and everything goes on with the
-    threads that there are. The programs in `bin/` call it by themselves.
+    The operations of a small network on a few images are too short to be divided among cores, but
+    the tasks of a meta-batch are long enough. Freed memory is kept for the next operations. On a
+    GPU, XLA chooses kernels without autotuning: each run has the same kernels, which may be slower
+    ones (docs/how_to/devices.md). Flags that are set in `XLA_FLAGS` stay as they are.
+
+    Call it before TensorFlow's first operation, which fixes its threads. A later call, as in a
+    notebook, warns and leaves the threads as they are. The programs in `bin/` call it themselves.
 
     Args:
         cores: Integer. Defaults to `None`, those that this process may use.
-        jit_compile: Boolean, whether XLA is to compile the inner loops, with `jit_compile=True` in
-            `compile`: then it is told to use one thread for a task, and all of a register's width.
-            Defaults to `False`.
-        share_idle_cores: Boolean, whether XLA may run parts of a task on another core. It is faster
-            with fewer tasks than cores, with more than 100 tasks, and for networks with many
+        jit_compile: Boolean, whether XLA will compile the inner loops, as `compile` with
+            `jit_compile=True` does. XLA then uses one thread for each task, and the whole width of
+            registers. Defaults to `False`.
+        share_idle_cores: Boolean, whether XLA may run parts of a task on another core. This is
+            faster with fewer tasks than cores, with more than 100 tasks, and for networks with many
             parallel branches. Otherwise it is slower. Defaults to `False`.
         lend: The earlier name of `share_idle_cores`. Defaults to `None`.
 
     Returns:
-        The number of operations that TensorFlow runs at once: `cores`, if it was in time.
+        Integer, the number of operations that TensorFlow runs at the same time. It is `cores` if
+        the call came before TensorFlow's first operation.
 
     Raises:
         ValueError: If `cores` is not at least 1.
@@ -112,7 +113,9 @@ def one_task_per_core(
 
 
 def with_defaults(given: str, flags: dict[str, str]) -> str:
-    """XLA's flags, with those of `flags` that are not given; the name of a file of flags stays.
+    """Returns XLA's flags, with defaults for those that are not given.
+
+    A value that is the name of a file of flags is returned as it is.
 
     Example:
 
@@ -126,15 +129,14 @@ def with_defaults(given: str, flags: dict[str, str]) -> str:
 
 
 def keep_freed_memory() -> bool:
-    """Has the C library keep freed memory, rather than return it to the system at once.
+    """Makes the C library keep freed memory instead of returning it to the system.
 
-    An inner step allocates and frees the same few megabytes again and again. Where glibc returns
-    them every time, the system clears them page by page for the next operation: in the worker
-    threads of a cluster that took half of the time. The process's memory stays near its peak, also
-    of what it needed for a moment only, as to read its data.
+    Each inner step allocates and frees the same few megabytes. If glibc returns them each time, the
+    system has to clear their pages for the next operation. In the worker threads of a cluster this
+    took half of the time. The process's memory stays near its peak, also after its data are loaded.
 
     Returns:
-        Whether it did: `False` where the C library is not glibc.
+        Boolean, whether the C library is glibc and has accepted the limits.
 
     Example:
 

@@ -17,7 +17,7 @@ from helpers import SMALL_RUN, assert_same_end
 
 import keras_reptile as kr
 from attacking.verdicts import Verdicts
-from keras_reptile.checkpoint import check_seal
+from keras_reptile.checkpoint import check_checksum
 from keras_reptile.errors import RunError
 
 # The verdict of a kill after which the program goes on to the end of one that was not killed.
@@ -118,7 +118,7 @@ def _check_whole_files(folder: Path) -> None:
     """What has its own name is whole."""
     for path in folder.rglob("[!.]*.keras"):
         if not any(part.startswith(".") for part in path.parts):
-            check_seal(path)
+            check_checksum(path)
     for path in folder.rglob("[!.]*.json"):
         if not any(part.startswith(".") for part in path.parts):
             json.loads(path.read_text())

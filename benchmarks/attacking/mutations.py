@@ -72,8 +72,8 @@ class State:
         self.model = self.directory.restore()
         export_portable(self.model, folder / "export")
         self.export = folder / "export"
-        self.unsealed = folder / "unsealed.keras"
-        self.model.save(self.unsealed)
+        self.without_checksum = folder / "without_checksum.keras"
+        self.model.save(self.without_checksum)
         self.csv = folder / f"{FIGURE}.csv"
         self.runs = runs_of(FIGURE)
         write_csv(self.csv, [row for item in self.runs.items() for row in _results(*item)])
@@ -182,8 +182,8 @@ def right_metadata(before: dict, after: dict) -> bool:
     return isinstance(after.get("trained_on_bytes", False), bool)
 
 
-def read_sealed(state: State) -> Any:
-    checkpoint.check_seal(state.directory.saved()[-1])
+def read_with_checksum(state: State) -> Any:
+    checkpoint.check_checksum(state.directory.saved()[-1])
 
 
 def read_score(state: State) -> Any:
@@ -194,9 +194,9 @@ def equal(before: Any, after: Any) -> bool:
     return before == after
 
 
-def read_unsealed(state: State) -> Any:
-    checkpoint.check_seal(state.unsealed)
-    with zipfile.ZipFile(state.unsealed) as archive:
+def read_without_checksum(state: State) -> Any:
+    checkpoint.check_checksum(state.without_checksum)
+    with zipfile.ZipFile(state.without_checksum) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
@@ -218,9 +218,14 @@ FILES: dict[str, tuple] = {
     ),
     "a sweep's CSV": (lambda s: s.csv, read_sweep, right_results, "csv"),
     "metadata.json": (lambda s: s.export / "metadata.json", read_metadata, right_metadata, "json"),
-    "checkpoints": (lambda s: s.directory.saved()[-1], read_sealed, equal, "bytes"),
+    "checkpoints": (lambda s: s.directory.saved()[-1], read_with_checksum, equal, "bytes"),
     "best.keras": (lambda s: s.directory.best, read_score, equal, "bytes"),
-    "checkpoints without a checksum": (lambda s: s.unsealed, read_unsealed, equal, "bytes"),
+    "checkpoints without a checksum": (
+        lambda s: s.without_checksum,
+        read_without_checksum,
+        equal,
+        "bytes",
+    ),
 }
 
 

@@ -1,8 +1,8 @@
-"""Keras layers of known kinds as functions of all tasks' images and weights.
+"""Known Keras layers as functions of the images and weights of all tasks.
 
     forward(x, *weights) -> y, gradient        gradient(dy) -> dx, *dweights
 
-The tasks lie along the first axis of all tensors; weights may lack it, the same for all tasks.
+The first axis of all tensors is that of the tasks. Weights that all tasks share may lack it.
 """
 
 import itertools
@@ -23,16 +23,17 @@ PRECISIONS = ("float32", "float64")
 
 
 class BatchedLayer(NamedTuple):
-    """A function `forward`, and the variables whose values it is given as weights."""
+    """A function `forward`, and the variables whose values are its weights."""
 
     forward: Callable
     weights: tuple = ()
 
 
 def batched_layers(chain: Sequence) -> list[BatchedLayer] | None:
-    """What computes a chain of built Keras layers for all tasks at once; `None` if it is not known.
+    """Returns the functions that compute a chain of built Keras layers for all tasks at once.
 
-    Some layers are computed together with the one before them.
+    It returns `None` if one of the layers is not known. Some layers are computed together with the
+    layer before them.
     """
     found: list = []
     for before, layer, after in zip([None, *chain], chain, [*chain[1:], None], strict=False):
@@ -45,7 +46,7 @@ def batched_layers(chain: Sequence) -> list[BatchedLayer] | None:
 
 
 def _is_plain(layer) -> bool:
-    """Whether the layer computes what its class does, in one precision, and has no penalties."""
+    """Returns whether a layer is as its class makes it, in one precision, without penalties."""
     own = vars(layer)
     penalties = [v for name, v in own.items() if name.endswith("_regularizer") and v is not None]
     changed = "call" in own or own.get("lora_enabled") or getattr(layer, "quantization_mode", None)
@@ -81,7 +82,7 @@ def _bias(layer, left_out: bool = False) -> list:
 
 
 def _left_out(x, bias) -> tuple:
-    """x, and a gradient of zeros for each task's bias: see convolution_biases.py."""
+    """Returns x, and zeros as the gradient of each task's bias, see convolution_biases.py."""
     return x, lambda dy: (dy, tf.zeros((x.shape[0], bias.shape[-1]), bias.dtype))
 
 
@@ -140,7 +141,10 @@ def _rectifier(layer, before, after) -> list | None:
 
 
 def _activation(function) -> list | None:
-    """What an activation is computed by: nothing for the identity, `None` if it is not known."""
+    """Returns the layers that compute an activation, or `None` if it is not known.
+
+    The list for the identity is empty.
+    """
     return ACTIVATIONS.get(function)
 
 

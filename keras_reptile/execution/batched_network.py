@@ -1,4 +1,4 @@
-"""A network as one function of all tasks' weights and images, with its gradient written out."""
+"""A network as one function of the weights and images of all tasks, with an explicit gradient."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,57 +15,62 @@ class BatchedNetwork(NamedTuple):
     """A chain of layers, applied to all tasks at once.
 
     layers: Tuple of `BatchedLayer`.
-    places: Tuple with the places of each layer's weights among the network's trainable variables.
-    dtype: String, of weights and images.
+    indices: Tuple, for each layer a tuple with the indices of its weights among the network's
+        trainable variables.
+    dtype: String, that of weights and images.
     """
 
     layers: tuple
-    places: tuple
+    indices: tuple
     dtype: str
 
     def __call__(self, weights: Sequence, x: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        """Outputs `(tasks, images, ...)`, and the function of their gradient to the weights'.
+        """Returns the outputs, and a function from their gradient to that of the weights.
 
         Args:
-            weights: Sequence of tensors as the network's trainable variables, with the tasks along
-                a first axis, or without it, the same for all. Gradients have it.
+            weights: Sequence of tensors, one for each trainable variable of the network, with a
+                first axis of tasks. Weights that all tasks share may lack this axis. The gradient
+                of each weight has it.
             x: Tensor `(tasks, images, ...)` of known shape.
+
+        Returns:
+            Tuple of a tensor `(tasks, images, ...)` and the function.
         """
         x, gradients = tf.cast(x, self.dtype), []
-        for layer, places in zip(self.layers, self.places, strict=True):
-            x, gradient = layer.forward(x, *(weights[i] for i in places))
+        for layer, indices in zip(self.layers, self.indices, strict=True):
+            x, gradient = layer.forward(x, *(weights[i] for i in indices))
             gradients.append(gradient)
 
         def gradient_of(dy):
             found: dict[int, tf.Tensor] = {}
-            for gradient, places in zip(gradients[::-1], self.places[::-1], strict=True):
+            for gradient, indices in zip(gradients[::-1], self.indices[::-1], strict=True):
                 dy, *of_weights = gradient(dy)
-                found.update(zip(places, of_weights, strict=True))
+                found.update(zip(indices, of_weights, strict=True))
             return tuple(found[i] for i in range(len(weights)))
 
         return x, gradient_of
 
 
 def batched_network(network: keras.Model, x: Any) -> BatchedNetwork | None:
-    """Returns the network in this form for images `(tasks, images, ...)`; `None` if it has none.
+    """Returns the network in this form for images `(tasks, images, ...)`, or `None`.
 
-    It has one if it is a chain of known layers of one precision, and takes such images as they are.
-    Known are those that are as Keras makes them: see batched_layers.py.
+    The network must be a chain of known layers of one precision, see batched_layers.py, and take
+    the images without conversion.
     """
     chain = chain_of(network)
     layers = batched_layers(chain)
     one_precision = len({layer.compute_dtype for layer in chain}) == 1
     if not layers or not one_precision or not _takes(network, x):
         return None
-    order = {id(v): place for place, v in enumerate(network.trainable_variables)}
-    places = tuple(tuple(order.get(id(v), -1) for v in layer.weights) for layer in layers)
-    if sorted(p for each in places for p in each) != list(range(len(order))):
+    order = {id(v): index for index, v in enumerate(network.trainable_variables)}
+    indices = tuple(tuple(order.get(id(v), -1) for v in layer.weights) for layer in layers)
+    if sorted(p for each in indices for p in each) != list(range(len(order))):
         return None
-    return BatchedNetwork(tuple(layers), places, chain[0].compute_dtype)
+    return BatchedNetwork(tuple(layers), indices, chain[0].compute_dtype)
 
 
 def chain_of(network: keras.Model) -> list:
-    """The layers of a network in which each feeds the next and nothing else; of others none."""
+    """Returns the layers of a network if each is the input of the next only, else an empty list."""
     ends = getattr(network, "inputs", None), getattr(network, "outputs", None)
     if operations(network) == [network] or [len(end or ()) for end in ends] != [1, 1]:
         return []
@@ -81,7 +86,7 @@ def chain_of(network: keras.Model) -> list:
 
 
 def _takes(network, x) -> bool:
-    """Whether the network takes a task's images as they are, but for their precision."""
+    """Returns whether the network takes a task's images without conversion, except of precision."""
     (given,) = network.inputs
     if not isinstance(x, tf.Tensor) or not tf.as_dtype(given.dtype).is_floating:
         return False

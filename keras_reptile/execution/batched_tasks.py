@@ -1,7 +1,7 @@
-"""All tasks of a meta-batch as one batch, through a network whose gradient is written out.
+"""All tasks of a meta-batch as one batch, by a network with an explicit gradient.
 
-Small weights lie in one vector, so that an update of all of them is one operation. Tasks take their
-first step from weights that they share, of which no copies are made.
+All small weights are in one vector, so that one operation updates them. In the first step all tasks
+share their weights, which are not copied.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from keras_reptile.execution.plan import Plan
 from keras_reptile.execution.weight_vectors import VectorLayout, layout_of
 from keras_reptile.keras_internals import optimization_barrier, optimization_barriers
 
-# Elements of a weight that shares a vector. A product takes its matrix as it lies in memory, so
-# that a larger one would have to be copied out of the vector for it.
-MOST_ELEMENTS = 512
+# Weights with up to this many elements share a vector. A larger one is the matrix of a product, and
+# would have to be copied out of the vector.
+MAX_ELEMENTS_IN_VECTOR = 512
 
 
 def train(
@@ -33,23 +33,23 @@ def train(
     theta: Sequence,
     state: InnerState,
 ) -> Outcome:
-    """Returns the outcome of the tasks by the loop's method.
+    """Adapts to every task by the loop's method, and predicts its queries.
 
     Args:
         loop: The `InnerLoop`.
         plan: The `Plan` of training.
-        network: The loop's network.
+        network: The loop's network as a `BatchedNetwork`.
         tasks: Numbered episodes, tasks along the first axis.
         theta: Sequence of tensors, the weights to start from.
         state: The `InnerState` to start from.
     """
-    layout = layout_of(theta, loop.optimizer, MOST_ELEMENTS)
+    layout = layout_of(theta, loop.optimizer, MAX_ELEMENTS_IN_VECTOR)
     adapted = _adapt(loop, network, layout, tasks, theta, state)
     predictions = ()
     if tasks["query"][1].shape[1]:
-        # The meta-gradient tells of weights that are not finite: see `outcome.with_nan_shown`.
+        # The meta-gradient shows weights that are not finite, see `outcome.with_nan_shown`.
         predictions, _ = network(layout.unpack(adapted.weights), tasks["query"][0])
-    # Else XLA reads each weight again for the outer step, and so copies what it writes over.
+    # Otherwise XLA would read each weight again for the outer step, after a copy of it.
     theta = optimization_barriers(*layout.pack(theta))
     packed = outcome.of_tasks(loop, plan, theta, adapted, predictions)
     return packed._replace(
@@ -67,7 +67,7 @@ def evaluate(
     state: InnerState,
 ) -> tuple:
     """Returns the tasks' first losses, and their queries' predictions in each mode."""
-    layout = layout_of(theta, loop.optimizer, MOST_ELEMENTS)
+    layout = layout_of(theta, loop.optimizer, MAX_ELEMENTS_IN_VECTOR)
     adapted = _adapt(loop, network, layout, tasks, theta, state)
     weights, images = layout.unpack(adapted.weights), (tasks["support"][0], tasks["query"][0])
     vectors = VectorLayout.of(theta).pack(weights)
@@ -76,11 +76,11 @@ def evaluate(
         network(weights, images[1])[0] if mode or apart else _inductive(network, weights, *images)
         for mode in modes
     ]
-    return adapted.first_loss, tuple(_numbers_of(vectors, p) for p in predictions)
+    return adapted.first_loss, tuple(_nan_if_not_finite(vectors, p) for p in predictions)
 
 
 def _adapt(loop, network, layout, tasks, theta, state) -> Adaptation:
-    """`loop.minimize` on weights in vectors, from those that all tasks share."""
+    """Runs `loop.minimize` on weights in vectors. All tasks start from the same weights."""
     support = tasks["support"]
 
     def loss_and_gradient(vectors, minibatch, step):
@@ -90,7 +90,7 @@ def _adapt(loop, network, layout, tasks, theta, state) -> Adaptation:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(outputs)
             loss = _losses(loop, y, outputs)
-        # Else XLA computes it anew for all that it is part of.
+        # Otherwise XLA computes it again for each operation that uses it.
         upstream = optimization_barrier(tape.gradient(loss, outputs))
         return loss, layout.pack(gradient_of(upstream))
 
@@ -100,13 +100,13 @@ def _adapt(loop, network, layout, tasks, theta, state) -> Adaptation:
 
 
 def _losses(loop, y, outputs) -> tf.Tensor:
-    """Each task's loss of a minibatch, `(tasks,)`."""
+    """Returns each task's loss of a minibatch, `(tasks,)`."""
     of_task = lambda pair: losses.batch_loss(loop.loss, *pair)  # noqa: E731
     return tf.vectorized_map(of_task, (y, outputs), fallback_to_while_loop=False)
 
 
 def _inductive(network, weights, support, queries) -> tf.Tensor:
-    """Each query in a batch with its task's whole support set: `(tasks, queries, outputs)`."""
+    """Predicts each query in a batch with its task's support set: `(tasks, queries, outputs)`."""
 
     def output_of(query):
         return network(weights, tf.concat([support, query[:, None]], axis=1))[0][:, -1]
@@ -117,7 +117,7 @@ def _inductive(network, weights, support, queries) -> tf.Tensor:
     return tf.experimental.numpy.swapaxes(outputs, 0, 1)
 
 
-def _numbers_of(vectors, outputs) -> tf.Tensor:
-    """Returns each task's outputs if all its weights are finite, else NaN."""
+def _nan_if_not_finite(vectors, outputs) -> tf.Tensor:
+    """Returns each task's outputs, or NaN if its weights are not all finite."""
     finite = tf.reduce_all(tf.math.is_finite(tf.concat(vectors, axis=-1)), axis=-1)
     return tf.where(finite[..., None, None], outputs, tf.constant(float("nan"), outputs.dtype))

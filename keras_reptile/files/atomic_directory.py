@@ -1,4 +1,4 @@
-"""A directory that is written whole, or not at all."""
+"""Writes a directory completely, or not at all."""
 
 import contextlib
 import fnmatch
@@ -20,31 +20,29 @@ from keras_reptile.files.disk import sync
 from keras_reptile.files.locks import Taken, held
 from keras_reptile.files.targets import keep_mode_and_owner
 
-# How many files a message names.
-NAMED = 10
+# The number of files that a message names.
+MAX_NAMED = 10
 
 
 @contextlib.contextmanager
 def whole_directory(
     path: str | os.PathLike, overwrite: bool, marks: Sequence[str], own: Sequence[str] = ("*",)
 ) -> Iterator[Path]:
-    """Yields an empty directory beside `path`, and gives it that name once it is complete.
+    """Yields an empty temporary directory, and renames it to `path` when it is complete.
 
-    What earlier calls left that were killed is put in order: half a directory is removed, and one
-    that was just being replaced is back under its name.
+    If an earlier process was killed, its partial directory is removed. A directory that it was
+    replacing gets its name back.
 
     Args:
-        path: String or path of the directory to be. Of a symbolic link the directory to which it
-            leads is written.
-        overwrite: Boolean, whether an earlier one may be replaced.
-        marks: Names of files that every such directory has. Only what has them all is ever
-            replaced.
-        own: Patterns of paths, as in `fnmatch`, of all files that such a directory may have. One
-            with other files is never replaced. Defaults to `("*",)`, any.
+        path: String or path of the directory. If it is a symbolic link, its target is written.
+        overwrite: Boolean, whether an existing directory may be replaced.
+        marks: Names of files. An existing directory is replaced only if it has all of them.
+        own: Patterns of paths, as in `fnmatch`. An existing directory is replaced only if each of
+            its files matches one of them. Defaults to `("*",)`, any file.
 
     Raises:
         ValueError: If `path` exists and may not be replaced, or cannot be written.
-        RunError: If the disk fills up, or fails otherwise, while it is written.
+        RunError: If the disk becomes full or fails.
     """
     path = Path(os.path.realpath(local_path(path)))
     _put_in_order(path)
@@ -53,7 +51,7 @@ def whole_directory(
     with explained(path), made_and_held(temporary, lambda: _create(temporary)):
         try:
             yield temporary
-            # Someone may have put a file there meanwhile.
+            # Another process may have written to `path` in the meantime.
             _refuse_existing(path, overwrite, marks, own)
             keep_mode_and_owner(temporary, path)
             _sync(temporary)
@@ -64,6 +62,7 @@ def whole_directory(
 
 
 def _put_in_order(path: Path) -> None:
+    """Restores the directory that a killed process was replacing, and removes its partial ones."""
     name = re.escape(path.name)
     if not os.path.lexists(path):
         for earlier in leftovers(path.parent, "replaced", name)[:1]:
@@ -83,19 +82,20 @@ def _refuse_existing(path: Path, overwrite: bool, marks: Sequence[str], own: Seq
         )
     if path.is_symlink() or not all((path / mark).is_file() for mark in marks):
         raise ValueError(
-            f"{path} is no earlier export, with {' and '.join(marks)} in it, and is not "
+            f"{path} is not an earlier export, which has {' and '.join(marks)} in it. It is not "
             "overwritten. Choose another path, or remove it yourself."
         )
     if others := _others(path, own):
+        more = len(others) - MAX_NAMED
         raise ValueError(
-            f"{path} holds what no export has written: {', '.join(others[:NAMED])}"
-            f"{f' and {len(others) - NAMED} more' if len(others) > NAMED else ''}. It would be "
-            "deleted. Move it elsewhere, or choose another path."
+            f"{path} contains files that are not part of an export: "
+            f"{', '.join(others[:MAX_NAMED])}{f' and {more} more' if more > 0 else ''}. They would "
+            "be deleted. Move them elsewhere, or choose another path."
         )
 
 
 def _others(path: Path, own: Sequence[str]) -> list[str]:
-    """The files in a directory, links among them, whose paths fit no pattern."""
+    """Returns the paths of the files and links in a directory that match no pattern."""
     files = [p for p in path.rglob("*") if p.is_symlink() or not p.is_dir()]
     names = sorted(p.relative_to(path).as_posix() for p in files)
     return [name for name in names if not any(fnmatch.fnmatchcase(name, each) for each in own)]
@@ -116,12 +116,15 @@ def _sync(directory: Path) -> None:
 
 
 def _rename(temporary: Path, path: Path) -> None:
-    """At no moment is there half an export under `path`; for a moment there may be none."""
+    """Renames the temporary directory to `path`, and removes the one that was there.
+
+    Between two renames, `path` does not exist for a moment. It is never incomplete.
+    """
     if not path.exists():
         os.rename(temporary, path)
         return
     earlier = path.with_name(f".replaced-{os.getpid()}-{path.name}")
-    # Locked so that nobody puts it back, or removes it, meanwhile.
+    # The lock keeps other processes from restoring or removing it.
     with held(path, wait=True):
         os.rename(path, earlier)
         try:

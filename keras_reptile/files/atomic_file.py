@@ -1,4 +1,4 @@
-"""Files that are written whole, or not at all."""
+"""Writes files completely, or not at all."""
 
 import contextlib
 import csv
@@ -25,7 +25,7 @@ from keras_reptile.files.targets import (
     write_stream,
 )
 
-# A full disk, a read-only one, and errors that TensorFlow has no name for.
+# TensorFlow's errors for a full disk, for a read-only disk, and for unknown causes.
 OF_THE_DISK = (
     tf.errors.ResourceExhaustedError,
     tf.errors.PermissionDeniedError,
@@ -35,13 +35,13 @@ OF_THE_DISK = (
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside a file, and gives it the file's own name once complete.
+    """Yields the path of a temporary file, and renames it to `path` when it is complete.
 
-    Of a symbolic link the file to which it leads is replaced. An earlier file's mode is kept, and
-    its owner where the system lets us.
+    If `path` is a symbolic link, its target is replaced. The new file has the mode of an existing
+    one, and its owner if the system permits that.
 
     Raises:
-        RunError: If it cannot be written; what was there before is as it was.
+        RunError: If the file cannot be written. An existing file is then unchanged.
     """
     with explained(path):
         target = file_to_replace(path)
@@ -57,7 +57,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Raises `RunError` for a file that `write_text` could not write; its folder is made."""
+    """Raises `RunError` for a file that `write_text` could not write. It creates the folder."""
     path = Path(path)
     with explained(path):
         if is_stream(path):
@@ -70,9 +70,10 @@ def check_writable(path: str | os.PathLike) -> None:
 
 
 def made_and_held(temporary: Path, make: Callable[[], Any]) -> contextlib.ExitStack:
-    """Makes a file or folder and locks it, so that nobody takes it for what a killed process left.
+    """Creates a file or folder and locks it.
 
-    Who did so before it was locked has removed it; then it is made anew.
+    Without the lock, other processes would remove it as the leftover of a killed process. One of
+    them may do so before the lock is taken. Then it is created again.
     """
     while True:
         make()
@@ -84,9 +85,9 @@ def made_and_held(temporary: Path, make: Callable[[], Any]) -> contextlib.ExitSt
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turns the system's errors about writing into a `RunError` that names the file or folder.
+    """Raises errors of writing as a `RunError` that names the file or folder.
 
-    So too what TensorFlow makes of them, but not that it lacks memory.
+    They are errors of the system or of TensorFlow. An error for lack of memory stays as it is.
     """
     try:
         yield
@@ -108,12 +109,12 @@ def _removed_in_the_end(temporary: Path) -> Iterator[None]:
 
 
 def partial_name(path: Path) -> Path:
-    """What a file or folder is called until it is complete."""
+    """Returns the temporary path of a file or folder that is not yet complete."""
     return path.with_name(f".partial-{os.getpid()}-{path.name}")
 
 
 def remove_partial(folder: Path, kind: str = "partial", name: str = ".*") -> None:
-    """Removes what killed processes left half-written, and nothing that is being written now."""
+    """Removes partial files and folders of killed processes. Those in use are locked, and stay."""
     for path in leftovers(folder, kind, name):
         with contextlib.suppress(OSError, Taken), held(path) as locks:
             if locks:
@@ -121,13 +122,13 @@ def remove_partial(folder: Path, kind: str = "partial", name: str = ".*") -> Non
 
 
 def leftovers(folder: Path, kind: str, name: str) -> list[Path]:
-    """Files and folders in a folder that a process named for the time of its work."""
+    """Returns the temporary files and folders in a folder, see `partial_name`."""
     pattern = re.compile(rf"\.{kind}-\d+-{name}")
     return sorted(path for path in folder.glob(f".{kind}-*") if pattern.fullmatch(path.name))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file whole, or text to a pipe, to a device or among what this process prints."""
+    """Writes text to a file as a whole, or to a stream, see `is_stream`."""
     if is_stream(path):
         with explained(path):
             return write_stream(path, text)
@@ -136,26 +137,26 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON, which has null for what is no finite number."""
+    """Writes a JSON file. NaN and infinity become null."""
     write_text(path, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, advice: str) -> dict[str, Any]:
-    """The JSON object in a file; NaN, which is no JSON, is read as null.
+    """Returns the JSON object in a file. NaN and infinity, which are not JSON, become `None`.
 
     Args:
         path: Path.
-        advice: String, what to do about a file that cannot be read.
+        advice: String, the end of the error's message: what the user can do.
 
     Raises:
-        RunError: If it cannot be read, or holds something else.
+        RunError: If the file cannot be read, or does not contain a JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda name: None)
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}. {advice}") from None
     except RecursionError:
-        raise RunError(f"{path} cannot be read: it is nested too deep. {advice}") from None
+        raise RunError(f"{path} cannot be read: it is nested too deeply. {advice}") from None
     if not isinstance(content, dict):
         raise RunError(
             f"{path} cannot be used: a JSON object was expected. Received: "
@@ -165,7 +166,7 @@ def read_json(path: Path, advice: str) -> dict[str, Any]:
 
 
 def finite(content: Any) -> Any:
-    """Dicts, lists and what is in them, with `None` for numbers that JSON has no word for.
+    """Returns dicts and lists with `None` for NaN and infinity, which JSON cannot express.
 
     Example:
 
@@ -185,17 +186,18 @@ def read_csv(
     advice: str,
     optional: Mapping[str, Callable] = MappingProxyType({}),
 ) -> list[dict[str, str]]:
-    """The rows of a CSV as they were written, none if there is no such file.
+    """Returns the rows of a CSV file as text, or an empty list if there is no such file.
 
     Args:
         path: Path.
-        kinds: Dict of functions, columns that every row must have and what reads each.
-        advice: String, what to do about a file that cannot be read.
-        optional: The same of columns that may be missing or have empty cells.
+        kinds: Dict from each required column to a function. The function reads a cell, and raises
+            an error if its value is wrong.
+        advice: String, the end of the error's message: what the user can do.
+        optional: Dict like `kinds`, for columns that may be missing or have empty cells.
 
     Raises:
-        RunError: If it cannot be read, a row lacks one of these columns, has a value that its
-            function refuses, or has another number of cells than the header.
+        RunError: If the file cannot be read, a row lacks a required column or has a wrong value,
+            or a row and the header have different numbers of cells.
     """
     if not os.path.exists(path):
         return []
@@ -205,7 +207,7 @@ def read_csv(
             rows = list(reader)
         names = reader.fieldnames or []
         if len({*names}) < len(names) or any(None in (*row, *row.values()) for row in rows):
-            raise ValueError("its rows and its header do not fit")
+            raise ValueError("its rows do not match its header")
         for row in rows:
             for column, kind in kinds.items():
                 kind(row[column])
@@ -221,7 +223,7 @@ def read_csv(
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes rows with the columns that any of them has."""
+    """Writes a CSV file. Its columns are those of all rows."""
     with (
         replacing(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,

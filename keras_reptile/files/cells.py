@@ -1,13 +1,13 @@
-"""Readers of the numbers in a run's CSV and JSON files. Each raises `ValueError` for another value.
+"""Readers of the numbers in a run's CSV and JSON files.
 
-They read text, as in a CSV, and numbers, as in JSON.
+Each takes text, as in a CSV, or a number, as in JSON. It raises `ValueError` for any other value.
 """
 
 import math
 from typing import Any
 
 # Larger numbers are not counts of anything.
-MOST = 2**63 - 1
+MAX_COUNT = 2**63 - 1
 
 
 def count(value: Any) -> int:
@@ -20,13 +20,13 @@ def count(value: Any) -> int:
     """
     digits = value.isascii() and value.isdigit() and len(value) < 20 if _is_text(value) else False
     is_count = digits or (type(value) is int and value >= 0)
-    if not is_count or int(value) > MOST:
+    if not is_count or int(value) > MAX_COUNT:
         raise ValueError(f"{_shown(value)} is not a whole number of at least 0")
     return int(value)
 
 
 def number(value: Any) -> float:
-    """Returns any number. NaN and infinity are numbers."""
+    """Returns a number, which may be NaN or infinity."""
     if _is_text(value) and "_" not in value:
         return float(value)
     if type(value) not in (int, float) or abs(value) > 1e308:

@@ -1,10 +1,10 @@
-"""Bringing to the disk what was written."""
+"""Writes the system's buffers to the disk."""
 
 import errno
 import os
 from pathlib import Path
 
-# What file systems say that cannot sync folders, or anything: FUSE, SMB and others.
+# The errors of file systems that cannot sync folders or files, such as FUSE and SMB.
 CANNOT_SYNC = {
     getattr(errno, name)
     for name in ("EINVAL", "EBADF", "ENOTSUP", "EOPNOTSUPP", "ENOSYS")
@@ -13,14 +13,14 @@ CANNOT_SYNC = {
 
 
 def sync(path: Path) -> None:
-    """Has the disk hold what was written to a file, or which files a folder has.
+    """Waits until a file's content, or a folder's list of files, is on the disk.
 
-    Where the file system cannot, the system does so in its own time.
+    File systems that cannot sync are ignored. There the system writes its buffers later.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except PermissionError:
-        # A folder may be written and not read.
+        # A folder may be writable but not readable.
         if path.is_dir():
             return
         raise

@@ -1,4 +1,4 @@
-"""Locks on files and folders, which end with the process that holds them, even if it is killed."""
+"""Locks on files and folders. The system releases them when their process ends or is killed."""
 
 import contextlib
 import errno
@@ -11,22 +11,22 @@ import filelock
 
 from keras_reptile.errors import RunError, unwritable
 
-# What file systems say that have no locks.
+# The errors of file systems without locks.
 WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class Taken(Exception):
-    """Someone else, in another process or in this one, holds the lock."""
+    """Raised when the lock is held elsewhere, in another process or in this one."""
 
 
 @contextlib.contextmanager
 def held(path: Path, wait: bool = False) -> Iterator[bool]:
-    """Holds the lock on a file or folder that is there; yields whether there are locks here.
+    """Holds the lock on an existing file or folder. Yields whether the file system has locks.
 
     Some network file systems have none.
 
     Raises:
-        Taken: If someone else holds it, unless told to wait.
+        Taken: If the lock is held elsewhere and `wait` is false.
     """
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
@@ -37,13 +37,13 @@ def held(path: Path, wait: bool = False) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator["FolderLock"]:
-    """Refuses a folder in which another process is at work already; yields the lock.
+    """Locks a folder for the only process that may write there. Yields the lock.
 
-    The file `.lock` in it names the process. It goes when the work is done; what a killed process
-    leaves of it locks nothing.
+    The file `.lock` in the folder names the process, and is removed at the end. A killed process
+    leaves this file, but not the lock.
 
     Raises:
-        RunError: If the folder is taken or cannot be written.
+        RunError: If another process holds the lock, or the folder cannot be written.
     """
     lock = FolderLock(folder)
     try:
@@ -53,13 +53,13 @@ def only_one(folder: Path) -> Iterator["FolderLock"]:
 
 
 class FolderLock:
-    """The lock on a folder, and what has become of both since it was taken.
+    """The lock on a folder, which can be checked again while it is held.
 
     Args:
-        folder: Path of a folder that is there.
+        folder: Path of an existing folder.
 
     Raises:
-        RunError: If the folder is taken or cannot be written.
+        RunError: If another process holds the lock, or the folder cannot be written.
     """
 
     def __init__(self, folder: Path):
@@ -68,26 +68,26 @@ class FolderLock:
         self.identity = os.stat(folder)
 
     def check(self) -> None:
-        """Makes sure that the folder is the one that was locked, and that nobody else writes there.
+        """Raises an error unless the path still leads to the folder that was locked.
 
-        A lock that someone removed is taken again.
+        If the file `.lock` was removed, the folder is locked again.
 
         Raises:
-            RunError: If the folder was renamed or removed, or another process has it now.
+            RunError: If the folder was renamed or removed, or another process has locked it.
         """
         if not _is(self.identity, self.folder):
             raise RunError(
-                f"{self.folder} was renamed or removed meanwhile. Nothing more is written there. "
-                "If it still exists, give it its name back and start again: the run goes on from "
+                f"{self.folder} was renamed or removed during the run. Nothing more is written "
+                "there. If it still exists, restore its name and start again: the run resumes from "
                 "its newest checkpoint."
             )
         if not _is_named(self.descriptor, self.path):
             before, self.descriptor = self.descriptor, self._taken()
             os.close(before)
-            print(f"{self.path} was removed meanwhile, and is locked again.", flush=True)
+            print(f"{self.path} was removed during the run, and is locked again.", flush=True)
 
     def release(self) -> None:
-        # While it is still locked: who opened it meanwhile finds that it has no name any more.
+        # Removed before it is unlocked. A process that has opened it finds it without a name.
         if _is_named(self.descriptor, self.path):
             self.path.unlink(missing_ok=True)
         os.close(self.descriptor)
@@ -105,7 +105,7 @@ class FolderLock:
 
 
 def _lock_file(path: Path) -> int:
-    # Not a `filelock.FileLock`, which does not tell whether its file still has its name.
+    # A `filelock.FileLock` does not check whether its file still has its name.
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:

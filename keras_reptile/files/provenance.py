@@ -1,4 +1,4 @@
-"""Which command, which versions, on which machine."""
+"""The provenance of a result: command, versions and machine."""
 
 import importlib.metadata
 import platform
@@ -15,7 +15,7 @@ PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "tensorflow-datase
 
 
 def facts() -> dict[str, Any]:
-    """Command, versions and machine, for a run's JSON files."""
+    """Returns the command, versions and machine, for a run's JSON files."""
     versions = {"keras_reptile": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -33,7 +33,7 @@ def facts() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells."""
+    """Returns the processor's name, or its architecture if the name is not known."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():
@@ -43,7 +43,7 @@ def processor() -> str:
 
 
 def gpus() -> list[str]:
-    """The names of the GPUs that TensorFlow sees."""
+    """Returns the names of the GPUs that TensorFlow has found."""
     devices = tf.config.list_physical_devices("GPU")
     details = map(tf.config.experimental.get_device_details, devices)
     return [found.get("device_name", "GPU") for found in details]

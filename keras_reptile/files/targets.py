@@ -1,4 +1,4 @@
-"""Where a path leads that is to be written: to a file, which is replaced, or to a stream."""
+"""The target of a path that is written: a file, which is replaced, or a stream."""
 
 import contextlib
 import errno
@@ -16,10 +16,10 @@ KINDS = {
 
 
 def file_to_replace(path: Path) -> Path:
-    """The file behind a path and its symbolic links, whether it is there or not.
+    """Returns the file that a path and its symbolic links lead to. It need not exist.
 
     Raises:
-        OSError: If something else is there, which must not be replaced, or a protected file.
+        OSError: If it is not a regular file, or a file that may not be written.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -29,13 +29,13 @@ def file_to_replace(path: Path) -> Path:
     if kind == stat.S_IFDIR:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if kind != stat.S_IFREG:
-        raise OSError(errno.EINVAL, KINDS.get(kind, "it is no file"), str(path))
+        raise OSError(errno.EINVAL, KINDS.get(kind, "it is not a file"), str(path))
     _check_permission(target)
     return target
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path leads to a pipe, a device that takes text, or what this process prints to."""
+    """Returns whether a path leads to a pipe, a character device, or this process's own output."""
     try:
         status = os.stat(path)
     except OSError:
@@ -45,15 +45,12 @@ def is_stream(path: Path) -> bool:
 
 
 def write_stream(path: Path, text: str) -> None:
-    """Writes text to where `is_stream` says that a path leads.
-
-    A pipe is waited for until someone reads it.
-    """
+    """Writes text to a stream, see `is_stream`. It waits until a pipe has a reader."""
     printed_to = _printed_to(os.stat(path))
     if printed_to is None:
         descriptor = os.open(path, os.O_WRONLY)
     else:
-        # Opened anew, a file would begin at its start, over what was printed.
+        # If it were opened again, the text would overwrite what was printed to it.
         descriptor = os.dup(printed_to)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
@@ -68,20 +65,20 @@ def check_stream(path: Path) -> None:
 
 
 def keep_mode_and_owner(made: Path, earlier: Path) -> None:
-    """Gives what is to replace a file or folder its permissions, and its owner where it may."""
+    """Gives a new file or folder the mode of the one it replaces, and its owner if permitted."""
     try:
         before = os.stat(earlier)
     except FileNotFoundError:
         return
     with contextlib.suppress(OSError):
         os.chown(made, before.st_uid, before.st_gid)
-    # Some file systems have no modes.
+    # Some file systems do not have modes.
     with contextlib.suppress(OSError):
         os.chmod(made, before.st_mode & 0o777)
 
 
 def _printed_to(status: os.stat_result) -> int | None:
-    """The standard output's or error's descriptor, if this is what it writes to."""
+    """Returns the descriptor of standard output or error, if it writes to this file."""
     for descriptor in (1, 2):
         with contextlib.suppress(OSError):
             if os.path.samestat(status, os.fstat(descriptor)):

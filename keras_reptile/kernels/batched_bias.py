@@ -1,4 +1,4 @@
-"""Biases of many sets of images at once, each set with its own."""
+"""Biases of many sets of images at once. Each set has its own bias."""
 
 from collections.abc import Callable
 
@@ -15,8 +15,8 @@ def batched_bias(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable]:
         bias: Tensor `(sets, channels)`, or `(channels,)`, the same for all sets.
 
     Returns:
-        Tuple of a tensor of the shape of `x`, and of the function `dy` to `(dx, dbias)`, the last
-        one `(sets, channels)`.
+        Tuple of a tensor of the shape of `x`, and a function from `dy` to `(dx, dbias)`. `dbias` is
+        `(sets, channels)`.
     """
     rows = tf.reshape(x, (x.shape[0], -1, x.shape[-1]))
 

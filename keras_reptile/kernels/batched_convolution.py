@@ -1,4 +1,4 @@
-"""Convolutions of many sets of images at once, each set by a kernel of its own."""
+"""Convolutions of many sets of images at once. Each set has its own kernel."""
 
 import functools
 import itertools
@@ -14,12 +14,12 @@ from keras_reptile.kernels.devices import device_kinds
 from keras_reptile.kernels.grouped_convolution import grouped_convolution
 from keras_reptile.kernels.patch_convolution import margin, outputs
 
-# Fewer channels are stacked one by one, as a GPU copies long runs faster than many short ones.
+# Fewer channels are stacked one by one. A GPU copies a few long runs faster than many short ones.
 MIN_CHANNELS_TO_JOIN = 8
 
 
 class Axis(NamedTuple):
-    """A spatial axis of n elements, and how a kernel goes along it."""
+    """A spatial axis of n elements, and a kernel's size and steps along it."""
 
     n: int
     size: int
@@ -29,7 +29,7 @@ class Axis(NamedTuple):
 
     @property
     def places(self) -> int:
-        """At how many places the kernel is."""
+        """The number of the kernel's positions, which is that of the outputs."""
         return outputs(*self)
 
     @property
@@ -41,20 +41,21 @@ class Axis(NamedTuple):
 def batched_convolution(
     x: tf.Tensor, kernel: tf.Tensor, strides: Sequence, padding: str, dilation: Sequence
 ) -> tuple[tf.Tensor, Callable]:
-    """What `keras.ops.conv` computes, channels last, as products of patches and kernels.
+    """Computes `keras.ops.conv`, channels last, as matrix products of patches and kernels.
 
-    On a TPU it is one convolution in groups.
+    On a TPU it is one grouped convolution.
 
     Args:
         x: Tensor `(sets, images, *spatial, channels)` of known shape.
-        kernel: Tensor `(sets, *sizes, channels, filters)`, or without the first axis, the same for
-            all sets.
+        kernel: Tensor `(sets, *sizes, channels, filters)`. Without the first axis, it is the same
+            for all sets.
         strides, dilation: Sequences of integers, one for each spatial axis.
         padding: String, `"same"` or `"valid"`.
 
     Returns:
-        Tuple of a tensor `(sets, images, *outputs, filters)`, and of the function `dy` to
-        `(dx, dkernel)`, the last one `(sets, *sizes, channels, filters)`. XLA has to compile it.
+        Tuple of a tensor `(sets, images, *outputs, filters)`, and a function from `dy` to
+        `(dx, dkernel)`. `dkernel` is `(sets, *sizes, channels, filters)`. XLA must compile the
+        function.
     """
     rank = x.shape.rank - 3
     *sizes, channels, filters = kernel.shape[-rank - 2 :]
@@ -75,7 +76,7 @@ def batched_convolution(
 
 
 def _columns(x, axes) -> tf.Tensor:
-    """The part of `x` that each output sees, in the order of the kernel's weights.
+    """Returns the patch of `x` for each output, in the order of the kernel's weights.
 
     Returns:
         Tensor `(sets, images * outputs, product of sizes * channels)`.
@@ -86,14 +87,14 @@ def _columns(x, axes) -> tf.Tensor:
     sets, channels = x.shape[0], x.shape[-1]
     if channels < MIN_CHANNELS_TO_JOIN:
         stacked = tf.stack([part[..., c] for part in parts for c in range(channels)])
-        # The product takes the transposed matrix as it is.
+        # A matrix product reads a transposed matrix without a copy.
         return tf.transpose(tf.reshape(stacked, (stacked.shape[0], sets, -1)), (1, 2, 0))
     joined = tf.concat(parts, axis=-1)
     return tf.reshape(joined, (sets, -1, joined.shape[-1]))
 
 
 def _within(axes) -> Iterator[tuple]:
-    """Where the elements lie that each of the kernel's weights is multiplied with."""
+    """Yields, for each weight of a kernel, the slices of `x` that it is multiplied with."""
     starts = itertools.product(*(range(axis.size) for axis in axes))
     for offsets in starts:
         firsts = [k * axis.dilation for k, axis in zip(offsets, axes, strict=True)]
@@ -104,9 +105,9 @@ def _within(axes) -> Iterator[tuple]:
 
 
 def _folded(columns, axes, channels) -> tf.Tensor:
-    """The sum, at each place of `x`, of what lies there in its columns: the adjoint of `_columns`.
+    """Computes the adjoint of `_columns`: the sum of all columns' elements at each place of `x`.
 
-    Each part of the columns goes to its places by a padding before, after and between its elements.
+    Zeros before, after and between the elements of each part move them to their places.
     """
     parts = tf.split(columns, columns.shape[-1] // channels, axis=-1)
     offsets = itertools.product(*(range(axis.size) for axis in axes))

@@ -1,4 +1,4 @@
-"""Matrix products of many sets of rows at once, each set by a matrix of its own."""
+"""Matrix products of many sets of rows at once. Each set has its own matrix."""
 
 from collections.abc import Callable
 
@@ -6,24 +6,24 @@ import tensorflow as tf
 
 from keras_reptile.kernels.devices import on_gpu
 
-# Up to so many terms a product is summed element by element on a GPU: that is part of what is done
-# with it next, where a product of matrices is a launch of its own.
-MOST_TERMS = 1 << 19
+# A product with up to this many terms is summed element by element on a GPU. XLA fuses the sums
+# with the next operation. A matrix product would be a kernel launch of its own.
+MAX_TERMS_BY_ELEMENTS = 1 << 19
 
 
 def batched_dense(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """`x @ kernel` for each set.
+    """Computes `x @ kernel` for each set.
 
     Args:
         x: Tensor `(sets, ..., inputs)` of known shape.
         kernel: Tensor `(sets, inputs, units)`, or `(inputs, units)`, the same for all sets.
 
     Returns:
-        Tuple of a tensor `(sets, ..., units)`, and of the function `dy` to `(dx, dkernel)`, the
-        last one `(sets, inputs, units)`.
+        Tuple of a tensor `(sets, ..., units)`, and a function from `dy` to `(dx, dkernel)`.
+        `dkernel` is `(sets, inputs, units)`.
     """
     rows = tf.reshape(x, (x.shape[0], -1, x.shape[-1]))
-    small = on_gpu() and rows.shape.num_elements() * kernel.shape[-1] <= MOST_TERMS
+    small = on_gpu() and rows.shape.num_elements() * kernel.shape[-1] <= MAX_TERMS_BY_ELEMENTS
     y, gradient_of_rows = (_by_elements if small else batched_matmul)(rows, kernel)
 
     def gradient(dy):
@@ -35,7 +35,7 @@ def batched_dense(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]
 
 def _by_elements(x, w) -> tuple:
     w = w if w.shape.rank == 3 else w[None]
-    # Axes of all terms: sets, rows, inputs, units.
+    # The axes of the terms are sets, rows, inputs and units.
     y = tf.reduce_sum(x[..., None] * w[:, None], axis=2)
 
     def gradient(dy):
@@ -46,7 +46,7 @@ def _by_elements(x, w) -> tuple:
 
 
 def batched_matmul(x: tf.Tensor, w: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """`batched_dense` of rows `(sets, rows, inputs)`, as a product of matrices."""
+    """Computes `batched_dense` of rows `(sets, rows, inputs)` by a matrix product."""
 
     def gradient(dy):
         return _product(dy, w, transpose_b=True), tf.matmul(x, dy, transpose_a=True)

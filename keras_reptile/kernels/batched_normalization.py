@@ -1,4 +1,4 @@
-"""Batch normalization of many sets of images at once, each by its own statistics."""
+"""Batch normalization of many sets of images at once. Each set has its own statistics."""
 
 from collections.abc import Callable
 
@@ -17,12 +17,12 @@ def batched_normalization(x: tf.Tensor, gamma, beta, epsilon: float) -> tuple[tf
     Args:
         x: Tensor `(sets, ..., channels)` of known shape.
         gamma, beta: Tensors `(sets, channels)`, or `(channels,)`, the same for all sets; or `None`
-            for 1 and 0.
+            for ones and zeros.
         epsilon: Float.
 
     Returns:
-        Tuple of a tensor of the shape of `x`, and of the function `dy` to `(dx, dgamma, dbeta)`,
-        the last two `(sets, channels)`.
+        Tuple of a tensor of the shape of `x`, and a function from `dy` to `(dx, dgamma, dbeta)`.
+        `dgamma` and `dbeta` are `(sets, channels)`.
     """
     rows = tf.reshape(x, (x.shape[0], -1, x.shape[-1]))
     n, mean, r = statistics(rows, epsilon)
@@ -40,17 +40,17 @@ def batched_normalization(x: tf.Tensor, gamma, beta, epsilon: float) -> tuple[tf
 
 
 def statistics(x: tf.Tensor, epsilon: float) -> tuple:
-    """The number of rows of each set, their mean, and r = 1 / sqrt(var(x) + epsilon).
+    """Returns the number of rows n, their mean, and r = 1 / sqrt(var(x) + epsilon).
 
-    One pass over the n rows sums d = x - c and d^2, c the first row. Where that is far from all
-    others, the variance has an error of about n units in the last place.
+    One pass over the rows sums d = x - c and d^2, where c is the first row. If c is far from all
+    other rows, the variance has an error of about n units in the last place.
 
     Args:
         x: Tensor `(sets, rows, channels)` of known shape.
         epsilon: Float.
 
     Returns:
-        Tuple of an integer and of two tensors `(sets, 1, channels)`.
+        Tuple of an integer and two tensors `(sets, 1, channels)`.
     """
     n, first = x.shape[1], x[:, :1]
     d = x - first
@@ -60,5 +60,5 @@ def statistics(x: tf.Tensor, epsilon: float) -> tuple:
 
 
 def _of_rows(t):
-    """A vector, or one for each set, as a row for all of a set's."""
+    """Returns a vector, or one for each set, with an axis that broadcasts over rows."""
     return t[..., None, :]

@@ -1,7 +1,7 @@
 """Max-pooling of many sets of images at once, and the batch normalization before it.
 
-The forward pass keeps where the largest of each window was found, a byte for each window. Else the
-backward pass would read all elements of all windows again.
+The forward pass keeps the offset of the largest element in each window, as a byte. Otherwise the
+backward pass would have to read all elements of all windows again.
 """
 
 import functools
@@ -17,21 +17,24 @@ from keras_reptile.kernels.max_pooling import by_place, first_offset, given_to
 
 
 def batched_max_pooling(x: tf.Tensor, sizes: Sequence, padding: str) -> tuple[tf.Tensor, Callable]:
-    """What `max_pooling` computes of each set: windows do not overlap.
+    """Computes `max_pooling` for each set. Windows do not overlap.
 
     Args:
         x: Tensor `(sets, images, *spatial, channels)` of known shape.
         sizes, padding: See `max_pooling.max_pooling`.
 
     Returns:
-        Tuple of a tensor `(sets, images, *outputs, channels)`, and of the function `dy` to `(dx,)`.
+        Tuple of a tensor `(sets, images, *outputs, channels)`, and a function from `dy` to `(dx,)`.
     """
     y, to_largest = _largest(x, sizes, padding)
     return y, lambda dy: (to_largest(dy),)
 
 
 def _largest(x, sizes, padding) -> tuple:
-    """The largest of each window, and the function that gives its gradient to the first of them."""
+    """Returns the largest element of each window, and the function from `dy` to `dx`.
+
+    If several elements of a window are the largest, the first one gets the gradient.
+    """
     images = tf.reshape(x, (-1, *x.shape[2:]))
     places = by_place(images, sizes, padding)
     y = functools.reduce(tf.maximum, places)
@@ -48,11 +51,11 @@ def _largest(x, sizes, padding) -> tuple:
 def batched_normalized_pooling(
     x: tf.Tensor, gamma, beta, epsilon: float, sizes: Sequence, padding: str
 ) -> tuple[tf.Tensor, Callable]:
-    """`batched_max_pooling` of `batched_normalization`: see normalized_pooling.py.
+    """Computes `batched_max_pooling` of `batched_normalization`, see normalized_pooling.py.
 
         y = gamma z* + beta,   z* = r (x* - mean(x)),   dbeta = sum(dy),   dgamma = sum(z* dy)
 
-    where x* is the largest of a window, or the smallest where gamma is negative.
+    x* is the largest element of a window, or the smallest one where gamma is negative.
 
     Args:
         x: Tensor `(sets, images, *spatial, channels)` of known shape.
@@ -60,8 +63,8 @@ def batched_normalized_pooling(
         sizes, padding: See `batched_max_pooling`.
 
     Returns:
-        Tuple of a tensor `(sets, images, *outputs, channels)`, and of the function `dy` to
-        `(dx, dgamma, dbeta)`, the last two `(sets, channels)`.
+        Tuple of a tensor `(sets, images, *outputs, channels)`, and a function from `dy` to
+        `(dx, dgamma, dbeta)`. `dgamma` and `dbeta` are `(sets, channels)`.
     """
     scale, offset = scale_and_offset(gamma, beta, x.shape[-1], x.dtype)
     scale, offset = _of_images(scale, x), _of_images(offset, x)
@@ -85,5 +88,5 @@ def _rows(x):
 
 
 def _of_images(t, x):
-    """A vector, or one for each set, for all places of all images of a set."""
+    """Returns a vector, or one for each set, with axes that broadcast over images."""
     return tf.reshape(t, (-1, *[1] * (x.shape.rank - 2), x.shape[-1]))

@@ -1,8 +1,8 @@
-"""Sums over rows as a GPU computes them: several of the same rows at once, and blocks side by side.
+"""Sums over rows in the form that is fast on a GPU.
 
-A GPU sums a column in one of its many processors. So rows are cut into blocks, which are summed
-side by side, and then the blocks' sums. XLA would join two such sums to one over all rows again,
-but for one of several arrays.
+A GPU sums each column in only one of its many processors. So the rows are cut into blocks, which
+are summed in parallel, and then the sums of the blocks are added. XLA would merge these two steps
+into one sum over all rows. It does not if several arrays are summed by one operation.
 """
 
 import math
@@ -12,12 +12,12 @@ import tensorflow as tf
 from keras_reptile.keras_internals import sums_together
 from keras_reptile.kernels.devices import device_kinds
 
-# Fewer rows are summed in one piece.
+# Fewer rows are summed as one block.
 MIN_ROWS_TO_CUT = 256
 
 
 def sums_of_rows(*arrays: tf.Tensor) -> list[tf.Tensor]:
-    """The sums over the rows of arrays of one shape, in one pass. XLA has to compile them.
+    """Returns the sums over rows of several arrays, in one pass. XLA must compile them.
 
     Args:
         *arrays: Tensors `(sets, rows, columns)` of one dtype and known shape.
@@ -26,7 +26,7 @@ def sums_of_rows(*arrays: tf.Tensor) -> list[tf.Tensor]:
         List of tensors `(sets, columns)`.
     """
     if "TPU" in device_kinds():
-        # Its compiler joins these to one pass, and does what they sum in the same.
+        # Its compiler fuses these sums, and the computation of the arrays, into one pass.
         return [tf.reduce_sum(array, axis=1) for array in arrays]
     sets, rows, columns = arrays[0].shape
     number = blocks(rows)
@@ -39,7 +39,9 @@ def sums_of_rows(*arrays: tf.Tensor) -> list[tf.Tensor]:
 
 
 def blocks(rows: int) -> int:
-    """Into how many blocks rows are cut: the most up to the root that divide them; 1 for few.
+    """Returns the number of blocks: the largest divisor of `rows` up to its square root.
+
+    It is 1 for few rows.
 
     Example:
 

@@ -29,8 +29,8 @@ def test_mutated_state_files_are_refused_or_as_they_may_be(name, state, monkeypa
     ("file", "change", "words"),
     [
         ("log.csv", lambda rows: [rows[0], rows[2], rows[1]], "meta_iteration falls"),
-        ("log.csv", lambda rows: [rows[0] + ",x", *rows[1:]], "header do not fit"),
-        ("log.csv", lambda rows: [*rows, rows[-1] + ",1"], "header do not fit"),
+        ("log.csv", lambda rows: [rows[0] + ",x", *rows[1:]], "do not match its header"),
+        ("log.csv", lambda rows: [*rows, rows[-1] + ",1"], "do not match its header"),
         ("log.csv", lambda rows: [rows[0], rows[1].replace("1,", "1_0,", 1)], "is not a whole"),
         ("a sweep's CSV", lambda rows: [rows[0], rows[1].replace(",0.5,", ",1.5,")], "not in 0 to"),
         (

@@ -13,7 +13,7 @@ from keras_reptile.threads import usable_cores
 def test_after_tensorflow_has_started_it_warns_and_goes_on_with_the_threads_that_there_are():
     tf.zeros(1)
     before = tf.config.threading.get_inter_op_parallelism_threads()
-    with pytest.warns(UserWarning, match="whose threads stay as they are.*Call it at the top"):
+    with pytest.warns(UserWarning, match="Its threads cannot change any more.*at the top"):
         cores = kr.one_task_per_core(before + 1)
     assert tf.config.threading.get_inter_op_parallelism_threads() == before
     assert cores == (before or usable_cores())

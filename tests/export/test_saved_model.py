@@ -512,7 +512,7 @@ def test_a_taken_path_is_refused_unless_told_to_overwrite(model, tmp_path):
 def test_what_is_no_export_is_never_overwritten(model, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter").write_text("years of work")
-    with pytest.raises(ValueError, match=r"thesis is no earlier export.* not overwritten"):
+    with pytest.raises(ValueError, match=r"thesis is not an earlier export.* not overwritten"):
         model.export_learner(tmp_path / "thesis", overwrite=True)
     assert (tmp_path / "thesis" / "chapter").read_text() == "years of work"
 
@@ -526,14 +526,14 @@ def test_files_that_no_export_has_written_are_never_deleted(model, tmp_path):
         other = path / name
         other.parent.mkdir(exist_ok=True)
         other.write_text("by hand")
-        text = rf"learner holds what no export has written: {name}. It would be deleted. Move it"
+        text = rf"learner contains files that are not part of an export: {name}. They would"
         with pytest.raises(ValueError, match=text):
             portable.export_portable(model, path, overwrite=True)
         assert other.read_text() == "by hand"
         assert (path / "saved_model.pb").exists()
         other.unlink()
     (path / "linked").symlink_to(tmp_path)
-    with pytest.raises(ValueError, match="no export has written: linked"):
+    with pytest.raises(ValueError, match="not part of an export: linked"):
         portable.export_portable(model, path, overwrite=True)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -549,7 +549,7 @@ def test_a_file_that_appears_while_an_export_is_written_is_not_deleted(
         (path / "notes.txt").write_text("by hand")
 
     monkeypatch.setattr(portable, "write", meanwhile)
-    with pytest.raises(ValueError, match=r"no export has written: notes.txt"):
+    with pytest.raises(ValueError, match=r"not part of an export: notes.txt"):
         portable.export_portable(model, path, overwrite=True)
     assert {p.name for p in path.iterdir()} == {"model.keras", "metadata.json", "notes.txt"}
     assert list(tmp_path.iterdir()) == [path]

@@ -257,7 +257,7 @@ def test_a_directory_that_is_gone_is_noticed_and_not_made_anew(what, tmp_path):
             directory.path.rename(tmp_path / "kept")
         if what == "replaced":
             directory.path.mkdir()
-        text = r"run was renamed or removed meanwhile. Nothing more is written there. If it still"
+        text = r"run was renamed or removed during the run. Nothing more is written there."
         for write in (
             lambda: saving(directory),
             lambda: directory.write_rows([{"a": 1}]),
@@ -275,7 +275,7 @@ def test_a_lock_that_someone_removes_is_taken_again(tmp_path, capsys):
     with directory.locked():
         (directory.path / ".lock").unlink()
         saving(directory)
-        assert "run/.lock was removed meanwhile, and is locked again." in capsys.readouterr().out
+        assert "/.lock was removed during the run, and is locked again." in capsys.readouterr().out
         with pytest.raises(RunError, match="another run"), RunDirectory(directory.path).locked():
             pass
         saving(directory)

@@ -211,18 +211,18 @@ def test_every_byte_of_the_checksum_counts(directory):
         for wrong in (flipped, content[:place]):
             newest.write_bytes(wrong)
             with pytest.raises(ValueError, match="it is damaged: its checksum is wrong"):
-                checkpoint.check_seal(newest)
+                checkpoint.check_checksum(newest)
 
 
-@pytest.mark.parametrize("sealed", [False, True])
-def test_a_small_file_that_would_inflate_to_much_is_refused_before_it_does(sealed, directory):
+@pytest.mark.parametrize("with_checksum", [False, True])
+def test_a_small_file_that_would_inflate_to_much_is_refused_unread(with_checksum, directory):
     path = directory.saved()[-1]
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        if not sealed:
+        if not with_checksum:
             archive.comment = b""
         archive.writestr("assets/zeros", bytes(20_000_000))
-    if sealed:
-        checkpoint.seal(path)
+    if with_checksum:
+        checkpoint.write_checksum(path)
     assert path.stat().st_size < 200_000
     text = r"cannot be read \(ValueError: its [\d,]+ bytes would inflate to 20,\d+,\d+, and models"
     with (
@@ -240,11 +240,11 @@ def test_two_damaged_checkpoints_are_an_error_that_says_what_to_do(directory):
         directory.restore()
 
 
-def test_keras_loads_a_sealed_file_and_checkpoints_without_a_seal_are_still_read(directory):
-    sealed = keras.models.load_model(directory.best)
+def test_keras_loads_a_checkpoint_and_one_without_a_checksum_is_still_read(directory):
+    loaded = keras.models.load_model(directory.best)
     path = directory.path / "earlier.keras"
-    sealed.save(path)
-    for a, b in zip(sealed.get_weights(), load_checkpoint(path).get_weights(), strict=True):
+    loaded.save(path)
+    for a, b in zip(loaded.get_weights(), load_checkpoint(path).get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1

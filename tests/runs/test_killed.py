@@ -15,7 +15,7 @@ import warm
 from helpers import SMALL_RUN, assert_same_end, final_state
 
 import keras_reptile as kr
-from keras_reptile.checkpoint import check_seal, load_checkpoint
+from keras_reptile.checkpoint import check_checksum, load_checkpoint
 from keras_reptile.files.atomic_directory import whole_directory
 from keras_reptile.runs.run_directory import RunDirectory
 
@@ -70,7 +70,7 @@ def events(folder):
 def assert_nothing_is_half_written(run):
     """Of what has its own name, all is whole, however much lies beside it."""
     for path in (run / "checkpoints").glob("[!.]*"):
-        check_seal(path)
+        check_checksum(path)
     for path in run.glob("[!.]*.json"):
         assert json.loads(path.read_text())
     for path in run.glob("[!.]*.png"):

@@ -381,7 +381,7 @@ def test_a_directory_that_is_renamed_while_its_run_trains_is_noticed(tmp_path, m
     path, kept = tmp_path / "run", tmp_path / "kept"
     stop_at(monkeypatch, 5, lambda model: path.rename(kept))
     with pytest.raises(
-        RunError, match=r"run was renamed or removed meanwhile. Nothing more is wri"
+        RunError, match=r"run was renamed or removed during the run. Nothing more is wri"
     ):
         run(path)
     assert not path.exists()
