@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile import distribution, keras_internals, learner
+from keras_reptile import distribution, learner
 from keras_reptile.algorithm import loss_scaling, losses, network_copy, shared_head
 from keras_reptile.algorithm.assignments import check_assignments
 from keras_reptile.algorithm.carried_state import CarriedState
@@ -36,6 +36,7 @@ from keras_reptile.episodes.episode_checks import (
     check_no_half_episode,
     episodes_of,
 )
+from keras_reptile.episodes.episode_dataset import executions_of
 from keras_reptile.episodes.episode_format import (
     after,
     is_episode,
@@ -45,9 +46,10 @@ from keras_reptile.episodes.episode_format import (
     with_queries,
 )
 from keras_reptile.episodes.repeats import warn_of_repeated_tasks
-from keras_reptile.execution import evaluation_batch, meta_batch, outcome
-from keras_reptile.execution.plan import WHOLE_STEPS, Plan, check_jit_compile, check_order
+from keras_reptile.execution import evaluation_batch, meta_batch, on_device, outcome, task_source
+from keras_reptile.execution.plan import Plan, check_jit_compile, check_order
 from keras_reptile.execution.planning import plan_of
+from keras_reptile.execution.task_source import TaskSource
 from keras_reptile.execution.traces import Traces
 from keras_reptile.metrics.task_metrics import TaskMetrics
 
@@ -182,9 +184,13 @@ class ReptileModel(distribution.DistributedModel):
         self.inner_variables: list[Any] = []
         self._carried = CarriedState(self.inner_rule)
         self.jit_inner_loops: bool | str = "auto"
+        self.draw_on_device: bool | str = "auto"
+        self.steps_on_device: int | None = None
+        self._steps_of_keras = 1
         self._fitted: Callable = lambda: None
         # Set past Keras's attribute tracking, which would take the model inside for a layer.
         object.__setattr__(self, "_traces", Traces(self))
+        object.__setattr__(self, "_source", TaskSource(None))
         # A plain TensorFlow variable: `tf.train.Checkpoint` finds it, and files of weights without
         # it can be loaded.
         self._iterations_before_compile = tf.Variable(0, trainable=False, dtype=tf.int64)
@@ -304,6 +310,7 @@ class ReptileModel(distribution.DistributedModel):
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         jit_compile: bool | str = "auto",
+        draw_on_device: bool | str = "auto",
     ) -> None:
         """Sets the outer optimizer, the tasks' loss and the query metrics.
 
@@ -324,6 +331,11 @@ class ReptileModel(distribution.DistributedModel):
                 takes some ten seconds, which long runs gain back; see `one_task_per_core`.
                 Vectorized tasks, and all on a TPU, are compiled whatever it says. Defaults to
                 `"auto"`.
+            draw_on_device: Boolean or `"auto"`, whether `fit` draws the tasks of a stream of
+                `episode_dataset` on the device, where the pool lies. The tasks are the same.
+                `steps_per_execution` meta-steps are then one program, and the last of an epoch has
+                fewer steps if they do not divide evenly. `True`: an error where it cannot be done.
+                `"auto"`: where XLA compiles whole steps, as on a GPU. Defaults to `"auto"`.
 
         Raises:
             ValueError: If Keras knows no such optimizer, loss or metric, an argument is out of
@@ -334,6 +346,7 @@ class ReptileModel(distribution.DistributedModel):
         check_boolean("run_eagerly", run_eagerly)
         check_integer("steps_per_execution", steps_per_execution, 1)
         check_jit_compile(jit_compile)
+        task_source.check(draw_on_device)
         done = self.meta_iteration if self.compiled else None
         super().compile(
             optimizer=optimizer,
@@ -348,7 +361,7 @@ class ReptileModel(distribution.DistributedModel):
         # Not given to the base class: its symbolic build would call the network on whole episodes.
         self.task_loss = losses.get_loss(loss)
         self._traces.forget()
-        self.set_execution(jit_compile=jit_compile)
+        self.set_execution(jit_compile=jit_compile, draw_on_device=draw_on_device)
         with self.distribute_strategy.scope():
             self.task_metrics = TaskMetrics(self.task_loss, metrics)
         arguments = dict(
@@ -358,19 +371,28 @@ class ReptileModel(distribution.DistributedModel):
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             jit_compile=jit_compile,
+            draw_on_device=draw_on_device,
         )
         # Set past Keras's attribute tracking, which refuses new metrics in a built model.
         object.__setattr__(self, "_compile_arguments", arguments)
 
     def set_execution(
-        self, *, task_parallelism: str | None = None, jit_compile: bool | str | None = None
+        self,
+        *,
+        task_parallelism: str | None = None,
+        jit_compile: bool | str | None = None,
+        draw_on_device: bool | str | None = None,
+        steps_on_device: int | None = None,
     ) -> None:
         """Sets how this process computes tasks. Results stay the same, up to rounding.
 
         Args:
             task_parallelism: String, as in the constructor. Defaults to `None`, unchanged.
-            jit_compile: Boolean or `"auto"`, as in `compile`. A saved model keeps the argument of
-                `compile`. Defaults to `None`, unchanged.
+            jit_compile, draw_on_device: Booleans or `"auto"`, as in `compile`. A saved model keeps
+                the arguments of `compile`. Defaults to `None`, unchanged.
+            steps_on_device: Integer, the meta-steps of a program if tasks are drawn on the device,
+                in place of `steps_per_execution`. Evaluations keep that. Defaults to `None`,
+                unchanged.
 
         Raises:
             ValueError: If an argument is not one of those listed, or tasks in series are to be one
@@ -382,6 +404,12 @@ class ReptileModel(distribution.DistributedModel):
         if jit_compile is not None:
             check_jit_compile(jit_compile)
             self.jit_inner_loops = jit_compile
+        if draw_on_device is not None:
+            task_source.check(draw_on_device)
+            self.draw_on_device = draw_on_device
+        if steps_on_device is not None:
+            check_integer("steps_on_device", steps_on_device, 1)
+            self.steps_on_device = steps_on_device
 
     def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:
@@ -401,7 +429,15 @@ class ReptileModel(distribution.DistributedModel):
     # The steps
 
     def make_train_function(self, force: bool = False) -> None:
-        super().make_train_function(self._prepare_trace("train") or force)
+        stale = self._prepare_trace("train")
+        stream, _, device, steps = self._source
+        if stream is None:
+            super().make_train_function(stale or force)
+            return
+        compiled = self.jit_compile
+        self.train_function = on_device.train_function(self, stream, device, steps, compiled)
+        # Keras has begun to count steps. It evaluates as it always does.
+        self.steps_per_execution = self._steps_of_keras
 
     def make_test_function(self, force: bool = False) -> None:
         super().make_test_function(self._prepare_trace("test") or force)
@@ -412,8 +448,7 @@ class ReptileModel(distribution.DistributedModel):
     def _prepare_trace(self, name: str) -> bool:
         """Decides whether XLA compiles whole steps. Returns whether they must be traced again."""
         plan = self._plan(training=name == "train", eagerly=self.run_eagerly)
-        whole = plan.compiled == WHOLE_STEPS and keras_internals.supports_jit(self)
-        self.jit_compile = whole
+        self.jit_compile = task_source.compiles_whole_steps(self, plan)
         return self._traces.are_stale(name)
 
     def _plan(self, training: bool = False, eagerly: bool | None = None) -> Plan:
@@ -443,10 +478,16 @@ class ReptileModel(distribution.DistributedModel):
         """
         data_checks.check_class_weight(kwargs.get("class_weight"))
         warn_of_repeated_tasks(self._fitted(), x, kwargs.get("callbacks"))
-        history = super().fit(x, *args, **kwargs)
+        with task_source.drawing_from(self, self._task_source(x)):
+            history = super().fit(x, *args, **kwargs)
         if isinstance(x, tf.data.Dataset):
             self._fitted = weakref.ref(x)
         return history
+
+    def _task_source(self, data: Any) -> TaskSource:
+        """Where `fit` draws the tasks of these data."""
+        step = getattr(self.train_step, "__func__", None)
+        return task_source.source_of(self, data, step is ReptileModel.train_step)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One meta-iteration on a meta-batch of tasks."""
@@ -660,10 +701,22 @@ class ReptileModel(distribution.DistributedModel):
         return self._made_once(key, lambda: input_ranges.InputRanges(*key[1:]))
 
     def _divided(self, data, steps, fill=False) -> tuple:
+        stream = self._source.stream
+        # Of the two datasets of `fit`, that of validation is the one to be filled up.
+        if stream is not None and not fill:
+            return self._parts_of(stream, data, steps), steps
         data = self._checked(data)
         # Steps are counted in meta-batches of the dataset.
         data = evaluation_batch.regrouped(self, data) if fill and not steps else data
         return super()._divided(data, steps, fill)
+
+    def _parts_of(self, stream, dataset, steps) -> tf.data.Dataset:
+        """Returns the parts of a stream that are one program each, after checks of its dataset."""
+        # All tasks of a pool have the same format and labels, and a pool has finite numbers only.
+        next(iter(self._checked(dataset)))
+        self.build_variables(dataset.element_spec)
+        self._input_ranges.watch_arrays(self.network, stream.pool.images)
+        return executions_of(stream, self._source.steps, steps)
 
     def _checked(self, data: Any) -> Any:
         return data_checks.checked(self, data)

@@ -5,7 +5,6 @@ a meta-batch, on the first task that is drawn or on the number of threads.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,12 +17,10 @@ from keras_reptile.checks import (
     check_positive,
     check_seed,
 )
-from keras_reptile.episodes.class_groups import class_groups
+from keras_reptile.episodes import streams
 from keras_reptile.episodes.class_pool import ClassPool
-from keras_reptile.episodes.episode_format import CLASSES
-from keras_reptile.episodes.network_inputs import UNIT
+from keras_reptile.episodes.meta_batches import MetaBatches
 from keras_reptile.episodes.repeats import marked_as_following
-from keras_reptile.episodes.sampling import draw_tasks, tail_of
 from keras_reptile.episodes.task_spec import TaskSpec
 
 SPLITS = ("train", "validation", "test")
@@ -111,8 +108,22 @@ def episode_dataset(
     check_choice("split", split, SPLITS)
     check_boolean("within_groups", within_groups)
     named = tasks is not None
-    draw = _MetaBatches(pool, spec, seed_of(seed, split), scale, named, within_groups).draw
-    return task_stream(draw, meta_batch_size, start, tasks)
+    form, seed = MetaBatches(spec, scale, named, within_groups), seed_of(seed, split)
+    own = form.tensors(pool)
+
+    def draw(first, size):
+        return form.episodes(own, form.positions(own, seed, first, size))
+
+    dataset = task_stream(draw, meta_batch_size, start, tasks)
+    if tasks is not None:
+        return dataset
+    return streams.known(dataset, streams.Stream(pool, form, seed, meta_batch_size, start))
+
+
+def executions_of(stream: streams.Stream, number: int, steps: int | None) -> tf.data.Dataset:
+    """Returns the parts of a stream, see `streams.executions`."""
+    firsts = task_stream(lambda first, _: first, stream.meta_batch_size, stream.start)
+    return streams.executions(firsts, stream.meta_batch_size, number, steps)
 
 
 def seed_of(seed: int, split: str) -> int:
@@ -216,48 +227,3 @@ def _mapped(firsts, draw, size):
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
     return dataset.prefetch(4).with_options(options)
-
-
-class _MetaBatches:
-    """Draws meta-batches: first the positions, in `draw_tasks`, then the images there."""
-
-    def __init__(
-        self,
-        pool: ClassPool,
-        spec: TaskSpec,
-        seed: int,
-        scale: bool,
-        named: bool,
-        within_groups: bool,
-    ):
-        self.groups = class_groups(pool, spec.ways) if within_groups else None
-        self.spec, self.seed, self.scale, self.named = spec, seed, scale, named
-        # These are eager tensors: the pipeline captures them by reference. It would copy arrays
-        # into its graph.
-        self.images = pool.tensor
-        self.offsets = tf.convert_to_tensor(pool.offsets)
-        self.counts = tf.convert_to_tensor(pool.counts)
-
-    def draw(self, first: tf.Tensor, size: int) -> dict[str, Any]:
-        spec = self.spec
-        images, order, classes = draw_tasks(
-            spec, self.counts, self.offsets, self.seed, first, size, self.groups
-        )
-        support, query = images[..., : spec.shots], images[..., spec.shots :]
-        tail = {} if spec.tail_shots is None else {"tail": tf.tile(tail_of(spec)[None], (size, 1))}
-        named = {CLASSES: tf.cast(classes, tf.int32)} if self.named else {}
-        return {
-            "support": self._examples(support, size),
-            "order": order,
-            "query": self._examples(query, size),
-            **tail,
-            **named,
-        }
-
-    def _examples(self, indices, size):
-        each = indices.shape[-1]
-        x = tf.gather(self.images, tf.reshape(indices, (size, self.spec.ways * each)))
-        if self.scale and x.dtype == tf.uint8:
-            x = tf.cast(x, tf.float32) * UNIT
-        labels = np.repeat(np.arange(self.spec.ways, dtype=np.int32), each)
-        return x, tf.tile(labels[None], (size, 1))

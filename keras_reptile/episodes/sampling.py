@@ -1,5 +1,7 @@
 """The random choices of an episode, as functions of random integers."""
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -15,14 +17,22 @@ def draw_tasks(
     spec: TaskSpec,
     counts,
     offsets,
-    seed: int,
+    seed,
     first,
     size: int,
     groups: ClassGroups | None = None,
+    bits_of: Callable | None = None,
 ) -> tuple:
     """Draws the random part of `size` tasks, beginning with task number `first`.
 
     With `groups`, each task first draws a group, all groups alike, and then its classes from it.
+
+    Args:
+        spec: The `TaskSpec`.
+        counts, offsets: Integers `(classes,)`, of the pool's classes.
+        seed, first, size: See `task_bits`.
+        groups: The `ClassGroups`. Defaults to `None`.
+        bits_of: Function in the place of `task_bits`. Defaults to `None`, that one.
 
     Returns:
         Tuple of the images' positions in the pool, int64 `(size, ways, shots + queries)`, the
@@ -34,7 +44,7 @@ def draw_tasks(
     # Without groups no bit is drawn for them, so that tasks stay those of earlier versions.
     needs = (2 * ways, 2 * ways * each, passes * n, int(groups is not None))
     for_classes, for_images, for_order, for_group = tf.split(
-        task_bits(seed, first, size, sum(needs)), needs, axis=1
+        (bits_of or task_bits)(seed, first, size, sum(needs)), needs, axis=1
     )
     class_bits = tf.reshape(for_classes, (size, 2, ways))
     if groups is None:

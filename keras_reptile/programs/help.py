@@ -81,6 +81,7 @@ TOPICS = {
     "Devices": (
         "task_parallelism",
         "jit_compile",
+        "draw_on_device",
         "strategy",
         "devices",
         "tpu",

@@ -181,6 +181,12 @@ class Recipe:
         "the run is long enough.",
         ("auto", "true", "false"),
     )
+    draw_on_device: str = _field(
+        "auto",
+        "Whether the device draws the training tasks, from classes that lie there. auto: yes on a "
+        "GPU where XLA compiles whole steps.",
+        ("auto", "true", "false"),
+    )
     meta_batch_size: int = _field(5, "Tasks in a meta-iteration.")
     meta_optimizer: str = _field(
         "sgd",

@@ -48,7 +48,8 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         now = time.monotonic()
         if self.live and now - self.shown_at >= PAUSE:
-            done = batch + 1
+            # An execution of several meta-iterations may end beyond the epoch.
+            done = min(batch + 1, self.params["steps"])
             left = (now - self.started) / done * (self.params["steps"] - done)
             self.shown_at = now
             self._show(f"{self.first + done:,}/{self.total:,}, checkpoint in {left:.0f} s")
@@ -98,8 +99,8 @@ def row(done: int, total: int, seconds: float, columns: list[str], found: dict[s
 
 
 def say(verbose: int, text: str) -> None:
-    """Prints a sentence. In a terminal, lines break between words."""
-    if not verbose:
+    """Prints a sentence, if there is one. In a terminal, lines break between words."""
+    if not verbose or not text:
         return
     # `get_terminal_size` asks the terminal behind standard output.
     with contextlib.suppress(ValueError):

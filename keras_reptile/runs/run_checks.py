@@ -24,7 +24,14 @@ from keras_reptile.runs import run_classes
 from keras_reptile.runs.run_directory import RunDirectory
 
 # Fields that may change when a run resumes, because they do not affect training.
-MAY_CHANGE_ON_RESUME = ("test_tasks", "manual_dir", "task_parallelism", "jit_compile", *NOTES)
+MAY_CHANGE_ON_RESUME = (
+    "test_tasks",
+    "manual_dir",
+    "task_parallelism",
+    "jit_compile",
+    "draw_on_device",
+    *NOTES,
+)
 
 # Fields that may differ between the workers of one run.
 MAY_DIFFER_BETWEEN_WORKERS = ("image_dir", "split_dir", "manual_dir", *NOTES)

@@ -19,6 +19,7 @@ from keras_reptile.recipes.recipe import SINUSOID, Recipe
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import (
     compilation,
+    drawing,
     learning_curve,
     run_classes,
     run_length,
@@ -183,6 +184,8 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
     rows = [row for row in directory.rows() if int(row["meta_iteration"]) <= done]
     run_log = RunLog(directory, rows, _best_so_far(recipe, directory, rows, done))
     say(verbose, str(model._plan(training=True, eagerly=False)))
+    stream = building.training_episodes(recipe, pools.train, done)
+    say(verbose, drawing.choose(recipe, model, stream))
     validation = None
     if _validates(recipe, pools):
         validation = building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)

@@ -18,14 +18,21 @@ episodes = kr.episode_dataset(pools.train, **small)
 validation = kr.episode_dataset(pools.validation, tasks=3, **small)
 tests = kr.episode_dataset(pools.test, tasks=3, **small)
 """
+BETWEEN = """
+assert model.meta_iteration == 2
+pool = pools.train
+layers = [keras.layers.Flatten(), keras.layers.Dense(5)]
+model = kr.ReptileModel(keras.Sequential([keras.Input((28, 28, 1)), *layers]))
+"""
 AFTER = "\nassert model.meta_iteration == 2"
 
 
 @pytest.mark.slow
 @pytest.mark.process
-def test_a_model_is_built_and_trained_under_a_strategy_as_the_page_says(tmp_path):
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
-    assert "steps_per_epoch=1000" in block
-    shorter = block.replace("steps_per_epoch=1000", "steps_per_epoch=2")
-    status, _, err = warm.run_source(BEFORE + shorter + AFTER, tmp_path)
+def test_models_are_trained_under_a_strategy_and_draw_on_the_device_as_the_page_says(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    assert all("steps_per_epoch=1000" in block for block in blocks)
+    under_a_strategy, drawing = (b.replace("epoch=1000", "epoch=2") for b in blocks)
+    source = BEFORE + under_a_strategy + BETWEEN + drawing + AFTER
+    status, _, err = warm.run_source(source, tmp_path)
     assert status == 0, err

@@ -234,6 +234,7 @@ def test_inner_hyper_parameters(kind, rate, options):
         run_eagerly=boolean,
         steps_per_execution=integer,
         jit_compile=choice("auto", True, False),
+        draw_on_device=choice("auto", True, False, "nope"),
     ),
 )
 def test_compile(optimizer, options):

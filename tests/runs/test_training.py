@@ -16,7 +16,7 @@ from keras_reptile import checkpoint, datasets
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
-from keras_reptile.runs import run_checks, training
+from keras_reptile.runs import drawing, run_checks, training
 from keras_reptile.runs.evaluating import evaluate_run as measure
 from keras_reptile.runs.exporting import export_run
 from keras_reptile.runs.run_directory import RunDirectory, complete
@@ -93,6 +93,32 @@ def test_a_run_leaves_everything_under_its_directory(tmp_path):
     sizes = [float(row["meta_step_size"]) for row in rows]
     assert sizes == pytest.approx([1 - 3 / 7, 1 - 6 / 7, 0.0], abs=1e-6)
     assert (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def log_without_times(path):
+    rows = csv.DictReader((path / "log.csv").open())
+    return [{k: v for k, v in row.items() if "second" not in k} for row in rows]
+
+
+@pytest.mark.slow
+def test_a_run_that_draws_on_the_device_stops_and_goes_on_bit_for_bit(
+    undisturbed, tmp_path, capsys, monkeypatch
+):
+    # Each epoch of three meta-iterations is a program of two and one of one.
+    monkeypatch.setattr(drawing, "together", lambda _: 2)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 2, lambda model: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(Interrupted):
+            run(tmp_path, verbose=2, draw_on_device="true")
+    said = "The CPU draws the tasks (--draw_on_device), and 2 meta-iterations are one program."
+    assert said in capsys.readouterr().out
+    assert len(log_without_times(tmp_path)) == 1
+    run(tmp_path, draw_on_device="true")
+    assert_same_end(undisturbed, tmp_path)
+    whole = log_without_times(undisturbed)
+    assert [row for row in log_without_times(tmp_path) if row["meta_iteration"] != "2"][
+        1:
+    ] == whole[1:]
 
 
 @pytest.mark.slow

@@ -1,0 +1,80 @@
+"""Meta-batches of tasks: their positions in a pool are drawn, then the images there are read."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_reptile.episodes.class_groups import ClassGroups, class_groups
+from keras_reptile.episodes.class_pool import ClassPool
+from keras_reptile.episodes.episode_format import CLASSES
+from keras_reptile.episodes.network_inputs import UNIT
+from keras_reptile.episodes.sampling import draw_tasks, tail_of
+from keras_reptile.episodes.task_spec import TaskSpec
+
+
+class PoolTensors(NamedTuple):
+    """A pool as tensors: its images, the sizes and first positions of its classes, their groups.
+
+    `groups` is `None` for tasks from all classes.
+    """
+
+    images: tf.Tensor
+    counts: tf.Tensor
+    offsets: tf.Tensor
+    groups: ClassGroups | None = None
+
+
+class MetaBatches(NamedTuple):
+    """The form of meta-batches: a `TaskSpec`, and arguments of `episode_dataset`.
+
+    `named` says whether `tasks` is given.
+    """
+
+    spec: TaskSpec
+    scale: bool
+    named: bool
+    within_groups: bool = False
+
+    def tensors(self, pool: ClassPool) -> PoolTensors:
+        """Returns what these tasks need of a pool.
+
+        Raises:
+            ValueError: If the pool has no group with enough classes, and tasks are within groups.
+        """
+        groups = class_groups(pool, self.spec.ways) if self.within_groups else None
+        # These are eager tensors: the pipeline captures them by reference. It would copy arrays
+        # into its graph.
+        counts, offsets = (tf.convert_to_tensor(n) for n in (pool.counts, pool.offsets))
+        return PoolTensors(pool.tensor, counts, offsets, groups)
+
+    def positions(
+        self, pool: PoolTensors, seed: Any, first: Any, size: int, bits_of: Callable | None = None
+    ) -> tuple:
+        """Returns the random part of `size` tasks. The arguments are those of `draw_tasks`."""
+        return draw_tasks(
+            self.spec, pool.counts, pool.offsets, seed, first, size, pool.groups, bits_of
+        )
+
+    def episodes(self, pool: PoolTensors, positions: tuple) -> dict[str, Any]:
+        """Returns the meta-batch of these positions, see `episode_dataset`."""
+        images, order, classes = positions
+        size, spec = images.shape[0], self.spec
+        tail = {} if spec.tail_shots is None else {"tail": tf.tile(tail_of(spec)[None], (size, 1))}
+        named = {CLASSES: tf.cast(classes, tf.int32)} if self.named else {}
+        return {
+            "support": self._examples(pool, images[..., : spec.shots]),
+            "order": order,
+            "query": self._examples(pool, images[..., spec.shots :]),
+            **tail,
+            **named,
+        }
+
+    def _examples(self, pool, indices):
+        size, ways, each = indices.shape
+        x = tf.gather(pool.images, tf.reshape(indices, (size, ways * each)))
+        if self.scale and x.dtype == tf.uint8:
+            x = tf.cast(x, tf.float32) * UNIT
+        labels = np.repeat(np.arange(ways, dtype=np.int32), each)
+        return x, tf.tile(labels[None], (size, 1))

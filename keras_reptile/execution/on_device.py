@@ -1,0 +1,88 @@
+"""Meta-steps whose tasks are drawn on the device. Several of them are one program.
+
+The pool lies on the device. The host gives each program the number of its first task.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from keras_reptile.episodes import philox
+from keras_reptile.episodes.meta_batches import MetaBatches, PoolTensors
+from keras_reptile.episodes.streams import Stream
+
+
+def train_function(model: Any, stream: Stream, device: str, steps: int, compiled: bool) -> Callable:
+    """Returns a function like that of `Trainer.make_train_function`, for parts of a stream.
+
+    Args:
+        model: A `ReptileModel` with all its variables.
+        stream, device, steps: See `TaskSource`.
+        compiled: Boolean, whether XLA compiles the programs.
+
+    Returns:
+        Function from an iterator over `executions_of` to the logs of the last meta-step.
+    """
+    pool, size = placed(stream.form.tensors(stream.pool), device), stream.meta_batch_size
+    seed = tf.constant(stream.seed, tf.int64)
+
+    def meta_steps(first, number):
+        key = "meta-steps", stream.form, size, number, compiled
+        make = lambda: program(model, stream.form, size, number, compiled)  # noqa: E731
+        return model._made_once(key, make)(pool, seed, first)
+
+    def function(iterator):
+        first, number = next(iterator)
+        if number == steps:
+            return meta_steps(first, steps)
+        # Short parts have one program for all their numbers of meta-steps.
+        for i in range(int(number)):
+            logs = meta_steps(first + i * size, 1)
+        return logs
+
+    return function
+
+
+def placed(pool: PoolTensors, kind: str) -> PoolTensors:
+    """Returns the pool's tensors on the first device of this kind, if there is one."""
+    devices = tf.config.list_logical_devices(kind)
+    with tf.device(devices[0].name if devices else None):
+        return tf.nest.map_structure(lambda t: t if t is None else tf.identity(t), pool)
+
+
+def program(
+    model: Any, form: MetaBatches, size: int, number: int, compiled: bool
+) -> tf.types.experimental.PolymorphicFunction:
+    """Returns the function of several meta-steps.
+
+    Args:
+        model: A `ReptileModel` with all its variables.
+        form: The `MetaBatches` of the stream.
+        size: Integer, the tasks of a meta-batch.
+        number: Integer, the meta-steps.
+        compiled: Boolean, whether XLA compiles the function.
+
+    Returns:
+        Function of a pool's `PoolTensors`, the stream's seed and the number of the first task, both
+        int64, to the logs of the last meta-step.
+    """
+
+    def run(pool, seed, first):
+        images, *others = form.positions(pool, seed, first, number * size, philox.task_bits)
+        drawn = [
+            tf.reshape(t, (number, size, *t.shape[1:]))
+            for t in (tf.cast(images, tf.int32), *others)
+        ]
+        names: list[str] = []
+
+        def step(i):
+            names[:] = model.train_step(form.episodes(pool, tuple(t[i] for t in drawn)))
+            return (i + 1,)
+
+        tf.while_loop(lambda i: i < number, step, (tf.constant(0),), parallel_iterations=1)
+        # The logs of a step are metrics over all steps before it, too.
+        results = model.task_metrics.container.result()
+        return {name: results[name] for name in names}
+
+    return tf.function(run, jit_compile=compiled or None, autograph=False)
