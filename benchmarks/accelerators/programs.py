@@ -11,6 +11,7 @@ from accelerators import cuda_graphs, hlo, launches, plugins, rival_steps, steps
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = (*steps.STEPS, *rival_steps.STEPS)
+ALL = (*PROGRAMS, *steps.TOGETHER)
 
 
 class ProgramError(Exception):
@@ -21,7 +22,7 @@ def measure(name: str, device: str) -> dict[str, Any]:
     """Compiles a program for a device, and returns the numbers of `counted` and its host bytes.
 
     Args:
-        name: String, one of `PROGRAMS`.
+        name: String, one of `ALL`.
         device: String, `"gpu"` for an NVIDIA H200 or `"tpu"` for a core of a TPU v5e.
 
     Raises:

@@ -2,7 +2,8 @@
 
   python steps.py omniglot_5way/train gpu STEP.pb
 
-prints as JSON the bytes that a host sends with every step.
+prints as JSON the bytes that a host sends with every program, and the meta-steps of a program that
+draws its tasks itself.
 """
 
 import json
@@ -22,6 +23,8 @@ TRAINED = (
 )
 TESTED = TRAINED[:4]
 STEPS = (*(f"{name}/train" for name in TRAINED), *(f"{name}/test" for name in TESTED))
+# Several training steps with tasks drawn on the device, of which the host sends the first number.
+TOGETHER = ("omniglot_5way/together", "mini_imagenet_5way_1shot/together")
 # Tasks of an evaluation, of which a step computes a meta-batch.
 TEST_TASKS = 1000
 
@@ -40,23 +43,56 @@ def pool_of(recipe):
     return kr.ClassPool(np.zeros(shape, np.uint8), [each] * recipe.ways)
 
 
-def step_of(name: str):
-    """A step of a model that is built from a recipe, and an element of its dataset."""
+def built(recipe_name: str):
+    """A recipe, its model with all variables, and a pool."""
     from keras_reptile.recipes import building, named
 
-    recipe_name, kind = name.split("/")
     recipe = named.get(recipe_name)
     building.set_precision(recipe)
     pool = pool_of(recipe)
     model = building.build_model(recipe, pool.image_shape)
     model.optimizer.build(model.trainable_variables)
+    return recipe, model, pool
+
+
+def step_of(name: str) -> tuple:
+    """A compiled step of a model that is built from a recipe, and an element of its dataset."""
+    import tensorflow as tf
+
+    from keras_reptile.recipes import building
+
+    recipe_name, kind = name.split("/")
+    recipe, model, pool = built(recipe_name)
+    training = building.training_episodes(recipe, pool)
     if kind == "train":
-        return model.train_step, next(iter(building.training_episodes(recipe, pool)))
-    return model.test_step, next(iter(building.evaluation_episodes(recipe, pool, TEST_TASKS)))
+        step, episode = model.train_step, next(iter(training))
+    else:
+        tests = building.evaluation_episodes(recipe, pool, TEST_TASKS)
+        step, episode = model.test_step, next(iter(tests))
+    sent = sum(t.numpy().nbytes for t in tf.nest.flatten(episode))
+    return tf.function(step, jit_compile=True, autograph=False), (episode,), {"host_bytes": sent}
 
 
-def traced(name: str, device: str) -> tuple[bytes, int]:
-    """A step's HLO as TensorFlow makes it where there is such a device, and bytes from the host.
+def steps_of(name: str) -> tuple:
+    """The program of several training steps, a pool with the two numbers that the host sends."""
+    import tensorflow as tf
+
+    from keras_reptile.episodes.streams import stream_of
+    from keras_reptile.execution import on_device
+    from keras_reptile.recipes import building
+    from keras_reptile.runs.drawing import together
+
+    recipe, model, pool = built(name.split("/")[0])
+    stream = stream_of(building.training_episodes(recipe, pool))
+    number, size = together(recipe.checkpoint_every), recipe.meta_batch_size
+    run = on_device.program(model, stream.form, size, number, compiled=True)
+    numbers = tf.constant(stream.seed, tf.int64), tf.constant(0, tf.int64)
+    sent = sum(n.numpy().nbytes for n in numbers)
+    return run, (stream.form.tensors(pool), *numbers), {"host_bytes": sent, "meta_steps": number}
+
+
+def traced(name: str, device: str) -> tuple[bytes, dict[str, int]]:
+    """A program's HLO as TensorFlow makes it where there is such a device, and what is known of it.
 
     The HLO is traced for the CPU: for other platforms TensorFlow gives none to a host without them.
     """
@@ -65,10 +101,9 @@ def traced(name: str, device: str) -> tuple[bytes, int]:
     kind = device.upper()
     there = [tf.config.LogicalDevice(f"/device:{kind}:0", kind)]
     with mock.patch.object(tf.config, "list_logical_devices", lambda *_: there):
-        step, episode = step_of(name)
-        compiled = tf.function(step, jit_compile=True, autograph=False)
-        hlo = compiled.experimental_get_compiler_ir(episode)(stage="hlo_serialized")
-    return hlo, sum(t.numpy().nbytes for t in tf.nest.flatten(episode))
+        run, arguments, known = (steps_of if name in TOGETHER else step_of)(name)
+        hlo = run.experimental_get_compiler_ir(*arguments)(stage="hlo_serialized")
+    return hlo, known
 
 
 def prepare_process() -> None:
@@ -81,9 +116,9 @@ def prepare_process() -> None:
 
 def main(name: str, device: str, file: str) -> None:
     prepare_process()
-    hlo, host_bytes = traced(name, device)
+    hlo, known = traced(name, device)
     Path(file).write_bytes(hlo)
-    print(json.dumps({"host_bytes": host_bytes}))
+    print(json.dumps(known))
 
 
 if __name__ == "__main__":
