@@ -9,6 +9,8 @@ from collections import OrderedDict
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.demo.words import WORDS
+
 PREFIX = "data:image/png;base64,"
 # The page's canvases are 280 x 280. A small file can declare a huge image.
 MOST_PIXELS = 1024
@@ -140,7 +142,7 @@ def bounding_box(ink: np.ndarray) -> tuple[int, int, int, int]:
     """
     rows, columns = np.nonzero(np.asarray(ink) > FAINT)
     if not len(rows):
-        raise ValueError("The canvas is blank. Draw a character on it.")
+        raise ValueError(WORDS["blank"])
     return int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1
 
 

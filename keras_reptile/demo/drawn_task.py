@@ -67,9 +67,9 @@ class DrawnTask:
     def __init__(self, model: ReptileModel, ways: int | None = None, steps: int | None = None):
         self.size, outputs = sizes(model)
         self.ways = outputs if ways is None else ways
-        _check_ways(self.ways, outputs)
+        check_ways(self.ways, outputs)
         if steps is not None:
-            _check_steps(steps)
+            check_steps(steps)
         self._adapt, self._logits = functions_of(model, self.size)
         self._theta = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
         self._random = random_weights(model.network)
@@ -96,7 +96,7 @@ class DrawnTask:
             ValueError: If `steps` is out of range.
         """
         steps = self.steps if steps is None else steps
-        _check_steps(steps)
+        check_steps(steps)
         counts = np.array([len(images) for images in examples])
         if np.count_nonzero(counts) < 2:
             return None
@@ -168,8 +168,7 @@ def functions_of(model: ReptileModel, size: int) -> tuple:
     images = tf.TensorSpec((None, size, size, 1), tf.float32)
     labels, order = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, None), tf.int32)
     theta = [tf.TensorSpec(v.shape, v.dtype) for v in model.network.trainable_variables]
-    # Drawings have the size of the bytes that they stand for, as the network was trained on them.
-    factor = 255 * (model._byte_scale or 1) if model.trained_on_bytes else 1
+    factor = drawing_scale(model)
     as_trained = lambda x: x if factor == 1 else x * factor  # noqa: E731
     loop = dataclasses.replace(model._inner_loop.for_evaluation(), as_taken=as_trained)
     state = tf.nest.map_structure(
@@ -187,6 +186,11 @@ def functions_of(model: ReptileModel, size: int) -> tuple:
         return loop.predict(weights, support_x, query_x, transductive=False)
 
     return adapt, logits
+
+
+def drawing_scale(model: ReptileModel) -> float:
+    """What drawings in [0, 1] are multiplied by, to be as large as the images of the training."""
+    return 255 * (model._byte_scale or 1) if model.trained_on_bytes else 1
 
 
 def minibatches(images: int, steps: int) -> tf.Tensor:
@@ -238,12 +242,12 @@ def sizes(model: ReptileModel) -> tuple[int, int]:
     return shape[1], model.network.output_shape[-1]
 
 
-def _check_steps(steps: int) -> None:
+def check_steps(steps: int) -> None:
     if not 1 <= steps <= MOST_STEPS:
         raise ValueError(f"`steps` must be in 1 to {MOST_STEPS}. Received: steps={steps}.")
 
 
-def _check_ways(ways: int, outputs: int) -> None:
+def check_ways(ways: int, outputs: int) -> None:
     if not 2 <= ways <= outputs:
         raise ValueError(
             f"`ways` must be in 2 to {outputs}, the network's outputs. Received: ways={ways}."

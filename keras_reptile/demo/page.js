@@ -80,7 +80,8 @@ function addPad(row, number) {
   pad.className = "pad";
   pad.innerHTML = `<canvas width="${SIDE}" height="${SIDE}" role="img" aria-label="${label}"></canvas>
     <button type="button" aria-label="Delete ${label}" title="Delete this drawing">×</button>`;
-  const canvas = pad.querySelector("canvas"), context = canvas.getContext("2d");
+  const canvas = pad.querySelector("canvas");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "white";
   context.fillRect(0, 0, SIDE, SIDE);
   for (const stroke of drawings[number][place] ?? []) paint(canvas, stroke);

@@ -4,20 +4,18 @@ import functools
 import importlib.util
 import json
 import os
-import string
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_reptile.demo.answers import (
-    DRAW_MORE,
     answer_to,
     heading_html,
     status_html,
     without_drawing,
 )
+from keras_reptile.demo.boards import NEW, board_html, names_of, text_of
 from keras_reptile.demo.description import described
 from keras_reptile.demo.drawings import PreparedDrawings
 from keras_reptile.demo.drawn_task import MOST_STEPS, SHOTS, DrawnTask, load_model
@@ -29,21 +27,16 @@ from keras_reptile.demo.server import (
     server,
     temporary_folder,
 )
+from keras_reptile.demo.words import WORDS
 from keras_reptile.errors import RunError
 
 # A session is a page in a browser, a waiting event one of its strokes.
 MOST_SESSIONS, MOST_WAITING = 100, 50
-# Of each block of canvases: what a button does, and its text.
-BUTTONS = {
-    "examples": [("examples", "Examples"), ("undo", "Undo"), ("clear", "Clear")],
-    "query": [("examples", "Example"), ("undo", "Undo"), ("clear", "Clear")],
-}
 # Gradio applies page.css to elements within the page's margins only.
 NARROW = (
     "<style>@media (max-width: 640px) "
     "{ .gradio-container > .main { padding: 10px !important; } }</style>"
 )
-FOLDER = Path(__file__).parent
 
 
 def serve(
@@ -74,7 +67,10 @@ def serve(
 def check_gradio() -> None:
     """Raises `RunError` if Gradio is missing, and disables its network access."""
     if importlib.util.find_spec("gradio") is None:
-        raise RunError("Gradio is not installed. Install it with: pip install '.[demo]'")
+        raise RunError(
+            "Gradio is not installed. Install it with: pip install 'keras-reptile[demo]' "
+            "Or write a page that needs no server: --static=page.html"
+        )
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -107,7 +103,7 @@ def page_options() -> dict:
         max_file_size=0,
         footer_links=[],
         head=NARROW,
-        css=(FOLDER / "page.css").read_text(),
+        css=text_of("page.css"),
         theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
     )
 
@@ -117,18 +113,18 @@ def build_page(task: DrawnTask, model: str) -> Any:
     import gradio as gr
 
     names, prepared = names_of(task.ways), PreparedDrawings(task.size)
-    nothing = without_drawing(names, DRAW_MORE)
+    nothing = without_drawing(names, WORDS["draw_more"])
     with gr.Blocks(title="keras_reptile", analytics_enabled=False) as page:
         gr.HTML(heading_html(model), elem_id="heading")
         learned = gr.State(None)
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
-                examples = canvases("examples", "Your characters", names, SHOTS, live=False)
+                examples = canvases("examples", names, SHOTS, live=False)
             with gr.Column(scale=1, min_width=300):
-                query = canvases("query", "A new drawing", ["a new one"], 1, live=True)
+                query = canvases("query", [NEW], 1, live=True)
                 verdict = gr.HTML(nothing.verdict, elem_id="verdict")
                 bars = gr.HTML(nothing.bars, elem_id="answer")
-        steps = gr.Slider(1, MOST_STEPS, task.steps, step=1, label="Gradient steps")
+        steps = gr.Slider(1, MOST_STEPS, task.steps, step=1, label=WORDS["steps"])
         status = gr.HTML(status_html(None), elem_id="status")
 
         def learn(examples, steps):
@@ -187,30 +183,14 @@ def in_words(handler: Callable) -> Callable:
     return handled
 
 
-def names_of(ways: int) -> list[str]:
-    """Returns letters as names, or numbers if there are too few letters."""
-    if ways <= len(string.ascii_uppercase):
-        return list(string.ascii_uppercase[:ways])
-    return [str(way + 1) for way in range(ways)]
-
-
-def canvases(name: str, title: str, rows: Sequence[str], most: int, live: bool) -> Any:
+def canvases(name: str, rows: Sequence[str], most: int, live: bool) -> Any:
     """Returns a block of canvases. Its value is JSON: each row's drawings as PNG URLs."""
     import gradio as gr
 
-    lines = "".join(
-        f'<div class="row" data-row="{row}"><div class="name">{row}</div>'
-        '<div class="pads"></div></div>'
-        for row in rows
-    )
-    buttons = "".join(
-        f'<button type="button" data-{action}>{text}</button>' for action, text in BUTTONS[name]
-    )
-    heading = f'<div class="title"><h2>{title}</h2>{buttons}</div>'
     return gr.HTML(
         json.dumps([[] for _ in rows]),
-        html_template=f'<div class="board {name}">{heading}{lines}</div>',
-        js_on_load=(FOLDER / "page.js").read_text(),
+        html_template=board_html(name, rows),
+        js_on_load=text_of("page.js"),
         elem_id=name,
         most=most,
         live=live,

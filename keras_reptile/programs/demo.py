@@ -1,8 +1,11 @@
 """Shows a page where you draw characters and the network learns them."""
 
+import os
+
 from absl import flags
 
 from keras_reptile.demo.page import serve
+from keras_reptile.demo.static_page import write_page
 from keras_reptile.pretrained import MODELS, pretrained_names
 
 FLAGS = flags.FLAGS
@@ -11,4 +14,15 @@ FLAGS = flags.FLAGS
 def main() -> None:
     # Without one, a model that comes with the package.
     model = FLAGS.model or MODELS / pretrained_names()[0]
-    serve(model, FLAGS.port, FLAGS.ways, FLAGS.steps)
+    if FLAGS.static is None:
+        serve(model, FLAGS.port, FLAGS.ways, FLAGS.steps)
+    else:
+        write(model)
+
+
+def write(model: str | os.PathLike) -> None:
+    """Writes the page to the file of --static."""
+    if FLAGS["port"].present:
+        raise ValueError("--port has no meaning with --static, which needs no server.")
+    size = write_page(FLAGS.static, model, FLAGS.ways, FLAGS.steps)
+    print(f"Wrote {FLAGS.static}, {size / 1e6:.2f} MB. Open it in a browser: it needs no server.")

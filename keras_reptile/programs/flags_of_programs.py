@@ -30,6 +30,8 @@ SPLITS = ("test", "validation", "train")
 WHICH = "The newest checkpoint, or the best one."
 ONLY_MODEL = "Only what keras_reptile.pretrained loads: no SavedModel."
 RUNS = "Output directories of bin/train, or logs, separated by commas."
+STEPS = "Inner steps at first. Default: 50; served, as many as 500 ms allow, if they are fewer."
+STATIC = "An HTML file to write instead: the page with the network in it, without a server."
 PORT = "Where the page is served: http://127.0.0.1:PORT."
 
 
@@ -150,9 +152,10 @@ def demo() -> None:
     bin/demo                     the network that comes with the package
     bin/demo --model=runs/glyphs
     bin/demo --model=OUTPUT_DIR --ways=3 --port=8080
+    bin/demo --model=OUTPUT_DIR --static=page.html
 
     Draw one to five examples of each character, and then a new one. The page is served on this
-    machine alone, and needs no network.
+    machine alone, and needs no network. With --static it is one HTML file that needs no server.
     """
     define_path(
         "model",
@@ -161,7 +164,8 @@ def demo() -> None:
     )
     flags.DEFINE_integer("port", 7860, PORT, 1, 65535)
     flags.DEFINE_integer("ways", None, "Characters on the page. Default: the network's outputs.")
-    flags.DEFINE_integer("steps", None, "Inner steps at first. Default: 50, or what 500 ms allow.")
+    flags.DEFINE_integer("steps", None, STEPS)
+    define_path("static", None, STATIC)
 
 
 PROGRAMS = {each.__name__: each for each in (train, evaluate, export, demo, sweep, compare)}

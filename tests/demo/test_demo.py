@@ -12,10 +12,11 @@ from commands import run
 from drawn import cross, data_url
 from helpers import small_model
 
-from keras_reptile.demo import answers, page, server
+from keras_reptile.demo import answers, boards, page, server
 from keras_reptile.demo.description import described
 from keras_reptile.demo.drawings import PreparedDrawings
 from keras_reptile.demo.drawn_task import DrawnTask, load_model, sizes
+from keras_reptile.demo.words import WORDS
 from keras_reptile.errors import RunError
 from keras_reptile.pretrained import MODELS
 from keras_reptile.programs import demo
@@ -60,9 +61,9 @@ def test_values_that_the_page_does_not_send_are_refused(value, text):
 
 
 def test_the_page_says_what_is_still_to_be_drawn(task, images):
-    assert answers.DRAW_MORE in answers.answer_to(task, NAMES, None, images[0]).verdict
+    assert WORDS["draw_more"] in answers.answer_to(task, NAMES, None, images[0]).verdict
     asked = answers.answer_to(task, NAMES, task.adapt(images), [])
-    assert answers.DRAW_QUERY in asked.verdict
+    assert WORDS["draw_query"] in asked.verdict
     assert "best bar" not in asked.bars
 
 
@@ -94,7 +95,7 @@ def test_less_than_60_percent_is_not_sure(known, fresh, texts):
 def test_divergence_is_said_and_has_no_bars():
     nan = np.full(2, np.nan)
     verdict = answers.verdict_html("AB", nan, nan, np.ones((8, 8, 1)))
-    assert answers.DIVERGED in verdict
+    assert WORDS["diverged"] in verdict
     assert "data-answer" not in verdict
     assert answers.bars_html("AB", nan, nan).count("0.0 %") == 4
 
@@ -139,8 +140,8 @@ def test_the_models_name_is_escaped():
 
 
 def test_characters_have_letters_while_there_are_enough():
-    assert page.names_of(3) == NAMES
-    assert page.names_of(27)[-1] == "27"
+    assert boards.names_of(3) == NAMES
+    assert boards.names_of(27)[-1] == "27"
 
 
 def test_a_thumbnail_shows_the_image():
@@ -149,7 +150,8 @@ def test_a_thumbnail_shows_the_image():
 
 def test_missing_gradio_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    text = re.escape("Gradio is not installed. Install it with: pip install '.[demo]'")
+    command = "pip install 'keras-reptile[demo]'"
+    text = re.escape(f"Gradio is not installed. Install it with: {command} Or write a page")
     with pytest.raises(RunError, match=text):
         page.serve("runs/glyphs")
 
@@ -189,7 +191,7 @@ def test_misuse_ends_in_one_clear_line(arguments, status, text, tmp_path):
 
 def test_without_a_model_the_packages_own_is_shown(monkeypatch):
     served = []
-    flags = types.SimpleNamespace(model=None, port=80, ways=3, steps=None)
+    flags = types.SimpleNamespace(model=None, port=80, ways=3, steps=None, static=None)
     monkeypatch.setattr(demo, "FLAGS", flags)
     monkeypatch.setattr(demo, "serve", lambda *arguments: served.append(arguments))
     demo.main()
