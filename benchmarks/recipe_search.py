@@ -2,15 +2,15 @@
 """Searches a recipe for 5-way 1-shot Omniglot by successive halving, on validation classes only.
 
   python benchmarks/recipe_search.py --data_dir=DIR --output_dir=runs/recipe_search
-  python benchmarks/recipe_search.py --data_dir=DIR --output_dir=runs/recipe_search --only=paper
+  python benchmarks/recipe_search.py --data_dir=DIR --only=steps_10,rate_1e-2 --budgets=2400
 
 Every rung trains its candidates from scratch, and the best of them go to the next rung. All
 candidates of a rung compute about as many images in their inner steps: a rung's budget is given as
 meta-iterations of the paper's run, each of 5 tasks with 5 inner steps of 10 images. A candidate is
 as good as the mean of its inductive and transductive accuracy, at its better number of inner steps.
 
-The results are in recipe_search.csv. A search that was killed continues with the same command:
-finished trials are read from the CSV, and the last one continues from its checkpoint.
+The results are in recipe_search.csv and recipe_search.png. A search that was killed continues with
+the same command: it reads finished trials from the CSV, and the last one from its checkpoint.
 """
 
 import os
@@ -20,18 +20,23 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 
 import keras
 from absl import app, flags
-from search_candidates import CANDIDATES
+from matplotlib.figure import Figure
+from search_candidates import (
+    CANDIDATES,
+    best_rows,
+    images_of,
+    ranked,
+    recipe_of,
+    settings_of,
+)
 
 import keras_reptile as kr
 from keras_reptile.files.atomic_file import read_csv, write_csv
-from keras_reptile.recipes import named
-from keras_reptile.recipes.recipe import Recipe
+from keras_reptile.pictures.style import COLOURS, MARKERS, save, styled
 from keras_reptile.runs.divergence import Diverged
 from keras_reptile.runs.evaluating import evaluate_run
 from keras_reptile.runs.training import train
@@ -45,8 +50,6 @@ flags.DEFINE_integer("keep", 4, "Candidates that go to the next rung.")
 flags.DEFINE_integer("tasks", 300, "Validation tasks.")
 flags.DEFINE_integer("validation_classes", 100, "Classes that are not trained on.")
 
-# The images in the inner steps of one of the paper's meta-iterations.
-PAPER_IMAGES = 5 * 5 * 10
 EVALUATION_STEPS = (10, 30)
 # All trials are evaluated on tasks of the same size, and see no test classes.
 WAYS = 5
@@ -54,26 +57,13 @@ COLUMNS = {"candidate": str, "budget": int, "eval_inner_steps": int}
 MEASURED = {"inductive": float, "transductive": float, "seconds": float}
 
 
-def recipe_of(candidate: str, budget: int) -> Recipe:
-    """Returns a candidate's recipe, of as many meta-iterations as the budget allows."""
-    changes = dict(CANDIDATES[candidate], validation_classes=FLAGS.validation_classes)
-    recipe = named.get("omniglot_5way", validation_tasks=0, test_tasks=0, **changes)
-    meta_iterations = budget * PAPER_IMAGES // images_of(recipe)
-    return dataclasses.replace(recipe, meta_iterations=meta_iterations)
-
-
-def images_of(recipe: Recipe) -> int:
-    """Returns the images in the inner steps of a meta-iteration."""
-    return recipe.meta_batch_size * recipe.inner_steps * recipe.inner_batch_size
-
-
 def trial(candidate: str, budget: int) -> list[dict]:
     """Trains a candidate and returns its rows, one for each number of evaluation steps."""
-    recipe = recipe_of(candidate, budget)
+    recipe = recipe_of(candidate, budget, FLAGS.validation_classes)
     directory = Path(FLAGS.output_dir) / "runs" / f"{candidate}_{budget}"
     about = {
         "candidate": candidate,
-        "settings": " ".join(f"{k}={v}" for k, v in CANDIDATES[candidate].items()),
+        "settings": settings_of(candidate),
         "budget": budget,
         "meta_iterations": recipe.meta_iterations,
         "images": recipe.meta_iterations * images_of(recipe),
@@ -112,30 +102,42 @@ def accuracies(directory: Path, steps: int) -> dict:
     return found
 
 
-def score(row: dict) -> float:
-    return (float(row["inductive"]) + float(row["transductive"])) / 2
-
-
-def ranked(rows: Iterable[dict], budget: int, candidates: Iterable[str]) -> list[str]:
-    """Returns the candidates that have rows of a budget, the best first."""
-    best: dict[str, float] = {}
-    for row in rows:
-        if int(row["budget"]) == budget and row["candidate"] in candidates:
-            best[row["candidate"]] = max(score(row), best.get(row["candidate"], 0.0))
-    return sorted(best, key=lambda name: -best[name])
-
-
 def rung(results: Path, rows: list[dict], budget: int, candidates: list[str]) -> list[str]:
     """Runs the missing trials of a rung, adds their rows, and returns the candidates by rank."""
-    done = {row["candidate"] for row in rows if int(row["budget"]) == budget}
+    of_rung = [row for row in rows if int(row["budget"]) == budget]
+    # A candidate whose settings were changed is not done, and its directory refuses them.
+    done = {r["candidate"] for r in of_rung if r["settings"] == settings_of(r["candidate"])}
     for candidate in candidates:
         if candidate not in done:
             rows += trial(candidate, budget)
             write_csv(results, rows)
             keras.utils.clear_session()
-            best = max((row for row in rows if row["candidate"] == candidate), key=score)
-            print(", ".join(f"{key}={value}" for key, value in best.items()), flush=True)
+            save(picture(rows), results.with_suffix(".png"))
+            print(", ".join(f"{key}={value}" for key, value in rows[-1].items()), flush=True)
     return ranked(rows, budget, candidates)
+
+
+@styled()
+def picture(rows: list[dict]) -> Figure:
+    """Draws each candidate's accuracy on validation tasks against its seconds of training."""
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    candidates = list(dict.fromkeys(row["candidate"] for row in rows))
+    for axes, mode in zip(figure.subplots(1, 2), ("inductive", "transductive"), strict=True):
+        for i, candidate in enumerate(candidates):
+            own = [row for row in best_rows(rows) if row["candidate"] == candidate]
+            x, y, half = (
+                [factor * float(row[column]) for row in own]
+                for column, factor in (("seconds", 1), (mode, 100), (f"{mode}_95", 100))
+            )
+            # Markers are shifted after each round of colours, so that no two look alike.
+            marker = MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]
+            look = {"color": COLOURS[i % len(COLOURS)], "marker": marker, "capsize": 2}
+            axes.errorbar(x, y, half, label=candidate, **look)
+        axes.set(xlabel="seconds of training", ylabel=f"{mode} accuracy (%)")
+        axes.set_xlim(left=0)
+        axes.grid(True)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
+    return figure
 
 
 def main(argv):

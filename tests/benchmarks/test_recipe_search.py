@@ -1,0 +1,51 @@
+import search_candidates
+from search_candidates import CANDIDATES, PAPER_IMAGES, best_rows, images_of, ranked, recipe_of
+
+from keras_reptile.recipes import named
+
+
+def row(candidate, budget, steps, inductive, transductive):
+    # The rows of a CSV are strings.
+    found = dict(candidate=candidate, budget=budget, eval_inner_steps=steps)
+    found |= dict(inductive=inductive, transductive=transductive)
+    return {key: str(value) for key, value in found.items()}
+
+
+ROWS = [
+    row("a", 800, 10, 0.80, 0.90),
+    row("a", 800, 30, 0.86, 0.90),
+    row("b", 800, 10, 0.84, 0.91),
+    row("c", 800, 10, 0.90, 0.95),
+    row("a", 2400, 10, 0.10, 0.10),
+]
+
+
+def test_all_candidates_of_a_rung_compute_as_many_images():
+    paper = named.get("omniglot_5way")
+    assert images_of(paper) == PAPER_IMAGES == 250
+    for candidate in CANDIDATES:
+        recipe = recipe_of(candidate, 800, 100)
+        total = recipe.meta_iterations * images_of(recipe)
+        assert 0 <= 800 * PAPER_IMAGES - total < images_of(recipe), candidate
+
+
+def test_no_candidate_sees_test_classes():
+    for candidate in CANDIDATES:
+        recipe = recipe_of(candidate, 800, 100)
+        assert (recipe.test_tasks, recipe.curve_tasks, recipe.validation_classes) == (0, 0, 100)
+
+
+def test_a_trial_counts_at_its_better_number_of_evaluation_steps():
+    assert [r["eval_inner_steps"] for r in best_rows(ROWS)] == ["30", "10", "10", "10"]
+
+
+def test_candidates_are_ranked_within_a_rung_by_the_mean_of_both_accuracies():
+    # a: 0.88, b: 0.875, c: 0.925
+    assert ranked(ROWS, 800, ["a", "b", "c"]) == ["c", "a", "b"]
+    assert ranked(ROWS, 800, ["b", "a"]) == ["a", "b"]
+    assert ranked(ROWS, 2400, ["a", "b"]) == ["a"]
+
+
+def test_settings_are_written_as_the_csv_has_them():
+    assert search_candidates.settings_of("paper") == ""
+    assert search_candidates.settings_of("batch_5").endswith("inner_batch_size=5 inner_steps=10")
