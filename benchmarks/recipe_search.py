@@ -25,14 +25,8 @@ from pathlib import Path
 import keras
 from absl import app, flags
 from matplotlib.figure import Figure
-from search_candidates import (
-    CANDIDATES,
-    best_rows,
-    images_of,
-    ranked,
-    recipe_of,
-    settings_of,
-)
+from search_candidates import CANDIDATES, images_of, recipe_of, settings_of
+from search_rows import best_rows, ranked
 
 import keras_reptile as kr
 from keras_reptile.files.atomic_file import read_csv, write_csv

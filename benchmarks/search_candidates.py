@@ -1,7 +1,6 @@
-"""The candidates of the search for a recipe, the work that each does, and how they are ranked."""
+"""The candidates of the search for a recipe, and the work that each does."""
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any
 
 from keras_reptile.recipes import named
@@ -21,6 +20,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "batch_5": BATCH_5,
     "batch_5_steps_5": BATCH_5 | {"inner_steps": 5},
     "batch_5_steps_20": BATCH_5 | {"inner_steps": 20},
+    "batch_5_meta_batch_2": BATCH_5 | {"meta_batch_size": 2},
     "shots_2": FAST | {"train_shots": 2},
     "meta_batch_2": FAST | {"meta_batch_size": 2},
     "ways_20": FAST | {"ways": 20, "inner_batch_size": 20, "meta_batch_size": 3},
@@ -66,24 +66,3 @@ def settings_of(candidate: str) -> str:
 def images_of(recipe: Recipe) -> int:
     """Returns the images in the inner steps of a meta-iteration."""
     return recipe.meta_batch_size * recipe.inner_steps * recipe.inner_batch_size
-
-
-def score(row: dict) -> float:
-    """Returns the mean of the inductive and the transductive accuracy of a row."""
-    return (float(row["inductive"]) + float(row["transductive"])) / 2
-
-
-def best_rows(rows: Iterable[dict]) -> list[dict]:
-    """Returns the row of each trial with the better number of evaluation steps."""
-    best: dict[tuple, dict] = {}
-    for row in rows:
-        trial = row["candidate"], int(row["budget"])
-        if trial not in best or score(row) > score(best[trial]):
-            best[trial] = row
-    return [*best.values()]
-
-
-def ranked(rows: Iterable[dict], budget: int, candidates: Iterable[str]) -> list[str]:
-    """Returns the candidates that have rows of a budget, the best first."""
-    own = [r for r in rows if int(r["budget"]) == budget and r["candidate"] in candidates]
-    return [row["candidate"] for row in sorted(best_rows(own), key=score, reverse=True)]

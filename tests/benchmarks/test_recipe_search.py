@@ -1,5 +1,6 @@
 import search_candidates
-from search_candidates import CANDIDATES, PAPER_IMAGES, best_rows, images_of, ranked, recipe_of
+from search_candidates import CANDIDATES, PAPER_IMAGES, images_of, recipe_of
+from search_rows import best_rows, ranked
 
 from keras_reptile.recipes import named
 
