@@ -2,7 +2,7 @@
 """Searches a recipe for 5-way 1-shot Omniglot by successive halving, on validation classes only.
 
   python benchmarks/recipe_search.py --data_dir=DIR --output_dir=runs/recipe_search
-  python benchmarks/recipe_search.py --data_dir=DIR --only=steps_10,rate_1e-2 --budgets=2400
+  python benchmarks/recipe_search.py --data_dir=DIR --only=batch_5,meta_batch_2 --budgets=1600
 
 Every rung trains its candidates from scratch, and the best of them go to the next rung. All
 candidates of a rung compute about as many images in their inner steps: a rung's budget is given as
@@ -38,9 +38,9 @@ from keras_reptile.runs.training import train
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "TFDS's data directory.")
 flags.DEFINE_string("output_dir", "runs/recipe_search", "The folder of the CSV and of all runs.")
-flags.DEFINE_list("budgets", ["800", "2400"], "Meta-iterations of the paper's size, by rung.")
+flags.DEFINE_list("budgets", ["800", "1600"], "Meta-iterations of the paper's size, by rung.")
 flags.DEFINE_list("only", [], "The candidates of the first rung. By default all.")
-flags.DEFINE_integer("keep", 4, "Candidates that go to the next rung.")
+flags.DEFINE_integer("keep", 2, "Candidates that go to the next rung.")
 flags.DEFINE_integer("tasks", 300, "Validation tasks.")
 flags.DEFINE_integer("validation_classes", 100, "Classes that are not trained on.")
 

@@ -13,7 +13,6 @@ BATCH_5: dict[str, Any] = FAST | {"inner_batch_size": 5, "inner_steps": 10}
 # What each changes in the paper's 5-way run.
 CANDIDATES: dict[str, dict[str, Any]] = {
     "paper": {},
-    "shared": SHARED,
     "rate_3e-3": FAST,
     "rate_1e-2": SHARED | {"inner_learning_rate": 1e-2},
     "steps_10": FAST | {"inner_steps": 10},

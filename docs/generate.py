@@ -31,6 +31,7 @@ from tables import (  # noqa: E402
     full_runs,
     images,
     omniglot,
+    recipe_search,
     shipped_models,
     speed,
 )
@@ -38,7 +39,7 @@ from tables import (  # noqa: E402
 MARKED = re.compile(r"<!-- (table|value): (\S+) -->(.*?)<!-- end -->", re.DOTALL)
 MODULES = (
     *(full_runs, omniglot, speed, devices, accelerators),
-    *(experiments, flags, images, attacks, shipped_models),
+    *(experiments, flags, images, attacks, shipped_models, recipe_search),
 )
 TABLES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.TABLES.items()}
 VALUES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.VALUES.items()}

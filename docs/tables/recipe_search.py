@@ -1,24 +1,11 @@
-"""Tables of the search for a 5-way recipe, and of the recipe that it found."""
+"""Tables of the search for a 5-way recipe."""
 
 from collections.abc import Callable
 
 from search_rows import best_rows, score
 
-from tables.files import link, record, rows_of
-from tables.full_runs import results
-from tables.omniglot import one_shot
-from tables.words import accuracy, percent, seconds, table
-
-BEST = "omniglot_5way_best"
-# The recipe's settings that the search chose, and those of the paper's run.
-CHOSEN = {
-    "head": "head",
-    "inner_batch_size": "images in an inner step",
-    "inner_steps": "inner steps of a training task",
-    "inner_learning_rate": "inner rate",
-    "eval_inner_steps": "inner steps in evaluation",
-    "meta_iterations": "meta-iterations",
-}
+from tables.files import rows_of
+from tables.words import percent, seconds, table
 
 
 def recipe_search() -> str:
@@ -39,40 +26,5 @@ def trial(row: dict[str, str]) -> list[str]:
     return [f"`{row['candidate']}`", settings, *numbers, *cells, seconds(float(row["seconds"]))]
 
 
-def best() -> str:
-    """The recipe beside the paper, this package's full run, and methods with more derivatives."""
-    paper, iterations = record("paper")["omniglot"], record(f"{BEST}_1_shot")["meta_iteration"]
-    rows = [["Reptile, the paper", paper["Reptile"][0], paper["Reptile, transductive"][0], ""]]
-    rows += one_shot({"Reptile, `omniglot_5way`, 100,000 meta-iterations": "omniglot_5way_1_shot"})
-    rows += one_shot({f"Reptile, `{BEST}`, {iterations:,} meta-iterations": f"{BEST}_1_shot"})
-    rows += [["MAML, second derivatives", "", paper["MAML, transductive"][0], "the paper's table"]]
-    rows += [
-        [f"{name}, {found['gradients']}", "", found["accuracy"], found["source"]]
-        for name, found in record("other_papers")["omniglot_5way_1_shot"].items()
-    ]
-    return table(["5-way 1-shot, accuracy in %", "inductive", "transductive", ""], rows)
-
-
-def chosen() -> str:
-    """The settings in which the recipe's run and the full run differ."""
-    own, full = (record(f"{run}_1_shot")["settings"] for run in (BEST, "omniglot_5way"))
-    # Full runs were recorded before there was the field.
-    full = {"head": "separate", **full}
-    rows = [[text, f"{full[field]}", f"{own[field]}"] for field, text in CHOSEN.items()]
-    return table(["setting", "`omniglot_5way`", f"`{BEST}`"], rows)
-
-
-def best_accuracies() -> str:
-    """Both accuracies in a sentence."""
-    inductive, transductive = map(accuracy, results(f"{BEST}_1_shot"))
-    return f"{inductive} % inductive and {transductive} % transductive"
-
-
-def best_files() -> str:
-    files = {"1 shot": "_1_shot.json", "training": ".json", "log": ".csv"}
-    return ", ".join(link(text, BEST + ending) for text, ending in files.items())
-
-
-TABLES: dict[str, Callable[[], str]] = {"recipe_search": recipe_search, "best": best}
-TABLES |= {"chosen": chosen, "best_files": best_files}
-VALUES: dict[str, Callable[[], str]] = {"best_accuracies": best_accuracies}
+TABLES: dict[str, Callable[[], str]] = {"recipe_search": recipe_search}
+VALUES: dict[str, Callable[[], str]] = {}

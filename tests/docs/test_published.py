@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import search_candidates
 
 from keras_reptile.experiments import figures
 from keras_reptile.recipes import named
@@ -112,6 +113,18 @@ def test_the_fast_recipe_names_its_accuracy_and_takes_less_than_half_the_time():
     assert in_percent(transductive) in named.get("omniglot_5way_fast").expected
     full, fast = (row["all_meta_iterations_hours"] for row in record("fast_and_full")["recipes"])
     assert fast < full / 2
+
+
+def test_the_trials_of_the_search_are_its_candidates_at_equal_work():
+    with open(RESULTS / "recipe_search.csv", newline="") as file:
+        rows = [*csv.DictReader(file)]
+    assert {row["candidate"] for row in rows} == {*search_candidates.CANDIDATES}
+    for row in rows:
+        assert row["settings"] == search_candidates.settings_of(row["candidate"])
+        # The last meta-iteration may not fit into the budget.
+        assert (
+            0.99 < int(row["images"]) / (int(row["budget"]) * search_candidates.PAPER_IMAGES) <= 1
+        )
 
 
 @pytest.mark.parametrize("length", [30_000, 39_000])
