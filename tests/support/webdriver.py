@@ -80,13 +80,15 @@ class Browser:
     def devtools(self, command, **parameters):
         return self("POST", "/goog/cdp/execute", cmd=command, params=parameters)
 
-    def screenshot(self, path):
-        path.write_bytes(base64.b64decode(self("GET", "/screenshot")))
+    def screenshot(self):
+        """The page as it is seen, a PNG."""
+        return base64.b64decode(self("GET", "/screenshot"))
 
-    def drag(self, place, points, release=True, number=-1):
+    def drag(self, place, points, release=True, number=-1, press=True):
         """Moves the mouse with its button down over an element of a CSS selector, by its number.
 
-        `points` are in [0, 1], shares of the element's width and height.
+        `points` are in [0, 1], shares of the element's width and height. With `press=False` it goes
+        on with a button that an earlier drag did not release.
         """
         script = """const element = [...document.querySelectorAll(arguments[0])].at(arguments[1]);
           element.scrollIntoView({block: "center"});
@@ -95,7 +97,7 @@ class Browser:
         left, top, width, height = self.run(script, place, number)
         moves = [_move(left + x * width, top + y * height) for x, y in points]
         down, up = [{"type": kind, "button": 0} for kind in ("pointerDown", "pointerUp")]
-        actions = [moves[0], down, *moves[1:], *([up] if release else [])]
+        actions = [moves[0], *([down] if press else []), *moves[1:], *([up] if release else [])]
         self("POST", "/actions", actions=[{"type": "pointer", "id": "mouse", "actions": actions}])
 
     def quit(self):
