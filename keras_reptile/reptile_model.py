@@ -470,11 +470,13 @@ class ReptileModel(distribution.DistributedModel):
         """`keras.Model.fit` on meta-batches, without shuffling.
 
         As everywhere in Keras, a second `fit` starts its dataset again. An endless stream of tasks
-        then repeats its first tasks, with a warning: see `start` of `episode_dataset`.
+        then repeats its first tasks, with a warning: see `start` of `episode_dataset`. On a GPU,
+        the tasks of a stream are drawn there: see `draw_on_device` of `compile`.
 
         Raises:
             ValueError: If the data are no episodes, contain a label without an output or a value
-                that is not finite, or if `class_weight` is given.
+                that is not finite, if `class_weight` is given, or if `draw_on_device` is true and
+                the tasks cannot be drawn there.
         """
         data_checks.check_class_weight(kwargs.get("class_weight"))
         warn_of_repeated_tasks(self._fitted(), x, kwargs.get("callbacks"))

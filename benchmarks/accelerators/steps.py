@@ -7,6 +7,7 @@ draws its tasks itself.
 """
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -25,12 +26,14 @@ TESTED = TRAINED[:4]
 STEPS = (*(f"{name}/train" for name in TRAINED), *(f"{name}/test" for name in TESTED))
 # Several training steps with tasks drawn on the device, of which the host sends the first number.
 TOGETHER = ("omniglot_5way/together", "mini_imagenet_5way_1shot/together")
+# Bytes of the pool that they draw from: a copy of it would show in a program's memory.
+POOL = 100e6
 # Tasks of an evaluation, of which a step computes a meta-batch.
 TEST_TASKS = 1000
 
 
-def pool_of(recipe):
-    """Made-up images: no number of a compiled program depends on them."""
+def pool_of(recipe, size: float = 0):
+    """Made-up images of at least so many bytes. No number of a compiled program depends on them."""
     import numpy as np
 
     import keras_reptile as kr
@@ -39,17 +42,18 @@ def pool_of(recipe):
     if recipe.dataset == "sinusoid":
         return building.load_pools(recipe, None).train
     each = max(recipe.train_shots, recipe.shots) + recipe.queries
-    shape = (recipe.ways * each, recipe.image_size, recipe.image_size, recipe.channels)
-    return kr.ClassPool(np.zeros(shape, np.uint8), [each] * recipe.ways)
+    image = (recipe.image_size, recipe.image_size, recipe.channels)
+    classes = max(recipe.ways, -int(-size // (each * math.prod(image))))
+    return kr.ClassPool(np.zeros((classes * each, *image), np.uint8), [each] * classes)
 
 
-def built(recipe_name: str):
+def built(recipe_name: str, pool_size: float = 0) -> tuple:
     """A recipe, its model with all variables, and a pool."""
     from keras_reptile.recipes import building, named
 
     recipe = named.get(recipe_name)
     building.set_precision(recipe)
-    pool = pool_of(recipe)
+    pool = pool_of(recipe, pool_size)
     model = building.build_model(recipe, pool.image_shape)
     model.optimizer.build(model.trainable_variables)
     return recipe, model, pool
@@ -82,7 +86,7 @@ def steps_of(name: str) -> tuple:
     from keras_reptile.recipes import building
     from keras_reptile.runs.drawing import together
 
-    recipe, model, pool = built(name.split("/")[0])
+    recipe, model, pool = built(name.split("/")[0], POOL)
     stream = stream_of(building.training_episodes(recipe, pool))
     number, size = together(recipe.checkpoint_every), recipe.meta_batch_size
     run = on_device.program(model, stream.form, size, number, compiled=True)

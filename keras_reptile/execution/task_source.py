@@ -9,8 +9,10 @@ from keras_reptile.checks import check_boolean
 from keras_reptile.episodes.streams import Stream, stream_of
 from keras_reptile.execution.plan import WHOLE_STEPS, Plan
 
-# Positions are integers of 32 bits in the program.
+# Bytes of a pool on a device. Positions are integers of 32 bits in the program.
 LARGEST_POOL = 2**31 - 1
+# The share of a device's memory that a pool may have.
+SHARE = 1 / 4
 
 NO_STREAM = "the data are not an endless stream as `episode_dataset` returns it"
 TOO_LARGE = "the pool has {:,} bytes, and at most {:,} are put on a device"
@@ -61,7 +63,7 @@ def source_of(model: Any, data: Any, usual_step: bool) -> TaskSource:
     if wanted is False or (wanted == "auto" and plan.device == "CPU"):
         return TaskSource(None)
     stream = stream_of(data)
-    reason = _against(model, plan, usual_step) or _against_data(stream)
+    reason = _against(model, plan, usual_step) or _against_data(stream, plan.device)
     if reason and wanted is True:
         raise ValueError(
             f"Tasks cannot be drawn on the device: {reason}. Received: draw_on_device=True. "
@@ -80,11 +82,14 @@ def _against(model, plan, usual_step) -> str:
     return "" if on_a_cpu or compiles_whole_steps(model, plan) else NOT_COMPILED
 
 
-def _against_data(stream: Stream | None) -> str:
+def _against_data(stream: Stream | None, device: str) -> str:
     if stream is None:
         return NO_STREAM
+    # A CPU has the pool already.
+    memory = None if device == "CPU" else keras_internals.memory_of(device)
+    most = LARGEST_POOL if memory is None else min(LARGEST_POOL, int(SHARE * memory))
     size = stream.pool.images.nbytes
-    return TOO_LARGE.format(size, LARGEST_POOL) if size > LARGEST_POOL else ""
+    return TOO_LARGE.format(size, most) if size > most else ""
 
 
 def compiles_whole_steps(model: Any, plan: Plan) -> bool:

@@ -7,6 +7,7 @@ import tensorflow as tf
 from helpers import image_pool, small_episodes, small_model
 
 import keras_reptile as kr
+from keras_reptile import keras_internals
 from keras_reptile.execution import task_source
 from keras_reptile.kernels import devices
 
@@ -158,11 +159,13 @@ def test_on_a_gpu_whole_steps_that_xla_compiles_draw(chosen, reason, gpu):
     assert source.reason == (reason or "")
 
 
-def test_a_pool_that_is_too_large_stays_with_the_host(gpu, monkeypatch):
+@pytest.mark.parametrize(("memory", "fits"), [(None, True), (4 * 9216, True), (4 * 9215, False)])
+def test_a_pool_that_is_too_large_stays_with_the_host(memory, fits, gpu, monkeypatch):
     gpu()
-    monkeypatch.setattr(task_source, "LARGEST_POOL", 9215)
+    monkeypatch.setattr(keras_internals, "memory_of", lambda kind: memory)
     source = dense_model()._task_source(small_episodes())
-    assert "the pool has 9,216 bytes, and at most 9,215 are put" in str(source)
+    said = "the pool has 9,216 bytes, and at most 9,215 are put on a device"
+    assert source.reason == ("" if fits else said)
 
 
 def test_under_a_strategy_and_with_a_step_of_ones_own_the_host_draws(gpu):

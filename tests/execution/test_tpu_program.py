@@ -7,8 +7,11 @@ import warnings
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import small_episodes, small_model
 
 import keras_reptile as kr
+from keras_reptile.episodes.streams import stream_of
+from keras_reptile.execution import on_device
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.recipe import NOTES, OF_IMAGES
 
@@ -58,6 +61,13 @@ def parameters(text):
     return entry.count(" parameter(")
 
 
+def check_needs_no_host(text):
+    """A program of static shapes, without float64, that asks the host for nothing."""
+    assert "f32[" in text and "f64[" not in text
+    assert not re.search(r"\[[^\]]*(<=|\?)", text)
+    assert not re.findall(r" (custom-call|infeed|outfeed|send|recv|[\w-]*dynamic-reshape)\(", text)
+
+
 @pytest.mark.parametrize("name", distinct_programs())
 def test_a_training_step_is_a_program_of_static_shapes_without_the_host(name):
     recipe = named.get(name)
@@ -71,8 +81,18 @@ def test_a_training_step_is_a_program_of_static_shapes_without_the_host(name):
         text = step.experimental_get_compiler_ir(episode)(stage="hlo")
     values = [t for t in step.get_concrete_function(episode).inputs if t.shape.num_elements() != 0]
     assert parameters(text) == len(values)
-    assert "f32[" in text and "f64[" not in text
-    assert not re.search(r"\[[^\]]*(<=|\?)", text)
-    assert not re.findall(r" (custom-call|infeed|outfeed|send|recv|[\w-]*dynamic-reshape)\(", text)
+    check_needs_no_host(text)
     if recipe.method != "maml":
         assert " dot(" in text and " convolution(" not in text
+
+
+def test_several_meta_steps_with_their_tasks_are_such_a_program():
+    episodes, model = small_episodes(scale=False), small_model()
+    model.set_execution(task_parallelism="vectorized")
+    model.build_variables(episodes.element_spec)
+    stream = stream_of(episodes)
+    run = on_device.program(model, stream.form, stream.meta_batch_size, 3, compiled=True)
+    given = stream.form.tensors(stream.pool), tf.constant(0, tf.int64), tf.constant(0, tf.int64)
+    text = run.experimental_get_compiler_ir(*given)(stage="hlo")
+    check_needs_no_host(text)
+    assert parameters(text) == len(run.get_concrete_function(*given).inputs)

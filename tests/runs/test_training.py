@@ -458,16 +458,26 @@ def test_a_run_of_an_earlier_version_goes_on_with_the_defaults_of_newer_settings
 
 
 @pytest.mark.slow
-def test_divergence_stops_the_run_and_keeps_earlier_checkpoints(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("changes", "saved", "spoilt", "noticed"),
+    [
+        ({}, 3, 4, 5),
+        # The seventh and eighth meta-iteration are one program.
+        (dict(draw_on_device="true", meta_iterations=8, checkpoint_every=4), 4, 6, 8),
+    ],
+)
+def test_divergence_stops_the_run_and_keeps_earlier_checkpoints(
+    changes, saved, spoilt, noticed, tmp_path, monkeypatch
+):
     def poison(model):
         model.trainable_variables[0].assign(model.trainable_variables[0] * np.nan)
 
-    stop_at(monkeypatch, 4, poison)
-    with pytest.raises(
-        RunError, match=r"loss_before is nan at meta-iteration 5.*are intact. Lower"
-    ):
-        run(tmp_path)
-    assert [p.name for p in RunDirectory(tmp_path).saved()] == ["iteration-000000003.keras"]
+    monkeypatch.setattr(drawing, "together", lambda _: 2)
+    stop_at(monkeypatch, spoilt, poison)
+    message = rf"loss_before is nan at meta-iteration {noticed}.*are intact. Lower"
+    with pytest.raises(RunError, match=message):
+        run(tmp_path, **changes)
+    assert [p.name for p in RunDirectory(tmp_path).saved()] == [f"iteration-{saved:09}.keras"]
     assert np.isfinite(final_state(tmp_path)[0]).all()
 
 
