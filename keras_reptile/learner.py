@@ -11,8 +11,10 @@ from keras_reptile.algorithm import shared_head
 from keras_reptile.algorithm.assignments import check_assignments
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState, TaskSchedule
+from keras_reptile.algorithm.moved_layers import freeze_others
 from keras_reptile.algorithm.network_checks import ends
 from keras_reptile.algorithm.network_copy import copy_of, replace_head
+from keras_reptile.algorithm.partial_adaptation import part
 from keras_reptile.algorithm.prediction import all_finite
 from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
 from keras_reptile.episodes.label_checks import known_outputs
@@ -109,10 +111,13 @@ def adapted(loop: InnerLoop, task: dict, theta: list, others: list, state: Inner
 
 def _learner(model, learner, steps, weights, others, state):
     learner.trainable = model.network.trainable
-    for variable, value in zip(learner.trainable_variables, weights, strict=True):
+    trainable, fixed = learner.trainable_variables, learner.non_trainable_variables
+    for variable, value in zip((*trainable, *fixed), (*weights, *others), strict=True):
         variable.assign(value)
-    for variable, value in zip(learner.non_trainable_variables, others, strict=True):
-        variable.assign(value)
+    if (moved := model._moved) is not None:
+        unmoved = [v for i, v in enumerate(trainable) if i not in moved]
+        freeze_others(learner, unmoved)
+        state = state._replace(slots=tuple(part(slot, moved) for slot in state.slots))
     learner = taking_bytes(learner, model._byte_scale, model.trained_on_bytes)
     loss = model.task_loss
     learner.compile(

@@ -2,14 +2,20 @@
 
 import contextlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_reptile import distribution, learner
-from keras_reptile.algorithm import loss_scaling, losses, network_copy, shared_head
+from keras_reptile.algorithm import (
+    loss_scaling,
+    losses,
+    moved_layers,
+    network_copy,
+    shared_head,
+)
 from keras_reptile.algorithm.assignments import check_assignments
 from keras_reptile.algorithm.carried_state import CarriedState
 from keras_reptile.algorithm.inner_loop import InnerLoop
@@ -28,6 +34,7 @@ from keras_reptile.algorithm.network_checks import (
     symbolic_inputs,
 )
 from keras_reptile.algorithm.network_function import NetworkFunction, mode
+from keras_reptile.algorithm.partial_adaptation import Parts
 from keras_reptile.checks import check_boolean, check_choice, check_integer
 from keras_reptile.episodes import data_checks, input_ranges, network_inputs
 from keras_reptile.episodes.episode_checks import (
@@ -119,6 +126,12 @@ class ReptileModel(distribution.DistributedModel):
             `inner_state="carried"`: at the start of a task, the gradient of the other layers is
             rounding only, and Adam without moments turns it into whole steps.
             Defaults to `"separate"`.
+        inner_trainable: String or list of strings, the layers that the inner loop moves; the outer
+            loop moves all. `"all"`; `"head"`, the last layer with weights (ANIL); `"body"`, all
+            others (BOIL); or names of layers at any depth. For the other layers, Reptile's outer
+            gradient is the inner optimizer's k steps as if it had moved them, with every loss where
+            they are; FOMAML's is the last of these steps; MAML's is the exact derivative. With
+            inner SGD(a), Reptile's is a times the sum of their k gradients. Defaults to `"all"`.
 
     Input: what `episode_dataset` yields, see there for keys, shapes, dtypes and ranges.
 
@@ -156,13 +169,15 @@ class ReptileModel(distribution.DistributedModel):
         transductive: bool = False,
         byte_scale: float | str | None = "auto",
         head: str = "separate",
+        inner_trainable: str | Sequence[str] = moved_layers.ALL,
         **kwargs,
     ):
         super().__init__(**kwargs)
         check_choice("head", head, ("separate", "shared"))
         if head == "shared":
             shared_head.head_of(network)
-        self.head, self._outputs_are_equal = head, False
+        self._head, self._outputs_are_equal = head, False
+        self._inner_trainable = moved_layers.checked(inner_trainable)
         check_choice("method", method, tuple(METHODS))
         check_network(method, network)
         check_choice("inner_state", inner_state, ("carried", "reset"))
@@ -200,6 +215,36 @@ class ReptileModel(distribution.DistributedModel):
             if ends(network, "inputs"):
                 check_assignments(network, symbolic_inputs(network))
 
+    # Settings that are checked when they change
+
+    @property
+    def head(self) -> str:
+        """How the outputs of the last layer start: `"separate"` or `"shared"`."""
+        return self._head
+
+    @head.setter
+    def head(self, head: str) -> None:
+        check_choice("head", head, ("separate", "shared"))
+        if (self._head, head) == ("separate", "shared"):
+            raise ValueError(
+                "A model whose outputs have been separate does not get a shared head: its moments "
+                "differ, too. Received: head='shared'. Make a new one, "
+                "`ReptileModel(model.network, head='shared')`."
+            )
+        self._head = head
+
+    @property
+    def inner_trainable(self) -> str | tuple[str, ...]:
+        """The layers that the inner loop moves: a group, or their names."""
+        return self._inner_trainable
+
+    @inner_trainable.setter
+    def inner_trainable(self, inner_trainable: str | Sequence[str]) -> None:
+        chosen = moved_layers.checked(inner_trainable)
+        if self.network.built:
+            self._positions_of(chosen)
+        self._inner_trainable = chosen
+
     # Building, calling and saving
 
     def build(self, input_shape: Any = None) -> None:
@@ -215,6 +260,7 @@ class ReptileModel(distribution.DistributedModel):
             images = input_shape["support"][0] if episode else input_shape
             self.network(symbolic_batch(images, before))
         check_dtypes(self.inner_rule, self.network.trainable_variables)
+        self._moved  # noqa: B018
         if self.head == "shared" and not self._outputs_are_equal:
             shared_head.make_equal(self.network)
             self._outputs_are_equal = True
@@ -258,6 +304,7 @@ class ReptileModel(distribution.DistributedModel):
             "transductive": self.transductive,
             "byte_scale": self._byte_scale if self.network.built else self.byte_scale,
             "head": self.head,
+            "inner_trainable": self.inner_trainable,
             "trained_on_bytes": self.trained_on_bytes,
         }
 
@@ -464,7 +511,19 @@ class ReptileModel(distribution.DistributedModel):
             self.method,
             self.inner_weight_decay_rate,
             self._as_taken,
+            Parts(self._moved, records=not METHODS[self.method].second_order),
         )
+
+    @property
+    def _moved(self) -> tuple[int, ...] | None:
+        """The positions of the weights that the inner loop moves; `None` if it moves all."""
+        return self._positions_of(self.inner_trainable)
+
+    def _positions_of(self, inner_trainable) -> tuple[int, ...] | None:
+        moved = moved_layers.positions_of_moved(self.network, inner_trainable)
+        if self.head == "shared" and moved is not None:
+            shared_head.check_moved(self.network, moved)
+        return moved
 
     def fit(self, x: Any = None, *args, **kwargs) -> keras.callbacks.History:
         """`keras.Model.fit` on meta-batches, without shuffling.

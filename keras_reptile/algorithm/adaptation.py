@@ -137,7 +137,7 @@ def adapt_keeping_last(
     rate: float = 1.0,
 ) -> Adaptation:
     """Runs `adapt`, and also returns the weights before the last step, for first-order MAML."""
-    earlier, last = _split(order, tail)
+    earlier, last = split(order, tail)
     before = adapt(loss_fn, optimizer, theta, state, earlier, rate=rate)
     after, _ = _after(before, loss_fn, optimizer, last, rows(earlier), rate)
     return after._replace(before_last=before.weights)
@@ -159,7 +159,7 @@ def adapt_and_differentiate(
     The last minibatch has the role of the test set: its loss at W_{k-1} is differentiated with
     respect to theta. Its step leads to W_k. The inner state at the start is a constant.
     """
-    earlier, last = _split(order, tail)
+    earlier, last = split(order, tail)
     theta = tuple(tf.identity(t) for t in theta)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(theta)
@@ -207,7 +207,7 @@ def _no_loss(order, dtype):
     return tf.zeros(shape if shape.is_fully_defined() else tf.shape(order)[1:-1], dtype)
 
 
-def _split(order, tail) -> tuple:
+def split(order: tf.Tensor, tail: tf.Tensor | None) -> tuple:
     """Returns the minibatches before the last one, and the last one."""
     return (order[:-1], order[-1]) if tail is None else (order, tail)
 

@@ -11,6 +11,7 @@ from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.methods import METHODS, Method
 from keras_reptile.algorithm.network_function import NetworkFunction
+from keras_reptile.algorithm.partial_adaptation import ALL, Parts, adapt_and_differentiate
 from keras_reptile.kernels.forms import TWICE_DIFFERENTIABLE, Forms
 
 
@@ -31,6 +32,8 @@ class InnerLoop:
     weight_decay_rate: Float, multiplies the weights before each step. Defaults to `1.0`, no decay.
     as_taken: Function of a structure of images to that which the network takes; it scales bytes.
         Defaults to the identity.
+    parts: The `Parts` of the network's weights: those that the loop moves, and the others.
+        Defaults to all and none.
 
     A task is a dict: `"support"`, a pair of images `(images, ...)` and targets `(images, ...)`;
     `"order"`, int32 `(steps, inner_batch_size)`, the images of each minibatch; `"tail"`, int32
@@ -44,6 +47,7 @@ class InnerLoop:
     method: str = "reptile"
     weight_decay_rate: float = 1.0
     as_taken: Callable = lambda images: images
+    parts: Parts = ALL
 
     @property
     def rules(self) -> Method:
@@ -52,7 +56,8 @@ class InnerLoop:
 
     def for_evaluation(self) -> "InnerLoop":
         """The same steps to W_k, without what training keeps of them."""
-        return dataclasses.replace(self, method="reptile")
+        parts = dataclasses.replace(self.parts, records=False)
+        return dataclasses.replace(self, method="reptile", parts=parts)
 
     def with_forms(self, forms: Forms, others: Sequence | None = None) -> "InnerLoop":
         """The same numbers by other forms of layers.
@@ -70,8 +75,21 @@ class InnerLoop:
             task: See above.
             theta: Sequence of tensors, the weights to start from.
             state: The `InnerState` to start from.
+
+        Returns:
+            An `Adaptation` of all weights. Steps that are recorded are in the place of the weights:
+            see `Parts.solution`.
         """
-        return self.minimize(self.loss_of(task), theta, state, task["order"], task.get("tail"))
+        loss_fn, parts = self.loss_of(task), self.parts
+        given = parts.carried_state(state), task["order"], task.get("tail")
+        if parts.moved is not None and self.rules.second_order:
+            run = loss_scaling.where_needed(adapt_and_differentiate, self.f.network)
+            rate = self.weight_decay_rate
+            found = run(loss_fn, self.optimizer, theta, *given, rate, parts.moved)
+        else:
+            seen = lambda weights, *step: loss_fn(parts.seen(theta, weights), *step)  # noqa: E731
+            found = self.minimize(seen, parts.carried(theta), *given)
+        return parts.with_all(found, theta, state)
 
     def minimize(
         self,
@@ -81,9 +99,13 @@ class InnerLoop:
         order: tf.Tensor,
         tail: tf.Tensor | None = None,
     ) -> Adaptation:
-        """Runs the inner loop on a loss `(weights, minibatch, step)`, of one task or of many."""
+        """Runs the inner loop on a loss `(weights, minibatch, step)`, of one task or of many.
+
+        Weights and state are the carried ones, see `Parts`.
+        """
         adapt = loss_scaling.where_needed(self.rules.adapt, self.f.network)
-        return adapt(loss_fn, self.optimizer, theta, state, order, tail, self.weight_decay_rate)
+        optimizer = self.parts.optimizer(self.optimizer)
+        return adapt(loss_fn, optimizer, theta, state, order, tail, self.weight_decay_rate)
 
     def advance(
         self,
@@ -104,7 +126,8 @@ class InnerLoop:
         run = loss_scaling.where_needed(adaptation.steps_between, self.f.network)
         keeps_last = "before_last" in self.rules.keeps
         rate = self.weight_decay_rate
-        result = run(loss_fn, self.optimizer, so_far, order, first, last, rate, base, keeps_last)
+        optimizer = self.parts.optimizer(self.optimizer)
+        result = run(loss_fn, optimizer, so_far, order, first, last, rate, base, keeps_last)
         # `first_loss` of an earlier segment is already unscaled: keep it.
         first_loss = tf.where(first == 0, result.first_loss, so_far.first_loss)
         return result._replace(first_loss=first_loss)

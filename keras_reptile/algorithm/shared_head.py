@@ -43,6 +43,20 @@ def positions(network: keras.Model) -> list[int]:
     return [i for i, v in enumerate(network.trainable_variables) if id(v) in head]
 
 
+def check_moved(network: keras.Model, moved: Sequence[int]) -> None:
+    """Raises `ValueError` if the inner loop does not move a shared head.
+
+    Args:
+        network: A built `keras.Model`.
+        moved: Sequence of integers, the positions of the weights that it moves.
+    """
+    if not set(positions(network)) <= set(moved):
+        raise ValueError(
+            "With head='shared' outputs start equal, and the inner loop has to move them apart. "
+            "Received: inner_trainable without the last layer. Add it, or use head='separate'."
+        )
+
+
 def with_equal_outputs(tensors: Sequence, head: Sequence[int]) -> list:
     """Returns the tensors, of the head's each its mean over outputs in the place of every output.
 

@@ -13,6 +13,7 @@ from keras_reptile.algorithm.adaptation import Adaptation, LossAndGradient
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.known_layers import treats_examples_apart
+from keras_reptile.algorithm.prediction import numbers_of
 from keras_reptile.execution import outcome
 from keras_reptile.execution.batched_network import BatchedNetwork
 from keras_reptile.execution.outcome import Outcome
@@ -48,7 +49,8 @@ def train(
     predictions = ()
     if tasks["query"][1].shape[1]:
         # The meta-gradient shows weights that are not finite, see `outcome.with_nan_shown`.
-        predictions, _ = network(layout.unpack(adapted.weights), tasks["query"][0])
+        weights = loop.parts.solution(theta, layout.unpack(adapted.weights))
+        predictions, _ = network(weights, tasks["query"][0])
     # Otherwise XLA would read each weight again for the outer step, after a copy of it.
     theta = optimization_barriers(*layout.pack(theta))
     packed = outcome.of_tasks(loop, plan, theta, adapted, predictions)
@@ -67,15 +69,18 @@ def evaluate(
     state: InnerState,
 ) -> tuple:
     """Returns the tasks' first losses, and their queries' predictions in each mode."""
-    layout = layout_of(theta, loop.optimizer, MAX_ELEMENTS_IN_VECTOR)
+    carried, images = loop.parts.carried(theta), (tasks["support"][0], tasks["query"][0])
+    layout = layout_of(carried, loop.optimizer, MAX_ELEMENTS_IN_VECTOR)
     adapted = _adapt(loop, network, layout, tasks, theta, state)
-    weights, images = layout.unpack(adapted.weights), (tasks["support"][0], tasks["query"][0])
-    vectors = VectorLayout.of(theta).pack(weights)
+    moved = layout.unpack(adapted.weights)
+    weights, vectors = loop.parts.solution(theta, moved), VectorLayout.of(carried).pack(moved)
     apart = treats_examples_apart(loop.f.network)
     predictions = [
         network(weights, images[1])[0] if mode or apart else _inductive(network, weights, *images)
         for mode in modes
     ]
+    if loop.parts.moved is not None:
+        predictions = [numbers_of(theta, p) for p in predictions]
     return adapted.first_loss, tuple(_nan_if_not_finite(vectors, p) for p in predictions)
 
 
@@ -86,17 +91,20 @@ def _adapt(loop, network, layout, tasks, theta, state) -> Adaptation:
     def loss_and_gradient(vectors, minibatch, step):
         del step  # Known layers draw no random numbers.
         x, y = (tf.gather(t, minibatch, batch_dims=1) for t in support)
-        outputs, gradient_of = network(layout.unpack(vectors), x)
+        # Without an axis of tasks where the loop does not move them.
+        outputs, gradient_of = network(loop.parts.solution(theta, layout.unpack(vectors)), x)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(outputs)
             loss = _losses(loop, y, outputs)
         # Otherwise XLA computes it again for each operation that uses it.
         upstream = optimization_barrier(tape.gradient(loss, outputs))
-        return loss, layout.pack(gradient_of(upstream))
+        return loss, layout.pack(loop.parts.carried(gradient_of(upstream)))
 
-    start = state._replace(slots=tuple(map(layout.pack, state.slots)))
+    slots = loop.parts.carried_state(state).slots
+    start = state._replace(slots=tuple(map(layout.pack, slots)))
     order, tail = tf.transpose(tasks["order"], (1, 0, 2)), tasks.get("tail")
-    return loop.minimize(LossAndGradient(loss_and_gradient), layout.pack(theta), start, order, tail)
+    weights = layout.pack(loop.parts.carried(theta))
+    return loop.minimize(LossAndGradient(loss_and_gradient), weights, start, order, tail)
 
 
 def _losses(loop, y, outputs) -> tf.Tensor:

@@ -52,7 +52,8 @@ def evaluate(
     loop: InnerLoop, modes: Sequence[bool], tasks: dict, theta: list, state: InnerState
 ) -> tuple:
     """Returns the tasks' first losses, and their queries' predictions in each mode."""
-    results = _run(loop, layout_of(theta, loop.optimizer), tasks, theta, state, modes)
+    layout = layout_of(loop.parts.carried(theta), loop.optimizer)
+    results = _run(loop, layout, tasks, theta, state, modes)
     return _stacked([(adapted.first_loss, predictions) for adapted, predictions in results])
 
 
@@ -91,7 +92,7 @@ def _run(loop, layout, tasks, theta, state, modes, in_series=False) -> list:
     number, rows = tasks["order"].shape[:2]
     steps = rows + ("tail" in tasks)
     each = [tf.nest.map_structure(lambda t, i=i: t[i], tasks) for i in range(number)]
-    some_steps = compiled(loop, functools.partial(_some_steps, layout))
+    some_steps = compiled(loop, functools.partial(_some_steps, layout, theta))
     predict = compiled(loop, functools.partial(_predict, modes))
 
     def advance(segment, so_far):
@@ -106,9 +107,9 @@ def _run(loop, layout, tasks, theta, state, modes, in_series=False) -> list:
         if not modes:
             return so_far, ()
         images = each[task]["support"][0], each[task]["query"][0]
-        return so_far, predict(layout.unpack(so_far.weights), *images)
+        return so_far, predict(loop.parts.solution(theta, layout.unpack(so_far.weights)), *images)
 
-    start = _packed(layout, theta, state)
+    start = _packed(layout, loop.parts.carried(theta), loop.parts.carried_state(state))
     if in_series:
         return _in_series(number, steps, start, advance, finish)
     schedule = core_schedule.core_schedule(number, steps, cores_for_tasks())
@@ -148,12 +149,13 @@ def _in_series(number, steps, start, advance, finish) -> list:
     return results
 
 
-def _some_steps(layout, loop, task, base, so_far, first, last) -> Adaptation:
+def _some_steps(layout, theta, loop, task, base, so_far, first, last) -> Adaptation:
     """Runs the steps from `first` to before `last`, with all weights in a vector."""
     loss_of_weights = loop.loss_of(task)
 
     def loss_fn(vectors, minibatch, step):
-        return loss_of_weights(layout.unpack(vectors), minibatch, step)
+        weights = loop.parts.seen(theta, layout.unpack(vectors))
+        return loss_of_weights(weights, minibatch, step)
 
     return loop.advance(loss_fn, so_far, task["order"], first, last, base)
 

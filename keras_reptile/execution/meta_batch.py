@@ -112,7 +112,8 @@ def _train_separately(plan, loop, tasks, theta, state) -> Outcome:
         if not has_queries:
             return TaskResult(adapted, ())
         query_x = task["query"][0]
-        return TaskResult(adapted, loop.predict(adapted.weights, None, query_x, transductive=True))
+        weights = loop.parts.solution(theta, adapted.weights)
+        return TaskResult(adapted, loop.predict(weights, None, query_x, transductive=True))
 
     outputs = TaskResult(
         _adaptation_spec(theta, state, loop.rules.keeps),

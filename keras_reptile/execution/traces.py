@@ -14,6 +14,8 @@ SETTINGS = (
     "inner_weight_decay_rate",
     "transductive",
     "byte_scale",
+    "head",
+    "inner_trainable",
     "jit_inner_loops",
     "run_eagerly",
 )

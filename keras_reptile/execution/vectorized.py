@@ -50,7 +50,7 @@ def train(
     adapted = _adapt(loop, tasks, theta, state)
     predictions = ()
     if tasks["query"][1].shape[1]:
-        predictions = _predict(loop, adapted.weights, tasks, transductive=True)
+        predictions = _predict(loop, theta, adapted.weights, tasks, transductive=True)
     return outcome.of_tasks(loop, plan, theta, adapted, predictions)
 
 
@@ -69,7 +69,8 @@ def evaluate(
     if network := batched_network(loop.f.network, tasks["support"][0]):
         return batched_tasks.evaluate(loop, network, modes, tasks, theta, state)
     adapted = _adapt(loop, tasks, theta, state)
-    return adapted.first_loss, tuple(_predict(loop, adapted.weights, tasks, m) for m in modes)
+    predict = functools.partial(_predict, loop, theta, adapted.weights, tasks)
+    return adapted.first_loss, tuple(map(predict, modes))
 
 
 def _adapt(loop, tasks, theta, state) -> Adaptation:
@@ -77,39 +78,47 @@ def _adapt(loop, tasks, theta, state) -> Adaptation:
     number = rows(tasks["order"])
     support_x, support_y = tasks["support"]
 
+    def of_task(task):
+        weights, *minibatch = task
+        return loop.minibatch_loss(loop.parts.seen(theta, weights), *minibatch)
+
     def loss_fn(weights, minibatch, step):
         # `minibatch` holds the positions of every task's images, (tasks, images).
         images = lambda t: tf.gather(t, minibatch, batch_dims=1)  # noqa: E731
         x, y = tf.nest.map_structure(images, (support_x, support_y))
         call_ids = tf.stack([*tasks["number"], tf.fill((number,), step)], axis=1)
-        return _for_each_task(lambda t: loop.minibatch_loss(*t), (weights, x, y, call_ids))
+        return _for_each_task(of_task, (weights, x, y, call_ids))
 
     weights, slots = tf.nest.map_structure(
-        lambda t: tf.repeat(t[None], number, axis=0), (tuple(theta), state.slots)
+        lambda t: tf.repeat(t[None], number, axis=0),
+        (loop.parts.carried(theta), loop.parts.carried_state(state).slots),
     )
     order = tf.transpose(tasks["order"], (1, 0, 2))
     state = InnerState(state.step, slots)
     return loop.minimize(loss_fn, weights, state, order, tasks.get("tail"))
 
 
-def _predict(loop, weights, tasks, transductive):
+def _predict(loop, theta, weights, tasks, transductive):
     f, support, queries = loop.f, tasks["support"][0], tasks["query"][0]
+    solution = functools.partial(loop.parts.solution, theta)
     if transductive or treats_examples_apart(f.network):
         return _for_each_task(
-            lambda t: prediction.predict(f, t[0], None, t[1], True), (weights, queries)
+            lambda t: prediction.predict(f, solution(t[0]), None, t[1], True), (weights, queries)
         )
 
     def output_of(query):
         """One query of every task: `(tasks, outputs)`."""
         return _for_each_task(
-            lambda t: prediction.inductive_output(f, *t), (weights, support, query)
+            lambda t: prediction.inductive_output(f, solution(t[0]), *t[1:]),
+            (weights, support, query),
         )
 
     signature = tf.TensorSpec(None, weights[0].dtype)
     query_first = tf.nest.map_structure(lambda t: tf.experimental.numpy.swapaxes(t, 0, 1), queries)
     outputs = tf.map_fn(output_of, query_first, fn_output_signature=signature)
     return _for_each_task(
-        lambda t: prediction.numbers_of(*t), (weights, tf.transpose(outputs, (1, 0, 2)))
+        lambda t: prediction.numbers_of(solution(t[0]), t[1]),
+        (weights, tf.transpose(outputs, (1, 0, 2))),
     )
 
 

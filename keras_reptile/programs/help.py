@@ -47,6 +47,7 @@ TOPICS = {
     ),
     "Inner loop": (
         "method",
+        "inner_trainable",
         "loss_reduction",
         "inner_batch_size",
         "inner_steps",

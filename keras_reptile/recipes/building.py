@@ -172,6 +172,7 @@ def build_model(recipe: Recipe, image_shape: tuple) -> ReptileModel:
         inner_weight_decay_rate=recipe.inner_weight_decay_rate,
         transductive=recipe.transductive,
         head=recipe.head,
+        inner_trainable=recipe.inner_trainable,
     )
     model.compile(optimizer=meta_optimizer(recipe), loss=task_loss(recipe))
     return model

@@ -146,6 +146,12 @@ class Recipe:
         "Support images of each class in training tasks that only the last inner step sees; 0 for "
         "a last minibatch like the others.",
     )
+    inner_trainable: str = _field(
+        "all",
+        "The layers that the inner loop moves: all; head, the last one alone (ANIL); or body, all "
+        "others (BOIL). The outer loop moves all.",
+        ("all", "body", "head"),
+    )
     inner_batch_size: int = _field(10, "Images in an inner step.")
     inner_steps: int = _field(5, "Inner steps of a training task.")
     inner_optimizer: str = _field("adam", "Optimizer of the inner loop.", ("adam", "sgd"))

@@ -44,6 +44,7 @@ OF_MODEL = (
     "inner_weight_decay_rate",
     "transductive",
     "head",
+    "inner_trainable",
 )
 
 

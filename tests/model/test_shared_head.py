@@ -178,3 +178,19 @@ def test_a_network_that_is_built_by_its_first_data_starts_with_equal_outputs():
     model = model_of(network=network)
     model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
     assert_outputs_are_equal(model)
+
+
+@pytest.mark.slow
+def test_a_head_that_is_no_longer_shared_is_noticed_and_none_becomes_shared():
+    model = model_of(optimizer=SGD(1.0))
+    one_hot = small_episodes(tasks=2).map(_with_one_hot_targets)
+    model.compile(SGD(1.0), loss="mean_squared_error")
+    model.fit(one_hot, verbose=0)
+    assert_outputs_are_equal(model)
+    model.head = "separate"
+    model.fit(one_hot, verbose=0)
+    assert np.ptp(head_of(model)[0], axis=-1).max() > 1e-4
+    with pytest.raises(ValueError, match=r"does not get a shared head.*Make a new one"):
+        model.head = "shared"
+    with pytest.raises(ValueError, match="`head` must be one of"):
+        model.head = "common"

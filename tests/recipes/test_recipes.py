@@ -10,8 +10,10 @@ import keras_reptile as kr
 from keras_reptile.algorithm import losses
 from keras_reptile.algorithm.inner_optimizers import InnerAdam, InnerState
 from keras_reptile.datasets.published_split import PUBLISHED
+from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.data_options import data_options
+from keras_reptile.runs.run_checks import check_checkpoint
 
 
 def weights(model):
@@ -195,3 +197,12 @@ def test_carried_moments_make_steps_on_half_as_many_images_half_as_long_if_losse
     before = [tf.zeros(2, tf.float64)]
     moved = [rule.update(before, gradient(n), many, 0)[0][0] for n in (10, 5)]
     np.testing.assert_allclose(moved[1] / moved[0], [step, step], rtol=1e-6)
+
+
+def test_a_recipe_and_its_checkpoint_know_which_layers_the_inner_loop_moves():
+    recipe = named.get("glyphs", inner_trainable="head")
+    model = building.build_model(recipe, (28, 28, 1))
+    assert model.inner_trainable == "head"
+    check_checkpoint(recipe, model, "here")
+    with pytest.raises(RunError, match=r"inner_trainable='head' \(run.json: 'all'\)"):
+        check_checkpoint(named.get("glyphs"), model, "here")

@@ -75,6 +75,13 @@ CASES = {
         lambda: dict(inner_optimizer=adam(epsilon=1e-2), method="maml"),
         lambda: dict(optimizer=SGD(0.05)),
     ),
+    "reptile, carried, the head alone": (
+        "float64",
+        2,
+        small_dense,
+        lambda: dict(inner_optimizer=adam(), inner_trainable="head"),
+        lambda: dict(optimizer=SGD(0.5)),
+    ),
     "float32, a convolution, one meta-step": (
         "float32",
         1,

@@ -1,0 +1,193 @@
+"""An inner loop that moves some of the weights, under an outer loop that moves all of them.
+
+theta = (phi, psi). The inner loop moves psi alone, as in ANIL: phi stays in every loss.
+
+    psi_j = U(rate * psi_{j-1}, grad_psi L_j(phi, rate * psi_{j-1})),    psi_0 = psi
+
+The displacement of phi is zero. So the loop records the steps that U would make of phi:
+
+    phi_j = U(rate * phi_{j-1}, grad_phi L_j(phi, rate * psi_{j-1})),    phi_0 = phi
+
+and (phi_k, psi_k) takes the place of W_k in the meta-gradient, (phi_{k-1}, psi_{k-1}) that of
+W_{k-1}. Where the inner loop moves all weights, phi_j is in the loss too: these are their equations
+with the losses of phi where it is. With inner SGD of rate a, phi gets from Reptile and from FOMAML
+
+    a * sum_j grad_phi L_j(phi, psi_{j-1})    and    a * grad_phi L_k(phi, psi_{k-1})
+
+MAML differentiates, and needs no record: phi gets d/dphi L_k(phi, psi_{k-1}(phi, psi)).
+
+Reference: [Raghu, Raghu, Bengio, Vinyals, 2019](https://arxiv.org/abs/1909.09157).
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from keras_reptile.algorithm.adaptation import Adaptation, adapt, loss_and_gradients, rows, split
+from keras_reptile.algorithm.inner_optimizers import InnerState
+
+
+def part(tensors: Sequence, moved: Sequence[int]) -> tuple:
+    """Returns those of the tensors, one for each weight, that belong to psi.
+
+    Args:
+        tensors: Sequence of tensors, one for each weight.
+        moved: Sequence of integers, the positions of psi's weights.
+    """
+    return tuple(tensors[i] for i in moved)
+
+
+def with_part(tensors: Sequence, psi: Sequence, moved: Sequence[int]) -> tuple:
+    """Returns the tensors with psi's in their positions.
+
+    Example:
+
+    >>> with_part(["phi", "old"], ["psi"], [1])
+    ('phi', 'psi')
+    """
+    of_psi = dict(zip(moved, psi, strict=True))
+    return tuple(of_psi.get(i, t) for i, t in enumerate(tensors))
+
+
+def recording(theta: Sequence, weights: Sequence, moved: Sequence[int]) -> tuple:
+    """Returns (phi, psi_j) for a loss, whose gradient goes to (phi_j, psi_j).
+
+    Args:
+        theta: Sequence of tensors, (phi, psi).
+        weights: Sequence of tensors, (phi_j, psi_j).
+        moved: Sequence of integers, the positions of psi's weights.
+
+    Example:
+
+    >>> phi, phi_j = tf.constant(1.0), tf.constant(5.0)
+    >>> with tf.GradientTape() as tape:
+    ...     tape.watch(phi_j)
+    ...     loss = recording([phi], [phi_j], [])[0] ** 2
+    >>> float(loss), float(tape.gradient(loss, phi_j))
+    (1.0, 2.0)
+    """
+    return tuple(
+        # Before the first step, t and w are one tensor.
+        w if i in moved else tf.stop_gradient(t) + (w - tf.stop_gradient(w))
+        for i, (t, w) in enumerate(zip(theta, weights, strict=True))
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ClippedApart:
+    """An inner optimizer that clips psi's gradients as if those of phi did not exist."""
+
+    rule: Any
+    moved: tuple[int, ...]
+
+    def clipped(self, gradients: Sequence, task_axes: int = 0) -> tuple:
+        others = [i for i in range(len(gradients)) if i not in self.moved]
+        for positions in (self.moved, others):
+            clipped = self.rule.clipped(part(gradients, positions), task_axes)
+            gradients = with_part(gradients, clipped, positions)
+        return tuple(gradients)
+
+    def update(self, weights: Sequence, gradients: Sequence, state: InnerState, k: Any) -> tuple:
+        return self.rule.update(weights, gradients, state, k)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """The weights of a network in two parts, psi and phi, for an inner loop.
+
+    Its loops carry psi, and phi where its steps are recorded: the carried weights.
+
+    moved: Tuple of integers, the positions of psi's weights among all. Defaults to `None`: psi is
+        all weights.
+    records: Boolean, whether the steps of phi are recorded, for the outer loop.
+        Defaults to `False`.
+    """
+
+    moved: tuple[int, ...] | None = None
+    records: bool = False
+
+    def carried(self, tensors: Sequence) -> tuple:
+        """Of tensors for all weights, those for the carried ones."""
+        if self.moved is None or self.records:
+            return tuple(tensors)
+        return part(tensors, self.moved)
+
+    def carried_state(self, state: InnerState) -> InnerState:
+        """The state of the carried weights."""
+        return state._replace(slots=tuple(map(self.carried, state.slots)))
+
+    def seen(self, theta: Sequence, carried: Sequence) -> Sequence:
+        """The weights at which a loss is computed, whose gradient goes to the carried ones."""
+        if self.moved is not None and self.records:
+            return recording(theta, carried, self.moved)
+        return self.solution(theta, carried)
+
+    def solution(self, theta: Sequence, weights: Sequence) -> Sequence:
+        """The weights to predict with: phi of theta and psi of the weights, carried or all."""
+        if self.moved is None:
+            return weights
+        psi = weights if len(weights) == len(self.moved) else part(weights, self.moved)
+        return with_part(theta, psi, self.moved)
+
+    def with_all(self, found: Adaptation, theta: Sequence, state: InnerState) -> Adaptation:
+        """The `Adaptation` of all weights: phi, if it is not carried, and its moments as before."""
+        if self.moved is None or self.records:
+            return found
+        slots = tuple(
+            with_part(before, after, self.moved)
+            for before, after in zip(state.slots, found.state.slots, strict=True)
+        )
+        weights = with_part(theta, found.weights, self.moved)
+        return found._replace(weights=weights, state=found.state._replace(slots=slots))
+
+    def optimizer(self, rule: Any) -> Any:
+        """The inner optimizer for the carried weights."""
+        if self.moved is None or not self.records or rule.elementwise:
+            return rule
+        return ClippedApart(rule, self.moved)
+
+
+ALL = Parts()
+
+
+def adapt_and_differentiate(
+    loss_fn: Callable,
+    optimizer: Any,
+    theta: Sequence,
+    state: InnerState,
+    order: tf.Tensor,
+    tail: tf.Tensor | None,
+    rate: float,
+    moved: Sequence[int],
+) -> Adaptation:
+    """`adaptation.adapt_and_differentiate` for an inner loop that moves psi.
+
+    Args:
+        loss_fn: Function of (phi, psi), the minibatch and the step to a scalar loss.
+        theta: Sequence of tensors, (phi, psi).
+        state: The `InnerState` of psi.
+        optimizer, order, tail, rate: See `adaptation.adapt`.
+        moved: Sequence of integers, the positions of psi's weights.
+
+    Returns:
+        An `Adaptation` with weights and state of psi, and the gradient with respect to theta.
+    """
+    earlier, last = split(order, tail)
+    theta = tuple(tf.identity(t) for t in theta)
+
+    def of_psi(psi, *given):
+        return loss_fn(with_part(theta, psi, moved), *given)
+
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(theta)
+        before = adapt(of_psi, optimizer, part(theta, moved), state, earlier, rate=rate)
+        weights = with_part(theta, [rate * w for w in before.weights], moved)
+    k = rows(earlier)
+    loss, gradients = loss_and_gradients(loss_fn, weights, last, k)
+    clipped = optimizer.clipped(part(gradients, moved))
+    psi, state = optimizer.update(part(weights, moved), clipped, before.state, k)
+    gradient = tape.gradient(weights, theta, output_gradients=gradients)
+    first_loss = tf.where(k == 0, loss, before.first_loss)
+    return Adaptation(psi, state, first_loss, gradient=tuple(gradient))
