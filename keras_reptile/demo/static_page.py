@@ -28,6 +28,17 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; "
     "style-src 'unsafe-inline'; img-src data:"
 )
+# What the workers run, and the rest of the page.
+ARITHMETIC = (
+    "matrices.js",
+    "windows.js",
+    "network.js",
+    "optimizers.js",
+    "adaptation.js",
+    "minibatches.js",
+    "learner.js",
+)
+PAGE = ("drawing.js", "sayings.js", "static.js")
 
 
 def write_page(
@@ -121,9 +132,9 @@ def _scripts(network: dict[str, Any], names: Sequence[str]) -> str:
     }
     # In a script "<" could end it.
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    arithmetic = text_of("network.js") + text_of("adaptation.js")
+    arithmetic = "".join(map(text_of, ARITHMETIC))
     board = f"function board(element, props, trigger) {{\n{text_of('page.js')}}}\n"
-    page = text_of("drawing.js") + board + text_of("static.js")
+    page = board + "".join(map(text_of, PAGE))
     return (
         f'<script type="application/json" id="data">{text}</script>\n'
         f'<script id="arithmetic">\n{arithmetic}</script>\n<script>\n{page}</script>\n'

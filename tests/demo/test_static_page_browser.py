@@ -216,6 +216,19 @@ def test_examples_undo_delete_and_clear_are_controls_of_the_keyboard(small):
     assert small.text("#status") == "Nothing learned yet."
 
 
+@pytest.mark.parametrize("kind", ["touch", "pen"])
+def test_a_finger_and_a_pen_draw_as_the_mouse_does(small, kind):
+    canvas = '[data-row="A"] canvas'
+    inked = f"return document.querySelector('{canvas}').toDataURL()"
+    blank = small.run(inked)
+    small.drag(canvas, CIRCLE[0], kind=kind)
+    by_hand = small.run(inked)
+    small.click("#examples [data-undo]")
+    small.drag(canvas, CIRCLE[0])
+    assert small.run(inked) == by_hand != blank
+    assert small.run("return scrollY") == 0
+
+
 def test_the_slider_sets_the_gradient_steps(small):
     learn(small)
     slide = """const slider = document.getElementById("steps");

@@ -84,11 +84,11 @@ class Browser:
         """The page as it is seen, a PNG."""
         return base64.b64decode(self("GET", "/screenshot"))
 
-    def drag(self, place, points, release=True, number=-1, press=True):
+    def drag(self, place, points, release=True, number=-1, press=True, kind="mouse"):
         """Moves the mouse with its button down over an element of a CSS selector, by its number.
 
         `points` are in [0, 1], shares of the element's width and height. With `press=False` it goes
-        on with a button that an earlier drag did not release.
+        on with a button that an earlier drag did not release. `kind` is "mouse", "touch" or "pen".
         """
         script = """const element = [...document.querySelectorAll(arguments[0])].at(arguments[1]);
           element.scrollIntoView({block: "center"});
@@ -98,7 +98,8 @@ class Browser:
         moves = [_move(left + x * width, top + y * height) for x, y in points]
         down, up = [{"type": kind, "button": 0} for kind in ("pointerDown", "pointerUp")]
         actions = [moves[0], *([down] if press else []), *moves[1:], *([up] if release else [])]
-        self("POST", "/actions", actions=[{"type": "pointer", "id": "mouse", "actions": actions}])
+        source = {"type": "pointer", "id": kind, "parameters": {"pointerType": kind}}
+        self("POST", "/actions", actions=[{**source, "actions": actions}])
 
     def quit(self):
         try:
