@@ -1,41 +1,18 @@
 """Convolutions of many sets of images at once. Each set has its own kernel."""
 
 import functools
-import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from keras_reptile.keras_internals import pad_between
 from keras_reptile.kernels.batched_dense import batched_matmul
 from keras_reptile.kernels.devices import device_kinds
 from keras_reptile.kernels.grouped_convolution import grouped_convolution
-from keras_reptile.kernels.patch_convolution import margin, outputs
+from keras_reptile.kernels.window_axes import Axis, elements_at, offsets_in_window, put_back
 
 # Fewer channels are stacked one by one. A GPU copies a few long runs faster than many short ones.
 MIN_CHANNELS_TO_JOIN = 8
-
-
-class Axis(NamedTuple):
-    """A spatial axis of n elements, and a kernel's size and steps along it."""
-
-    n: int
-    size: int
-    stride: int
-    dilation: int
-    padding: str
-
-    @property
-    def places(self) -> int:
-        """The number of the kernel's positions, which is that of the outputs."""
-        return outputs(*self)
-
-    @property
-    def margin(self) -> tuple[int, int]:
-        """Zeros before and after the axis."""
-        return margin(*self)
 
 
 def batched_convolution(
@@ -83,7 +60,8 @@ def _columns(x, axes) -> tf.Tensor:
     """
     margins = [(0, 0), (0, 0), *(axis.margin for axis in axes), (0, 0)]
     padded = tf.pad(x, margins) if any(map(sum, margins)) else x
-    parts = [padded[(slice(None), slice(None), *at)] for at in _within(axes)]
+    each = (elements_at(offsets, axes) for offsets in offsets_in_window(axes))
+    parts = [padded[(slice(None), slice(None), *at)] for at in each]
     sets, channels = x.shape[0], x.shape[-1]
     if channels < MIN_CHANNELS_TO_JOIN:
         stacked = tf.stack([part[..., c] for part in parts for c in range(channels)])
@@ -93,31 +71,13 @@ def _columns(x, axes) -> tf.Tensor:
     return tf.reshape(joined, (sets, -1, joined.shape[-1]))
 
 
-def _within(axes) -> Iterator[tuple]:
-    """Yields, for each weight of a kernel, the slices of `x` that it is multiplied with."""
-    starts = itertools.product(*(range(axis.size) for axis in axes))
-    for offsets in starts:
-        firsts = [k * axis.dilation for k, axis in zip(offsets, axes, strict=True)]
-        yield tuple(
-            slice(first, first + (axis.places - 1) * axis.stride + 1, axis.stride)
-            for first, axis in zip(firsts, axes, strict=True)
-        )
-
-
 def _folded(columns, axes, channels) -> tf.Tensor:
     """Computes the adjoint of `_columns`: the sum of all columns' elements at each place of `x`.
 
     Zeros before, after and between the elements of each part move them to their places.
     """
     parts = tf.split(columns, columns.shape[-1] // channels, axis=-1)
-    offsets = itertools.product(*(range(axis.size) for axis in axes))
-    spread = [_spread(part, at, axes) for part, at in zip(parts, offsets, strict=True)]
+    spread = [
+        put_back(part, at, axes) for part, at in zip(parts, offsets_in_window(axes), strict=True)
+    ]
     return functools.reduce(tf.add, spread)
-
-
-def _spread(part, offsets, axes) -> tf.Tensor:
-    before = [k * a.dilation - a.margin[0] for k, a in zip(offsets, axes, strict=True)]
-    reach = [(axis.places - 1) * axis.stride + 1 for axis in axes]
-    after = [a.n - b - r for a, b, r in zip(axes, before, reach, strict=True)]
-    between = [axis.stride - 1 for axis in axes]
-    return pad_between(part, *([0, 0, *along, 0] for along in (before, after, between)))

@@ -13,7 +13,9 @@ from keras_reptile.keras_internals import optimization_barriers
 from keras_reptile.kernels.batch_normalization import scale_and_offset
 from keras_reptile.kernels.batched_normalization import statistics
 from keras_reptile.kernels.batched_sums import sums_of_rows
+from keras_reptile.kernels.devices import device_kinds
 from keras_reptile.kernels.max_pooling import by_place, first_offset, given_to
+from keras_reptile.kernels.window_axes import Axis, elements_at, offsets_in_window, put_back
 
 
 def batched_max_pooling(x: tf.Tensor, sizes: Sequence, padding: str) -> tuple[tf.Tensor, Callable]:
@@ -31,21 +33,42 @@ def batched_max_pooling(x: tf.Tensor, sizes: Sequence, padding: str) -> tuple[tf
 
 
 def _largest(x, sizes, padding) -> tuple:
-    """Returns the largest element of each window, and the function from `dy` to `dx`.
-
-    If several elements of a window are the largest, the first one gets the gradient.
-    """
-    images = tf.reshape(x, (-1, *x.shape[2:]))
-    places = by_place(images, sizes, padding)
+    """The largest of each window, and the function that gives its gradient to the first of them."""
+    places, to_place = _windows(x, sizes, padding)
     y = functools.reduce(tf.maximum, places)
     dtype = tf.uint8 if len(places) < 256 else tf.int32
     y, first = optimization_barriers(y, first_offset(places, y, dtype))
+    of_sets = (*x.shape[:2], *y.shape[-len(sizes) - 1 :])
 
     def to_largest(dy):
-        dx = given_to(first, tf.reshape(dy, y.shape), images.shape, sizes, padding)
-        return tf.reshape(dx, x.shape)
+        return tf.reshape(to_place(first, tf.reshape(dy, y.shape)), x.shape)
 
-    return tf.reshape(y, (*x.shape[:2], *y.shape[1:])), to_largest
+    return tf.reshape(y, of_sets), to_largest
+
+
+def _windows(x, sizes, padding) -> tuple:
+    """The elements at each offset of all windows, and the function that gives gradients to them."""
+    if "TPU" in device_kinds():
+        return _strided_windows(x, sizes, padding)
+    images = tf.reshape(x, (-1, *x.shape[2:]))
+    to_place = lambda first, dy: given_to(first, dy, images.shape, sizes, padding)  # noqa: E731
+    return by_place(images, sizes, padding), to_place
+
+
+def _strided_windows(x, sizes, padding) -> tuple:
+    """`_windows` without an axis for the window: a TPU pads such short axes to its vectors."""
+    axes = [Axis(n, size, size, 1, padding) for n, size in zip(x.shape[2:-1], sizes, strict=True)]
+    margins = [(0, 0), (0, 0), *(axis.margin for axis in axes), (0, 0)]
+    padded = tf.pad(x, margins, constant_values=x.dtype.min) if any(map(sum, margins)) else x
+    each = list(offsets_in_window(axes))
+    places = [padded[(slice(None), slice(None), *elements_at(at, axes))] for at in each]
+
+    def to_place(first, dy):
+        own = (tf.where(first == place, dy, tf.zeros((), dy.dtype)) for place in range(len(each)))
+        spread = [put_back(part, at, axes) for part, at in zip(own, each, strict=True)]
+        return functools.reduce(tf.add, spread)
+
+    return places, to_place
 
 
 def batched_normalized_pooling(

@@ -8,6 +8,7 @@ from poolings import CASES as POOLINGS
 from test_patch_convolution import CASES as CONVOLUTIONS
 
 from keras_reptile.kernels import batched_convolution as batched_convolution_module
+from keras_reptile.kernels import batched_pooling as batched_pooling_module
 from keras_reptile.kernels import batched_sums, devices
 from keras_reptile.kernels.batched_bias import batched_bias
 from keras_reptile.kernels.batched_convolution import batched_convolution
@@ -81,7 +82,7 @@ def on(monkeypatch):
     """Switches to the forms for a kind of device."""
 
     def switch(kind):
-        for module in (devices, batched_convolution_module, batched_sums):
+        for module in (devices, batched_convolution_module, batched_pooling_module, batched_sums):
             monkeypatch.setattr(module, "device_kinds", lambda: {kind})
 
     return switch
@@ -147,8 +148,10 @@ def test_a_channel_without_variance_is_normalized_to_its_offset():
     np.testing.assert_array_equal(tf.function(forward, jit_compile=True)(x), np.ones(x.shape))
 
 
+@pytest.mark.parametrize("kind", ["CPU", "TPU"])
 @pytest.mark.parametrize("case", POOLINGS.values(), ids=POOLINGS)
-def test_a_max_pooling_is_keras_own(case):
+def test_a_max_pooling_is_keras_own(case, kind, on):
+    on(kind)
     shape, sizes, padding = case
     kind = [keras.layers.MaxPooling1D, keras.layers.MaxPooling2D][len(sizes) - 1]
     layer = kind(sizes, padding=padding, data_format="channels_last", dtype="float64")
@@ -171,7 +174,9 @@ def test_a_normalization_and_its_pooling_are_keras_own(case, float64):
     assert_same(forward, both, x, [gamma, beta])
 
 
-def test_of_equal_elements_a_max_pooling_gives_the_gradient_to_the_first():
+@pytest.mark.parametrize("kind", ["CPU", "TPU"])
+def test_of_equal_elements_a_max_pooling_gives_the_gradient_to_the_first(kind, on):
+    on(kind)
     x = np.random.RandomState(0).randint(0, 2, (SETS, 2, 6, 6, 3)).astype(np.float64)
     layer = keras.layers.MaxPooling2D(2, data_format="channels_last", dtype="float64")
     assert_same(lambda x: batched_max_pooling(x, (2, 2), "valid"), layer, x, [])

@@ -1,0 +1,66 @@
+"""How windows go along the spatial axes of images: those of kernels and of pooling."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from keras_reptile.keras_internals import pad_between
+from keras_reptile.kernels.patch_convolution import margin, outputs
+
+
+class Axis(NamedTuple):
+    """A spatial axis of n elements, and how a window goes along it."""
+
+    n: int
+    size: int
+    stride: int
+    dilation: int
+    padding: str
+
+    @property
+    def places(self) -> int:
+        """At how many places the window is."""
+        return outputs(*self)
+
+    @property
+    def margin(self) -> tuple[int, int]:
+        """Elements to add before and after the axis."""
+        return margin(*self)
+
+    @property
+    def reach(self) -> int:
+        """How many elements lie from the first place to the last, both counted."""
+        return (self.places - 1) * self.stride + 1
+
+
+def offsets_in_window(axes: Sequence[Axis]) -> Iterator[tuple[int, ...]]:
+    """Yields the offset of each element of a window, in row-major order."""
+    return itertools.product(*(range(axis.size) for axis in axes))
+
+
+def elements_at(offsets: Sequence[int], axes: Sequence[Axis]) -> tuple[slice, ...]:
+    """Returns where the elements at an offset of all windows lie in the padded axes."""
+    firsts = [k * axis.dilation for k, axis in zip(offsets, axes, strict=True)]
+    return tuple(
+        slice(first, first + axis.reach, axis.stride)
+        for first, axis in zip(firsts, axes, strict=True)
+    )
+
+
+def put_back(part: tf.Tensor, offsets: Sequence[int], axes: Sequence[Axis]) -> tf.Tensor:
+    """The adjoint of `elements_at`: zeros, and the elements at an offset where they lie.
+
+    Args:
+        part: Tensor `(sets, images, *places, channels)`.
+        offsets: Sequence of integers, the offset in a window.
+        axes: Sequence of `Axis`.
+
+    Returns:
+        Tensor `(sets, images, *spatial, channels)`, without the margins.
+    """
+    before = [k * a.dilation - a.margin[0] for k, a in zip(offsets, axes, strict=True)]
+    after = [a.n - b - a.reach for a, b in zip(axes, before, strict=True)]
+    between = [axis.stride - 1 for axis in axes]
+    return pad_between(part, *([0, 0, *along, 0] for along in (before, after, between)))
