@@ -14,7 +14,7 @@ from keras_reptile.algorithm import prediction
 from keras_reptile.algorithm.network_function import NetworkFunction
 from keras_reptile.demo import static_page
 from keras_reptile.demo.drawings import PreparedDrawings
-from keras_reptile.demo.drawn_task import minibatches
+from keras_reptile.demo.drawn_task import minibatches, random_weights
 from keras_reptile.pretrained import MODELS
 
 pytestmark = [
@@ -105,6 +105,20 @@ def test_logits_of_the_packages_network_are_those_of_the_learner(shipped, shots)
     query = drawn_images(1, 1, seed=1)[0]
     expected = logits_of_the_learner(model, x, y, 50, query)
     got = shipped.run(LOGITS, "known", flat(x), y.tolist(), 50, query.ravel().tolist())
+    np.testing.assert_allclose(got, expected, atol=1e-3)
+
+
+def test_random_weights_are_adapted_as_the_learner_adapts_them_from_a_new_state(shipped):
+    model = kr.pretrained("omniglot_5way")
+    for variable, value in zip(
+        model.network.trainable_variables, random_weights(model.network), strict=True
+    ):
+        variable.assign(value)
+    for variable in model.inner_variables:
+        variable.assign(tf.zeros_like(variable))
+    x, y, query = drawn_images(5, 1), np.arange(5), drawn_images(1, 1, seed=1)[0]
+    expected = logits_of_the_learner(model, x, y, 5, query)
+    got = shipped.run(LOGITS, "fresh", flat(x), y.tolist(), 5, query.ravel().tolist())
     np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
