@@ -65,12 +65,17 @@ def source_of(model: Any, data: Any, usual_step: bool) -> TaskSource:
     stream = stream_of(data)
     reason = _against(model, plan, usual_step) or _against_data(stream, plan.device)
     if reason and wanted is True:
-        raise ValueError(
-            f"Tasks cannot be drawn on the device: {reason}. Received: draw_on_device=True. "
-            "Use draw_on_device='auto'."
-        )
+        raise ValueError(refusal(reason))
     steps = model.steps_on_device or model.steps_per_execution
     return TaskSource(None if reason else stream, reason, plan.device, steps)
+
+
+def refusal(reason: str) -> str:
+    """Returns the error for tasks that are to be drawn on the device and cannot be."""
+    return (
+        f"Tasks cannot be drawn on the device: {reason}. Received: draw_on_device=True. "
+        "Use draw_on_device='auto'."
+    )
 
 
 def _against(model, plan, usual_step) -> str:

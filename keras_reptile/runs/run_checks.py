@@ -13,12 +13,14 @@ from keras_reptile.algorithm.inner_optimizers import from_keras
 from keras_reptile.checks import check_positive, check_seed
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.errors import RunError
+from keras_reptile.execution import task_source
 from keras_reptile.execution.plan import in_series
+from keras_reptile.execution.task_source import NO_STREAM, STRATEGY
 from keras_reptile.files import provenance
 from keras_reptile.networks import SEEDS
 from keras_reptile.recipes import building
 from keras_reptile.recipes.data_options import more_classes
-from keras_reptile.recipes.recipe import NOTES, Recipe, check_values
+from keras_reptile.recipes.recipe import NOTES, SINUSOID, Recipe, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import run_classes
 from keras_reptile.runs.run_directory import RunDirectory
@@ -77,11 +79,13 @@ def check_settings(recipe: Recipe) -> None:
 
 
 def check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> None:
-    """Raises `ValueError` if the replicas of a strategy cannot share the recipe's tasks."""
+    """Raises `ValueError` if the replicas of a strategy cannot share or draw the recipe's tasks."""
     replicas = strategy.num_replicas_in_sync if strategy else 1
     distribution.check_divides(recipe.meta_batch_size, replicas)
     if replicas > 1 and in_series(recipe):
         raise ValueError(distribution.SERIAL.format(replicas))
+    if recipe.draw_on_device == "true" and (strategy or recipe.dataset == SINUSOID):
+        raise ValueError(task_source.refusal(STRATEGY if strategy else NO_STREAM))
 
 
 def check_same_run(

@@ -95,6 +95,18 @@ def test_a_run_leaves_everything_under_its_directory(tmp_path):
     assert (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+@pytest.mark.parametrize(
+    ("dataset", "device", "reason"),
+    [("sinusoid", None, "not an endless stream"), ("glyphs", "cpu:0", "a strategy divides")],
+)
+def test_what_cannot_be_drawn_on_the_device_is_refused_first(dataset, device, reason, tmp_path):
+    strategy = tf.distribute.OneDeviceStrategy(device) if device else None
+    impossible = named.get(None, dataset, draw_on_device="true")
+    with pytest.raises(ValueError, match=f"{reason}.*Received: draw_on_device=True"):
+        training.train(impossible, tmp_path / "run", strategy=strategy)
+    assert not (tmp_path / "run").exists()
+
+
 def log_without_times(path):
     rows = csv.DictReader((path / "log.csv").open())
     return [{k: v for k, v in row.items() if "second" not in k} for row in rows]
