@@ -5,8 +5,9 @@ each function, which fails if a new version of Keras or TensorFlow moves the pri
 `DistributedModel` also overrides two private methods of Keras's trainer.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ from keras.src.trainers.compile_utils import CompileMetrics
 from keras.src.trainers.trainer import model_supports_jit
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.client import pywrap_tf_session
+from tensorflow.python.distribute import distribute_lib
 from tensorflow.python.eager import context
 
 # The function behind `metrics=["accuracy"]` for targets shaped like the outputs.
@@ -70,6 +72,39 @@ def updates_of(optimizer: Any) -> Any:
     `iterations` counts its steps, which are fewer if it accumulates gradients.
     """
     return optimizer._iterations
+
+
+@contextlib.contextmanager
+def own_copies(optimizer: Any, variables: Sequence) -> Iterator[None]:
+    """Returns a context in which an optimizer updates the copies of the current replica only.
+
+    Keras hands its updates to the strategy, which makes them outside of the replicas' functions.
+    In this context there is no strategy, and each variable is the replica's copy.
+
+    Args:
+        optimizer: A built Keras optimizer.
+        variables: Sequence of `keras.Variable`, those that it updates.
+    """
+    held = [(v, v._value) for v in (*variables, *optimizer.variables)]
+    strategy = optimizer._distribution_strategy
+    copies = [_own_copy(value) for _, value in held]
+    distribute_lib._push_per_thread_mode(distribute_lib._get_default_replica_mode())
+    try:
+        for (variable, _), copy in zip(held, copies, strict=True):
+            variable._value = copy
+        optimizer._distribution_strategy = tf.distribute.get_strategy()
+        yield
+    finally:
+        optimizer._distribution_strategy = strategy
+        for variable, value in held:
+            variable._value = value
+        distribute_lib._pop_per_thread_mode()
+
+
+def _own_copy(variable: tf.Variable) -> tf.Variable:
+    """Returns a variable's copy on the current replica."""
+    is_mirrored = isinstance(variable, tf.distribute.DistributedValues)
+    return variable._get_on_device_or_primary() if is_mirrored else variable
 
 
 def moments_of(optimizer: Any) -> tuple[list, ...]:

@@ -53,7 +53,14 @@ from keras_reptile.episodes.episode_format import (
     with_queries,
 )
 from keras_reptile.episodes.repeats import warn_of_repeated_tasks
-from keras_reptile.execution import evaluation_batch, meta_batch, on_device, outcome, task_source
+from keras_reptile.execution import (
+    evaluation_batch,
+    meta_batch,
+    on_device,
+    outcome,
+    replica_step,
+    task_source,
+)
 from keras_reptile.execution.plan import Plan, check_jit_compile, check_order
 from keras_reptile.execution.planning import plan_of
 from keras_reptile.execution.task_source import TaskSource
@@ -373,11 +380,11 @@ class ReptileModel(distribution.DistributedModel):
                 if the loss is a cross-entropy.
             run_eagerly, steps_per_execution: As in `keras.Model.compile`.
             jit_compile: Boolean or `"auto"`, whether XLA compiles: on a GPU whole steps, under a
-                strategy the inner loops of separate tasks, on a CPU each task's by itself, with
-                convolutions as products of patches. `"auto"`: on a GPU, not on a CPU, where it
-                takes some ten seconds, which long runs gain back; see `one_task_per_core`.
-                Vectorized tasks, and all on a TPU, are compiled whatever it says. Defaults to
-                `"auto"`.
+                strategy the two programs of each replica and the inner loops of separate tasks, on
+                a CPU each task's by itself, with convolutions as products of patches. `"auto"`: on
+                a GPU, not on a CPU, where it takes some ten seconds, which long runs gain back; see
+                `one_task_per_core`. Vectorized tasks, and all on a TPU, are compiled whatever it
+                says. Defaults to `"auto"`.
             draw_on_device: Boolean or `"auto"`, whether `fit` draws the tasks of a stream of
                 `episode_dataset` on the device, where the pool lies. The tasks are the same.
                 `steps_per_execution` meta-steps are then one program, and the last of an epoch has
@@ -554,19 +561,37 @@ class ReptileModel(distribution.DistributedModel):
         """One meta-iteration on a meta-batch of tasks."""
         episodes = episodes_of(data)
         with after(episodes):
-            theta, loop, plan = self._theta(episodes), self._inner_loop, self._plan(training=True)
-            tasks, state = self._numbered(loop, episodes), self._starting_state(theta)
-            found = meta_batch.train_tasks(loop, plan, tasks, theta, state, self._made_once)
-            if self.head == "shared":
-                found = outcome.with_shared_head(found, shared_head.positions(self.network))
-            found = outcome.with_nan_shown(found)
-            distribution.apply(self.optimizer, found.gradient, self.trainable_variables)
-            logs = self.task_metrics.of_training(episodes, found.first_loss, found.predictions)
-            slots, logs = distribution.mean_over_replicas((found.state.slots, logs))
-            if self.inner_state == "carried":
-                self._carried.assign(InnerState(found.state.step, slots))
-            self.trained_on_bytes |= network_inputs.scales_any(self.network, tasks["support"][0])
+            if self.has_strategy and distribution.has_copies():
+                by_xla = replica_step.compiles_programs(self, self._plan(training=True))
+                return replica_step.run(self._learn, self._take, episodes, by_xla)
+            (gradient, slots, logs), step = self._learn(episodes)
+            distribution.apply(self.optimizer, gradient, self.trainable_variables)
+            slots, logs = distribution.mean_over_replicas((slots, logs))
+            self._carry_on(InnerState(step, slots))
             return logs
+
+    def _learn(self, episodes: dict) -> tuple:
+        """Returns the gradient, the moments and the logs of a replica's tasks, and the step."""
+        theta, loop, plan = self._theta(episodes), self._inner_loop, self._plan(training=True)
+        tasks, state = self._numbered(loop, episodes), self._starting_state(theta)
+        found = meta_batch.train_tasks(loop, plan, tasks, theta, state, self._made_once)
+        if self.head == "shared":
+            found = outcome.with_shared_head(found, shared_head.positions(self.network))
+        found = outcome.with_nan_shown(found)
+        self.trained_on_bytes |= network_inputs.scales_any(self.network, tasks["support"][0])
+        logs = self.task_metrics.of_training(episodes, found.first_loss, found.predictions)
+        return (found.gradient, found.state.slots, logs), found.state.step
+
+    def _take(self, means: tuple, step: tf.Tensor) -> dict[str, Any]:
+        """Takes the means over replicas of what `_learn` returns, and returns the logs."""
+        gradient, slots, logs = means
+        distribution.apply_mean(self.optimizer, gradient, self.trainable_variables)
+        self._carry_on(InnerState(step, slots))
+        return logs
+
+    def _carry_on(self, state: InnerState) -> None:
+        if self.inner_state == "carried":
+            self._carried.assign(state)
 
     def _numbered(self, loop, episodes, by_content: bool = False) -> dict:
         meta_iteration = self._meta_iteration_tensor()

@@ -1,17 +1,20 @@
 """Meta-steps under `tf.distribute`.
 
-Each replica takes its share of a meta-batch and adapts to its tasks without communication. Then two
-sums over replicas follow: one of the displacement, and one of the carried inner state and the
-metrics.
+Each replica takes its share of a meta-batch and adapts to its tasks without communication. Then the
+displacement, the carried inner state and the metrics are summed over replicas.
 """
 
 from keras_reptile.distribution.model import DistributedModel
 from keras_reptile.distribution.replicas import (
     SERIAL,
     apply,
+    apply_mean,
+    has_copies,
     mean_over_replicas,
     replica_index,
     replicas,
+    share_of_mean,
+    sum_over_replicas,
 )
 from keras_reptile.distribution.shares import check_divides, regrouped
 from keras_reptile.distribution.steps import values_by_task
@@ -23,14 +26,18 @@ __all__ = [
     "DistributedModel",
     "Workers",
     "apply",
+    "apply_mean",
     "check_divides",
     "create",
+    "has_copies",
     "lost_workers_explained",
     "mean_over_replicas",
     "regrouped",
     "replica_index",
     "replicas",
     "set_state",
+    "share_of_mean",
     "state_of",
+    "sum_over_replicas",
     "values_by_task",
 ]

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_reptile.keras_internals import own_copies
+
 SERIAL = (
     "Replicas adapt to their tasks at the same time, and cannot pass the inner state from one to "
     "the next. Received: task_order='serial' and inner_state='carried', with {} replicas. Use "
@@ -14,6 +16,16 @@ SERIAL = (
 
 def replicas() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def has_copies() -> bool:
+    """Returns whether there are several replicas, each with its own copy of every variable.
+
+    A TPU's replicas are one program, and have no copies that Keras could update.
+    """
+    strategy = tf.distribute.get_strategy()
+    kinds = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
+    return isinstance(strategy, kinds) and replicas() > 1
 
 
 def replica_index() -> tf.Tensor | int:
@@ -71,6 +83,18 @@ def apply(optimizer: keras.optimizers.Optimizer, gradient: list, variables: list
         optimizer.apply([tf.where(first, g, tf.zeros_like(g)) for g in whole], variables)
     else:
         optimizer.apply(share_of_mean(gradient), variables)
+
+
+def apply_mean(optimizer: keras.optimizers.Optimizer, gradient: list, variables: list) -> None:
+    """Applies the optimizer to this replica's copies of the variables, without communication.
+
+    Args:
+        optimizer: The outer optimizer, built.
+        gradient: List of tensors, the mean gradient over replicas.
+        variables: List of the variables.
+    """
+    with own_copies(optimizer, variables):
+        optimizer.apply(gradient, variables)
 
 
 def clips(optimizer: keras.optimizers.Optimizer) -> bool:

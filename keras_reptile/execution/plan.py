@@ -160,7 +160,8 @@ def _compiled(jit_compile: bool | str, device, replicas, eagerly) -> str:
     if eagerly or jit_compile is False:
         return NOTHING
     if device == "GPU":
-        # Under a strategy a step holds collective operations, which XLA does not compile alike.
+        # Under a strategy a step holds collective operations, which XLA does not compile alike. The
+        # programs before and after them are compiled: see `replica_step`.
         return WHOLE_STEPS if replicas is None else THE_LOOP
     return EACH_TASK if device == "CPU" and jit_compile is True else NOTHING
 

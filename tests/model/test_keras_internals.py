@@ -74,6 +74,30 @@ def test_updates_of():
     assert int(optimizer.iterations) == 2
 
 
+def test_own_copies():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        variable = keras.Variable(np.zeros((), "float32"))
+        optimizer = keras.optimizers.SGD(1.0)
+        optimizer.build([variable])
+    mirrored, found = variable.value, []
+
+    @tf.function(autograph=False)
+    def program():
+        with internals.own_copies(optimizer, [variable]):
+            found.append((tf.distribute.has_strategy(), variable.value))
+            optimizer.apply([tf.constant(2.0)], [variable])
+
+    tf.function(lambda: strategy.run(program))()
+    ((has_strategy, copy),) = found
+    assert not has_strategy
+    assert any(copy is each for each in strategy.experimental_local_results(mirrored))
+    assert variable.value is mirrored
+    assert optimizer.iterations.value is not copy
+    assert variable.numpy() == -2.0
+    assert optimizer.iterations.numpy() == 1
+
+
 def test_moments_of():
     variable = keras.Variable([1.0])
     adam = keras.optimizers.Adam(beta_1=0.5, beta_2=0.75)

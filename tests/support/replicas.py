@@ -5,8 +5,11 @@ file gets every replica's weights and every figure. A program of its own because
 devices are fixed once per process.
 """
 
+import contextlib
 import os
+import re
 import sys
+from unittest import mock
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -19,6 +22,7 @@ from helpers import image_pool, small_convnet
 import keras_reptile as kr
 from keras_reptile import distribution
 from keras_reptile.errors import RunError
+from keras_reptile.kernels import devices
 
 SGD, ADAM = keras.optimizers.SGD, keras.optimizers.Adam
 BY_LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -82,6 +86,36 @@ CASES = {
         lambda: dict(inner_optimizer=adam(), inner_trainable="head"),
         lambda: dict(optimizer=SGD(0.5)),
     ),
+    # A strategy such as that of a TPU: Keras sums over replicas and updates their variables.
+    "fomaml, carried, clipped, updated by Keras": (
+        "float64",
+        20,
+        small_dense,
+        lambda: dict(inner_optimizer=adam(), method="fomaml"),
+        lambda: dict(optimizer=ADAM(0.01, global_clipnorm=0.02)),
+    ),
+    "reptile, accumulated and averaged": (
+        "float64",
+        20,
+        small_dense,
+        lambda: dict(inner_optimizer=adam()),
+        lambda: dict(
+            optimizer=SGD(
+                kr.linear_meta_step(1.0, 0.1, 20),
+                gradient_accumulation_steps=2,
+                use_ema=True,
+                ema_momentum=0.5,
+                ema_overwrite_frequency=5,
+            )
+        ),
+    ),
+    "reptile, carried, as on GPUs": (
+        "float64",
+        20,
+        small_dense,
+        lambda: dict(inner_optimizer=adam()),
+        lambda: dict(optimizer=SGD(0.5)),
+    ),
     "float32, a convolution, one meta-step": (
         "float32",
         1,
@@ -96,6 +130,15 @@ CASES = {
         lambda: dict(inner_optimizer=adam(), inner_state="reset"),
         lambda: dict(optimizer=SGD(0.5), jit_compile=True),
     ),
+}
+
+
+# What is otherwise for the replicas of a case while they train.
+as_on_gpus = mock.patch.object(devices, "device_kinds", lambda: {"GPU"})
+by_keras = mock.patch.object(distribution, "has_copies", lambda: False)
+OTHERWISE = {
+    "reptile, carried, as on GPUs": as_on_gpus,
+    "fomaml, carried, clipped, updated by Keras": by_keras,
 }
 
 
@@ -124,7 +167,9 @@ def run_case(name, strategy) -> dict:
         found["accuracies"] = kr.evaluate(model, validation, verbose=0).accuracies
     else:
         first = {}
-    history = model.fit(episodes(), steps_per_epoch=steps, verbose=0, **first).history
+    several = strategy.num_replicas_in_sync > 1
+    with OTHERWISE[name] if several and name in OTHERWISE else contextlib.nullcontext():
+        history = model.fit(episodes(), steps_per_epoch=steps, verbose=0, **first).history
     found |= {f"history {key}": np.array(values) for key, values in history.items()}
     if first:
         again = model.evaluate(validation, verbose=0, return_dict=True)
@@ -138,23 +183,44 @@ def run_case(name, strategy) -> dict:
     return {f"{name}: {key}": value for key, value in found.items()}
 
 
-def collectives() -> dict:
-    """How many collective operations a step has, and how many of them lie in a loop."""
+def step_graph(strategy) -> tf.Graph:
+    """The graph of a step on all replicas."""
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
-    strategy = tf.distribute.get_strategy()
-    model = kr.ReptileModel(small_dense(), adam())
-    model.compile(SGD(0.5))
+    with strategy.scope():
+        model = kr.ReptileModel(small_dense(), adam())
+        model.compile(SGD(0.5))
     shares = distribution.shares.distributed(episodes(), strategy)
     model.build_variables(episodes().element_spec)
     step = tf.function(lambda data: strategy.run(model.train_step, (data,)))
     # Traced by the shapes: an iterator that is dropped while it reads ahead can end the process.
-    graph = step.get_concrete_function(shares.element_spec).graph.as_graph_def()
+    return step.get_concrete_function(shares.element_spec).graph
+
+
+def collectives(strategy) -> dict:
+    """How many collective operations a step has, and how many of them lie in a function."""
+    graph = step_graph(strategy).as_graph_def()
     inside = [n for f in graph.library.function for n in f.node_def]
     is_collective = lambda node: node.op.startswith("Collective")  # noqa: E731
     return {
         "collectives": np.array(sum(map(is_collective, graph.node))),
         "collectives in functions": np.array(sum(map(is_collective, inside))),
+    }
+
+
+def operations(strategy) -> dict:
+    """The programs of a step as on GPUs, and the number of operations apart from them.
+
+    Data and variables are the arguments of a step, `Placeholder` in its graph, and no operations.
+    """
+    with as_on_gpus:
+        nodes = [n for n in step_graph(strategy).as_graph_def().node if n.op != "Placeholder"]
+    programs = [n for n in nodes if n.op.endswith("PartitionedCall")]
+    names = [re.sub(r"__inference_|_\d+$", "", n.attr["f"].func.name) for n in programs]
+    return {
+        "programs": np.array(names),
+        "programs by XLA": np.array(sum(n.attr["_XlaMustCompile"].b for n in programs)),
+        "operations": np.array(len(nodes) - len(programs)),
     }
 
 
@@ -193,9 +259,10 @@ def main(arrangement, path, *names):
     found = {}
     for name in names or CASES:
         found |= run_case(name, strategy)
+    if arrangement == "mirrored":
+        found |= operations(strategy)
     if arrangement == "workers":
-        with strategy.scope():
-            found |= collectives()
+        found |= collectives(strategy)
         found |= {f"agreement: {k}": v for k, v in agreement(strategy).items()}
     if strategy.num_replicas_in_sync < 3:
         plain = plain_keras.outcomes(arrangement, strategy)
