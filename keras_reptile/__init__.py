@@ -7,7 +7,7 @@ from keras_reptile.version import __version__
 
 
 def _is_a_program() -> bool:
-    """Whether this process is `reptile`, `python -m keras_reptile` or a program in bin/."""
+    """Returns whether the process is `reptile`, `python -m keras_reptile` or a program in bin/."""
     if sys.argv[:1] == ["-m"]:
         return "keras_reptile" in sys.orig_argv
     folder, name = os.path.split(os.path.realpath(sys.argv[0] if sys.argv else ""))
@@ -15,8 +15,8 @@ def _is_a_program() -> bool:
     return name == "reptile" or folder == ours
 
 
-# A program imports TensorFlow once it has set its environment, and only if there is work to do
-# (`programs.start.load_package`). Everyone else gets all names, and classes that Keras loads.
+# A program imports TensorFlow after it has set the environment, and only if it has work to do
+# (`programs.start.load_package`). All others get all names, and the classes that Keras loads.
 if sys.modules.get("tensorflow") or not _is_a_program():
     from keras_reptile import checks, datasets, networks
     from keras_reptile.algorithm.meta_update import linear_meta_step
@@ -77,5 +77,5 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    """The public names, as completion shows them."""
+    """Returns the public names, which completion shows."""
     return __all__

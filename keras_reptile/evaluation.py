@@ -128,8 +128,8 @@ def evaluate_loss(
         A `LossEvaluation`.
 
     Raises:
-        ValueError: If the dataset is endless or no `tf.data.Dataset`, or the model is no compiled
-            `ReptileModel`.
+        ValueError: If the dataset is endless or not a `tf.data.Dataset`, or the model is not a
+            compiled `ReptileModel`.
 
     Example:
 
@@ -215,7 +215,11 @@ def _measured(
 ) -> list[Measured]:
     """Measures a value of each task, from its queries' targets and predictions, in each mode.
 
-    A mode tells whether predictions are transductive. The name is that of the value.
+    Args:
+        model, episodes, verbose: See `evaluate`.
+        modes: Dict from names to booleans, whether to predict transductively.
+        name: String, the name of the value.
+        value_of: Function from targets and predictions to the values `(tasks,)`.
     """
     checked = data_checks.checked(model, as_episodes(episodes))
     episodes = evaluation_batch.regrouped(model, checked)

@@ -244,9 +244,9 @@ def _check_labels(labels, outputs: int, places: tuple = ()) -> None:
 
 
 def with_new_head(model: Any, classes: int, seed: int, repeat: bool) -> Any:
-    """A `ReptileModel` with a new head; body and its carried inner state are the model's.
+    """Returns a `ReptileModel` with a new head. The body and its carried inner state are kept.
 
-    A random head's inner state starts from zero, that of a repeated output is repeated, too.
+    The inner state of a random head starts from zero. That of a repeated output is repeated, too.
 
     Args:
         model: A compiled `ReptileModel`.
@@ -283,7 +283,7 @@ def with_head(model: Any, ways: int, seed: int) -> Any:
 
 
 def _without_state(given: Any) -> Any:
-    """A new optimizer or metric like this one; names and functions are as they were."""
+    """Returns a new optimizer or metric with the same config. Names and functions are returned."""
     has_variables = isinstance(given, keras.optimizers.Optimizer | keras.metrics.Metric)
     return type(given).from_config(given.get_config()) if has_variables else given
 
@@ -310,7 +310,7 @@ def _of_other_classes(model: Any, classes: int, seed: int, repeat: bool) -> Any:
 
 
 def _of_head(model) -> list:
-    """The weights of the head, and their slots in the carried inner state."""
+    """Returns the weights of the head, and their slots in the carried inner state."""
     return [*model.network.layers[-1].trainable_variables, *_slots_of_head(model)]
 
 

@@ -1,5 +1,5 @@
 """The paper's algorithm as pure functions of tensors: inner loop, inner optimizers, meta-updates.
 
-Here belong equations, and what an equation needs of a network and a loss. Nothing here knows of
-devices, files, recipes or `tf.data`.
+Equations belong here, and the functions of networks and losses that they need. No module here
+knows of devices, files, recipes or `tf.data`.
 """

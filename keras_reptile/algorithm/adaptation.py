@@ -1,4 +1,4 @@
-"""The inner loop: k optimizer steps on one task, and the values that each method needs of them."""
+"""The inner loop: k optimizer steps on one task, and the values that the methods need from them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -28,10 +28,10 @@ class Adaptation(NamedTuple):
 
 
 class LossAndGradient(NamedTuple):
-    """A loss for `adapt` with a gradient of its own, so that none is derived.
+    """A loss for `adapt` with an explicit gradient, of many tasks at once.
 
-    function: Function `(weights, minibatch, step)` to the loss and the tuple of its gradients. Of
-        many tasks that share theta, the gradients have the tasks along a first axis all the same.
+    function: Function `(weights, minibatch, step)` to the tasks' losses and a tuple of gradients.
+        Gradients have a first axis of tasks, also if the weights are shared and lack it.
     """
 
     function: Callable
@@ -54,15 +54,15 @@ def adapt(
 
     Args:
         loss_fn: Function `(weights, minibatch, step)` to a scalar loss, or one for each task;
-            `minibatch` is a row of `order`, or `tail`, and `step` counts from 0. With a
-            `LossAndGradient` theta and the moments are what all tasks share, without an axis of
-            tasks, and the first step is apart from the loop of the others.
+            `minibatch` is a row of `order`, or `tail`, and `step` counts from 0. Or a
+            `LossAndGradient`: then theta and the moments have no axis of tasks, because all tasks
+            share them before the first step.
         optimizer: An `InnerSGD` or `InnerAdam`.
         theta: Sequence of tensors, the weights to start from.
         state: The `InnerState` to start from.
-        order: Integer tensor `(steps, inner_batch_size)`, the images of each minibatch. With
-            `(steps, tasks, inner_batch_size)` many tasks adapt at once: weights, moments and
-            losses have them along a first axis.
+        order: Integer tensor `(steps, inner_batch_size)`, the images of each minibatch. If it is
+            `(steps, tasks, inner_batch_size)`, many tasks adapt at once: weights, moments and
+            losses have a first axis of tasks.
         tail: Integer tensor `(images,)`, one more minibatch after those of `order`, of any size.
             Defaults to `None`.
         rate: Float, multiplies the weights before every step. Defaults to `1.0`, no decay.
@@ -70,20 +70,20 @@ def adapt(
     Returns:
         An `Adaptation`.
     """
-    reached = Adaptation(tuple(theta), state, _no_loss(order, theta[0].dtype))
+    so_far = Adaptation(tuple(theta), state, _no_loss(order, theta[0].dtype))
     done = 0
     if isinstance(loss_fn, LossAndGradient) and rows(order) != 0:
-        reached, done = _after(reached, loss_fn, optimizer, order[0], 0, rate)[0], 1
-    reached = steps_between(loss_fn, optimizer, reached, order, done, rows(order), rate)
+        so_far, done = _after(so_far, loss_fn, optimizer, order[0], 0, rate)[0], 1
+    so_far = steps_between(loss_fn, optimizer, so_far, order, done, rows(order), rate)
     if tail is None:
-        return reached
-    return _after(reached, loss_fn, optimizer, tail, rows(order), rate)[0]
+        return so_far
+    return _after(so_far, loss_fn, optimizer, tail, rows(order), rate)[0]
 
 
 def steps_between(
     loss_fn: Callable | LossAndGradient,
     optimizer: Any,
-    reached: Adaptation,
+    so_far: Adaptation,
     order: tf.Tensor,
     first: Any,
     last: Any,
@@ -95,10 +95,10 @@ def steps_between(
 
     Args:
         loss_fn, optimizer, order, rate: See `adapt`.
-        reached: The `Adaptation` after the earlier steps.
+        so_far: The `Adaptation` after the earlier steps.
         first, last: Integers, or integer scalar tensors.
-        base: Integer, or integer scalar tensor, the step of the first row of `order`.
-            Defaults to `0`.
+        base: Integer, or integer scalar tensor, the number of the step that takes the first row
+            of `order`. Defaults to `0`.
         keeps_last: Boolean, whether to return the weights before the last of these steps.
             Defaults to `False`.
 
@@ -114,17 +114,17 @@ def steps_between(
             first_loss = tf.where(k == 0, loss, first_loss)
         return k + 1, weights, state, first_loss, before
 
-    before = reached.weights if keeps_last else ()
-    # XLA differentiates a loop only if it knows the number of turns.
+    before = so_far.weights if keeps_last else ()
+    # XLA differentiates a loop only if it knows the number of iterations.
     turns = last - first if isinstance(first, int) else None
     if isinstance(turns, int) and turns == 0:
-        # XLA also compiles the body of a loop without turns, and `order` has no first row.
-        return reached._replace(before_last=before)
-    start = (tf.convert_to_tensor(first), *reached[:3], before)
-    # With the number of turns as the only condition, XLA does not evaluate one before each turn.
+        # XLA also compiles the body of a loop without iterations, and `order` may have no row.
+        return so_far._replace(before_last=before)
+    start = (tf.convert_to_tensor(first), *so_far[:3], before)
+    # If the number of iterations is known, XLA need not evaluate a condition before each of them.
     more = (lambda *_: True) if turns is not None else (lambda k, *_: k < last)
-    _, *reached = tf.while_loop(more, step, start, maximum_iterations=turns)
-    return Adaptation(*reached)
+    _, *so_far = tf.while_loop(more, step, start, maximum_iterations=turns)
+    return Adaptation(*so_far)
 
 
 def adapt_keeping_last(
@@ -170,7 +170,7 @@ def adapt_and_differentiate(
 
 
 def inner_step(loss_fn, optimizer, weights, state, minibatch, k, rate) -> tuple:
-    """Makes step number k; returns its loss and gradients, and the weights and state after it."""
+    """Makes step number k. Returns its loss and gradients, and the weights and state after it."""
     if rate != 1.0:
         weights = tuple(rate * w for w in weights)
     loss, gradients = loss_and_gradients(loss_fn, weights, minibatch, k)
@@ -212,10 +212,10 @@ def split(order: tf.Tensor, tail: tf.Tensor | None) -> tuple:
     return (order[:-1], order[-1]) if tail is None else (order, tail)
 
 
-def _after(reached: Adaptation, loss_fn, optimizer, minibatch, k, rate) -> tuple:
+def _after(so_far: Adaptation, loss_fn, optimizer, minibatch, k, rate) -> tuple:
     """Returns the `Adaptation` after one more step, and the gradients of the step's loss."""
     loss, gradients, weights, state = inner_step(
-        loss_fn, optimizer, reached.weights, reached.state, minibatch, k, rate
+        loss_fn, optimizer, so_far.weights, so_far.state, minibatch, k, rate
     )
-    first_loss = tf.where(k == 0, loss, reached.first_loss)
+    first_loss = tf.where(k == 0, loss, so_far.first_loss)
     return Adaptation(weights, state, first_loss), [rate * g for g in gradients]

@@ -20,11 +20,11 @@ from keras_reptile.keras_internals import all_layers
 
 
 def check_assignments(network: keras.Model, inputs: Any) -> None:
-    """Raises `ValueError` for a network that assigns to variables of its own while it trains.
+    """Raises `ValueError` for a network that assigns to its variables while it trains.
 
     Args:
         network: A built `keras.Model`.
-        inputs: Structure of tensors, symbolic or not, or of specifications of some.
+        inputs: Structure of tensors, symbolic or not, or of their specs.
     """
     found = assigned(network, inputs)
     if found:

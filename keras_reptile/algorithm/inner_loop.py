@@ -21,24 +21,24 @@ class InnerLoop:
 
         W_k = U_k(theta):   k times   w <- U(rate * w, grad L_b(rate * w)),   b the next minibatch
 
-    It holds all that adaptation depends on, except for the task, theta and the inner state. All
-    paths of execution take it: see `execution`.
+    It contains everything that adaptation depends on, except for the task, theta and the inner
+    state. All ways of execution use it, see `execution`.
 
     f: The `NetworkFunction`, f(W, x).
     loss: A `keras.losses.Loss`, or a function `(y_true, y_pred)`; L.
     optimizer: An `InnerSGD` or `InnerAdam`; U.
-    method: String, a key of `METHODS`: what the outer loop needs to know of the steps.
-        Defaults to `"reptile"`: W_k alone, as for adaptation outside of training.
+    method: String, a key of `METHODS`. It decides which values of the steps are kept for the outer
+        loop. Defaults to `"reptile"`, W_k only, which is also right outside of training.
     weight_decay_rate: Float, multiplies the weights before each step. Defaults to `1.0`, no decay.
-    as_taken: Function of a structure of images to that which the network takes; it scales bytes.
+    as_taken: Function from a structure of images to the network's inputs; it scales bytes.
         Defaults to the identity.
     parts: The `Parts` of the network's weights: those that the loop moves, and the others.
         Defaults to all and none.
 
     A task is a dict: `"support"`, a pair of images `(images, ...)` and targets `(images, ...)`;
     `"order"`, int32 `(steps, inner_batch_size)`, the images of each minibatch; `"tail"`, int32
-    `(images,)`, one more minibatch, or absent; `"number"`, a pair of int32 scalars that no other
-    task has, by which random layers draw.
+    `(images,)`, one more minibatch, or absent; `"number"`, a pair of int32 scalars, different for
+    each task, from which random layers draw their numbers.
     """
 
     f: NetworkFunction
@@ -55,12 +55,12 @@ class InnerLoop:
         return METHODS[self.method]
 
     def for_evaluation(self) -> "InnerLoop":
-        """The same steps to W_k, without what training keeps of them."""
+        """Returns the loop with the same steps, which keeps only W_k."""
         parts = dataclasses.replace(self.parts, records=False)
         return dataclasses.replace(self, method="reptile", parts=parts)
 
     def with_forms(self, forms: Forms, others: Sequence | None = None) -> "InnerLoop":
-        """The same numbers by other forms of layers.
+        """Returns the loop with other forms of layers. Its results are the same.
 
         Args:
             forms, others: See `NetworkFunction`.
@@ -120,7 +120,7 @@ class InnerLoop:
 
         Args:
             loss_fn: Function `(weights, minibatch, step)` to a scalar loss.
-            so_far: The `Adaptation` that the steps before led to.
+            so_far: The `Adaptation` after the earlier steps.
             order, first, last, base: See `adaptation.steps_between`.
         """
         run = loss_scaling.where_needed(adaptation.steps_between, self.f.network)
@@ -133,7 +133,7 @@ class InnerLoop:
         return result._replace(first_loss=first_loss)
 
     def loss_of(self, task: dict) -> Callable:
-        """The loss of one task's minibatches: a function `(weights, minibatch, step)`."""
+        """Returns the loss of a task's minibatches, a function `(weights, minibatch, step)`."""
         support = self.as_taken(task["support"][0]), task["support"][1]
 
         def loss_fn(weights, minibatch, step):
@@ -144,14 +144,14 @@ class InnerLoop:
         return loss_fn
 
     def minibatch_loss(self, weights: Sequence, x: Any, y: Any, call_id: tf.Tensor) -> tf.Tensor:
-        """The scalar that an inner step descends, in the dtype of the weights."""
+        """Returns the scalar that an inner step minimizes, in the dtype of the weights."""
         outputs, penalty = self._differentiable.train(weights, x, call_id)
         return losses.batch_loss(self.loss, y, tf.cast(outputs, weights[0].dtype)) + penalty
 
     def predict(
         self, weights: Sequence, support_x: Any, query_x: Any, *, transductive: bool
     ) -> tf.Tensor:
-        """The outputs `(queries, outputs)` for a task's queries; see `prediction.predict`."""
+        """Predicts a task's queries, `(queries, outputs)`, see `prediction.predict`."""
         images = None if support_x is None else self.as_taken(support_x), self.as_taken(query_x)
         return prediction.predict(self.f, weights, *images, transductive)
 

@@ -1,8 +1,8 @@
 """The inner optimizers, SGD and Adam, as pure update rules on tensors.
 
-Keras's own optimizers write to variables, and their `stateless_apply` is not available on the
-TensorFlow backend; the inner loop needs functions. Each rule here computes what the Keras
-optimizer of the same name computes, and is built from one.
+The inner loop needs functions. Keras's own optimizers write to variables, and their
+`stateless_apply` is not available on the TensorFlow backend. Each rule here takes the same steps as
+the Keras optimizer of its name, and is built from one.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from keras_reptile.checks import as_float
 
-MEND = "The policies 'mixed_bfloat16' and 'mixed_float16' compute in 16 bits on float32 weights."
+ADVICE = "The policies 'mixed_bfloat16' and 'mixed_float16' compute in 16 bits on float32 weights."
 
 LearningRate = float | Callable[[Any], Any]
 
@@ -82,7 +82,7 @@ class Clipping:
 
         g <- g * c / max(||g||, c)
 
-    clipnorm: Float c, for the gradient of each weight by itself. Defaults to `None`.
+    clipnorm: Float c, for each weight's gradient separately. Defaults to `None`.
     global_clipnorm: Float c, for the gradients of all weights as one vector. Defaults to `None`.
     """
 
@@ -134,7 +134,7 @@ class InnerSGD(Clipping):
         return InnerState(tf.zeros((), tf.int32), slots)
 
     def update(self, weights: Sequence, gradients: Sequence, state: InnerState, k: Any) -> tuple:
-        """The weights and the state after a task's step number `k`."""
+        """Returns the weights and the state after a task's step number `k`."""
         a = at_step(self.learning_rate, k, weights[0].dtype)
         if not self.momentum:
             weights = tuple(w - a * g for w, g in zip(weights, gradients, strict=True))
@@ -169,7 +169,7 @@ class InnerAdam(Clipping):
         return InnerState(tf.zeros((), tf.int32), tuple(zeros_like(weights) for _ in range(kinds)))
 
     def update(self, weights: Sequence, gradients: Sequence, state: InnerState, k: Any) -> tuple:
-        """The weights and the state after a task's step number `k`."""
+        """Returns the weights and the state after a task's step number `k`."""
         rate = self._corrected_rate(state.step, k, weights[0].dtype)
         momenta = self._first_moment(gradients, state)
         v = tuple(
@@ -309,7 +309,7 @@ def check_dtypes(rule: Any, weights: Sequence) -> None:
     is 0, so that a gradient of 0 makes a weight NaN. Keras's own Adam does the same.
     """
     dtypes = sorted({w.dtype for w in weights})
-    received = f"Received: {', '.join(dtypes)}. {MEND}"
+    received = f"Received: {', '.join(dtypes)}. {ADVICE}"
     if len(dtypes) > 1:
         raise ValueError(f"An inner loop moves trainable weights of one dtype. {received}")
     if isinstance(rule, InnerAdam) and {"bfloat16", "float16"} & set(dtypes):

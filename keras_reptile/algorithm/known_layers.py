@@ -1,6 +1,6 @@
-"""Whether a network treats each example of a batch by itself.
+"""Recognizes networks whose outputs for an example do not depend on the rest of the batch.
 
-That is known of certain Keras layers with Keras activations, in sequential and functional models.
+This is known of certain Keras layers with Keras activations, in sequential and functional models.
 In all other networks, for instance with custom layers or operations on symbolic tensors, examples
 may depend on each other.
 """
@@ -33,7 +33,7 @@ NAMES = (
     "Maximum",
     "Minimum",
 )
-# Of one, two and three spatial axes; not all of them have all three.
+# Layers for one, two and three spatial axes. Some do not exist for all three.
 SPATIAL_NAMES = (
     "Conv{}D",
     "Conv{}DTranspose",

@@ -1,7 +1,8 @@
 """The outer step: the paper's equations as pure functions of tensors.
 
-Symbols: theta is the initialization, epsilon the meta-step size; of task i, U_j is inner step
-number j of k, L_j the loss of its minibatch, W_j the weights after it, and W_i = W_k its solution.
+Symbols: theta is the initialization and epsilon the meta-step size. For a task, U_j is inner step
+number j of k, L_j the loss of its minibatch, and W_j the weights after it. W_i = W_k is the
+solution of task i.
 """
 
 from collections.abc import Sequence
@@ -14,9 +15,9 @@ from keras_reptile.checks import check_number, check_positive
 
 
 def reptile_gradient(theta: Sequence, solutions: Sequence) -> list:
-    """Reptile's meta-gradient: the initialization minus the mean of the tasks' solutions.
+    """Computes Reptile's meta-gradient: the initialization minus the mean of the tasks' solutions.
 
-    Handed to SGD with learning rate epsilon it is the batched algorithm of the paper:
+    With SGD of learning rate epsilon as the outer optimizer, it is the paper's batched algorithm:
 
         theta <- theta - epsilon * (theta - mean_i W_i) = theta + epsilon * mean_i (W_i - theta)
 
@@ -40,14 +41,15 @@ def reptile_gradient(theta: Sequence, solutions: Sequence) -> list:
 
 
 def fomaml_gradient(before_last: Sequence, solutions: Sequence) -> list:
-    """First-order MAML's meta-gradient: the mean of the tasks' last steps, backwards.
+    """Computes first-order MAML's meta-gradient: the mean of the tasks' last steps, negated.
 
-    Handed to SGD with learning rate epsilon it moves the initialization by the last step alone:
+    With SGD of learning rate epsilon as the outer optimizer, only the last step moves theta:
 
         theta <- theta - epsilon * mean_i (W_{k-1} - W_k)
 
-    The step is the inner optimizer's, as in the authors' program: of inner SGD with learning rate
-    a it is a times the last minibatch's gradient at W_{k-1}, of inner Adam it is Adam's step.
+    The last step is that of the inner optimizer, as in the authors' program. For inner SGD with
+    learning rate a it is a times the last minibatch's gradient at W_{k-1}. For inner Adam it is
+    Adam's step.
 
     Args:
         before_last: Sequence of tensors `(meta_batch_size, *shape of the weight)`, W_{k-1}, the
@@ -69,18 +71,17 @@ def fomaml_gradient(before_last: Sequence, solutions: Sequence) -> list:
 
 
 def maml_gradient(gradients: Sequence) -> list:
-    """MAML's meta-gradient: the mean over tasks of the last loss, derived through the inner loop.
+    """Computes MAML's meta-gradient: the mean over tasks of the last loss's gradient at theta.
 
         mean_i d/dtheta L_k(U_{k-1}(... U_1(theta)))
             = mean_i U'_1(theta) ... U'_{k-1}(W_{k-2}) L'_k(W_{k-1})
 
-    The outer optimizer receives this raw gradient of a loss, not a step of the inner optimizer as
-    from `fomaml_gradient`: for k = 1 and inner SGD with learning rate a, FOMAML's is a times
-    MAML's. The meta-step size is a learning rate then, and wants choosing anew.
+    This is the gradient of a loss. `fomaml_gradient` is a step of the inner optimizer: for k = 1
+    and inner SGD with learning rate a, it is a times MAML's. So MAML needs another meta-step size.
 
     Args:
         gradients: Sequence of tensors `(meta_batch_size, *shape of the weight)`, every task's
-            gradient as `adaptation.adapt_and_differentiate` finds it.
+            gradient from `adaptation.adapt_and_differentiate`.
 
     Returns:
         List of tensors, each of the shape of a weight.
@@ -99,22 +100,22 @@ def maml_gradient(gradients: Sequence) -> list:
 def linear_meta_step(
     initial: float, final: float, meta_iterations: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """The paper's meta-step size, annealed linearly over training.
+    """Returns the paper's schedule of the meta-step size, which changes linearly over training.
 
         epsilon_i = (1 - i / N) * epsilon_0 + (i / N) * epsilon_N
 
     Args:
         initial: Float, epsilon_0, the meta-step size of the first meta-iteration.
-        final: Float, epsilon_N, reached after `meta_iterations` and kept from there on.
+        final: Float, epsilon_N, the meta-step size after `meta_iterations`. It then stays.
         meta_iterations: Integer, N, at least 1.
 
     Returns:
-        A `keras.optimizers.schedules.PolynomialDecay`: give it to the outer optimizer as its
-        learning rate, and it is saved and loaded with the model.
+        A `keras.optimizers.schedules.PolynomialDecay`, for the learning rate of the outer
+        optimizer. It is saved and loaded with the model.
 
     Raises:
-        ValueError: If `meta_iterations` is less than 1, or a meta-step size is negative or no
-            finite number.
+        ValueError: If `meta_iterations` is less than 1, or a meta-step size is negative or not
+            finite.
 
     Example:
 
@@ -127,7 +128,7 @@ def linear_meta_step(
     check_number("final", final)
     if initial < 0 or final < 0:
         raise ValueError(
-            "Meta-step sizes must not be negative, or the weights move away from the solutions. "
+            "Meta-step sizes must not be negative: weights would move away from the solutions. "
             f"Received: initial={initial}, final={final}."
         )
     return keras.optimizers.schedules.PolynomialDecay(
@@ -137,17 +138,16 @@ def linear_meta_step(
 
 @keras.saving.register_keras_serializable(package="keras_reptile")
 class ReannealedMetaStep(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear meta-step size whose number of meta-iterations was changed on the way.
+    """A linear meta-step size for a run whose number of meta-iterations was changed.
 
-    From meta-iteration f_j on the size falls, or rises, from where it is to its end at N_j:
+    From meta-iteration f_j on, the size changes linearly from its current value to that at N_j:
 
         epsilon_i = (1 - t) * epsilon_{f_j} + t * epsilon_N,   t = (i - f_j) / (N_j - f_j)
 
     Args:
         initial: Float, the meta-step size of the first meta-iteration.
         final: Float, the meta-step size at the end.
-        lengths: Sequence of pairs of integers `(f_j, N_j)`, the first of them of f_0 = 0, with
-            f_j < f_{j+1} < N_j.
+        lengths: Sequence of pairs of integers `(f_j, N_j)` with f_0 = 0 and f_j < f_{j+1} < N_j.
 
     Example:
 

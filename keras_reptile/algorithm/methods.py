@@ -1,4 +1,4 @@
-"""The methods by name: each with its inner loop and its meta-gradient."""
+"""The methods by name, each with its inner loop and its meta-gradient."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -104,7 +104,7 @@ def _check_gradient(gradient: Callable, before_last: bool) -> None:
     for mean, a, b in zip(together, *each, strict=True):
         if not bool(tf.reduce_all(abs(mean - (a + b) / 2) < 1e-5)):
             raise ValueError(
-                "A method's gradient must be the mean of what it is for each task alone. Received "
+                "A method's gradient must be the mean of each task's gradient alone. Received "
                 f"{mean.numpy().tolist()} for two tasks, and {a.numpy().tolist()} and "
                 f"{b.numpy().tolist()} for each of them."
             )

@@ -1,4 +1,4 @@
-"""Copies of a network: the same again, or with a new last layer."""
+"""Copies of a network, with the same layers or with a new last layer."""
 
 import random
 import warnings
@@ -10,7 +10,7 @@ from keras_reptile.keras_internals import all_layers
 
 
 def replace_head(network: keras.Model, classes: int, seed: int) -> keras.Model:
-    """A copy of the network whose last layer, a `Dense`, is new and has `classes` units.
+    """Returns a copy of the network with a new last layer, a `Dense` of `classes` units.
 
     Args:
         network: A functional or sequential `keras.Model` that ends in a `Dense` layer.
@@ -18,7 +18,8 @@ def replace_head(network: keras.Model, classes: int, seed: int) -> keras.Model:
         seed: Integer, decides its kernel (Glorot-uniform); its bias is zero.
 
     Raises:
-        ValueError: If the network does not end in a `Dense` layer, or cannot be taken apart.
+        ValueError: If the network is not functional or sequential, or does not end in a `Dense`
+            layer.
     """
     last = network.layers[-1] if network.layers else None
     if not getattr(network, "inputs", None) or not isinstance(last, keras.layers.Dense):

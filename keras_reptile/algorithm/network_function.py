@@ -1,7 +1,7 @@
 """A Keras network as a pure function of its weights: f(W, x).
 
-Batch normalization uses the statistics of the batch at hand, in training and in prediction, as the
-paper does. The moving averages that a call would update are dropped.
+Batch normalization uses the statistics of the current batch, in training and in prediction, as the
+paper does. Updates of moving averages are discarded.
 """
 
 import dataclasses
@@ -27,11 +27,11 @@ class NetworkFunction:
     """A network as a function of its trainable weights and its inputs.
 
     network: A built `keras.Model`.
-    forms: Tuple of `Form`, those of its layers while it is called. Defaults to those that run on
-        any device.
+    forms: Tuple of `Form`, the forms of its layers while it is called. Defaults to forms that run
+        on any device.
     others: Sequence of tensors, the values of `network.non_trainable_variables`. Defaults to
-        `None`: the variables themselves. A function that XLA compiles locks every variable that it
-        reads and waits for all other readers. It does not wait for tensors from outside.
+        `None`: the variables are read. A function that XLA compiles locks every variable that it
+        reads, and waits for all other readers. With tensors it does not wait.
     """
 
     network: keras.Model
@@ -39,13 +39,13 @@ class NetworkFunction:
     others: Sequence | None = None
 
     def train(self, weights: Sequence, x: Any, call_id: Any) -> tuple:
-        """Outputs and summed penalties in training mode.
+        """Returns the outputs and the sum of penalties in training mode.
 
         Args:
             weights: Sequence of tensors, one for each of `network.trainable_variables`.
             x: Structure of tensors, the inputs `(batch, ...)`.
-            call_id: Integer tensor `(n,)`. Layers draw the same random numbers in calls with the
-                same one, and others in all other calls.
+            call_id: Integer tensor `(n,)`. In calls with the same one, layers draw the same random
+                numbers.
 
         Returns:
             Tuple `(outputs, penalty)`; `penalty` is the sum of the regularization losses, or 0.
@@ -59,7 +59,7 @@ class NetworkFunction:
         return outputs, sum(losses) if losses else 0.0
 
     def predict(self, weights: Sequence, x: Any) -> tf.Tensor:
-        """Outputs in inference mode, except that batch normalization uses `x`'s own statistics."""
+        """Returns the outputs in inference mode, with `x`'s statistics in batch normalization."""
         state = [value for _, value in self._others()]
         with fast_forms(self.network, self.forms):
             outputs, _ = self.network.stateless_call(
@@ -72,12 +72,11 @@ class NetworkFunction:
         return list(zip(variables, variables if self.others is None else self.others, strict=True))
 
     def support_statistics(self, weights: Sequence, x: Any) -> list:
-        """Values of the non-trainable variables, with moving averages set to `x`'s statistics.
+        """Returns values of the non-trainable variables, with `x`'s statistics as moving averages.
 
-        A network with these values predicts in inference mode, one image at a time if need be, with
-        the statistics of the images that it was adapted to. They are taken as that prediction will
-        be made: dropout and other noise of training is off, batch normalization alone is in
-        training mode.
+        A network with these values predicts in inference mode with the statistics of the images
+        that it was adapted to, also for one image at a time. The statistics are computed without
+        dropout and other noise: only batch normalization is in training mode.
         """
         moving = {i for layer in normalizations(self.network) for i in _moving(layer)}
         state = [

@@ -1,16 +1,16 @@
 """A head whose outputs all start from one learned vector.
 
-The head is the last layer, z_j = k_j . h + b_j for output j of the features h. Labels of a task are
-in random order, so at the start of a task no output is different from another. A shared head says
-so: k_j = k and b_j = b for all j at theta, and the inner loop moves them apart. Then the order of
-labels does not change the result, and theta fits any number of classes.
+The head is the last layer, z_j = k_j . h + b_j for output j of the features h. The order of labels
+is random, so at the start of a task all outputs have the same role. In a shared head they have the
+same weights, too: k_j = k and b_j = b for all j at theta. The inner loop then makes them different.
+The order of labels does not change the result, and theta fits any number of classes.
 
-The outer gradient is projected onto heads of equal outputs: each output gets the mean over
-outputs. It is the orthogonal projection, so that a gradient step stays among them. Optimizers that
-treat all outputs alike keep them equal, bit by bit.
+The outer gradient is projected onto heads of equal outputs: each output gets the mean over all
+outputs. This projection is orthogonal. Optimizers that compute the same for all outputs keep them
+equal, bit by bit.
 
-With softmax cross-entropy neither k nor b matters: they add the same number to every logit, and
-the gradients of the outputs sum to zero. What matters is that outputs start equal.
+With softmax cross-entropy, the values of k and b have no effect: they add the same number to every
+logit, and the gradients of the outputs sum to zero. The effect is that of outputs that start equal.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,8 @@ def head_of(network: keras.Model) -> keras.layers.Dense:
     """Returns the last layer of a network.
 
     Raises:
-        ValueError: If the network does not end in a `Dense` layer, or cannot be taken apart.
+        ValueError: If the network is not functional or sequential, or does not end in a `Dense`
+            layer.
     """
     last = network.layers[-1] if network.layers else None
     plain = isinstance(network, keras.Sequential) or getattr(network, "inputs", None)

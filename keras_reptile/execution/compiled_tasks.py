@@ -1,8 +1,8 @@
-"""The tasks of a meta-batch on the cores of a CPU, their inner steps compiled by XLA.
+"""The tasks of a meta-batch on the cores of a CPU, with inner steps that XLA compiles.
 
-XLA runs all tasks of one program on one core; it hands work to other cores if more than eight
-operations are ready at once. So some steps of one task are a program, with all weights in one
-vector, and the prediction of the task's queries is another program.
+XLA runs a program on one core. It uses other cores only if more than eight operations are ready at
+once. So each program is small: some steps of one task, with all weights in one vector, or the
+prediction of one task's queries.
 """
 
 import functools
@@ -23,12 +23,12 @@ from keras_reptile.execution.weight_vectors import layout_of
 from keras_reptile.kernels.forms import BY_XLA_ON_A_CPU
 from keras_reptile.threads import cores_for_tasks
 
-# Each task adds nodes to the graph, which take a tenth of a second to trace.
+# Each task adds nodes to the graph. Their tracing takes a tenth of a second.
 MAX_TASKS_PER_GRAPH = 100
 
 
 def fits(tasks: dict) -> bool:
-    """Whether the number of tasks and of their steps are known before the graph runs."""
+    """Returns whether the numbers of tasks and steps are known, and the tasks fit in a graph."""
     number, steps = tasks["order"].shape[:2]
     return None not in (number, steps) and number <= MAX_TASKS_PER_GRAPH and steps > 0
 
@@ -76,13 +76,13 @@ def _outcome(loop, plan, theta, tasks: Sequence[Adaptation]) -> Outcome:
 
 
 def _mean(*values) -> tf.Tensor:
-    # The last task ends last, and the sum of the others need not wait for it.
+    # The last task ends last. The sum of the others does not wait for it.
     *others, last = values
     return (tf.add_n(others) + last if others else last) / len(values)
 
 
 def _stacked(values: Sequence) -> Any:
-    """Structures of tensors as one structure, with the tasks along the first axis."""
+    """Returns structures of tensors as one structure, with a first axis of tasks."""
     return tf.nest.map_structure(lambda *of_tasks: tf.stack(of_tasks), *values)
 
 

@@ -1,9 +1,9 @@
-"""Which core computes which steps of which task.
+"""The schedule of a CPU's cores: which core computes which steps of which task.
 
-McNaughton's rule: lay the tasks end to end, and cut the line into as many equal lengths as there
-are cores. Every core is then busy to the end. A task that lies across a cut has its first steps at
-the start of the next core's length, and its last steps at the end of this one's. So the two parts
-never run at the same time.
+McNaughton's rule: put the tasks one after another on a line, and cut the line into equal parts, one
+for each core. All cores are then busy to the end. If a cut divides a task, its first steps are at
+the start of the next core's part, and its last steps at the end of this core's part. So they never
+run at the same time.
 
 Reference: McNaughton, 1959, "Scheduling with deadlines and loss functions", theorem 3.1.
 """
@@ -39,12 +39,12 @@ def core_schedule(tasks: int, steps: int, cores: int) -> list[list[Segment]]:
 
 
 def _between(start, end, steps) -> list[Segment]:
-    """Returns the segments that lie between two points of the line of tasks."""
+    """Returns the segments between two points of the line of tasks."""
     segments = []
     while start < end:
         task, done = divmod(start, steps)
         here = min(steps - done, end - start)
-        # Before a cut lie the last steps of a task, after it the first.
+        # A task's last steps are before the cut, its first steps after it.
         first = steps - here if done == 0 else 0
         segments.append(Segment(task, first, first + here))
         start += here
@@ -54,7 +54,7 @@ def _between(start, end, steps) -> list[Segment]:
 def run(
     schedule: list[list[Segment]], start: Any, advance: Callable, finish: Callable, steps: int
 ) -> list:
-    """Runs every task from the same start, in a graph, the cores side by side.
+    """Runs every task from the same start, in a graph, with all cores in parallel.
 
     Args:
         schedule: List of lists of `Segment`, one for each core.
@@ -64,11 +64,11 @@ def run(
         steps: Integer, the steps of a task.
 
     Returns:
-        List of what `finish` returned, in the order of the tasks.
+        List of the results of `finish`, in the order of the tasks.
     """
     so_far: dict[int, Any] = {}
     finished: dict[int, Any] = {}
-    # The first steps of a task belong to a later core than its last ones.
+    # The first steps of a task are on a later core than its last steps.
     for segments in reversed(schedule):
         before: list = []
         for segment in segments:

@@ -1,4 +1,4 @@
-"""The tasks of a meta-batch, as one batch, side by side or one after another."""
+"""Computes the tasks of a meta-batch: as one batch, in parallel, or one after another."""
 
 import functools
 import warnings
@@ -29,7 +29,7 @@ from keras_reptile.keras_internals import all_layers
 
 
 class TaskResult(NamedTuple):
-    """What a training task leads to; `predictions` is () where the task has no queries."""
+    """The result of a training task. `predictions` is () if the task has no queries."""
 
     adaptation: Adaptation
     predictions: Any
@@ -90,7 +90,7 @@ def evaluate_tasks(
 
 
 def _run(name, loop, plan, at_once, separately, arguments, made_once):
-    """Computes all tasks as one batch if that is the plan and can be, else separately."""
+    """Computes all tasks as one batch if the plan says so and it is possible, else separately."""
     if plan.one_batch:
         run = vectorized.as_one_batch(name, loop.f.network, at_once, arguments, made_once)
         if run:
@@ -141,7 +141,7 @@ def _evaluate_separately(plan, modes, loop, tasks, theta, state) -> tuple:
 
 
 def _with_forms(plan: Plan, loop: InnerLoop, task_fn: Callable) -> Callable:
-    """Returns a function of one task as the plan's device computes it fastest."""
+    """Returns a function of one task in the form that the plan has for its device."""
     if plan.compiled == EACH_TASK:
         return compiled_tasks.compiled(loop, task_fn)
     return functools.partial(task_fn, loop.with_forms(plan.forms))
@@ -163,11 +163,11 @@ def numbered(
         made_once: Function `(key, make)`, see `Traces`.
     """
     made_once("output", lambda: check_output_of(loop.f.network, episodes))
-    # Data that are neither datasets nor arrays have not been checked before.
+    # Data other than datasets and arrays have not been checked before.
     with tf.control_dependencies(assert_positions(episodes)):
         orders = {key: tf.identity(episodes[key]) for key in ("order", "tail") if key in episodes}
     episodes = {**episodes, **orders}
-    # Where nothing is random, any number will do.
+    # Without randomness, the numbers have no effect.
     by_content = by_content and has_randomness(loop.f.network)
     own = _numbers_by_content(loop, episodes) if by_content else _task_indices(episodes)
     meta_iteration = tf.cast(meta_iteration, tf.int32)
@@ -175,7 +175,7 @@ def numbered(
 
 
 def _task_indices(episodes):
-    """Returns each task's place in the whole meta-batch, over all replicas."""
+    """Returns each task's index in the whole meta-batch, over all replicas."""
     size = tf.shape(episodes["order"])[0]
     return distribution.replica_index() * size + tf.range(size)
 
@@ -206,12 +206,12 @@ def side_by_side(task_fn: Callable, tasks: Any, state: InnerState, outputs: Any)
         task_fn: Function of `task` and `state` to a structure of tensors.
         tasks: Structure of tensors, each with the tasks along its first axis.
         state: The `InnerState` that all start from.
-        outputs: Structure of `tf.TensorSpec`, the signature of what `task_fn` returns.
+        outputs: Structure of `tf.TensorSpec`, the signature of `task_fn`'s result.
 
     Returns:
         The structure that `task_fn` returns, with the tasks along a new first axis.
     """
-    # Eagerly, map_fn runs one after another whatever it is told, and warns if told otherwise.
+    # When TensorFlow runs eagerly, map_fn is always serial, and warns about a larger number.
     at_once = 1 if tf.executing_eagerly() else 64
     return tf.map_fn(
         functools.partial(task_fn, state=state),
@@ -222,9 +222,9 @@ def side_by_side(task_fn: Callable, tasks: Any, state: InnerState, outputs: Any)
 
 
 def one_after_another(task_fn: Callable, tasks: Any, state: InnerState, outputs: Any) -> Any:
-    """Runs the tasks serially, each from the inner state that the task before it left.
+    """Runs the tasks in series, each from the inner state after the task before it.
 
-    Args and returns are those of `side_by_side`; `task_fn` must return an `(Adaptation, ...)`.
+    Arguments and returns are those of `side_by_side`. `task_fn` must return `(Adaptation, ...)`.
     """
     number = tf.shape(tf.nest.flatten(tasks)[0])[0]
     arrays = [

@@ -1,4 +1,4 @@
-"""What the tasks of a meta-batch lead to: the meta-gradient, and the inner state to carry on."""
+"""The outcome of a meta-batch: the meta-gradient, and the inner state for the next meta-batch."""
 
 import math
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from keras_reptile.execution.plan import Plan
 
 
 class Outcome(NamedTuple):
-    """What a meta-iteration's tasks lead to.
+    """The outcome of a meta-batch's tasks.
 
-    gradient: List of tensors shaped like the weights, what the outer optimizer is given.
-    state: The `InnerState` to carry on, averaged over tasks (not yet over replicas); its slots are
-        () where nothing is carried.
+    gradient: List of tensors shaped like the weights, for the outer optimizer.
+    state: The `InnerState` for the next meta-batch, averaged over tasks (not yet over replicas).
+        Its slots are () if no state is carried.
     first_loss: Tensor `(tasks,)`, the losses of the first minibatches.
-    predictions: Tensor `(tasks, queries, outputs)`; () where the tasks have no queries.
+    predictions: Tensor `(tasks, queries, outputs)`; () if the tasks have no queries.
     """
 
     gradient: list
@@ -34,9 +34,9 @@ class Outcome(NamedTuple):
 def of_tasks(
     loop: InnerLoop, plan: Plan, theta: Sequence, tasks: Adaptation, predictions: Any
 ) -> Outcome:
-    """Returns the outcome of tasks that run along the first axis of their `Adaptation`.
+    """Returns the outcome of tasks, from an `Adaptation` with a first axis of tasks.
 
-    The state's step may be one for all of them.
+    The state's step may be a scalar, the same for all tasks.
     """
     gradient = loop.rules.gradient(theta, tasks)
     return Outcome(gradient, state_left_by(plan, tasks.state), tasks.first_loss, predictions)
@@ -45,8 +45,8 @@ def of_tasks(
 def with_nan_shown(found: Outcome) -> Outcome:
     """Returns the outcome with NaN for predictions, if the gradient is not finite.
 
-    Without predictions, the losses become NaN. So the logs show a step that makes the weights NaN,
-    as those of a plain Keras model do.
+    Without predictions, the losses become NaN. So a step that makes the weights NaN is visible in
+    the logs, as with a plain Keras model.
     """
     finite = all_finite(found.gradient)
     shown = lambda t: tf.where(finite, t, tf.constant(math.nan, t.dtype))  # noqa: E731
@@ -68,8 +68,8 @@ def with_shared_head(found: Outcome, head: Sequence[int]) -> Outcome:
 
 
 def state_left_by(plan: Plan, tasks: InnerState) -> InnerState:
-    """Returns the state to carry on: the last task's in series, else the mean over tasks."""
-    # Side by side, all tasks made the same number of steps; serially, the last has the most.
+    """Returns the state for the next meta-batch: that of the last task in series, else the mean."""
+    # In parallel, all tasks have made the same number of steps. In series, the last has the most.
     step = tf.reduce_max(tasks.step)
     if plan.carry == "nothing":
         return InnerState(step, ())

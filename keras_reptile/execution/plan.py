@@ -1,4 +1,4 @@
-"""`Plan`: where and how the tasks of a meta-batch are computed, decided in one place."""
+"""`Plan`: the decision where and how the tasks of a meta-batch are computed."""
 
 import dataclasses
 from collections.abc import Set
@@ -12,23 +12,23 @@ ONE_AT_A_TIME = "Tasks are computed one at a time, as they cannot be computed as
 # XLA's second derivative of max pooling has the precision of bfloat16, or is missing.
 MAML = "XLA does not compile MAML's gradient through the loop for every network."
 
-# What XLA compiles of the computation of tasks.
+# The part of the computation that XLA compiles.
 NOTHING, EACH_TASK, THE_LOOP, WHOLE_STEPS = "nothing", "each task", "the loop", "whole steps"
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How tasks are computed; execution obeys it, and `str(plan)` is what a run prints.
+    """How tasks are computed. A run prints `str(plan)`.
 
     device: String, the kind of device: `"CPU"`, `"GPU"` or `"TPU"`.
     replicas: Integer, the replicas of a strategy; 1 without one.
     cores: Integer, the cores of a CPU.
-    carry: String, the inner state that a meta-batch leaves: `"mean"`, the mean over its tasks;
-        `"last"`, that of its last task, each task starting from that of the task before it;
-        `"nothing"`.
+    carry: String, the inner state for the next meta-batch: `"mean"`, the mean over the tasks;
+        `"last"`, that of the last task, where each task starts from the state after the task before
+        it; or `"nothing"`.
     one_after_another: Boolean, whether the order of tasks is serial.
     one_batch: Boolean, whether all tasks are one batch, which XLA compiles.
-    compiled: String, what XLA compiles of tasks that are computed separately: `"nothing"`;
+    compiled: String, the part that XLA compiles if tasks are computed separately: `"nothing"`;
         `"each task"`, for a core of a CPU; `"the loop"` over tasks; or `"whole steps"`.
     refused: Tuple of strings, a sentence for each setting that cannot be followed.
     """
@@ -102,7 +102,7 @@ class Plan:
         return forms.BY_XLA_ON_A_CPU if self.compiled == EACH_TASK else forms.ON_A_CPU
 
     def separately(self) -> "Plan":
-        """The plan for tasks that cannot be one batch."""
+        """Returns the plan for tasks that cannot be one batch."""
         return dataclasses.replace(self, one_batch=False)
 
     def __str__(self) -> str:
@@ -136,7 +136,7 @@ def check_jit_compile(jit_compile: Any) -> None:
 
 
 def in_series(settings: Any) -> bool:
-    """Returns whether each task starts from the inner state that the task before it left.
+    """Returns whether each task starts from the inner state after the task before it.
 
     Args:
         settings: Has a `task_order` and an `inner_state`, as a model or a recipe.
@@ -160,8 +160,8 @@ def _compiled(jit_compile: bool | str, device, replicas, eagerly) -> str:
     if eagerly or jit_compile is False:
         return NOTHING
     if device == "GPU":
-        # Under a strategy a step holds collective operations, which XLA does not compile alike. The
-        # programs before and after them are compiled: see `replica_step`.
+        # Under a strategy, a step has collective operations, which XLA cannot always compile. The
+        # programs before and after them are compiled, see `replica_step`.
         return WHOLE_STEPS if replicas is None else THE_LOOP
     return EACH_TASK if device == "CPU" and jit_compile is True else NOTHING
 

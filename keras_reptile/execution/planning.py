@@ -1,4 +1,4 @@
-"""The `Plan` of a model on the devices at hand."""
+"""The `Plan` of a model on the devices of this process."""
 
 import contextlib
 from typing import Any
@@ -19,7 +19,7 @@ def plan_of(model: Any, training: bool = False, eagerly: bool | None = None) -> 
         training: Boolean, see `Plan.of`. Defaults to `False`.
         eagerly: Boolean, see `Plan.of`. Defaults to `None`: whether TensorFlow runs eagerly now.
     """
-    # On a replica, its strategy is at hand already, and a scope cannot be entered.
+    # On a replica, the strategy is already the current one, and its scope cannot be entered.
     outside = model.has_strategy and not tf.distribute.has_strategy()
     with model.distribute_strategy.scope() if outside else contextlib.nullcontext():
         kinds, replicas = devices.device_kinds(), distribution.replicas()

@@ -50,7 +50,7 @@ class Traces:
         now = dependencies(self.model)
         before = self._made_for.get(name, now)
         self._made_for[name] = now
-        # A network that was not built then was built before it was traced: that is no change.
+        # A network that was not built then was built before its first trace. This is no change.
         return before[0] != now[0] or (before[1] is not None and before[1] != now[1])
 
     def forget(self) -> None:

@@ -1,10 +1,10 @@
-"""All tasks of a meta-batch as one batch: what keeps a GPU or TPU busy.
+"""All tasks of a meta-batch as one batch, for the parallel units of a GPU or TPU.
 
-The weights have the tasks along a first axis, so that each of the inner loop's operations is done
-for all tasks at once. Chains of known layers have that axis in functions of their own: see
-batched_network.py. The forward pass of another network gets it from `tf.vectorized_map`, in which
-convolutions are products of patches; gradients follow from it, and optimizers work element by
-element anyway. Saved files are those of the plain layers, which are switched only while they run.
+The weights have a first axis of tasks, and each operation of the inner loop computes all tasks at
+once. Chains of known layers have functions with this axis, see batched_network.py. For all other
+networks, `tf.vectorized_map` adds it to the forward pass, in which convolutions are products of
+patches. Gradients follow from the forward pass, and optimizers work element by element. Saved files
+are those of the plain layers.
 """
 
 import functools
@@ -63,7 +63,7 @@ def evaluate(
     theta: list,
     state: InnerState,
 ) -> tuple:
-    """Adapts to all tasks at once; returns first losses, and predictions in each mode."""
+    """Adapts to all tasks at once. Returns the first losses, and predictions in each mode."""
     loop = loop.with_forms(plan.forms, others)
     tasks = with_inputs(tasks, loop.as_taken)
     if network := batched_network(loop.f.network, tasks["support"][0]):
@@ -74,7 +74,7 @@ def evaluate(
 
 
 def _adapt(loop, tasks, theta, state) -> Adaptation:
-    """`loop.adapt` with the tasks along the first axis of weights, moments, minibatches, losses."""
+    """Runs `loop.adapt` with a first axis of tasks in weights, moments, minibatches and losses."""
     number = rows(tasks["order"])
     support_x, support_y = tasks["support"]
 
@@ -107,7 +107,7 @@ def _predict(loop, theta, weights, tasks, transductive):
         )
 
     def output_of(query):
-        """One query of every task: `(tasks, outputs)`."""
+        """Predicts one query of every task, `(tasks, outputs)`."""
         return _for_each_task(
             lambda t: prediction.inductive_output(f, solution(t[0]), *t[1:]),
             (weights, support, query),
@@ -129,17 +129,17 @@ def _for_each_task(function, arguments):
 def as_one_batch(
     name: str, network: keras.Model, function: Callable, arguments: tuple, made_once: Callable
 ) -> Callable | None:
-    """Returns a function of all tasks, compiled by XLA; `None`, with a warning, if there is none.
+    """Returns a function of all tasks that XLA compiles, or warns and returns `None`.
 
     Args:
-        name: String that tells the function from others of the same model.
+        name: String, different for each function of a model.
         network: A built `keras.Model`.
         function: Function of the values of its non-trainable variables and the arguments.
         arguments: Tuple of structures of tensors.
         made_once: Function `(key, make)`, see `Traces`.
     """
     if layers := loops(network):
-        one_at_a_time(f"XLA does not compile the loops of the layers {layers} so.")
+        one_at_a_time(f"XLA does not compile the loops of the layers {layers} for many tasks.")
         return None
     others = [tf.convert_to_tensor(v) for v in network.non_trainable_variables]
     make = functools.partial(compiled, function, others, *arguments)
@@ -152,14 +152,14 @@ def as_one_batch(
 
 
 def compiled(function: Callable, *arguments) -> Callable | None:
-    """Returns the function compiled by XLA; `None`, with a warning, if it has no batched form."""
+    """Returns the function compiled by XLA, or warns and returns `None` if it cannot be batched."""
     specs = tf.nest.map_structure(_spec, arguments)
     if not all(spec.shape.is_fully_defined() for spec in tf.nest.flatten(specs)):
-        one_at_a_time("The number of tasks in a meta-batch is not known beforehand.")
+        one_at_a_time("The number of tasks in a meta-batch is not known in advance.")
         return None
     try:
-        # For XLA, `tf.vectorized_map` wraps what it makes in calls of functions, and XLA compiles
-        # anew for every value that goes into one.
+        # For XLA, `tf.vectorized_map` makes calls of functions, and XLA compiles again for each
+        # value of their arguments.
         with xla.outside_of_xla():
             traced = tf.function(function, autograph=False).get_concrete_function(*specs)
     except (ValueError, NotImplementedError) as error:

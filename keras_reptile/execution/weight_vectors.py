@@ -1,7 +1,7 @@
-"""All weights in one vector, and back.
+"""Packs weights into vectors, and unpacks them.
 
-Most optimizers work element by element: they can update the vector in place of the weights. XLA
-then runs one operation instead of dozens of small ones.
+Most optimizers work element by element, so they can update a vector of all weights. XLA then runs
+one operation instead of dozens of small ones.
 """
 
 import math
@@ -12,9 +12,9 @@ import tensorflow as tf
 
 
 class VectorLayout(NamedTuple):
-    """The places of weights in vectors, one vector for each dtype.
+    """The positions of weights in vectors, with one vector for each dtype.
 
-    Weights of more than `most` elements have a vector of their own.
+    Each weight of more than `most` elements has its own vector.
 
     Example:
 
@@ -60,7 +60,7 @@ class VectorLayout(NamedTuple):
 
 
 class Apart:
-    """The layout of weights that stay apart, for optimizers that do not work element by element."""
+    """The layout of separate weights, for optimizers that do not work element by element."""
 
     def pack(self, weights: Sequence) -> tuple:
         return tuple(weights)
@@ -70,11 +70,12 @@ class Apart:
 
 
 def layout_of(weights: Sequence, optimizer: Any, most: float = math.inf) -> VectorLayout | Apart:
-    """Returns how an inner loop holds its weights, gradients and moments.
+    """Returns the layout of an inner loop's weights, gradients and moments.
 
     Args:
         weights: Sequence of tensors.
         optimizer: An `InnerSGD` or `InnerAdam`.
-        most: Float, the most elements of a weight that shares a vector. Defaults to all.
+        most: Float, the largest number of elements of a weight that shares a vector. Defaults to
+            infinity.
     """
     return VectorLayout.of(weights, most) if optimizer.elementwise else Apart()

@@ -1,13 +1,13 @@
-"""Batch normalization by the statistics of the batch at hand, as the paper has it throughout.
+"""Batch normalization with the statistics of the current batch, as in the paper.
 
-A network's own `keras.layers.BatchNormalization` layers do it in training mode. But they also
-update moving averages, which nothing here reads, and they pass over the batch half a dozen times,
-which takes a third of the time of the inner loop. So while a network is called from here, its
-layers are switched to one fused operation. Weights and saved files are those of the plain layer.
+`keras.layers.BatchNormalization` does this in training mode. But it also updates moving averages,
+which are not used here, and reads the batch about six times, which takes a third of the time of the
+inner loop. So one fused operation replaces the layer while the network is called. Weights and saved
+files are those of the plain layer.
 
-TensorFlow's moments, by which the plain layer normalizes, hold the mean fixed in the variance.
-Their first derivative is right, their second is wrong. Both functions here have right derivatives
-of any order.
+The plain layer normalizes by TensorFlow's moments, which treat the mean in the variance as a
+constant. Their first derivative is right, and their second is wrong. Both functions here have right
+derivatives of any order.
 """
 
 import functools
@@ -22,7 +22,7 @@ from keras_reptile.kernels.convolution_biases import BEFORE_BIAS
 from keras_reptile.kernels.row_sums import sum_of_rows
 from keras_reptile.kernels.switching import Form
 
-# The layer that normalized a tensor, and the tensor before that.
+# The layer that has normalized a tensor, and the tensor before.
 BEFORE_NORMALIZATION = "before normalization"
 
 
@@ -46,7 +46,7 @@ def _by_batch(layer, plain, origins, fused: bool) -> Callable:
         if mask is not None or own:
             return plain(inputs, training=True, mask=mask)
         if layer.axis in (-1, inputs.shape.rank - 1):
-            # The mean takes the bias out again: see convolution_biases.py.
+            # Normalization removes the bias, see convolution_biases.py.
             unbiased = origins.find(BEFORE_BIAS, inputs)
             inputs = inputs if unbiased is None else unbiased
         if fused and _fusible(layer, inputs):
@@ -58,13 +58,13 @@ def _by_batch(layer, plain, origins, fused: bool) -> Callable:
     return call
 
 
-# A network with one of these normalizes by batch statistics in training and in inference mode.
+# With one of these forms, a network uses batch statistics in training and in inference mode.
 FUSED_STATISTICS = Form(is_normalization, functools.partial(_by_batch, fused=True))
 PLAIN_STATISTICS = Form(is_normalization, functools.partial(_by_batch, fused=False))
 
 
 def _is_plain(layer) -> bool:
-    """Whether it computes what Keras's own does."""
+    """Returns whether a layer computes the same as Keras's own class."""
     return type(layer) is keras.layers.BatchNormalization and "call" not in vars(layer)
 
 
@@ -74,7 +74,7 @@ def _fusible(layer, inputs) -> bool:
 
 
 def fused_normalization(x: tf.Tensor, gamma, beta, epsilon: float) -> tf.Tensor:
-    """`normalization` over the last axis in one operation.
+    """Computes `normalization` over the last axis in one operation.
 
     Args:
         x: Tensor `(..., channels)`, float32, bfloat16 or float16.
@@ -123,7 +123,7 @@ def normalization(x: tf.Tensor, gamma, beta, epsilon: float, axis: int = -1) -> 
 
 
 def scale_and_offset(gamma, beta, channels: int, dtype: tf.DType) -> tuple:
-    """`gamma` and `beta`; 1 and 0 for a layer without them."""
+    """Returns `gamma` and `beta`, or ones and zeros for a layer without them."""
     return (
         tf.ones((channels,), dtype) if gamma is None else tf.cast(gamma, dtype),
         tf.zeros((channels,), dtype) if beta is None else tf.cast(beta, dtype),
@@ -131,14 +131,13 @@ def scale_and_offset(gamma, beta, channels: int, dtype: tf.DType) -> tuple:
 
 
 def standardized(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """Deviations from the mean in units of the standard deviation, both over the first axis.
+    """Normalizes the columns of a matrix by their mean and variance.
 
         y = gamma z + beta,   z = r (x - mean(x)),   r = 1 / sqrt(var(x) + epsilon)
         dbeta = sum(dy),   dgamma = sum(z dy)
         dx = gamma r (dy - dbeta / n - z dgamma / n)
 
-    The gradients are written out: derived step by step, they would pass over the batch's n rows
-    several times as often, each for means of its own.
+    The gradients are explicit. Automatic ones would read the n rows several times as often.
     """
 
     @tf.custom_gradient
@@ -156,7 +155,7 @@ def standardized(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
 
 
 def statistics(x: tf.Tensor, epsilon: float) -> tuple:
-    """The number of rows, their mean, and r = 1 / sqrt(var(x) + epsilon)."""
+    """Returns the number of rows, their mean, and r = 1 / sqrt(var(x) + epsilon)."""
     n = tf.cast(tf.shape(x)[0], x.dtype)
     mean = sum_of_rows(tf.identity, x) / n
     return n, mean, tf.math.rsqrt(sum_of_rows(lambda x: tf.square(x - mean), x) / n + epsilon)

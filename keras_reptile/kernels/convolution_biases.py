@@ -2,16 +2,16 @@
 
     y = convolution(x, kernel) + bias,    d bias = sum over the batch and all places of dy
 
-Normalization by the batch's statistics takes the mean out, and the bias with it:
+Normalization by the batch's statistics removes the mean, and with it the bias:
 
     normalization(y + bias) = normalization(y),    d bias = 0
 
-In floating-point numbers that zero is rounding. Adam scales it up to whole steps of a weight that
-no output depends on. So the normalization takes y itself, and such biases stay as they are.
+In floating-point numbers, the gradient is rounding instead of 0. Adam scales it up to whole steps
+of a weight that has no effect. So the normalization takes y itself, and such biases do not change.
 
-The gradients of other biases are sums of their own. TensorFlow hands the sum and the kernel's
-gradient to oneDNN as one operation, which on a CPU takes twice the time of the two if the layer has
-few channels, as the first layer on images has.
+The gradients of other biases are separate sums. TensorFlow computes the sum and the kernel's
+gradient as one operation of oneDNN. On a CPU, that takes twice as long as the two operations if the
+layer has few channels, as the first layer has.
 """
 
 import functools
@@ -30,7 +30,7 @@ BEFORE_BIAS = "before bias"
 def has_bias(layer: keras.layers.Layer) -> bool:
     """Returns whether this is a convolution, channels last, that adds a bias.
 
-    A causal one is left out: Keras pads for it before it convolves.
+    Causal convolutions are not included, because Keras pads their inputs separately.
     """
     known = type(layer) in CONVOLUTIONS and "call" not in vars(layer) and layer.padding != "causal"
     return known and layer.use_bias and layer.data_format == "channels_last"
@@ -57,7 +57,7 @@ def _left_out(y, bias):
 
 @tf.custom_gradient
 def with_bias(y: tf.Tensor, bias: tf.Tensor) -> tuple:
-    """Computes `tf.nn.bias_add`, with the bias's gradient as a product of matrices.
+    """Computes `tf.nn.bias_add`, with a matrix product for the gradient of the bias.
 
     Args:
         y: Tensor `(batch, *spatial, filters)`.
@@ -74,7 +74,7 @@ def with_bias(y: tf.Tensor, bias: tf.Tensor) -> tuple:
 
     def gradient(dy):
         rows = tf.reshape(dy, (-1, bias.shape[0]))
-        # The sum of the rows; as a product it takes less time than `tf.reduce_sum`.
+        # The sum of the rows. The product is faster than `tf.reduce_sum`.
         ones = tf.ones((1, tf.shape(rows)[0]), rows.dtype)
         return dy, tf.squeeze(ones @ rows, axis=0)
 

@@ -1,4 +1,4 @@
-"""The forms of layers by where they run: data for the one switch, `switching.fast_forms`."""
+"""The forms of layers for each kind of device, which `switching.fast_forms` applies."""
 
 from keras_reptile.kernels.batch_normalization import FUSED_STATISTICS, PLAIN_STATISTICS
 from keras_reptile.kernels.convolution_biases import PLAIN_BIASES, SUMMED_BIASES
@@ -10,13 +10,13 @@ from keras_reptile.kernels.switching import Form
 
 Forms = tuple[Form, ...]
 
-# Operations of TensorFlow's own, on any device, also where no XLA is at hand.
+# Operations of TensorFlow on any device, without XLA.
 ANYWHERE: Forms = (SUMMED_BIASES, FUSED_STATISTICS)
 ON_A_CPU: Forms = (FAST_POOLINGS, SUMMED_BIASES, FUSED_STATISTICS)
 ON_AN_ACCELERATOR: Forms = (PLAIN_BIASES, FUSED_STATISTICS)
-# All tasks as one batch: operations that `tf.vectorized_map` knows.
+# All tasks as one batch: operations that `tf.vectorized_map` supports.
 AS_ONE_BATCH: Forms = (PATCHES, PLAIN_BIASES, PLAIN_STATISTICS)
-# One task on a core of a CPU.
+# One task on one core of a CPU, compiled by XLA.
 BY_XLA_ON_A_CPU: Forms = (PATCHES_BY_XLA, PLAIN_BIASES, PLAIN_STATISTICS)
-# Beside one of the others.
+# Added to one of the others.
 TWICE_DIFFERENTIABLE: Forms = (SHAPE_KEEPING_POOLINGS, INTERPOLATIONS)

@@ -1,10 +1,10 @@
-"""Convolutions of many sets of images, each set by a kernel of its own, as one in groups.
+"""Convolutions of many sets of images as one grouped convolution. Each set has its own kernel.
 
-The channels of all sets s lie side by side, and each group of them has filters of its own:
+The channels of all sets s are joined, and each set is a group with its own filters:
 
     y[n, p, (s, f)] = sum over (o, c) of x[n, p * stride + o * dilation, (s, c)] * w[o, c, (s, f)]
 
-Both gradients are convolutions in groups, too. A TPU computes them much faster than patches.
+Both gradients are grouped convolutions, too. A TPU computes them much faster than patches.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from keras_reptile.keras_internals import convolution_by_xla
 def grouped_convolution(
     x: tf.Tensor, kernel: tf.Tensor, axes: Sequence
 ) -> tuple[tf.Tensor, Callable]:
-    """Computes what `batched_convolution` computes, with the same arguments and results.
+    """Computes `batched_convolution` in this form.
 
     Args:
         x, kernel: See `batched_convolution`.
@@ -27,7 +27,7 @@ def grouped_convolution(
     own = kernel.shape.rank == len(axes) + 3
 
     def by(kernel, x, **options):
-        """The convolution of all images by the kernel of their set."""
+        """Returns the convolution of all images with the kernel of their set."""
         if own:
             return _apart(_convolved(_joined(x), _joined(kernel), sets, **options), sets)
         y = _convolved(tf.reshape(x, (-1, *x.shape[2:])), kernel, 1, **options)
@@ -47,7 +47,7 @@ def grouped_convolution(
 
 
 def _of_images(axes) -> dict:
-    """How the gradient goes along the axes to be that of images."""
+    """Returns the options of the convolution of `dy` that is the gradient of the images."""
     before = [_reach(a) - a.margin[0] for a in axes]
     after = [a.n - _spread(a) - b + _reach(a) for a, b in zip(axes, before, strict=True)]
     return {
@@ -58,7 +58,7 @@ def _of_images(axes) -> dict:
 
 
 def _kernel_gradient(x, dy, axes) -> tf.Tensor:
-    """The sum over images and places, `(sets, *sizes, channels, filters)`."""
+    """Returns the gradient of the kernel, `(sets, *sizes, channels, filters)`."""
     before = [a.margin[0] for a in axes]
     after = [_reach(a) + _spread(a) - a.n - b for a, b in zip(axes, before, strict=True)]
     dw = convolution_by_xla(
@@ -86,24 +86,24 @@ def _convolved(x, kernel, groups, padding, dilation, strides=None, between=None)
 
 
 def _reach(axis) -> int:
-    """From the first to the last element that a kernel is multiplied with."""
+    """Returns the distance between the first and the last element that a kernel covers."""
     return (axis.size - 1) * axis.dilation
 
 
 def _spread(axis) -> int:
-    """Elements from the first place of the kernel to the last, both counted."""
+    """Returns the number of elements from the kernel's first position to its last one."""
     return (axis.places - 1) * axis.stride + 1
 
 
 def _joined(x) -> tf.Tensor:
-    """`(sets, ..., channels)` as `(..., sets * channels)`."""
+    """Returns `(sets, ..., channels)` as `(..., sets * channels)`."""
     last = x.shape.rank - 1
     moved = tf.transpose(x, (*range(1, last), 0, last))
     return tf.reshape(moved, (*moved.shape[:-2], x.shape[0] * x.shape[-1]))
 
 
 def _apart(x, sets) -> tf.Tensor:
-    """`(..., sets * channels)` as `(sets, ..., channels)`."""
+    """Returns `(..., sets * channels)` as `(sets, ..., channels)`."""
     cut = tf.reshape(x, (*x.shape[:-1], sets, x.shape[-1] // sets))
     last = cut.shape.rank - 1
     return tf.transpose(cut, (last - 1, *range(last - 1), last))

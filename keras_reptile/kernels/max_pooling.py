@@ -73,7 +73,7 @@ def max_pooling_gradient(
 def given_to(
     offset: tf.Tensor, dy: tf.Tensor, shape: Sequence, sizes: Sequence, padding: str
 ) -> tf.Tensor:
-    """Gives the `dy` of each window to its element at an offset, and 0 to all others.
+    """Gives the `dy` of each window to its element at an offset, and 0 to all other elements.
 
     Args:
         offset: Integer tensor `(batch, *outputs, channels)`, from `first_offset`.
@@ -117,7 +117,7 @@ def by_place(x: tf.Tensor, sizes: Sequence, padding: str) -> list[tf.Tensor]:
 def _margins(shape, sizes, padding):
     """Returns the numbers of elements to add before and after each axis, to fill all windows.
 
-    With padding "valid" the last elements may be in no window: then the number is negative.
+    With padding "valid", elements at the end may be in no window. Then the number is negative.
     """
     geometry = list(zip(shape, sizes, strict=True))
     before = [margin(n, size, size, 1, padding)[0] for n, size in geometry]

@@ -1,15 +1,15 @@
-"""Batch normalization and the max-pooling after it, as one.
+"""Batch normalization and the max-pooling after it as one operation.
 
     max over a window of (gamma z + beta) = gamma z* + beta,   z = r (x - mean(x))
 
-where z* is of the window's largest x, or of the smallest where gamma is negative. So only what is
-left of a window is normalized, and all that goes back is summed over as few:
+z* is the z of the window's largest x, or of its smallest x where gamma is negative. So only one
+element of each window has to be normalized, and the gradients are sums over these elements:
 
     dbeta = sum(dy),   dgamma = sum(z* dy)
     dx[p] = gamma r (dy[window of p] if p is the first of the largest, else 0
                      - dbeta / n - z[p] dgamma / n)
 
-Apart, the two pass over a batch of large images twice as often, and that is what they cost.
+Two separate operations would read the batch twice as often, which takes most of their time.
 """
 
 import functools
@@ -41,18 +41,18 @@ def _pooling_of(layer, plain, origins) -> Callable:
     return call
 
 
-# A normalization that only this pooling reads is not computed by itself: graphs leave out
-# operations without a reader.
+# The separate normalization is not computed if only this pooling reads it: TensorFlow removes
+# operations of a graph whose results are not used.
 FAST_POOLINGS = Form(separates, _pooling_of)
 
 
 def normalized_pooling(
     x: tf.Tensor, gamma, beta, epsilon: float, sizes: Sequence, padding: str
 ) -> tf.Tensor:
-    """`max_pooling(normalization(x, gamma, beta, epsilon), sizes, padding)`, up to rounding.
+    """Computes `max_pooling(normalization(x, gamma, beta, epsilon), sizes, padding)`.
 
-    Where gamma is 0, all of a window come out alike, and what goes back to gamma is of the largest
-    x, not of the first.
+    The result is the same up to rounding. Where gamma is 0, all outputs of a window are equal. The
+    gradient of gamma is then that of the largest x, not of the first one.
 
     Args:
         x: Tensor `(batch, *spatial, channels)`, with known spatial sizes.
@@ -81,7 +81,10 @@ def normalized_pooling(
 
 
 def _forward(x, gamma, beta, epsilon, sizes, padding):
-    """The result, and of it what the gradient needs: the largest of gamma's sign, mean and r."""
+    """Returns the result, and the values that the gradient needs: `largest`, mean and r.
+
+    `largest` is the maximum over each window of x, or of -x where gamma is negative.
+    """
     _, mean, r = statistics(_rows(x), epsilon)
     largest = functools.reduce(tf.maximum, by_place(_signed(x, gamma), sizes, padding))
     return gamma * _deviation(largest, gamma, mean, r) + beta, largest, mean, r
@@ -105,7 +108,7 @@ def _signed(x, gamma):
 
 
 def _deviation(largest, gamma, mean, r):
-    """z* of the largest of gamma's sign."""
+    """Returns z*, from the result of `_forward`."""
     return r * (_signed(largest, gamma) - mean)
 
 

@@ -1,7 +1,7 @@
-"""The one switch from the calls of a network's layers to other forms of them.
+"""Switches the layers of a network to other forms while the network is called.
 
-A form computes the numbers of the layer's own call, faster or with derivatives that TensorFlow
-lacks. Which forms a network has is data: see forms.py.
+A form computes the same as the layer's own call, but faster, or with derivatives that TensorFlow
+lacks. forms.py lists the forms.
 """
 
 import contextlib
@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 from keras_reptile.keras_internals import all_layers
 
-# Held while a network's layers are switched: threads may share the network.
+# Locked while a network's layers are switched, because threads may share the network.
 _switching = threading.RLock()
 
 
 class Form(NamedTuple):
-    """A rule: which layers have another form, and how it is made.
+    """Another form of certain layers.
 
-    applies: Function of a layer to a boolean.
-    make: Function `(layer, plain, origins)` to the form; `plain` is the layer's method without it,
-        `origins` an `Origins`.
-    method: String, the method that the form replaces. Defaults to `"call"`.
+    applies: Function from a layer to a boolean, whether the layer has this form.
+    make: Function `(layer, plain, origins)` to the form's method. `plain` is the layer's own
+        method, and `origins` an `Origins`.
+    method: String, the name of the method that is replaced. Defaults to `"call"`.
     """
 
     applies: Callable
@@ -31,26 +31,26 @@ class Form(NamedTuple):
 
 
 class Origins:
-    """What tensors were computed from, told by one layer's form to the next one's."""
+    """Notes of one layer's form for the next layer's form: how a tensor was computed."""
 
     def __init__(self) -> None:
-        # Each tensor is kept beside its origin, so that no other has the same `id`.
+        # Tensors are kept, so that no other tensor gets the same `id`.
         self._by_id: dict[tuple, tuple] = {}
 
     def note(self, kind: str, tensor: Any, origin: Any) -> None:
         self._by_id[kind, id(tensor)] = tensor, origin
 
     def find(self, kind: str, tensor: Any) -> Any:
-        """Returns what was noted for this tensor, or `None`."""
+        """Returns the note for this tensor, or `None`."""
         return self._by_id.get((kind, id(tensor)), (None, None))[1]
 
 
 @contextlib.contextmanager
 def fast_forms(network: Any, forms: Sequence[Form]) -> Iterator[None]:
-    """Switches the network's layers to these forms while this is open.
+    """Switches the network's layers to these forms while the context is open.
 
-    Of two forms of one method, the later one wraps the earlier one. For other threads the layers
-    stay as they are.
+    If two forms replace one method, the later one wraps the earlier one. Other threads still see
+    the plain layers.
 
     Args:
         network: A `keras.Model`.
@@ -68,7 +68,7 @@ def fast_forms(network: Any, forms: Sequence[Form]) -> Iterator[None]:
 def _switched(layer, form: Form, origins: Origins) -> Iterator[None]:
     method, own = form.method, vars(layer).get(form.method)
     plain = getattr(layer, method)
-    # Set past Keras's attribute tracking: the layer is as before once this closes.
+    # Set past Keras's attribute tracking, because the layer will be restored.
     object.__setattr__(layer, method, _in_this_thread(form.make(layer, plain, origins), plain))
     try:
         yield
@@ -79,7 +79,7 @@ def _switched(layer, form: Form, origins: Origins) -> Iterator[None]:
 
 
 def _in_this_thread(replacement: Callable, plain: Callable) -> Callable:
-    """Returns a function that is the replacement in this thread, and plain in all others."""
+    """Returns a function that calls `replacement` in this thread, and `plain` in all others."""
     thread = threading.get_ident()
 
     @functools.wraps(replacement)

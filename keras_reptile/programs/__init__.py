@@ -1,5 +1,5 @@
 """The programs: their flags, their messages and their exit statuses.
 
-A module for the work of each, which a program imports once its flags are right. `command_line`
-reads the flags, for which TensorFlow need not be imported. Nothing else imports them.
+Each program has a module for its work, which is imported after its flags were read. Flags are read
+without TensorFlow. No other room imports from here.
 """

@@ -1,4 +1,4 @@
-"""How a program reads its flags, and goes on to its work."""
+"""Reads the flags of a program, and then runs it."""
 
 import functools
 import importlib
@@ -15,10 +15,10 @@ from keras_reptile.programs.streams import fail
 
 
 def run(name: str, arguments: Sequence[str]) -> None:
-    """Parses the flags of a program and does its work.
+    """Parses the flags of a program and runs it.
 
-    Exit status: 0 done, 1 the work could not be done, 2 the command line is wrong, 130 stopped by
-    the user.
+    The exit status is 0 after success, 1 after an error, 2 if the command line is wrong, and 130
+    if the user has stopped the program.
     """
     define(name)
     parse = functools.partial(_parse, name)
@@ -27,7 +27,7 @@ def run(name: str, arguments: Sequence[str]) -> None:
 
 @functools.cache
 def define(name: str) -> None:
-    """Defines the flags of a program, once in a process, which has flags of one program only."""
+    """Defines the flags of a program. A process runs only one program."""
     flags_of_programs.PROGRAMS[name]()
 
 
@@ -44,14 +44,14 @@ def _parse(name: str, argv: Sequence[str]) -> list[str]:
 
 
 def _near_choice(message: str) -> str:
-    """A question, where a value is like one of the choices that the message lists."""
+    """Returns a suggestion if the wrong value is similar to one of the listed choices."""
     found = re.search(r"=(.*): value should be one of <(.*)>", message)
     return did_you_mean(found[1], found[2].split("|")) if found else ""
 
 
 def _work(name: str, argv: Sequence[str]) -> None:
     if len(argv) > 1:
-        fail(f"there are no arguments without dashes. Received: {' '.join(argv[1:])}", 2)
+        fail(f"only flags are accepted, as --name=value. Received: {' '.join(argv[1:])}", 2)
     logging.set_verbosity(logging.WARNING)
     if name == "train":
         _check_recipe()
@@ -61,13 +61,13 @@ def _work(name: str, argv: Sequence[str]) -> None:
 
     program = importlib.import_module(f"keras_reptile.programs.{name}")
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        # Until now Ctrl-C ended the process at once.
+        # Before, Ctrl-C ended the process at once, see `start.end_at_ctrl_c`.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     work(program.main, getattr(program, "threads", dict))
 
 
 def _check_recipe() -> None:
-    """Ends with one line for settings that no recipe has, or with what is to be shown instead."""
+    """Ends the program if the recipe is invalid, or if the flags only ask to show recipes."""
     try:
         recipe_listing.chosen()
         recipe_listing.show_if_asked()

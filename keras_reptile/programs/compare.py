@@ -12,14 +12,18 @@ FLAGS = flags.FLAGS
 
 
 def named() -> dict:
-    """The runs by their names, and checks of both."""
+    """Returns the runs by name.
+
+    Raises:
+        ValueError: If there are no runs, or names are missing or equal.
+    """
     if not FLAGS.runs:
-        raise ValueError("--runs is missing: output directories of bin/train, between commas.")
+        raise ValueError("--runs is missing: output directories of bin/train, separated by commas.")
     names = FLAGS.names or FLAGS.runs
     if not len(set(names)) == len(names) == len(FLAGS.runs):
         raise ValueError(
-            f"Every run needs a name of its own. Received: {len(FLAGS.runs)} --runs, and the names "
-            f"{', '.join(names)}. Use --names, with one for each run."
+            f"Each run needs its own name. Received: {len(FLAGS.runs)} --runs, and the names "
+            f"{', '.join(names)}. Use --names, with one name for each run."
         )
     return dict(zip(names, FLAGS.runs, strict=True))
 

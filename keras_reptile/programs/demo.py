@@ -12,7 +12,7 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    # Without one, a model that comes with the package.
+    # By default, the model that comes with the package.
     model = FLAGS.model or MODELS / pretrained_names()[0]
     if FLAGS.static is None:
         serve(model, FLAGS.port, FLAGS.ways, FLAGS.steps)

@@ -1,10 +1,10 @@
-"""The flags that say where a program computes; they decide no number of it."""
+"""The flags for devices and hosts. They do not change a program's results."""
 
 from typing import Any
 
 from absl import flags
 
-# Those of `distribution.strategies.NAMES`.
+# The keys of `distribution.strategies.NAMES`.
 STRATEGIES = ("auto", "multi_worker", "mirrored", "none", "one_device", "tpu")
 STRATEGY = (
     "Where to compute: several devices of this host (mirrored), the hosts in TF_CONFIG "
@@ -23,8 +23,8 @@ def define() -> None:
 
 
 def strategy(meta_batch_size: int | None = None) -> Any:
-    """The strategy that the flags ask for, or `None`; see `distribution.create`."""
-    # Imported here: flags and help need no TensorFlow.
+    """Returns the strategy that the flags ask for, or `None`, see `distribution.create`."""
+    # Imported here: flags and help do not need TensorFlow.
     from keras_reptile import distribution
 
     given = flags.FLAGS

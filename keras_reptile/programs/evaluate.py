@@ -24,7 +24,7 @@ def overrides() -> dict:
 
 
 def threads() -> dict:
-    """Of a run that is not here, as on all hosts but the chief's, there is nothing to tell."""
+    """Returns the arguments of `one_task_per_core`; none on hosts that do not have the run."""
     run = RunDirectory(FLAGS.checkpoint).read_run() if FLAGS.checkpoint else None
     if run is None:
         return {}

@@ -1,4 +1,4 @@
-"""Writes a SavedModel, which TensorFlow alone fine-tunes and serves."""
+"""Writes a SavedModel that TensorFlow alone can fine-tune and serve."""
 
 from absl import flags
 

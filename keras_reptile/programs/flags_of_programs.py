@@ -1,4 +1,4 @@
-"""The flags of each program, and the text of its help, which need no TensorFlow."""
+"""The flags of each program, and the text of its help. They do not need TensorFlow."""
 
 from absl import flags
 
@@ -6,7 +6,7 @@ from keras_reptile.programs import device_flags, recipe_flags
 from keras_reptile.programs.path_flags import define_path
 from keras_reptile.recipes.recipe import NOTES, Recipe
 
-# The fields of a run that an evaluation can replace.
+# The fields of a run's recipe that an evaluation can replace.
 OF_EVALUATION = (
     "ways",
     "shots",
@@ -22,7 +22,7 @@ OF_EVALUATION = (
     "split_dir",
     "published_split",
 )
-# Those of `experiments.figures.FIGURES`.
+# The keys of `experiments.figures.FIGURES`.
 FIGURES = ("gradient_combinations", "study", "tail_overlap")
 
 DATA_DIR = "TFDS's data directory. Default: TFDS_DATA_DIR, or TFDS's."
@@ -30,7 +30,7 @@ SPLITS = ("test", "validation", "train")
 WHICH = "The newest checkpoint, or the best one."
 ONLY_MODEL = "Only what keras_reptile.pretrained loads: no SavedModel."
 RUNS = "Output directories of bin/train, or logs, separated by commas."
-STEPS = "Inner steps at first. Default: 50; served, as many as 500 ms allow, if they are fewer."
+STEPS = "Inner steps at the start. Default: 50. A served page has fewer if they take over 500 ms."
 STATIC = "An HTML file to write instead: the page with the network in it, without a server."
 PORT = "Where the page is served: http://127.0.0.1:PORT."
 
@@ -68,16 +68,16 @@ def evaluate() -> None:
     bin/evaluate --checkpoint=OUTPUT_DIR --shots=1 --transductive --tasks=10000
     bin/evaluate --checkpoint=OUTPUT_DIR --shots=5 --both --tasks=10000 --record=5_shots.json
 
-    The settings of the run are taken over; each flag below replaces one. The last line of the
-    output is JSON: accuracy, confidence_95, tasks, non_finite_tasks, ways, shots, transductive; of
-    sine waves loss (the mean squared error), confidence_95, tasks, non_finite_tasks, shots,
-    inner_steps. With --both there are two such lines, inductive and transductive, of the same
-    tasks, in little more than the time of one. --record keeps them in a file, with the settings,
+    The settings are those of the run; each flag below replaces one. The last line of the output is
+    JSON: accuracy, confidence_95, tasks, non_finite_tasks, ways, shots, transductive; for sine
+    waves loss (the mean squared error), confidence_95, tasks, non_finite_tasks, shots,
+    inner_steps. With --both there are two such lines, inductive and transductive, for the same
+    tasks, in little more than the time of one. --record writes them to a file, with the settings,
     versions and machine.
 
-    non_finite_tasks counts the tasks in which the inner loop diverged: their predictions are no
-    finite numbers, count as wrong, and make the loss null. A line on the standard error says so,
-    too.
+    non_finite_tasks counts the tasks in which the inner loop diverged. Their predictions are not
+    finite numbers. They count as wrong, and make the loss null. A line on standard error reports
+    them, too.
     """
     define_path("checkpoint", None, "An output directory of bin/train.")
     flags.DEFINE_enum("which", "last", ("last", "best"), WHICH)
@@ -92,12 +92,12 @@ def evaluate() -> None:
 
 
 def export() -> None:
-    """Writes a SavedModel, which TensorFlow alone fine-tunes and serves.
+    """Writes a SavedModel that TensorFlow alone can fine-tune and serve.
 
     bin/export --checkpoint=runs/glyphs --output=exported/glyphs
     bin/export --checkpoint=OUTPUT_DIR --output=PATH --which=best --class_names=a,b,c,d,e
 
-    docs/how_to/export.md tells what can be done with it.
+    docs/how_to/export.md describes how to use it.
     """
     define_path("checkpoint", None, "An output directory of bin/train.")
     define_path("output", None, "The directory to write.")
@@ -110,21 +110,21 @@ def export() -> None:
 def sweep() -> None:
     """Trains the runs of one of the paper's figures, and draws it.
 
-    Two figures of the paper, gradient_combinations and tail_overlap, and a study of ours.
+    There are two figures of the paper, gradient_combinations and tail_overlap, and our own study.
 
     bin/sweep --figure=gradient_combinations --data_dir=DIR --meta_iterations=4000
     bin/sweep --figure=tail_overlap --only='fomaml_*,reptile_cycling_*' --data_dir=DIR
     bin/sweep --figure=gradient_combinations --dataset=glyphs --meta_iterations=100 --only=g1,g2
     bin/sweep --figure=tail_overlap --list
 
-    The same command goes on where an earlier one stopped, and trains no run twice. Under
-    --output_dir it leaves FIGURE.csv, FIGURE.png, and runs/ with a directory for each run. The
-    flags below that `bin/train` has too replace the settings of all runs.
+    The same command resumes an earlier one that was stopped, and trains no run twice. It writes
+    FIGURE.csv, FIGURE.png, and runs/ with a directory for each run, under --output_dir. Flags that
+    `bin/train` has, too, replace the settings of all runs.
     """
     flags.DEFINE_enum("figure", None, FIGURES, "The figure.")
     flags.DEFINE_list("only", [], "Runs to train, by name or pattern. Default: all of the figure.")
     flags.DEFINE_bool("list", False, "List the runs and end.")
-    flags.DEFINE_bool("draw_only", False, "Train nothing: gather and draw what there is.")
+    flags.DEFINE_bool("draw_only", False, "Train nothing: draw the existing results.")
     define_path("data_dir", None, DATA_DIR)
     define_path("output_dir", None, "Where to write. Default: runs/FIGURE.")
     recipe_flags.define_fields(Recipe, without=NOTES)
@@ -136,13 +136,12 @@ def compare() -> None:
     bin/compare --runs=runs/omniglot_5way,runs/short --output=comparison.png
     bin/compare --runs=runs/a/log.csv,runs/b/log.csv --names='before,after' --reference=97.38
 
-    Runs are output directories of bin/train, finished or not, or CSV files that were kept of their
-    log. Seconds are those of the meta-iterations alone: validation, tests and checkpoints are not
-    in them.
+    Runs are output directories of bin/train, finished or not, or copies of their log.csv. Seconds
+    are those of the meta-iterations alone, without validation, tests and checkpoints.
     """
     flags.DEFINE_list("runs", [], RUNS)
-    flags.DEFINE_list("names", [], "What to call them. Default: as in --runs.")
-    flags.DEFINE_float("reference", None, "An accuracy in percent, a line in the last axes.")
+    flags.DEFINE_list("names", [], "Their names. Default: as in --runs.")
+    flags.DEFINE_float("reference", None, "An accuracy in percent, drawn as a line.")
     define_path("output", "comparison.png", "The PNG file to write.")
 
 
@@ -154,8 +153,8 @@ def demo() -> None:
     bin/demo --model=OUTPUT_DIR --ways=3 --port=8080
     bin/demo --model=OUTPUT_DIR --static=page.html
 
-    Draw one to five examples of each character, and then a new one. The page is served on this
-    machine alone, and needs no network. With --static it is one HTML file that needs no server.
+    Draw one to five examples of each character, and then a new one. The page is served to this
+    machine only, and needs no network. With --static it is one HTML file that needs no server.
     """
     define_path(
         "model",

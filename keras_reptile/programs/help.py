@@ -1,4 +1,4 @@
-"""The help of a program, in 80 columns: what it does, and its flags with their defaults."""
+"""The help of a program in 80 columns: a description, and its flags with their defaults."""
 
 import dataclasses
 import inspect
@@ -99,7 +99,7 @@ def show_if_asked(name: str, arguments: Sequence[str]) -> None:
 
 
 def defaults(name: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """The recipe's value of each field that is a flag; an evaluation takes its run's."""
+    """Returns the chosen recipe's values, the defaults of the flags of train and sweep."""
     chosen = {
         flag: next(values_of((flag,), [*arguments]), None)
         for flag in ("recipe", "figure", "dataset", "image_dir")
@@ -114,25 +114,25 @@ def defaults(name: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def text(name: str, values: dict[str, Any]) -> str:
-    """What a program does, with examples, and its flags.
+    """Returns the help: a description with examples, and the flags.
 
     Args:
         name: String, the program.
-        values: Dict of defaults that are not the flags' own.
+        values: Dict, the defaults by flag that replace the flags' own.
     """
     about = [*_wrapped(str(inspect.getdoc(flags_of_programs.PROGRAMS[name])))]
     return "\n".join([*about, *_by_topic(values), "", "--helpfull shows absl's flags, too."])
 
 
 def of_program() -> dict[str, flags.Flag]:
-    """The flags of this package by name, in the order in which they were defined."""
+    """Returns the flags of this package by name, in the order of their definition."""
     modules = flags.FLAGS.flags_by_module_dict()
     ours = [f for module in modules if module.startswith("keras_reptile.") for f in modules[module]]
     return {flag.name: flag for flag in ours}
 
 
 def written(value: Any) -> str:
-    """A value as the command line takes it.
+    """Returns a value as it is written on the command line.
 
     Example:
 
@@ -148,7 +148,7 @@ def written(value: Any) -> str:
 
 def _by_topic(values: dict[str, Any]) -> Iterator[str]:
     ours = of_program()
-    # A program without a recipe's flags has too few for topics.
+    # A program without the flags of a recipe has too few flags for topics.
     placed = {n for names in TOPICS.values() for n in names} if "shots" in ours else set()
     for topic, names in TOPICS.items():
         chosen = [n for n in ours if n not in placed] if topic == OWN else names
@@ -161,7 +161,7 @@ def _by_topic(values: dict[str, Any]) -> Iterator[str]:
 
 def _described(flag: flags.Flag, default: Any) -> Iterator[str]:
     choices = getattr(flag.parser, "enum_values", None) or CHOICES.get(flag.name, ())
-    # absl puts them in front.
+    # absl writes the choices before the help of the flag.
     about = flag.help.removeprefix(f"<{'|'.join(choices)}>: ")
     listed = f" One of {', '.join(choices)}." if choices else ""
     yield f"  --{flag.name}={written(default)}"
@@ -176,7 +176,7 @@ def _described(flag: flags.Flag, default: Any) -> Iterator[str]:
 
 
 def _wrapped(about: str) -> Iterator[str]:
-    """Paragraphs in 80 columns; lines of examples are as one types them."""
+    """Yields the lines of paragraphs in 80 columns. Examples are written as they are typed."""
     for number, paragraph in enumerate(about.split("\n\n")):
         lines = paragraph.splitlines()
         yield from [""] if number else []
@@ -187,7 +187,7 @@ def _wrapped(about: str) -> Iterator[str]:
 
 
 def _command(line: str) -> str:
-    """A line of the shell, continued where it is too long."""
+    """Returns a command for the shell. A long one continues on further lines."""
     width = WIDTH - len("  " + " \\")
     if len(line) <= width:
         return f"  {line}"
@@ -196,5 +196,5 @@ def _command(line: str) -> str:
 
 
 def as_typed(text: str) -> str:
-    """A text about programs in bin/, in the words of the command where that was typed."""
+    """Returns a text with `bin/` replaced by `reptile `, if the user has typed that command."""
     return text.replace("bin/", "reptile ") if called().startswith("reptile") else text

@@ -1,4 +1,4 @@
-"""How the work of a program ends: one clear line where it cannot be done, never a traceback."""
+"""Ends a program: errors that are not bugs are shown as one line without a traceback."""
 
 import sys
 from collections.abc import Callable
@@ -17,9 +17,11 @@ OUT_OF_MEMORY = (
 
 
 def work(main: Callable[[], Any], threads: Callable[[], dict] = dict) -> None:
-    """Sets the threads and calls `main`; errors of use end in one line.
+    """Sets the threads and calls `main`. Errors that are not bugs end the program with one line.
 
-    `threads` makes of the flags what `one_task_per_core` is told.
+    Args:
+        main: Function without arguments.
+        threads: Function without arguments, to the arguments of `one_task_per_core`.
     """
     try:
         one_task_per_core(**threads())
@@ -39,4 +41,4 @@ def work(main: Callable[[], Any], threads: Callable[[], dict] = dict) -> None:
 
 def _of_the_system(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{reason(error)}. {advice(error)}; all that was written before is whole."
+    return f"{where}{reason(error)}. {advice(error)}. Files that were written earlier are complete."

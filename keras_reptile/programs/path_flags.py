@@ -6,7 +6,7 @@ from keras_reptile.checks import local_path
 
 
 class PathParser(flags.ArgumentParser):
-    """Expands `~`, and refuses what is not on this machine."""
+    """Expands `~`, and refuses addresses of other machines."""
 
     syntactic_help = "a file or folder of this machine"
 

@@ -11,7 +11,7 @@ from keras_reptile.recipes.recipe import OPEN, PATHS
 
 
 def define_fields(cls: type, only: tuple = (), without: tuple = ()) -> None:
-    """Defines a flag for each field, by its name, with its help; none has a default of its own."""
+    """Defines a flag for each field, with its name and its help. No flag has a default."""
     for field in _chosen(cls, only, without):
         text = field.metadata["help"]
         if field.name in PATHS:
@@ -29,7 +29,7 @@ def define_fields(cls: type, only: tuple = (), without: tuple = ()) -> None:
 
 
 def given_fields(cls: type, only: tuple = (), without: tuple = ()) -> dict[str, Any]:
-    """The values of the flags that the command line gave."""
+    """Returns the values of the flags that are on the command line."""
     values = {field.name: flags.FLAGS[field.name].value for field in _chosen(cls, only, without)}
     return {name: value for name, value in values.items() if value is not None}
 

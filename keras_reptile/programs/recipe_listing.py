@@ -1,4 +1,4 @@
-"""The recipes as a table, and one of them with all its settings."""
+"""Prints the table of recipes, or all settings of one recipe."""
 
 import dataclasses
 import sys
@@ -15,13 +15,13 @@ from keras_reptile.recipes.recipe import NOTES, SINUSOID, Recipe
 ROW = "{:<24}  {:<13}  {:<13}  {:<7}  {:>15}"
 HEAD = ("recipe", "data", "task", "method", "meta-iterations")
 FOOT = (
-    "Train one with --recipe=NAME. --recipe=NAME --show prints its source, what to "
-    "expect of it, what it takes, and all its settings."
+    "Train one with --recipe=NAME. --recipe=NAME --show prints its source, its "
+    "expected result, its cost, and all its settings."
 )
 
 
 def show_if_asked() -> None:
-    """Prints what `bin/train` has instead of training, and ends, if its flags ask for it."""
+    """Prints recipes and ends the program, if the flags of `bin/train` ask for it."""
     if flags.FLAGS.list_recipes:
         lines = table()
     elif flags.FLAGS.show:
@@ -33,13 +33,13 @@ def show_if_asked() -> None:
 
 
 def chosen() -> Recipe:
-    """The recipe that the flags ask for."""
+    """Returns the recipe that the flags ask for."""
     given = recipe_flags.given_fields(Recipe, without=NOTES)
     return named.get(flags.FLAGS.recipe, **given)
 
 
 def table() -> Iterator[str]:
-    """A line for each recipe."""
+    """Yields the lines of the table of recipes."""
     yield ROW.format(*HEAD)
     for name, r in named.RECIPES.items():
         task = f"{r.shots} points" if r.dataset == SINUSOID else f"{r.ways}-way {r.shots}-shot"
@@ -48,7 +48,7 @@ def table() -> Iterator[str]:
 
 
 def settings(name: str | None, recipe: Recipe) -> Iterator[str]:
-    """Where a recipe comes from, what to expect, and its settings as flags."""
+    """Yields lines with a recipe's source, expected result, cost, and settings as flags."""
     name = name or named.own(recipe.dataset)
     about = (
         f"{name}: {recipe.source}",

@@ -1,4 +1,4 @@
-"""The command `reptile`: its help, and which program it is to be."""
+"""The command `reptile`: its help, and the choice of the program."""
 
 import inspect
 import sys
@@ -18,7 +18,7 @@ reptile PROGRAM --help shows its flags. reptile --version shows {}."""
 
 
 def chosen(name: str) -> str:
-    """The program of that name; what asks for help ends with it, and another name with an error."""
+    """Returns the name of a program. For a request of help, or an unknown name, it ends."""
     if name in PROGRAMS:
         return name
     if name in (*ASKS, "help"):
@@ -36,7 +36,7 @@ def chosen(name: str) -> str:
 
 
 def usage() -> str:
-    """The programs, each in a line."""
+    """Returns the help of the command, with a line for each program."""
     lines = [
         f"  {name:<9} {str(inspect.getdoc(define)).splitlines()[0]}"
         for name, define in PROGRAMS.items()

@@ -1,6 +1,6 @@
-"""What every program does first: Ctrl-C, the environment, and TensorFlow without its noise.
+"""The start of every program: Ctrl-C, the environment, and the import of TensorFlow.
 
-Nothing here imports TensorFlow before it has its settings.
+TensorFlow is imported after its settings are in the environment. Its first log messages are hidden.
 """
 
 import importlib.util
@@ -15,23 +15,23 @@ from typing import Any
 from keras_reptile.programs import streams, xla_flags
 from keras_reptile.programs.streams import called, fail
 
-# A small network on two cores takes 2.7 GiB; with 2 GiB TensorFlow aborts, or computes infinities.
-NEEDED = 4 * 2**30
+# A small network on two cores needs 2.7 GiB. With 2 GiB, TensorFlow aborts or computes infinities.
+NEEDED_BYTES = 4 * 2**30
 
 
 def start_program(name: str) -> None:
-    """The whole of a program, with the arguments of this process."""
+    """Runs a program from start to end, with the arguments of this process."""
     begin(sys.argv[1:])
     with streams.checked():
         check_installed()
-        # Imported here: it needs what is installed with TensorFlow.
+        # Imported here: it needs packages that are installed with TensorFlow.
         from keras_reptile.programs.command_line import run
 
         run(name, sys.argv[1:])
 
 
 def start_command() -> None:
-    """The command `reptile`, whose first argument is the name of a program."""
+    """Runs the command `reptile`. Its first argument is the name of a program."""
     name, *arguments = sys.argv[1:] or ["--help"]
     begin(arguments)
     with streams.checked():
@@ -42,7 +42,7 @@ def start_command() -> None:
 
 
 def begin(arguments: list[str]) -> None:
-    """Prepares the process of a program that is given these arguments."""
+    """Prepares the process of a program with these arguments."""
     streams.prepare()
     name_a_temporary_folder()
     end_at_ctrl_c()
@@ -50,22 +50,22 @@ def begin(arguments: list[str]) -> None:
 
 
 def end_at_ctrl_c() -> None:
-    """Ends at once while modules are imported, where Python would print a traceback."""
+    """Makes Ctrl-C end the process at once, without a traceback, while modules are imported."""
     terminal = os.dup(sys.stderr.fileno())
 
     def stopped(*of_signal: Any) -> None:
         os.write(terminal, f"{called()}: stopped.\n".encode())
         os._exit(130)
 
-    # A process in the background may be told to ignore it.
+    # A process in the background may ignore the signal. That stays so.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, stopped)
 
 
 def name_a_temporary_folder() -> None:
-    """Names one where there is none that can be written, for TensorFlow asks as it is imported.
+    """Sets Python's temporary folder if no usual one can be written.
 
-    The programs write no temporary files there.
+    TensorFlow asks for it during its import. The programs do not write to it.
     """
     try:
         tempfile.gettempdir()
@@ -74,15 +74,18 @@ def name_a_temporary_folder() -> None:
 
 
 def set_environment(arguments: list[str]) -> None:
-    """Sets what TensorFlow and Keras read when they are imported."""
+    """Sets the variables that TensorFlow and Keras read during their import."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", onednn(arguments))
 
 
 def onednn(arguments: list[str]) -> str:
-    """Whether a CPU is to use oneDNN's kernels, which are faster on miniImageNet's large images
-    and slower on small ones. TensorFlow must know before it is imported."""
+    """Returns "1" if a CPU uses oneDNN's kernels, else "0".
+
+    They are faster for miniImageNet's large images, and slower for small ones. TensorFlow reads
+    this setting during its import.
+    """
     named = list(values_of(("recipe", "dataset", "network"), arguments))
     for place in values_of(("checkpoint", "model"), arguments):
         named += trained_in(place)
@@ -90,7 +93,7 @@ def onednn(arguments: list[str]) -> str:
 
 
 def values_of(names: tuple, arguments: list[str]) -> Iterator[str]:
-    """The values of flags with these names, given as `--name=value` or `--name value`.
+    """Yields the values of flags with these names, given as `--name=value` or `--name value`.
 
     Example:
 
@@ -104,7 +107,7 @@ def values_of(names: tuple, arguments: list[str]) -> Iterator[str]:
 
 
 def trained_in(place: str) -> list[str]:
-    """The data and network of a run or an export, nothing if that cannot be read."""
+    """Returns the data and network of a run or an export, or `[]` if they cannot be read."""
     for name in ("run.json", "metadata.json"):
         try:
             with open(os.path.join(os.path.expanduser(place), name)) as file:
@@ -116,42 +119,42 @@ def trained_in(place: str) -> list[str]:
 
 
 def load_package() -> None:
-    """Imports TensorFlow, and then what `import keras_reptile` has left out until now."""
+    """Imports TensorFlow, and then the parts of `keras_reptile` that need it."""
     load_tensorflow()
-    # A network of the user's may use any public name.
+    # The user's network may use any public name.
     importlib.reload(sys.modules["keras_reptile"])
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow, or ends in a line that says why that cannot be."""
+    """Imports TensorFlow, or ends the program with the reason in one line."""
     check_address_space()
     import_tensorflow()
 
 
 def check_installed() -> None:
-    """Ends a program of a checkout whose interpreter lacks what it needs."""
+    """Ends the program if TensorFlow is not installed for its interpreter."""
     if importlib.util.find_spec("tensorflow") is None:
         fail(f"TensorFlow is not installed for {sys.executable}. See README.md.")
 
 
 def check_address_space() -> None:
-    """Ends the program where TensorFlow would crash or go wrong for lack of room."""
+    """Ends the program if its limit on address space is too low for TensorFlow."""
     try:
         import resource
     except ImportError:  # Windows
         return
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and limit < NEEDED:
+    if limit != resource.RLIM_INFINITY and limit < NEEDED_BYTES:
         fail(
             f"the limit on address space (ulimit -v) is {limit / 2**30:.1f} GiB, and TensorFlow "
-            f"needs at least {NEEDED / 2**30:.0f} GiB. Raise it: ulimit -v unlimited."
+            f"needs at least {NEEDED_BYTES / 2**30:.0f} GiB. Raise it: ulimit -v unlimited."
         )
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and has it look for devices; what it logs is shown only if it fails.
+    """Imports TensorFlow, which looks for devices. Its log is shown only after an error.
 
-    Its first messages come before its log level counts.
+    TensorFlow writes its first messages whatever its log level.
     """
     with streams.shown_if_it_fails():
         import tensorflow as tf

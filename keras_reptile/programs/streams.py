@@ -1,4 +1,4 @@
-"""Standard output and error of a program: closed, broken or full, and in any encoding."""
+"""Standard output and error of a program. They may be closed, broken or full."""
 
 import codecs
 import contextlib
@@ -11,16 +11,16 @@ import tempfile
 from collections.abc import Iterator
 from typing import NoReturn
 
-# What a write to a stream fails with.
+# Errors of a write to a stream.
 OF_WRITING = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-# What the programs print beyond ASCII.
+# Characters outside ASCII that the programs print.
 IN_ASCII = {"±": "+-", "θ": "theta", "²": "^2", "→": "->", "━": "="}
 
 
 def called() -> str:
-    """What the user calls the program: `train`, or `reptile train`."""
+    """Returns the name by which the user has called the program: `train`, or `reptile train`."""
     folder, name = os.path.split(sys.argv[0])
-    # Of `python -m keras_reptile`, the file.
+    # With `python -m keras_reptile`, it is the path of `__main__.py`.
     as_module = name == "__main__.py" and os.path.basename(folder) == "keras_reptile"
     if name != "reptile" and not as_module:
         return name
@@ -28,31 +28,31 @@ def called() -> str:
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
-    """Ends the program with one line."""
-    # Whoever would read it may be gone.
+    """Ends the program with one line on standard error."""
+    # Standard error may have no reader any more.
     with contextlib.suppress(OSError):
         print(f"{called()}: {message}", file=sys.stderr, flush=True)
     sys.exit(status)
 
 
 def prepare() -> None:
-    """Opens streams that are closed, and lets the others take any text."""
-    # Where a program is started with these closed, Python has none, and prints fail.
+    """Opens streams that are closed, and makes the others accept any text."""
+    # If a stream is closed when the program starts, Python sets it to None.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for number in (1, 2):
-        # Else a pipe that is full for a moment is an error.
+        # Otherwise a pipe that is full for a moment would raise an error.
         with contextlib.suppress(OSError):
             os.set_blocking(number, True)
     codecs.register_error("in_ascii", in_ascii)
     for stream in (sys.stdout, sys.stderr):
-        # Not those that tests and notebooks put in their place.
+        # The streams of tests and notebooks do not have it.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="in_ascii")
 
 
 def in_ascii(error: UnicodeError) -> tuple[str | bytes, int]:
-    """What stands for a character that a stream's encoding lacks.
+    """Replaces characters that a stream's encoding lacks. It is a handler of encoding errors.
 
     Example:
 
@@ -63,7 +63,7 @@ def in_ascii(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]
-    # Bytes of a file's name that are no text.
+    # Bytes of a file name that are not text.
     if all("\udc80" <= character <= "\udcff" for character in text):
         return text.encode("utf-8", "surrogateescape"), error.end
     return "".join(IN_ASCII.get(c) or ascii(c)[1:-1] for c in text), error.end
@@ -71,7 +71,11 @@ def in_ascii(error: UnicodeError) -> tuple[str | bytes, int]:
 
 @contextlib.contextmanager
 def checked() -> Iterator[None]:
-    """Ends as a filter does where nobody reads any more, and in one line where a disk is full."""
+    """Ends the program when standard output cannot be written.
+
+    If its reader is gone, the program ends silently, as Unix filters do. If the disk is full, it
+    ends with one line.
+    """
     try:
         try:
             yield
@@ -80,7 +84,7 @@ def checked() -> Iterator[None]:
     except OSError as error:
         if error.errno not in OF_WRITING:
             raise
-        # Python would try again at its end.
+        # Otherwise Python would write again when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             end_by_broken_pipe()
@@ -88,7 +92,7 @@ def checked() -> Iterator[None]:
 
 
 def nobody_reads() -> bool:
-    """Whether the standard output or error is a pipe without a reader."""
+    """Returns whether standard output or error is a pipe without a reader."""
     if not hasattr(select, "poll"):
         return False
     pipes = select.poll()
@@ -98,7 +102,7 @@ def nobody_reads() -> bool:
 
 
 def end_by_broken_pipe() -> NoReturn:
-    """Ends without a word, by the signal that ends `cat` there."""
+    """Ends the program silently, by the signal SIGPIPE if the system has it."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGPIPE)
@@ -107,7 +111,7 @@ def end_by_broken_pipe() -> NoReturn:
 
 @contextlib.contextmanager
 def shown_if_it_fails() -> Iterator[None]:
-    """Keeps back what is written to standard error, unless there is an exception."""
+    """Hides what is written to standard error, and shows it only after an exception."""
     log = _memory()
     if log is None:
         yield
@@ -127,7 +131,7 @@ def shown_if_it_fails() -> Iterator[None]:
 
 
 def _memory() -> int | None:
-    """A file that is not seen; where the system has none in memory, and no folder, `None`."""
+    """Returns the descriptor of a file without a name, or `None` if none can be created."""
     try:
         if hasattr(os, "memfd_create"):
             return os.memfd_create("log")

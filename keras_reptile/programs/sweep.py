@@ -31,7 +31,7 @@ def overrides() -> dict:
 
 
 def threads() -> dict:
-    """As the runs that are long enough need it; others are over soon whatever their threads."""
+    """Returns the arguments of `one_task_per_core` that suit the long runs of the sweep."""
     if FLAGS.figure is None or FLAGS.list or FLAGS.draw_only:
         return {}
     runs = choose(figures.runs_of(FLAGS.figure, **overrides()), FLAGS.only).values()
@@ -56,7 +56,7 @@ def main() -> None:
             **overrides(),
         )
     except Interrupted:
-        fail(f"stopped and saved in {output_dir}. The same command goes on from there.", 130)
+        fail(f"stopped and saved in {output_dir}. The same command resumes from there.", 130)
     report(rows, output_dir)
 
 
@@ -68,6 +68,6 @@ def report(rows: list, output_dir: str) -> None:
         spread = f" ± {half:.2f}" if math.isfinite(half) else ""
         print(f"{row['run']}: {accuracy:.2f} %{spread} ({row['seconds']:.0f} s)")
     print(f"{len(final)} runs done, {sum(row['seconds'] for row in final):,.0f} s of training.")
-    # A CSV alone is enough to go on with.
+    # The runs' directories may have been removed. The CSV is enough to resume.
     directories = ", runs/" if os.path.isdir(os.path.join(output_dir, "runs")) else ""
     print(f"In {output_dir}: {FLAGS.figure}.csv, {FLAGS.figure}.png{directories}.")

@@ -39,7 +39,7 @@ def main() -> None:
     except Interrupted:
         if not is_chief:
             fail("stopped. The chief keeps the checkpoints.", 130)
-        fail(f"stopped and saved in {output_dir}. The same command goes on from there.", 130)
+        fail(f"stopped and saved in {output_dir}. The same command resumes from there.", 130)
     if is_chief:
         report(summary, output_dir)
 
@@ -64,7 +64,7 @@ def report(summary: dict, output_dir: str) -> None:
 
 
 def next_steps(output_dir: str, both: str) -> list[str]:
-    """Commands that go on with a finished run.
+    """Returns commands for the next steps with a finished run.
 
     Example:
 
@@ -80,7 +80,7 @@ def next_steps(output_dir: str, both: str) -> list[str]:
 
 
 def spread(half: float | None, scale: int, digits: int) -> str:
-    """What follows a mean: nothing for a single task's, which has no interval."""
+    """Returns the interval's half width as text. A single task has no interval."""
     return "" if half is None else f" ± {scale * half:.{digits}f}"
 
 
@@ -88,7 +88,7 @@ def result_line(result: dict) -> str:
     half = result["confidence_95"]
     tasks = "1 task" if result["tasks"] == 1 else f"{result['tasks']:,} tasks"
     if "loss" in result:
-        loss = "no finite number" if result["loss"] is None else f"{result['loss']:.4f}"
+        loss = "not finite" if result["loss"] is None else f"{result['loss']:.4f}"
         return (
             f"Test loss {loss}{spread(half, 1, 4)} (mean squared error "
             f"after {result['inner_steps']} steps on {result['shots']} points, {tasks})."

@@ -1,4 +1,4 @@
-"""Whether XLA takes the flags in the environment, for it ends the process where it does not."""
+"""Checks XLA_FLAGS. XLA ends the process if it does not accept one of the flags."""
 
 import os
 import re
@@ -6,17 +6,18 @@ from typing import Any
 
 from keras_reptile.programs.streams import fail
 
-# What XLA writes to standard error before it ends the process.
+# Messages of XLA on standard error before it ends the process.
 REASONS = re.compile(r"\] (Unknown flags? in XLA_FLAGS: .*|Couldn't interpret value .*)")
 
 
 def check(tensorflow: Any) -> None:
-    """Ends the program with one line for flags in XLA_FLAGS that XLA does not take.
+    """Ends the program with one line if XLA does not accept the flags in XLA_FLAGS.
 
     A child process tries them, in some tenths of a second.
 
     Args:
-        tensorflow: The module, imported and not used, so that no threads are lost in the child.
+        tensorflow: The module. It must not have been used, because a child process does not have
+            the threads of its parent.
     """
     given = os.environ.get("XLA_FLAGS")
     if not given or not hasattr(os, "fork"):
@@ -26,7 +27,7 @@ def check(tensorflow: Any) -> None:
 
 
 def reason_in(errors: str) -> str | None:
-    """XLA's reason, as a sentence.
+    """Returns XLA's reason as a sentence, or `None`.
 
     Example:
 
@@ -38,13 +39,13 @@ def reason_in(errors: str) -> str | None:
 
 
 def _errors_of_a_child(tensorflow: Any) -> str:
-    """What a process writes to standard error that has XLA compile an addition."""
+    """Returns the standard error of a child process in which XLA compiles an addition."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.dup2(writing, 2)
-            # XLA knows the flags of GPUs without one.
+            # XLA also knows the flags of GPUs without a GPU.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
             tensorflow.function(lambda x: x + 1, jit_compile=True)(1.0)
         finally:

@@ -172,7 +172,7 @@ WRONG = {
         lambda: kr.register_method(
             "mine", lambda theta, tasks: [tf.reduce_sum(w, axis=0) for w in tasks.weights]
         ),
-        "must be the mean of what it is for each task alone. Received .* for two tasks, and",
+        "must be the mean of each task.s gradient alone. Received .* for two tasks, and",
     ),
     "before_last in words": (
         lambda: kr.register_method("mine", half_way, before_last="yes"),

@@ -80,8 +80,8 @@ FAULTS = {
         ),
         (
             "the last minibatch for the tail",
-            "_after(reached, loss_fn, optimizer, tail, rows",
-            "_after(reached, loss_fn, optimizer, order[-1], rows",
+            "_after(so_far, loss_fn, optimizer, tail, rows",
+            "_after(so_far, loss_fn, optimizer, order[-1], rows",
             "algorithm/test_adaptation.py::test_the_tail_is_one_more_step_on_a_minibatch_of_its_own_size",
         ),
         (

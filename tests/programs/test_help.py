@@ -130,7 +130,7 @@ def test_the_command_lists_its_programs_and_its_version():
 
 def test_an_error_of_the_command_names_the_program():
     _, _, err = run("reptile", "train", "stray")
-    assert err == "reptile train: there are no arguments without dashes. Received: stray\n"
+    assert err == "reptile train: only flags are accepted, as --name=value. Received: stray\n"
 
 
 def test_what_flags_name_without_tensorflow_is_what_there_is():

@@ -207,7 +207,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     line = err.strip().splitlines()[-1]
-    assert line == ("train: stopped and saved in runs/glyphs. The same command goes on from there.")
+    assert line == ("train: stopped and saved in runs/glyphs. The same command resumes from there.")
     assert list(tmp_path.rglob(".partial*")) == []
 
 
@@ -259,7 +259,7 @@ def test_a_killed_sweep_goes_on_and_ctrl_c_says_how(tmp_path):
     assert "Resuming at meta-iteration " in out
     assert err.strip().splitlines()[-1] == (
         "sweep: stopped and saved in runs/gradient_combinations. "
-        "The same command goes on from there."
+        "The same command resumes from there."
     )
     csv = (tmp_path / "runs" / "gradient_combinations" / "gradient_combinations.csv").read_text()
     assert csv.splitlines()[1].startswith("g1,g1,glyphs,5,5,reptile,")
@@ -280,7 +280,12 @@ def test_the_runs_of_a_figure_can_be_listed(tmp_path):
 
 MISUSES = {
     "an unknown flag": ("train", ["--colour=red"], 2, "Unknown command line flag 'colour'"),
-    "an argument": ("train", ["omniglot"], 2, "no arguments without dashes. Received: omniglot"),
+    "an argument": (
+        "train",
+        ["omniglot"],
+        2,
+        "only flags are accepted, as --name=value. Received: omniglot",
+    ),
     "an unknown data set": (
         "train",
         ["--dataset=nope"],
@@ -342,13 +347,13 @@ MISUSES = {
         "compare",
         ["--runs=a,a"],
         1,
-        "Received: 2 --runs, and the names a, a. Use --names, with one for each run.",
+        "Received: 2 --runs, and the names a, a. Use --names, with one name for each run.",
     ),
     "more names than runs": (
         "compare",
         ["--runs=a,b", "--names=x,y,x"],
         1,
-        "Received: 2 --runs, and the names x, y, x. Use --names, with one for each run.",
+        "Received: 2 --runs, and the names x, y, x. Use --names, with one name for each run.",
     ),
     "momentum of Adam": (
         "train",

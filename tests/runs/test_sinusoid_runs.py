@@ -142,7 +142,7 @@ def test_a_result_that_is_no_number_is_null_and_said_in_words(tmp_path, finished
     assert f"evaluate: {said}" in err
     # The same command finds the run finished, and tests it.
     _, out, _ = warm.run("bin/train", *flags_of_finished(), cwd=tmp_path)
-    assert "\nTest loss no finite number (mean squared error after 32 steps" in out
+    assert "\nTest loss not finite (mean squared error after 32 steps" in out
     assert said in out
 
 
