@@ -292,7 +292,7 @@ MISUSES = {
         1,
         "['folder', 'glyphs', 'mini_imagenet', ",
     ),
-    "an unknown recipe": ("train", ["--recipe=nope"], 1, "`recipe` must be one of ['glyphs', "),
+    "an unknown recipe": ("train", ["--recipe=nope"], 1, "`recipe` must be one of ["),
     "a number that is none": ("train", ["--ways=five"], 2, "--ways=five"),
     "too many ways": ("train", ["--ways=1000"], 1, "ways=1000, with 500 classes. Lower `ways`"),
     "too many shots": ("train", ["--shots=20"], 1, "shots=20, queries=1, with 20 images"),
