@@ -51,20 +51,7 @@ def omniglot_convnet(
 
     Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), appendix A.
     """
-    _check_images(ways, image_shape, filters, seed)
-    kernels = glorot_uniform(seed)
-    layers = [keras.Input(tuple(image_shape))]
-    for _ in range(4):
-        layers += [
-            keras.layers.Conv2D(filters, 3, strides=2, **SAME, kernel_initializer=next(kernels)),
-            keras.layers.BatchNormalization(epsilon=1e-3),
-            keras.layers.ReLU(),
-        ]
-    layers += [
-        keras.layers.Flatten(data_format="channels_last"),
-        keras.layers.Dense(ways, kernel_initializer=next(kernels)),
-    ]
-    return keras.Sequential(layers, name="omniglot_convnet")
+    return _convnet("omniglot_convnet", ways, image_shape, filters, seed, pooling=False)
 
 
 def mini_imagenet_convnet(
@@ -99,21 +86,27 @@ def mini_imagenet_convnet(
 
     Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), appendix A.
     """
+    return _convnet("mini_imagenet_convnet", ways, image_shape, filters, seed, pooling=True)
+
+
+def _convnet(name, ways, image_shape, filters, seed, pooling: bool) -> keras.Model:
+    """Returns four blocks that halve the image, by pooling or by strides, and a linear layer."""
     _check_images(ways, image_shape, filters, seed)
     kernels = glorot_uniform(seed)
+    strides = 1 if pooling else 2
     layers = [keras.Input(tuple(image_shape))]
     for _ in range(4):
         layers += [
-            keras.layers.Conv2D(filters, 3, **SAME, kernel_initializer=next(kernels)),
+            keras.layers.Conv2D(filters, 3, strides, **SAME, kernel_initializer=next(kernels)),
             keras.layers.BatchNormalization(epsilon=1e-3),
-            keras.layers.MaxPooling2D(2, **SAME),
+            *([keras.layers.MaxPooling2D(2, **SAME)] if pooling else []),
             keras.layers.ReLU(),
         ]
     layers += [
         keras.layers.Flatten(data_format="channels_last"),
         keras.layers.Dense(ways, kernel_initializer=next(kernels)),
     ]
-    return keras.Sequential(layers, name="mini_imagenet_convnet")
+    return keras.Sequential(layers, name=name)
 
 
 def sine_mlp(

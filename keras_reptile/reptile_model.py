@@ -97,14 +97,15 @@ class ReptileModel(distribution.DistributedModel):
             constraints are applied after outer steps, not after inner steps.
         inner_optimizer: A `keras.optimizers.SGD` or `Adam`, its name or its config. Defaults to
             the paper's: `Adam(1e-3, beta_1=0.0, epsilon=1e-8)`. A `LearningRateSchedule` counts
-            the steps of each task from 0, also where the inner state is carried. `clipnorm` and
+            the steps of each task from 0, also if the inner state is carried. `clipnorm` and
             `global_clipnorm` clip the gradients of each inner step, as in Keras.
         method: String. `"reptile"`; `"fomaml"`, first-order MAML: the inner optimizer's last step;
             or `"maml"`, with second derivatives through the inner loop. MAML gives the outer
-            optimizer a raw gradient: it needs another meta-step size. Its gradient through inner
-            Adam is large and rough where the moments are near zero, as at the start: use SGD, or
-            Adam with an epsilon such as 1e-4. `episode_dataset(..., tail_shots=...)` keeps the
-            last minibatch apart. Defaults to `"reptile"`.
+            optimizer the gradient of a loss, and so needs another meta-step size. Its gradient
+            through inner Adam is large and noisy while the moments are near zero, as at the start:
+            use SGD, or Adam with an epsilon such as 1e-4. With `episode_dataset(...,
+            tail_shots=...)`, the last minibatch has other images than the minibatches before it.
+            Defaults to `"reptile"`.
         inner_state: String. `"carried"`: the inner optimizer's moments and step count after a
             task's k steps are passed on to later tasks, as in the authors' program. `"reset"`:
             each task starts with new moments. Defaults to `"carried"`.
@@ -112,11 +113,12 @@ class ReptileModel(distribution.DistributedModel):
             and the mean of their moments is carried. `"serial"`: one task after another, each from
             the moments of the task before it, exactly as in the authors' program.
             Defaults to `"parallel"`.
-        task_parallelism: String. `"separate"`: each task by itself, as many at once as TensorFlow
-            has inter-op threads; see `one_task_per_core`. `"vectorized"`: all tasks as one batch,
-            compiled by XLA; the numbers are the same up to rounding. A network with layers that
-            have no batched form runs task by task, with a warning. `"auto"`: vectorized on a GPU
-            or TPU, separate on a CPU and in serial order. Defaults to `"auto"`.
+        task_parallelism: String. `"separate"`: tasks are computed separately, as many at once as
+            TensorFlow has inter-op threads, see `one_task_per_core`. `"vectorized"`: all tasks are
+            one batch, which XLA compiles. The results are the same up to rounding. If a layer of
+            the network has no batched form, tasks are computed one by one, with a warning.
+            `"auto"`: vectorized on a GPU or TPU, separate on a CPU and in serial order. Defaults to
+            `"auto"`.
         inner_weight_decay_rate: Float, multiplies the weights before each inner step, in training
             and adaptation. Defaults to `1.0`, no decay.
         transductive: Boolean, how `evaluate`, `predict` and validation predict. `False`: each
@@ -140,7 +142,7 @@ class ReptileModel(distribution.DistributedModel):
             they are; FOMAML's is the last of these steps; MAML's is the exact derivative. With
             inner SGD(a), Reptile's is a times the sum of their k gradients. Defaults to `"all"`.
 
-    Input: what `episode_dataset` yields, see there for keys, shapes, dtypes and ranges.
+    Input: the elements of `episode_dataset`, which documents their keys, shapes and dtypes.
 
     Raises:
         ValueError: If an argument is not one of those listed or is out of range; if the network
@@ -234,8 +236,8 @@ class ReptileModel(distribution.DistributedModel):
         check_choice("head", head, ("separate", "shared"))
         if (self._head, head) == ("separate", "shared"):
             raise ValueError(
-                "A model whose outputs have been separate does not get a shared head: its moments "
-                "differ, too. Received: head='shared'. Make a new one, "
+                "A model with separate outputs cannot get a shared head, because their moments "
+                "differ, too. Received: head='shared'. Make a new model: "
                 "`ReptileModel(model.network, head='shared')`."
             )
         self._head = head
@@ -371,20 +373,20 @@ class ReptileModel(distribution.DistributedModel):
         Args:
             optimizer: Keras optimizer that moves the initialization. `SGD(epsilon)` is Reptile
                 with meta-step size epsilon; see `linear_meta_step` for the paper's schedule.
-            loss: Keras loss or function of the tasks, minimized by the inner loop. Its reduction
-                "sum" adds over a minibatch, as the authors' program and the paper's recipes do, all
-                others average; for moments that are carried on into minibatches of another size it
-                makes a difference. Defaults to `None`, the mean cross-entropy of integer labels
-                and logits.
+            loss: Keras loss or function, which the inner loop minimizes. With the reduction "sum"
+                it is the sum over a minibatch, as in the authors' program and the paper's recipes.
+                With all other reductions it is the mean. These two differ if moments are carried to
+                minibatches of another size. Defaults to `None`, the mean cross-entropy of integer
+                labels and logits.
             metrics: List of Keras metrics of the query predictions. Defaults to `None`: accuracy
                 if the loss is a cross-entropy.
             run_eagerly, steps_per_execution: As in `keras.Model.compile`.
-            jit_compile: Boolean or `"auto"`, whether XLA compiles: on a GPU whole steps, under a
-                strategy the two programs of each replica and the inner loops of separate tasks, on
-                a CPU each task's by itself, with convolutions as products of patches. `"auto"`: on
-                a GPU, not on a CPU, where it takes some ten seconds, which long runs gain back; see
-                `one_task_per_core`. Vectorized tasks, and all on a TPU, are compiled whatever it
-                says. Defaults to `"auto"`.
+            jit_compile: Boolean or `"auto"`, whether XLA compiles. On a GPU it compiles whole
+                steps, or under a strategy the two programs of each replica and the loop over
+                separate tasks. On a CPU it compiles the inner loop of each task, with convolutions
+                as products of patches. This takes about ten seconds, and makes long runs faster,
+                see `one_task_per_core`. `"auto"`: on a GPU, not on a CPU. Vectorized tasks, and all
+                tasks on a TPU, are always compiled. Defaults to `"auto"`.
             draw_on_device: Boolean or `"auto"`, whether `fit` draws the tasks of a stream of
                 `episode_dataset` on the device, where the pool lies. The tasks are the same.
                 `steps_per_execution` meta-steps are then one program, and the last of an epoch has
@@ -392,8 +394,8 @@ class ReptileModel(distribution.DistributedModel):
                 `"auto"`: where XLA compiles whole steps, as on a GPU. Defaults to `"auto"`.
 
         Raises:
-            ValueError: If Keras knows no such optimizer, loss or metric, an argument is out of
-                range, or the optimizer scales losses, or the loss ignores a class.
+            ValueError: If Keras does not know the optimizer, the loss or a metric, an argument is
+                out of range, the optimizer scales losses, or the loss ignores a class.
         """
         optimizer = optimizer_of("optimizer", optimizer)
         loss_scaling.check_outer(optimizer)
@@ -540,7 +542,7 @@ class ReptileModel(distribution.DistributedModel):
         the tasks of a stream are drawn there: see `draw_on_device` of `compile`.
 
         Raises:
-            ValueError: If the data are no episodes, contain a label without an output or a value
+            ValueError: If the data are not episodes, contain a label without an output or a value
                 that is not finite, if `class_weight` is given, or if `draw_on_device` is true and
                 the tasks cannot be drawn there.
         """
@@ -558,7 +560,7 @@ class ReptileModel(distribution.DistributedModel):
         return task_source.source_of(self, data, step is ReptileModel.train_step)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One meta-iteration on a meta-batch of tasks."""
+        """Runs one meta-iteration on a meta-batch of tasks."""
         episodes = episodes_of(data)
         with after(episodes):
             if self.has_strategy and distribution.has_copies():
@@ -574,13 +576,13 @@ class ReptileModel(distribution.DistributedModel):
         """Returns the gradient, the moments and the logs of a replica's tasks, and the step."""
         theta, loop, plan = self._theta(episodes), self._inner_loop, self._plan(training=True)
         tasks, state = self._numbered(loop, episodes), self._starting_state(theta)
-        found = meta_batch.train_tasks(loop, plan, tasks, theta, state, self._made_once)
+        result = meta_batch.train_tasks(loop, plan, tasks, theta, state, self._made_once)
         if self.head == "shared":
-            found = outcome.with_shared_head(found, shared_head.positions(self.network))
-        found = outcome.with_nan_shown(found)
+            result = outcome.with_shared_head(result, shared_head.positions(self.network))
+        result = outcome.with_nan_shown(result)
         self.trained_on_bytes |= network_inputs.scales_any(self.network, tasks["support"][0])
-        logs = self.task_metrics.of_training(episodes, found.first_loss, found.predictions)
-        return (found.gradient, found.state.slots, logs), found.state.step
+        logs = self.task_metrics.of_training(episodes, result.first_loss, result.predictions)
+        return (result.gradient, result.state.slots, logs), result.state.step
 
     def _take(self, means: tuple, step: tf.Tensor) -> dict[str, Any]:
         """Takes the means over replicas of what `_learn` returns, and returns the logs."""
@@ -631,7 +633,7 @@ class ReptileModel(distribution.DistributedModel):
 
     @property
     def _is_classifier(self) -> bool:
-        """Whether queries have integer labels, and tasks so an accuracy."""
+        """Whether queries have integer labels, so that tasks have an accuracy."""
         return self.compiled and losses.is_sparse(self.task_loss)
 
     def adapt_and_predict(self, episodes: dict, transductive: bool | None = None) -> tuple:
@@ -663,15 +665,15 @@ class ReptileModel(distribution.DistributedModel):
         The copy starts from the initialization and the carried inner state, and the inner loop runs
         on the support set. Its optimizer is the inner optimizer with the state after these steps:
         `learner.fit` continues them. Its batch normalization has the support set's statistics,
-        taken with dropout off, so that `predict` treats each image by itself. The model itself
-        stays as it is.
+        computed without dropout, so that `predict` treats each image independently. The model
+        itself stays as it is.
 
         Args:
-            support_x: Array `(images, ...)`, uint8 or as the network takes them.
-            support_y: Array `(images,)`, integer labels from 0, or what the loss takes.
+            support_x: Array `(images, ...)`, uint8 or inputs of the network.
+            support_y: Array `(images,)`, integer labels from 0, or targets of the loss.
             steps: Integer, inner steps; 0 for none, to fine-tune with `fit`. Defaults to `50`.
             inner_batch_size: Integer, images in a minibatch, which cycle through the support set.
-                Defaults to `None`, 10 or as many as there are.
+                Defaults to `None`: 10, or all images if there are fewer.
             seed: Integer, decides the order of the minibatches, and a new head's kernel.
                 Defaults to `0`.
             head: String. `"keep"`: the network as it is. `"replace"`: a new last layer with as
@@ -700,8 +702,8 @@ class ReptileModel(distribution.DistributedModel):
             seed: Integer, decides a random kernel. Defaults to `0`.
 
         Returns:
-            A `ReptileModel`, compiled if this one is. `keras_reptile.evaluate` measures it on tasks
-            of so many classes.
+            A `ReptileModel`, compiled if this one is. `keras_reptile.evaluate` evaluates it on
+            tasks of this number of classes.
 
         Raises:
             ValueError: If a number is out of range, or the network is not built, or is not a
@@ -824,7 +826,7 @@ class ReptileModel(distribution.DistributedModel):
         return [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
 
     def _evaluate_tasks(self, episodes: dict, modes: tuple[bool, ...]) -> tuple:
-        """`adapt_and_predict` in several modes, from one adaptation to each task."""
+        """Runs `adapt_and_predict` in several modes, with one adaptation to each task."""
         theta, loop = self._theta(episodes), self._inner_loop.for_evaluation()
         tasks = self._numbered(loop, episodes, by_content=True)
         state = self._starting_state(theta)

@@ -31,7 +31,7 @@ def class_folders(folder: str | os.PathLike) -> dict[str, list[Path]]:
 
 
 def _entries(folder) -> list[os.DirEntry]:
-    """What is in a folder, sorted by name; what kind it is, is known without asking again."""
+    """Returns the entries of a folder, sorted by name. Each entry knows its kind."""
     try:
         with os.scandir(folder) as entries:
             return sorted((e for e in entries if e.name[0] != "."), key=lambda entry: entry.name)

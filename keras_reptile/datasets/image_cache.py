@@ -123,7 +123,7 @@ class ImageCache:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            logging.warning("%s is not used: %s. It is written anew.", self.path, reason(error))
+            logging.warning("%s is not used: %s. It is written again.", self.path, reason(error))
             with contextlib.suppress(OSError):
                 self.path.unlink()
             return None
@@ -168,7 +168,7 @@ class ImageCache:
 
 
 def remove_oldest(folder: Path, most: int = MOST) -> None:
-    """Removes the least recently used caches until all take at most so many bytes."""
+    """Removes the least recently used caches until the others have at most `most` bytes."""
     caches = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime)
     sizes = [path.stat().st_size for path in caches]
     excess = sum(sizes) - most

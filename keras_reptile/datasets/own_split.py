@@ -62,7 +62,7 @@ def named_classes(split_dir: str | os.PathLike) -> dict[str, list[str]]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        # A byte order mark, which some editors write, is no part of a name.
+        # Some editors write a byte order mark. It is not part of a name.
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(

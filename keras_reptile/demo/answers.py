@@ -1,4 +1,4 @@
-"""What the page says, as HTML: the heading, the status and the answer to a new drawing."""
+"""The texts of the page as HTML: the heading, the status and the answer to a new drawing."""
 
 import base64
 import html

@@ -30,7 +30,7 @@ def described(path: str | os.PathLike) -> str:
 
 
 def result_in(file: Path) -> dict[str, Any] | None:
-    """Returns the result in a file, `None` if it has none or cannot be read."""
+    """Returns the result in a file, or `None` if the file has none or cannot be read."""
     if not os.path.isfile(file):
         return None
     try:
@@ -42,7 +42,7 @@ def result_in(file: Path) -> dict[str, Any] | None:
 
 
 def accuracy_of(result: dict[str, Any]) -> str:
-    """Returns the accuracy in words, nothing if a number is missing.
+    """Returns the accuracy in words, or "" if a number is missing.
 
     Example:
 

@@ -14,7 +14,7 @@ from keras_reptile.demo.words import WORDS
 PREFIX = "data:image/png;base64,"
 # The page's canvases are 280 x 280. A small file can declare a huge image.
 MOST_PIXELS = 1024
-# What the images kept of one model may take together.
+# The memory for prepared images of one model.
 KEPT_BYTES = 16 * 2**20
 # Ink fainter than this is ignored.
 FAINT = 0.1
@@ -52,7 +52,7 @@ def check_declared_size(png: bytes) -> None:
     """Checks the height and width that a PNG declares, before it is decoded.
 
     Raises:
-        ValueError: If it is no PNG, or a side has no or more than `MOST_PIXELS` pixels.
+        ValueError: If it is not a PNG, or a side has 0 or more than `MOST_PIXELS` pixels.
 
     Example:
 

@@ -30,7 +30,7 @@ BUDGET = 0.5
 
 
 class Learned(NamedTuple):
-    """What the drawings so far lead to.
+    """The result of an adaptation to the drawings.
 
     weights: Tuple of tensors, the task's solution from the meta-learned weights.
     from_random: Tuple of tensors, that from random weights, by as many steps on the same drawings.
@@ -112,11 +112,14 @@ class DrawnTask:
         return Learned(weights, from_random, x, counts > 0, steps, seconds)
 
     def predict(self, learned: Learned, image: np.ndarray) -> np.ndarray:
-        """Probabilities `(ways,)` of the characters, inductively; 0 for those not drawn yet."""
+        """Returns the probabilities `(ways,)` of the characters, inductively.
+
+        They are 0 for characters without a drawing.
+        """
         return self._probabilities(learned, learned.weights, image)
 
     def predict_from_random(self, learned: Learned, image: np.ndarray) -> np.ndarray:
-        """The same from the random weights, adapted to the same drawings."""
+        """Returns the probabilities of the random weights, adapted to the same drawings."""
         return self._probabilities(learned, learned.from_random, image)
 
     def _probabilities(self, learned: Learned, weights: tuple, image: np.ndarray) -> np.ndarray:
@@ -128,7 +131,7 @@ class DrawnTask:
         """Traces both functions, and times both adaptations to the most drawings."""
         images = np.random.RandomState(0).rand(self.ways, SHOTS, self.size, self.size, 1)
         examples = [list(each) for each in images.astype(np.float32)]
-        # The first is the one that traces.
+        # The first adaptation traces the function.
         learned = self.adapt(examples)
         assert learned is not None
         self.predict(learned, examples[0][0])
@@ -143,7 +146,7 @@ class DrawnTask:
 
 
 def random_weights(network: keras.Model, seed: int = 0) -> list[tf.Tensor]:
-    """The trainable weights that a network has before training, by its own initializers.
+    """Returns new trainable weights of a network, from its initializers.
 
     Args:
         network: A built `keras.Model`.
@@ -164,7 +167,7 @@ def random_weights(network: keras.Model, seed: int = 0) -> list[tf.Tensor]:
 
 
 def functions_of(model: ReptileModel, size: int) -> tuple:
-    """The model's adaptation and inductive prediction as graphs for any number of drawings."""
+    """Returns the model's adaptation and inductive prediction, for any number of drawings."""
     images = tf.TensorSpec((None, size, size, 1), tf.float32)
     labels, order = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, None), tf.int32)
     theta = [tf.TensorSpec(v.shape, v.dtype) for v in model.network.trainable_variables]
@@ -194,12 +197,12 @@ def drawing_scale(model: ReptileModel) -> float:
 
 
 def minibatches(images: int, steps: int) -> tf.Tensor:
-    """Which drawings each inner step sees: int32 `(steps, at most 10)`, the same every time."""
+    """Returns the drawings of each inner step, int32 `(steps, at most 10)`. It is deterministic."""
     return support_order(images, min(images, INNER_BATCH_SIZE), steps, seed=0)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """exp(logits) over their sum.
+    """Returns exp(logits), divided by their sum.
 
     Example:
 
@@ -211,18 +214,18 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def load_model(path: str | os.PathLike) -> ReptileModel:
-    """A trained model.
+    """Loads a trained model.
 
     Args:
-        path: String or path: an output directory of a training run, whose newest checkpoint it
-            is; a directory with a model.keras, as an export has; or a file of a saved model.
+        path: String or path: an output directory of a training run, whose newest checkpoint is
+            loaded; a directory with a model.keras, such as an export; or a file of a saved model.
 
     Raises:
-        RunError: If there is none, or it cannot be read.
+        RunError: If there is no model, or it cannot be read.
     """
     path = Path(path)
     for file in (path, path / EXPORTED):
-        # Unlike `Path.is_file`, it is false for names that no file can have.
+        # Unlike `Path.is_file`, `os.path.isfile` is false for names that no file can have.
         if os.path.isfile(file):
             return load_checkpoint(file)
     model = RunDirectory(path).restore() if os.path.isdir(path) else None
@@ -232,7 +235,7 @@ def load_model(path: str | os.PathLike) -> ReptileModel:
 
 
 def sizes(model: ReptileModel) -> tuple[int, int]:
-    """The side of the network's images, and the number of its outputs."""
+    """Returns the side of the network's images, and the number of its outputs."""
     shape = model.network.input_shape
     if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 1 or not model._is_classifier:
         raise RunError(

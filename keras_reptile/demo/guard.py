@@ -19,7 +19,7 @@ MOST_BYTES = 2**20
 # Seconds in which a body must arrive.
 PATIENCE = 10.0
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-# What a browser requests while it shows the page.
+# The paths that a browser requests while it shows the page.
 READ = re.compile(
     r"/|/(assets|static)/[\w./-]+|/theme\.css|/manifest\.json|/favicon\.ico"
     r"|/gradio_api/queue/data|/gradio_api/heartbeat/\w{1,64}",
@@ -123,7 +123,7 @@ def is_event(body: bytes) -> bool:
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """Returns a `receive` that gives the body first, and then what the server gives."""
+    """Returns a `receive` that returns the body first, and then the server's messages."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> MutableMapping[str, Any]:
@@ -158,7 +158,7 @@ async def _read(receive: Receive) -> bytes | Refusal:
 
 
 def _known(headers: list[tuple[bytes, bytes]]) -> dict[str, str] | Refusal:
-    """The headers that the rules read. None of them may come twice."""
+    """Returns the headers that the rules read. None of them may occur twice."""
     names = (b"host", b"origin", b"content-type", b"content-length", b"sec-fetch-site")
     found = [(name, value) for name, value in headers if name in (*names, b"sec-fetch-mode")]
     known = {name.decode(): value.decode("latin-1") for name, value in found}

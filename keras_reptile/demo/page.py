@@ -76,7 +76,7 @@ def check_gradio() -> None:
 
 
 def application(task: DrawnTask, model: str) -> Guard:
-    """Returns the page as an ASGI application that answers only what the page requests.
+    """Returns the page as an ASGI application that answers only the page's own requests.
 
     Args:
         task: A `DrawnTask`.
@@ -160,7 +160,7 @@ def whole(steps: Any) -> int:
     """Returns the value of the slider as an integer.
 
     Raises:
-        ValueError: If it is no number that the slider has.
+        ValueError: If it is not a number on the slider.
     """
     if not isinstance(steps, int | float) or not 1 <= steps <= MOST_STEPS:
         raise ValueError(

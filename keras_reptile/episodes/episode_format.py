@@ -12,7 +12,7 @@ from keras_reptile.episodes import network_inputs
 # The key of an integer tensor `(tasks,)`: 1 for a task of the meta-batch, and 0 for a copy that
 # only fills up a replica's share.
 IS_REAL = "real"
-# The key that tells which classes of the pool a task has.
+# The key of a task's classes in the pool.
 CLASSES = "classes"
 
 KEYS = {"support", "order", "query"}

@@ -25,14 +25,15 @@ def draw_tasks(
 ) -> tuple:
     """Draws the random part of `size` tasks, beginning with task number `first`.
 
-    With `groups`, each task first draws a group, all groups alike, and then its classes from it.
+    With `groups`, each task first draws a group, with equal probability, and then its classes from
+    it.
 
     Args:
         spec: The `TaskSpec`.
         counts, offsets: Integers `(classes,)`, of the pool's classes.
         seed, first, size: See `task_bits`.
         groups: The `ClassGroups`. Defaults to `None`.
-        bits_of: Function in the place of `task_bits`. Defaults to `None`, that one.
+        bits_of: Function that replaces `task_bits`. Defaults to `None`, `task_bits`.
 
     Returns:
         Tuple of the images' positions in the pool, int64 `(size, ways, shots + queries)`, the

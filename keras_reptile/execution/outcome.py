@@ -42,29 +42,29 @@ def of_tasks(
     return Outcome(gradient, state_left_by(plan, tasks.state), tasks.first_loss, predictions)
 
 
-def with_nan_shown(found: Outcome) -> Outcome:
+def with_nan_shown(result: Outcome) -> Outcome:
     """Returns the outcome with NaN for predictions, if the gradient is not finite.
 
     Without predictions, the losses become NaN. So a step that makes the weights NaN is visible in
     the logs, as with a plain Keras model.
     """
-    finite = all_finite(found.gradient)
+    finite = all_finite(result.gradient)
     shown = lambda t: tf.where(finite, t, tf.constant(math.nan, t.dtype))  # noqa: E731
-    if isinstance(found.predictions, tf.Tensor):
-        return found._replace(predictions=shown(found.predictions))
-    return found._replace(first_loss=shown(found.first_loss))
+    if isinstance(result.predictions, tf.Tensor):
+        return result._replace(predictions=shown(result.predictions))
+    return result._replace(first_loss=shown(result.first_loss))
 
 
-def with_shared_head(found: Outcome, head: Sequence[int]) -> Outcome:
+def with_shared_head(result: Outcome, head: Sequence[int]) -> Outcome:
     """Returns the outcome that keeps all outputs of a head equal, see `shared_head`.
 
     Args:
-        found: The `Outcome` of a meta-batch.
+        result: The `Outcome` of a meta-batch.
         head: Sequence of integers, the positions of the head's variables among the weights.
     """
-    slots = tuple(with_equal_outputs(kind, head) for kind in found.state.slots)
-    gradient = with_equal_outputs(found.gradient, head)
-    return found._replace(gradient=gradient, state=found.state._replace(slots=slots))
+    slots = tuple(with_equal_outputs(kind, head) for kind in result.state.slots)
+    gradient = with_equal_outputs(result.gradient, head)
+    return result._replace(gradient=gradient, state=result.state._replace(slots=slots))
 
 
 def state_left_by(plan: Plan, tasks: InnerState) -> InnerState:

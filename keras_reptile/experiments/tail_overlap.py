@@ -38,7 +38,7 @@ CURVES = {
 # size. Panels (a) and (b) vary one of the first two and set the other to STEPS or BATCH.
 INNER_STEPS, INNER_BATCH_SIZES, FACTORS = (2, 4, 5, 8), (10, 25, 50), (0.25, 1.0, 4.0)
 STEPS, BATCH = 4, 25
-# Panel (c) varies the meta-step size for these curves, with so many steps that the tail overlaps.
+# Panel (c) varies the meta-step size for these curves, with enough steps that the tail overlaps.
 STEPS_OVERLAPPING = 8
 CURVES_OVERLAPPING = ("reptile_cycling", "fomaml_separate", "fomaml_shared")
 

@@ -1,4 +1,4 @@
-"""Exports: SavedModels with their endpoints, and directories that other programs load.
+"""Exports: SavedModels with their endpoints, and directories for other programs.
 
 No module here knows of runs or recipes.
 """

@@ -1,4 +1,4 @@
-"""Makes endpoints that take arguments of several dtypes, also bytes, from one for a single dtype.
+"""Makes an endpoint for arguments of several dtypes, also bytes, from one for a single dtype.
 
 If only one dtype is traced, a method of a loaded SavedModel casts NumPy arrays to it: bytes become
 floats from 0 to 255. If several are traced, the method uses the trace of the array's own dtype.

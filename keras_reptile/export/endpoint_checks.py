@@ -45,7 +45,7 @@ def check_images(name: str, images: tf.Tensor, least: int = 1, most: float | Non
         largest = tf.reduce_max(images)
         text = (
             f"`{name}` must not exceed {most:.5g}: the model was trained on scaled bytes. Give "
-            "uint8, or bytes times the byte_scale in metadata.json. Received a largest number of:"
+            "uint8, or bytes times the byte_scale in metadata.json. Received, as the largest value:"
         )
         checks.append(_is(largest <= tf.cast(most, images.dtype), text, largest))
     return _after(checks, images)

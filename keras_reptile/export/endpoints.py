@@ -84,7 +84,7 @@ class Endpoints:
         self.most = (
             ranges.limit if ranges.may(taken_by(self.network, self.network.inputs[0])) else None
         )
-        # The number of calls so far: layers draw other random numbers in each.
+        # The number of calls so far. Layers draw other random numbers in each call.
         self.calls = tf.Variable(0, trainable=False, name="calls")
 
     def serve(self, images) -> tf.Tensor:

@@ -20,7 +20,7 @@ def check(model: Any) -> None:
     """Raises `ValueError` for a model that cannot be exported."""
     if not model.compiled or not model.built:
         raise ValueError(
-            "Exporting needs a loss and weights. Received a model that is not "
+            "Exporting needs a loss and weights. Received: a model that is not "
             f"{'built' if model.compiled else 'compiled'}. Compile it, and train it or load it."
         )
     inputs = getattr(model.network, "inputs", None) or []
@@ -104,13 +104,15 @@ def _checked_metadata(metadata, own) -> dict[str, Any]:
     taken = sorted(set(metadata) & set(own))
     if taken:
         raise ValueError(
-            f"`metadata` must not have the names that an export writes itself. Received: {taken}."
+            f"`metadata` must not contain the names of an export's own entries. Received: {taken}. "
+            "Rename them."
         )
     try:
         json.dumps(metadata, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"`metadata` must hold what JSON can: text, finite numbers, lists, dicts. {error}."
+            "`metadata` may contain only values of JSON: text, finite numbers, lists and dicts. "
+            f"Received an error of JSON: {error}."
         ) from None
     return metadata
 
@@ -131,7 +133,7 @@ def export_portable(
     metadata: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Writes only what `keras_reptile.pretrained` loads: model.keras and metadata.json."""
+    """Writes only model.keras and metadata.json, which `keras_reptile.pretrained` loads."""
     check(model)
     described = describe(model, class_names, metadata)
     with whole_directory(path, overwrite, MARKS, OWN) as directory:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, locks, and the provenance of what is written.
+"""Files that are complete or absent, locks, and the provenance of results.
 
-Nothing here knows what is in the files.
+No module here knows the content of the files.
 """

@@ -40,8 +40,8 @@ class TaskMetrics:
     * The query metrics are computed from the queries' predictions at the adapted weights.
     * `loss` is the key that Keras's callbacks look for. It is `loss_after`; if tasks have no
       queries, it is `loss_before`.
-    * `confidence_95` is computed in evaluation only. It is of the tasks' accuracies; if there is no
-      accuracy among the metrics, it is of their losses.
+    * `confidence_95` is computed in evaluation only, from the tasks' accuracies. If there is no
+      accuracy among the metrics, it is computed from their losses.
 
     Losses are means over examples, whatever the loss's reduction.
 

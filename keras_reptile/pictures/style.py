@@ -64,7 +64,7 @@ def whole_percent(axes: Any) -> None:
 
 
 def thousands(axis: Any) -> None:
-    """Writes the numbers of an axis with commas, and not so many that they touch."""
+    """Writes the numbers of an axis with commas, and few enough that they do not overlap."""
     axis.set_major_locator(_locator())
     axis.set_major_formatter("{x:,.0f}")
 

@@ -89,7 +89,7 @@ def plot_tasks(
 
 
 class _Task(NamedTuple):
-    """What is drawn of a task; `predicted` is `None` without predictions."""
+    """The drawn parts of a task. `predicted` is `None` without predictions."""
 
     support_x: np.ndarray
     query_x: np.ndarray
@@ -100,7 +100,7 @@ class _Task(NamedTuple):
 
     @property
     def heights(self) -> tuple[int, int]:
-        """The most images of a class, of the support set and of the queries."""
+        """The largest number of images of a class, in the support set and in the queries."""
         parts = self.support_rows, self.query_rows
         support, queries = (max(map(len, part), default=0) for part in parts)
         return support, queries

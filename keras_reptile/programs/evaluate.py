@@ -8,9 +8,8 @@ from absl import flags
 from keras_reptile import distribution
 from keras_reptile.files.atomic_file import finite
 from keras_reptile.programs import device_flags, recipe_flags
-from keras_reptile.programs.flags_of_programs import OF_EVALUATION
 from keras_reptile.recipes import building
-from keras_reptile.recipes.recipe import Recipe
+from keras_reptile.recipes.recipe import OF_EVALUATION, Recipe
 from keras_reptile.runs import compilation
 from keras_reptile.runs.divergence import in_words
 from keras_reptile.runs.evaluating import evaluate_run

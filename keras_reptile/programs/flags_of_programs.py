@@ -4,24 +4,8 @@ from absl import flags
 
 from keras_reptile.programs import device_flags, recipe_flags
 from keras_reptile.programs.path_flags import define_path
-from keras_reptile.recipes.recipe import NOTES, Recipe
+from keras_reptile.recipes.recipe import NOTES, OF_EVALUATION, Recipe
 
-# The fields of a run's recipe that an evaluation can replace.
-OF_EVALUATION = (
-    "ways",
-    "shots",
-    "queries",
-    "minibatches",
-    "eval_classes",
-    "eval_inner_batch_size",
-    "eval_inner_steps",
-    "transductive",
-    "task_parallelism",
-    "jit_compile",
-    "image_dir",
-    "split_dir",
-    "published_split",
-)
 # The keys of `experiments.figures.FIGURES`.
 FIGURES = ("gradient_combinations", "study", "tail_overlap")
 

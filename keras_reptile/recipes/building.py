@@ -28,7 +28,7 @@ PARTS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def prepare(recipe: Recipe) -> None:
-    """Does for a process what it needs before a recipe's model is built or loaded."""
+    """Prepares a process for a recipe: its precision, and the import of a custom network."""
     set_precision(recipe)
     if is_reference(recipe.network):
         load_function(recipe.network)

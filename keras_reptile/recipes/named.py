@@ -16,7 +16,7 @@ from keras_reptile.recipes.recipe import (
     check_values,
 )
 
-# The paper's tables, and how `expected` says what stands in them.
+# The numbers of the paper's tables, and the form of their results in `expected`.
 TABLES = {"omniglot": 1, "mini_imagenet": 2}
 ACCURACIES = re.compile(r"(?:with --shots=(\d+) )?([\d.]+) ± [\d.]+, transductive ([\d.]+)")
 # The fields that decide which test tasks there are, beside their shots.

@@ -16,6 +16,22 @@ SINUSOID = "sinusoid"
 # The networks that take points, and their activation.
 SINE_NETWORKS = {"sine_mlp_tanh": "tanh", "sine_mlp_relu": "relu"}
 
+# Fields of a run's recipe that an evaluation can replace. `bin/evaluate` has flags for them.
+OF_EVALUATION = (
+    "ways",
+    "shots",
+    "queries",
+    "minibatches",
+    "eval_classes",
+    "eval_inner_batch_size",
+    "eval_inner_steps",
+    "transductive",
+    "task_parallelism",
+    "jit_compile",
+    "image_dir",
+    "split_dir",
+    "published_split",
+)
 # Fields that choose classes or images. Sine waves have neither.
 OF_IMAGES = (
     "dataset_split",

@@ -15,7 +15,7 @@ from keras_reptile.checks import check_positive, local_path
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import check_writable
 from keras_reptile.recipes import building
-from keras_reptile.recipes.recipe import SINUSOID, Recipe, check_fields, check_values
+from keras_reptile.recipes.recipe import OF_EVALUATION, SINUSOID, Recipe, check_fields, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import compilation, run_classes
 from keras_reptile.runs.results import measure, measure_both, write_record
@@ -27,29 +27,17 @@ from keras_reptile.runs.run_checks import (
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.training import bar_verbosity, say_evaluation_batch
 
-# The fields that an evaluation can replace: the data, the tasks, and the way they are computed.
+# All fields that an evaluation can replace: the data, the tasks, and how they are computed.
 CHOICES = (
     "dataset",
     "dataset_split",
     "validation_classes",
     "test_classes",
     "split_seed",
-    "split_dir",
-    "published_split",
-    "image_dir",
     "manual_dir",
-    "ways",
-    "shots",
     "train_shots",
-    "queries",
     "train_queries",
-    "minibatches",
-    "eval_classes",
-    "eval_inner_batch_size",
-    "eval_inner_steps",
-    "transductive",
-    "task_parallelism",
-    "jit_compile",
+    *OF_EVALUATION,
 )
 
 

@@ -1,4 +1,4 @@
-"""A picture of a run's first test tasks, with what the trained network predicts."""
+"""A picture of a run's first test tasks, with the predictions of the trained network."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ LONGEST_NAME = 10
 
 
 def has_images(pool: Any) -> bool:
-    """Whether a pool is of images that can be drawn."""
+    """Returns whether a pool contains images that can be drawn."""
     shape = pool.image_shape if isinstance(pool, ClassPool) else ()
     return len(shape) == 3 and shape[-1] in (1, 3, 4)
 

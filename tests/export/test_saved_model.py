@@ -473,11 +473,23 @@ MISUSES = {
     "too few names": (small_model, dict(class_names=["a", "b"]), "different name for each output"),
     "a name twice": (small_model, dict(class_names=["a", "b", "b"]), "different name for each out"),
     "text as names": (small_model, dict(class_names="abc"), "different name for each output"),
-    "metadata of ours": (small_model, dict(metadata={"versions": 1}), r"itself. Received: \['ver"),
-    "metadata that are none": (small_model, dict(metadata={"a": {1}}), "must hold what JSON can"),
+    "metadata of ours": (small_model, dict(metadata={"versions": 1}), r"entries. Received: \['ver"),
+    "metadata that are none": (
+        small_model,
+        dict(metadata={"a": {1}}),
+        "only values of JSON",
+    ),
     "steps below 0": (small_model, dict(steps=-1), "`steps` must not be negative. Received: ste"),
-    "metadata without an end": (small_model, dict(metadata=endless()), "must hold what JSON can"),
-    "not a number": (small_model, dict(metadata={"a": np.nan}), "must hold what JSON can: text, f"),
+    "metadata without an end": (
+        small_model,
+        dict(metadata=endless()),
+        "only values of JSON",
+    ),
+    "not a number": (
+        small_model,
+        dict(metadata={"a": np.nan}),
+        "contain only values of JSON: text, f",
+    ),
 }
 
 

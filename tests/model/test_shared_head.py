@@ -190,7 +190,7 @@ def test_a_head_that_is_no_longer_shared_is_noticed_and_none_becomes_shared():
     model.head = "separate"
     model.fit(one_hot, verbose=0)
     assert np.ptp(head_of(model)[0], axis=-1).max() > 1e-4
-    with pytest.raises(ValueError, match=r"does not get a shared head.*Make a new one"):
+    with pytest.raises(ValueError, match=r"cannot get a shared head.*Make a new model"):
         model.head = "shared"
     with pytest.raises(ValueError, match="`head` must be one of"):
         model.head = "common"
