@@ -286,9 +286,9 @@ def _xla() -> Any:
 
 
 def memory_of(kind: str) -> int | None:
-    """Returns the bytes of the smallest device of a kind; `None` if there is no such device.
+    """Returns the memory of the smallest device of a kind in bytes, or `None` without a device.
 
-    `tf.config` knows of a device's memory only what is in use.
+    `tf.config` returns only the memory that is in use.
 
     Args:
         kind: String, `"CPU"`, `"GPU"` or `"TPU"`.

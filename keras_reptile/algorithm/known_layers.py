@@ -55,7 +55,7 @@ BY_EXAMPLE = {
 }
 
 
-def treats_examples_apart(network: Any) -> bool:
+def computes_examples_separately(network: Any) -> bool:
     """Returns whether predictions are known not to depend on other examples in the batch.
 
     Args:
@@ -64,9 +64,9 @@ def treats_examples_apart(network: Any) -> bool:
     Example:
 
     >>> layers = [keras.Input((4,)), keras.layers.Dense(2), keras.layers.Dropout(0.5)]
-    >>> treats_examples_apart(keras.Sequential(layers))
+    >>> computes_examples_separately(keras.Sequential(layers))
     True
-    >>> treats_examples_apart(keras.Sequential([*layers, keras.layers.BatchNormalization()]))
+    >>> computes_examples_separately(keras.Sequential([*layers, keras.layers.BatchNormalization()]))
     False
     """
     # Frozen batch normalization is in inference mode.

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 def get_loss(identifier: Any) -> Any:
-    """Returns the Keras loss of an identifier, and for `None` that of integer labels and logits."""
+    """Returns the Keras loss of an identifier. `None` is the cross-entropy of labels and logits."""
     if identifier is None:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     loss = keras.losses.get(identifier)
@@ -47,11 +47,11 @@ def _values(loss, y_true, y_pred) -> tf.Tensor:
 
 
 def _as_keras_does(loss, y_true, y_pred):
-    """Returns targets with the rank and dtype of the outputs, and class labels as they are.
+    """Returns targets with the rank and dtype of the outputs. Class labels are unchanged.
 
-    With one axis of size 1 more or less, a loss would subtract all pairs of a batch. Integer labels
-    of a custom function stay integers, because the function may use them as indices. Keras would
-    cast them to floats.
+    If targets had an axis of size 1 more or less than the outputs, a loss would broadcast over all
+    pairs of examples. Keras would cast the integer labels of a custom function to floats. They stay
+    integers here, because the function may use them as indices.
     """
     y_true = tf.convert_to_tensor(y_true)
     ranks = y_true.shape.rank, y_pred.shape.rank

@@ -1,4 +1,4 @@
-"""Which layers the inner loop moves, by `inner_trainable`."""
+"""The layers that the inner loop moves, by `inner_trainable`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -39,7 +39,7 @@ def positions_of_moved(network: keras.Model, inner_trainable: Any) -> tuple[int,
         inner_trainable: String `"all"`, `"head"` or `"body"`, or a sequence of names of layers.
 
     Raises:
-        ValueError: If a name is no layer's, or the layers of a name have no trainable weights.
+        ValueError: If no layer has one of the names, or a named layer has no trainable weights.
 
     Example:
 
@@ -80,7 +80,7 @@ def freeze_others(network: keras.Model, fixed: Sequence) -> None:
         if own and all(id(v) in ids for v in own):
             layer.trainable = False
     for variable in fixed:
-        # The network's own weights, and what a layer shares with one that moves.
+        # These are the network's own weights, and weights that several layers share.
         variable.trainable = False
 
 

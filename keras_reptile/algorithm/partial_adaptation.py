@@ -4,17 +4,17 @@ theta = (phi, psi). The inner loop moves psi alone, as in ANIL: phi stays in eve
 
     psi_j = U(rate * psi_{j-1}, grad_psi L_j(phi, rate * psi_{j-1})),    psi_0 = psi
 
-The displacement of phi is zero. So the loop records the steps that U would make of phi:
+The displacement of phi is zero. So the loop records the steps that U would make with phi:
 
     phi_j = U(rate * phi_{j-1}, grad_phi L_j(phi, rate * psi_{j-1})),    phi_0 = phi
 
-and (phi_k, psi_k) takes the place of W_k in the meta-gradient, (phi_{k-1}, psi_{k-1}) that of
-W_{k-1}. Where the inner loop moves all weights, phi_j is in the loss too: these are their equations
-with the losses of phi where it is. With inner SGD of rate a, phi gets from Reptile and from FOMAML
+In the meta-gradient, (phi_k, psi_k) replaces W_k, and (phi_{k-1}, psi_{k-1}) replaces W_{k-1}. The
+equations are those of an inner loop that moves all weights, except that each loss is computed at
+phi instead of phi_j. With inner SGD of rate a, phi's gradients from Reptile and from FOMAML are
 
     a * sum_j grad_phi L_j(phi, psi_{j-1})    and    a * grad_phi L_k(phi, psi_{k-1})
 
-MAML differentiates, and needs no record: phi gets d/dphi L_k(phi, psi_{k-1}(phi, psi)).
+MAML differentiates, and needs no record: phi's gradient is d/dphi L_k(phi, psi_{k-1}(phi, psi)).
 
 Reference: [Raghu, Raghu, Bengio, Vinyals, 2019](https://arxiv.org/abs/1909.09157).
 """
@@ -30,7 +30,7 @@ from keras_reptile.algorithm.inner_optimizers import InnerState
 
 
 def part(tensors: Sequence, moved: Sequence[int]) -> tuple:
-    """Returns those of the tensors, one for each weight, that belong to psi.
+    """Returns the tensors that belong to psi.
 
     Args:
         tensors: Sequence of tensors, one for each weight.
@@ -40,7 +40,7 @@ def part(tensors: Sequence, moved: Sequence[int]) -> tuple:
 
 
 def with_part(tensors: Sequence, psi: Sequence, moved: Sequence[int]) -> tuple:
-    """Returns the tensors with psi's in their positions.
+    """Returns the tensors, with those of psi replaced.
 
     Example:
 
@@ -52,7 +52,7 @@ def with_part(tensors: Sequence, psi: Sequence, moved: Sequence[int]) -> tuple:
 
 
 def recording(theta: Sequence, weights: Sequence, moved: Sequence[int]) -> tuple:
-    """Returns (phi, psi_j) for a loss, whose gradient goes to (phi_j, psi_j).
+    """Returns the values (phi, psi_j) for a loss, with a gradient for (phi_j, psi_j).
 
     Args:
         theta: Sequence of tensors, (phi, psi).
@@ -69,7 +69,7 @@ def recording(theta: Sequence, weights: Sequence, moved: Sequence[int]) -> tuple
     (1.0, 2.0)
     """
     return tuple(
-        # Before the first step, t and w are one tensor.
+        # Before the first step, t and w are the same tensor.
         w if i in moved else tf.stop_gradient(t) + (w - tf.stop_gradient(w))
         for i, (t, w) in enumerate(zip(theta, weights, strict=True))
     )
@@ -77,7 +77,7 @@ def recording(theta: Sequence, weights: Sequence, moved: Sequence[int]) -> tuple
 
 @dataclasses.dataclass(frozen=True)
 class ClippedApart:
-    """An inner optimizer that clips psi's gradients as if those of phi did not exist."""
+    """An inner optimizer that clips the gradients of psi and phi separately."""
 
     rule: Any
     moved: tuple[int, ...]
@@ -97,7 +97,7 @@ class ClippedApart:
 class Parts:
     """The weights of a network in two parts, psi and phi, for an inner loop.
 
-    Its loops carry psi, and phi where its steps are recorded: the carried weights.
+    The loop computes psi, and also phi if its steps are recorded. These are the carried weights.
 
     moved: Tuple of integers, the positions of psi's weights among all. Defaults to `None`: psi is
         all weights.
@@ -109,30 +109,35 @@ class Parts:
     records: bool = False
 
     def carried(self, tensors: Sequence) -> tuple:
-        """Of tensors for all weights, those for the carried ones."""
+        """Returns the carried weights' tensors, from those of all weights."""
         if self.moved is None or self.records:
             return tuple(tensors)
         return part(tensors, self.moved)
 
     def carried_state(self, state: InnerState) -> InnerState:
-        """The state of the carried weights."""
+        """Returns the state of the carried weights."""
         return state._replace(slots=tuple(map(self.carried, state.slots)))
 
     def seen(self, theta: Sequence, carried: Sequence) -> Sequence:
-        """The weights at which a loss is computed, whose gradient goes to the carried ones."""
+        """Returns the weights for a loss, with a gradient for the carried weights."""
         if self.moved is not None and self.records:
             return recording(theta, carried, self.moved)
         return self.solution(theta, carried)
 
     def solution(self, theta: Sequence, weights: Sequence) -> Sequence:
-        """The weights to predict with: phi of theta and psi of the weights, carried or all."""
+        """Returns the weights for predictions: phi from theta, and psi from `weights`.
+
+        Args:
+            theta: Sequence of tensors, one for each weight.
+            weights: Sequence of tensors, those of the carried weights or of all.
+        """
         if self.moved is None:
             return weights
         psi = weights if len(weights) == len(self.moved) else part(weights, self.moved)
         return with_part(theta, psi, self.moved)
 
     def with_all(self, found: Adaptation, theta: Sequence, state: InnerState) -> Adaptation:
-        """The `Adaptation` of all weights: phi, if it is not carried, and its moments as before."""
+        """Returns the `Adaptation` of all weights. If phi is not carried, it is unchanged."""
         if self.moved is None or self.records:
             return found
         slots = tuple(
@@ -143,7 +148,7 @@ class Parts:
         return found._replace(weights=weights, state=found.state._replace(slots=slots))
 
     def optimizer(self, rule: Any) -> Any:
-        """The inner optimizer for the carried weights."""
+        """Returns the inner optimizer for the carried weights."""
         if self.moved is None or not self.records or rule.elementwise:
             return rule
         return ClippedApart(rule, self.moved)
@@ -162,7 +167,7 @@ def adapt_and_differentiate(
     rate: float,
     moved: Sequence[int],
 ) -> Adaptation:
-    """`adaptation.adapt_and_differentiate` for an inner loop that moves psi.
+    """Computes `adaptation.adapt_and_differentiate` for an inner loop that moves psi only.
 
     Args:
         loss_fn: Function of (phi, psi), the minibatch and the step to a scalar loss.

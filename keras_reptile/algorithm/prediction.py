@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile.algorithm.known_layers import treats_examples_apart
+from keras_reptile.algorithm.known_layers import computes_examples_separately
 from keras_reptile.algorithm.network_function import NetworkFunction
 
 
@@ -14,9 +14,9 @@ def predict(
 ) -> tf.Tensor:
     """Returns the outputs for the queries of one task, in the dtype of the weights.
 
-    Batch statistics make a prediction depend on the other examples in its batch. The authors have
-    two ways to choose them, inductive and transductive. For a network that treats each example by
-    itself both give the same, and all queries are one batch either way.
+    With batch statistics, a prediction depends on the other examples in its batch. The authors
+    choose these in two ways, inductive and transductive. If the network computes each example
+    separately, both results are the same, and all queries are one batch.
 
     Args:
         f: A `NetworkFunction`.
@@ -28,22 +28,22 @@ def predict(
     Returns:
         Tensor `(queries, outputs)`. NaN if a weight is not finite.
     """
-    if transductive or treats_examples_apart(f.network):
+    if transductive or computes_examples_separately(f.network):
         outputs = transductive_outputs(f, weights, query_x)
     else:
         outputs = inductive_outputs(f, weights, support_x, query_x)
-    return numbers_of(weights, tf.cast(outputs, weights[0].dtype))
+    return nan_unless_finite(weights, tf.cast(outputs, weights[0].dtype))
 
 
-def numbers_of(weights: Sequence, outputs: tf.Tensor) -> tf.Tensor:
+def nan_unless_finite(weights: Sequence, outputs: tf.Tensor) -> tf.Tensor:
     """Returns the outputs if all weights are finite, else NaN.
 
-    The outputs alone do not show it: oneDNN computes normalization and ReLU in one on a CPU, and
-    makes 0 of NaN.
+    Outputs may be finite although weights are not: on a CPU, oneDNN's fused normalization and ReLU
+    turns NaN into 0.
 
     Example:
 
-    >>> numbers_of([tf.constant([1.0, float("inf")])], tf.constant([0.5])).numpy()
+    >>> nan_unless_finite([tf.constant([1.0, float("inf")])], tf.constant([0.5])).numpy()
     array([nan], dtype=float32)
     """
     return tf.where(all_finite(weights), outputs, tf.constant(float("nan"), outputs.dtype))
@@ -51,13 +51,13 @@ def numbers_of(weights: Sequence, outputs: tf.Tensor) -> tf.Tensor:
 
 def all_finite(tensors: Sequence) -> tf.Tensor:
     """Returns whether all values of all tensors are finite, a boolean scalar."""
-    # One reduction of all values: on a GPU each is a launch.
+    # One reduction of all values, because on a GPU each reduction is a kernel launch.
     finite = [tf.reshape(tf.math.is_finite(tf.convert_to_tensor(t)), (-1,)) for t in tensors]
     return tf.reduce_all(tf.concat(finite, axis=0))
 
 
 def transductive_outputs(f: NetworkFunction, weights: Sequence, query_x: Any) -> tf.Tensor:
-    """Returns the outputs for all queries, predicted in one batch by themselves."""
+    """Returns the outputs for all queries, predicted in one batch without the support set."""
     return f.predict(weights, query_x)
 
 

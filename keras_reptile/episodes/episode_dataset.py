@@ -73,8 +73,9 @@ def episode_dataset(
             numbers for each split. Without this, two pools with the same numbers of classes and
             images would give tasks at the same positions. Defaults to `"train"`.
         within_groups: Boolean, whether all classes of a task are of one group of the pool, such as
-            an alphabet of Omniglot. Each task draws its group first, all groups alike. Groups with
-            fewer than `ways` classes are left out. Defaults to `False`: any classes of the pool.
+            an alphabet of Omniglot. Each task first draws a group, with equal probability for each.
+            Groups with fewer than `ways` classes are left out. Defaults to `False`: any classes of
+            the pool.
 
     Returns:
         A `tf.data.Dataset` of dicts:

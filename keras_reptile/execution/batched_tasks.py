@@ -12,8 +12,8 @@ from keras_reptile.algorithm import losses
 from keras_reptile.algorithm.adaptation import Adaptation, LossAndGradient
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState
-from keras_reptile.algorithm.known_layers import treats_examples_apart
-from keras_reptile.algorithm.prediction import numbers_of
+from keras_reptile.algorithm.known_layers import computes_examples_separately
+from keras_reptile.algorithm.prediction import nan_unless_finite
 from keras_reptile.execution import outcome
 from keras_reptile.execution.batched_network import BatchedNetwork
 from keras_reptile.execution.outcome import Outcome
@@ -74,14 +74,14 @@ def evaluate(
     adapted = _adapt(loop, network, layout, tasks, theta, state)
     moved = layout.unpack(adapted.weights)
     weights, vectors = loop.parts.solution(theta, moved), VectorLayout.of(carried).pack(moved)
-    apart = treats_examples_apart(loop.f.network)
+    apart = computes_examples_separately(loop.f.network)
     predictions = [
         network(weights, images[1])[0] if mode or apart else _inductive(network, weights, *images)
         for mode in modes
     ]
     if loop.parts.moved is not None:
-        predictions = [numbers_of(theta, p) for p in predictions]
-    return adapted.first_loss, tuple(_nan_if_not_finite(vectors, p) for p in predictions)
+        predictions = [nan_unless_finite(theta, p) for p in predictions]
+    return adapted.first_loss, tuple(_nan_unless_finite(vectors, p) for p in predictions)
 
 
 def _adapt(loop, network, layout, tasks, theta, state) -> Adaptation:
@@ -125,7 +125,7 @@ def _inductive(network, weights, support, queries) -> tf.Tensor:
     return tf.experimental.numpy.swapaxes(outputs, 0, 1)
 
 
-def _nan_if_not_finite(vectors, outputs) -> tf.Tensor:
+def _nan_unless_finite(vectors, outputs) -> tf.Tensor:
     """Returns each task's outputs, or NaN if its weights are not all finite."""
     finite = tf.reduce_all(tf.math.is_finite(tf.concat(vectors, axis=-1)), axis=-1)
     return tf.where(finite[..., None, None], outputs, tf.constant(float("nan"), outputs.dtype))

@@ -1,4 +1,4 @@
-"""How many tasks of an evaluation a GPU or TPU computes at once."""
+"""The number of tasks that a GPU or TPU computes at once in an evaluation."""
 
 import math
 from typing import Any, NamedTuple
@@ -18,20 +18,20 @@ MOST_TASKS = 200
 USUAL_MEMORY = 8 * 2**30
 # The share of a device's memory that the tasks at once may need by the estimate.
 SHARE = 1 / 2
-# Shares of the values of all operations that are in memory at the same time: in an inner step,
-# which keeps values for its gradient, and in a prediction. By them the estimates are near the
-# temporary memory of programs that XLA compiled for an H200, or above it.
+# The share of all operations' values that are in memory at the same time: in an inner step, which
+# keeps values for its gradient, and in a prediction. With these shares, the estimates are equal to
+# or above the temporary memory of programs that XLA has compiled for an H200.
 KEPT_BY_A_STEP, KEPT_BY_A_PREDICTION = 1 / 2, 1 / 4
-# A TPU fills the last axis of arrays up to 128 elements, also that of 32 channels.
+# A TPU pads the last axis of arrays to 128 elements, also an axis of 32 channels.
 PADDING = {"TPU": 4}
-# Of each task: its weights, their gradient and two moments of the inner optimizer.
+# For each task: its weights, their gradient and two moments of the inner optimizer.
 PER_WEIGHT = 4
 
 
 class EvaluationBatch(NamedTuple):
     """The tasks that a device computes at once.
 
-    tasks: Integer, at most so many on each replica.
+    tasks: Integer, the largest number on each replica.
     bytes_of_task: Integer, the estimate of a task's memory.
     """
 
@@ -73,10 +73,9 @@ def batch_of(model: Any, spec: dict[str, Any]) -> EvaluationBatch | None:
 
 
 def evaluation_batch(loop: InnerLoop, plan: Plan, spec: dict[str, Any]) -> EvaluationBatch | None:
-    """Returns how many tasks to compute at once; `None` if meta-batches stay as they are.
+    """Returns the number of tasks to compute at once, or `None` to keep the meta-batches.
 
-    They stay as they are on a CPU, where each core has its own task, and if tasks cannot be one
-    batch.
+    They are kept on a CPU, where each core has its own task, and if tasks cannot be one batch.
 
     Args:
         loop: The `InnerLoop`, of a built network.
@@ -97,8 +96,8 @@ def bytes_of_task(loop: InnerLoop, spec: dict[str, Any]) -> int:
         max(1/2 * images of a minibatch, 1/4 * images of a prediction) * values of an image
             + 4 * weights + images
 
-    "Values of an image" are those of all operations of the network's forward pass. A prediction is
-    of a query with the support set, or of all queries.
+    "Values of an image" are those of all operations in the network's forward pass. A prediction
+    has one query and the support set, or all queries.
     """
     images = tf.nest.flatten(spec["support"][0])
     support, queries = (spec[part][1].shape[1] for part in ("support", "query"))
@@ -111,13 +110,13 @@ def bytes_of_task(loop: InnerLoop, spec: dict[str, Any]) -> int:
 
 
 def _bytes_of_image(loop, spec) -> int:
-    """Returns the bytes of the values of all operations on an image, forward."""
+    """Returns the bytes of all operations' values in the forward pass of one image."""
 
     def forward(x):
         call_id = tf.zeros((3,), tf.int32)
         return loop.f.train(loop.f.network.trainable_variables, loop.as_taken(x), call_id)
 
-    # Of two images less one: weights are among the values, too.
+    # The difference of two images and one: the values also contain the weights.
     one, two = (_bytes_of_graph(forward, spec, images) for images in (1, 2))
     return max(1, two - one)
 

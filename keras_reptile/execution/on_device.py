@@ -1,6 +1,6 @@
-"""Meta-steps whose tasks are drawn on the device. Several of them are one program.
+"""Meta-steps whose tasks are drawn on the device. A program can have several of them.
 
-The pool lies on the device. The host gives each program the number of its first task.
+The pool is in the device's memory. The host passes each program the number of its first task.
 """
 
 from collections.abc import Callable
@@ -81,7 +81,7 @@ def program(
             return (i + 1,)
 
         tf.while_loop(lambda i: i < number, step, (tf.constant(0),), parallel_iterations=1)
-        # The logs of a step are metrics over all steps before it, too.
+        # The logs of a step are means over the earlier steps, too.
         results = model.task_metrics.container.result()
         return {name: results[name] for name in names}
 

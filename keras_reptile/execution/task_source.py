@@ -1,4 +1,4 @@
-"""Where `fit` draws its tasks: on the device, or in the pipeline of the dataset on the host."""
+"""The place where `fit` draws its tasks: the device, or the dataset's pipeline on the host."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from keras_reptile.checks import check_boolean
 from keras_reptile.episodes.streams import Stream, stream_of
 from keras_reptile.execution.plan import WHOLE_STEPS, Plan
 
-# Bytes of a pool on a device. Positions are integers of 32 bits in the program.
+# The largest pool on a device, in bytes. Positions in the program are integers of 32 bits.
 LARGEST_POOL = 2**31 - 1
-# The share of a device's memory that a pool may have.
+# The largest share of a device's memory for a pool.
 SHARE = 1 / 4
 
 NO_STREAM = "the data are not an endless stream as `episode_dataset` returns it"
@@ -22,10 +22,10 @@ NOT_COMPILED = "XLA does not compile whole steps"
 
 
 class TaskSource(NamedTuple):
-    """Where the tasks of `fit` are drawn; `str` is the sentence that a run prints.
+    """The place where the tasks of `fit` are drawn. A run prints `str(source)`.
 
     stream: The `Stream` that is drawn on the device, or `None` if the dataset's pipeline draws.
-    reason: String, why tasks that should be drawn on the device are not; "" if there is none.
+    reason: String, the reason why tasks are not drawn on the device, or "".
     device: String, the kind of device.
     steps: Integer, the meta-steps of a program.
     """
@@ -49,7 +49,7 @@ def check(draw_on_device: bool | str) -> None:
 
 
 def source_of(model: Any, data: Any, usual_step: bool) -> TaskSource:
-    """Returns where `fit` draws the tasks of these data.
+    """Returns the `TaskSource` of `fit` for these data.
 
     Args:
         model: A `ReptileModel`.
@@ -104,7 +104,7 @@ def compiles_whole_steps(model: Any, plan: Plan) -> bool:
 
 @contextlib.contextmanager
 def drawing_from(model: Any, source: TaskSource) -> Iterator[None]:
-    """A context in which a model's `fit` draws tasks from this source."""
+    """Makes a model's `fit` draw tasks from this source while the context is open."""
     if source.stream is None:
         yield
         return

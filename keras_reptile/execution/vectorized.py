@@ -18,7 +18,7 @@ from keras_reptile.algorithm import prediction
 from keras_reptile.algorithm.adaptation import Adaptation, rows
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState
-from keras_reptile.algorithm.known_layers import treats_examples_apart
+from keras_reptile.algorithm.known_layers import computes_examples_separately
 from keras_reptile.episodes.episode_format import with_inputs
 from keras_reptile.execution import batched_tasks, outcome, xla
 from keras_reptile.execution.batched_network import batched_network
@@ -101,7 +101,7 @@ def _adapt(loop, tasks, theta, state) -> Adaptation:
 def _predict(loop, theta, weights, tasks, transductive):
     f, support, queries = loop.f, tasks["support"][0], tasks["query"][0]
     solution = functools.partial(loop.parts.solution, theta)
-    if transductive or treats_examples_apart(f.network):
+    if transductive or computes_examples_separately(f.network):
         return _for_each_task(
             lambda t: prediction.predict(f, solution(t[0]), None, t[1], True), (weights, queries)
         )
@@ -117,7 +117,7 @@ def _predict(loop, theta, weights, tasks, transductive):
     query_first = tf.nest.map_structure(lambda t: tf.experimental.numpy.swapaxes(t, 0, 1), queries)
     outputs = tf.map_fn(output_of, query_first, fn_output_signature=signature)
     return _for_each_task(
-        lambda t: prediction.numbers_of(solution(t[0]), t[1]),
+        lambda t: prediction.nan_unless_finite(solution(t[0]), t[1]),
         (weights, tf.transpose(outputs, (1, 0, 2))),
     )
 

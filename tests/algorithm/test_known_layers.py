@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_reptile.algorithm.known_layers import treats_examples_apart
+from keras_reptile.algorithm.known_layers import computes_examples_separately
 from keras_reptile.algorithm.network_function import NetworkFunction
 from keras_reptile.algorithm.prediction import predict
 
@@ -65,7 +65,7 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_only_layers_of_known_kinds_treat_examples_apart(name):
     make, expected = NETWORKS[name]
-    assert treats_examples_apart(make()) is expected
+    assert computes_examples_separately(make()) is expected
 
 
 SUPPORT, QUERIES = (np.random.RandomState(n).rand(n, 8, 8, 1).astype(np.float32) for n in (6, 4))
