@@ -63,7 +63,7 @@ def meta_step(images: int = 4_000, **fields) -> Callable:
     """A meta-step with its input, as `fit` would take them, compiled."""
     recipe = named.get("omniglot_5way", **fields)
     model = building.build_model(recipe, (28, 28, 1))
-    model.set_execution(jit_compile=compilation.of_training(recipe))
+    model.set_execution(jit_compile=compilation.of_training(recipe).jit_compile)
     elements = iter(building.training_episodes(recipe, pool(images)))
     step = timing.train_step(model)
     run = lambda: float(step(next(elements))["loss_before"])  # noqa: E731

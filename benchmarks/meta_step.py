@@ -105,7 +105,7 @@ def chosen_recipe(name: str):
 def measure(name: str) -> dict:
     recipe = chosen_recipe(name)
     building.set_precision(recipe)
-    jit_compile = compilation.of_training(recipe)
+    jit_compile = compilation.of_training(recipe).jit_compile
     threads = compilation.threads(jit_compile, compilation.tasks_at_once(recipe))
     cores = kr.one_task_per_core(**threads)
     pool = training_pool(recipe)

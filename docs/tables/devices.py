@@ -1,5 +1,6 @@
-"""Tables of the GPU, of bfloat16, and of several replicas."""
+"""Tables of the GPU, of a CPU's kernels, and of several replicas."""
 
+from statistics import mean
 from typing import Any
 
 from ring_model import reduce_seconds
@@ -81,14 +82,17 @@ def gpu_fast() -> str:
     return table(header, [["`omniglot_5way_fast`", *cells, f"{found['tasks']:,}"]])
 
 
-def bfloat16() -> str:
-    names = {"bfloat16": "compiled by XLA", "bfloat16_without_xla": "by TensorFlow"}
+def cpu_kernels() -> str:
+    content = record("cpu_kernels")
+    found = {(r["precision"], r["kernels"]): r["meta_step_cpu_ms"] for r in content["rows"]}
+    before = mean(content["xla_with_patches_in_bfloat16"]["of_each_process"])
+    found["mixed_bfloat16", "XLA, patches in bfloat16"] = before
+    kernels = list(dict.fromkeys(kernels for _, kernels in found))
     rows = [
-        [names[name], milliseconds(step["meta_step_ms"]), milliseconds(step["meta_step_in_fit_ms"])]
-        for name in names
-        for step in record(name)["recipes"]
+        [f"`{p}`", *(milliseconds(found[p, k]) if (p, k) in found else "" for k in kernels)]
+        for p in dict.fromkeys(precision for precision, _ in found)
     ]
-    return table(["5-way meta-step in bfloat16", "bare", "in `fit`"], rows)
+    return table(["5-way meta-step, CPU time", *kernels], rows)
 
 
 def reduced_bytes() -> int:
@@ -136,5 +140,7 @@ def gpu_step() -> str:
     return milliseconds(record("h200")["recipes"][0]["meta_step_in_fit_ms"])
 
 
-TABLES = {f.__name__: f for f in (gpu_steps, gpu_jax, gpu_bits, gpu_fast, bfloat16, links, scale)}
+TABLES = {
+    f.__name__: f for f in (gpu_steps, gpu_jax, gpu_bits, gpu_fast, cpu_kernels, links, scale)
+}
 VALUES = {"gpu_step": gpu_step, "task_time": task_time}

@@ -3,11 +3,11 @@
 import importlib.metadata
 import platform
 import sys
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
+from keras_reptile.files.processor import processor
 from keras_reptile.threads import usable_cores
 from keras_reptile.version import __version__
 
@@ -30,16 +30,6 @@ def facts() -> dict[str, Any]:
     if found := gpus():
         machine["gpus"] = found
     return {"command": sys.argv, "versions": versions, "machine": machine}
-
-
-def processor() -> str:
-    """Returns the processor's name, or its architecture if the name is not known."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def gpus() -> list[str]:

@@ -69,6 +69,11 @@ def convolution(
     >>> tuple(y.shape), float(y[0, 1, 1, 0])
     ((2, 3, 3, 4), 27.0)
     """
+    if by_xla and x.dtype.size < 4:
+        # XLA multiplies in float32 on a CPU. It would convert each element of the patches, which
+        # repeat those of `x`.
+        x, kernel, dtype = tf.cast(x, tf.float32), tf.cast(kernel, tf.float32), x.dtype
+        return tf.cast(convolution(x, kernel, strides, padding, dilation, by_xla=True), dtype)
     *sizes, channels, filters = kernel.shape
     geometry = (sizes, strides, padding, dilation)
     width = math.prod(sizes) * channels

@@ -55,6 +55,7 @@ def _work(name: str, argv: Sequence[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     if name == "train":
         _check_recipe()
+        start.keep_kernels(recipe_listing.output_dir())
     start.load_package()
     # Imported here: it imports TensorFlow.
     from keras_reptile.programs.outcome import work

@@ -1,6 +1,7 @@
 """Prints the table of recipes, or all settings of one recipe."""
 
 import dataclasses
+import os
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -36,6 +37,12 @@ def chosen() -> Recipe:
     """Returns the recipe that the flags ask for."""
     given = recipe_flags.given_fields(Recipe, without=NOTES)
     return named.get(flags.FLAGS.recipe, **given)
+
+
+def output_dir() -> str:
+    """The directory of the run that the flags ask for."""
+    name = flags.FLAGS.recipe or named.run_name(chosen())
+    return flags.FLAGS.output_dir or os.path.join("runs", name)
 
 
 def table() -> Iterator[str]:

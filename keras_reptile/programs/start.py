@@ -12,11 +12,14 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from keras_reptile.files.processor import multiplies_bfloat16_in_tiles
 from keras_reptile.programs import streams, xla_flags
 from keras_reptile.programs.streams import called, fail
 
 # A small network on two cores needs 2.7 GiB. With 2 GiB, TensorFlow aborts or computes infinities.
 NEEDED_BYTES = 4 * 2**30
+# Whether the user's environment says if oneDNN is used.
+onednn_is_given = False
 
 
 def start_program(name: str) -> None:
@@ -77,19 +80,32 @@ def set_environment(arguments: list[str]) -> None:
     """Sets the variables that TensorFlow and Keras read during their import."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    global onednn_is_given
+    onednn_is_given = "TF_ENABLE_ONEDNN_OPTS" in os.environ
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", onednn(arguments))
 
 
 def onednn(arguments: list[str]) -> str:
     """Returns "1" if a CPU uses oneDNN's kernels, else "0".
 
-    They are faster for miniImageNet's large images, and slower for small ones. TensorFlow reads
-    this setting during its import.
+    They are faster for miniImageNet's large images, and in bfloat16 on a processor with AMX. They
+    are slower for small images in float32. TensorFlow reads this setting during its import.
     """
-    named = list(values_of(("recipe", "dataset", "network"), arguments))
+    named = list(values_of(("recipe", "dataset", "network", "precision"), arguments))
     for place in values_of(("checkpoint", "model"), arguments):
         named += trained_in(place)
-    return str(int(any(name.startswith("mini_imagenet") for name in named)))
+    large = any(name.startswith("mini_imagenet") for name in named)
+    return str(int(large or ("mixed_bfloat16" in named and multiplies_bfloat16_in_tiles())))
+
+
+def keep_kernels(place: str) -> None:
+    """Chooses oneDNN's kernels as the run in a directory did, so that it resumes to the same bits.
+
+    The environment of the user comes first.
+    """
+    kernels = recorded(place, "cpu_kernels")
+    if not onednn_is_given and isinstance(kernels.get("onednn"), bool):
+        os.environ["TF_ENABLE_ONEDNN_OPTS"] = str(int(kernels["onednn"]))
 
 
 def values_of(names: tuple, arguments: list[str]) -> Iterator[str]:
@@ -107,15 +123,20 @@ def values_of(names: tuple, arguments: list[str]) -> Iterator[str]:
 
 
 def trained_in(place: str) -> list[str]:
-    """Returns the data and network of a run or an export, or `[]` if they cannot be read."""
+    """Returns the data, network and precision of a run or an export, if they can be read."""
+    settings = recorded(place, "settings")
+    return [str(settings.get(name, "")) for name in ("dataset", "network", "precision")]
+
+
+def recorded(place: str, key: str) -> dict[str, Any]:
+    """Returns a part of what a run or an export records, or `{}` if it cannot be read."""
     for name in ("run.json", "metadata.json"):
         try:
             with open(os.path.join(os.path.expanduser(place), name)) as file:
-                settings = json.load(file)["settings"]
-            return [str(settings["dataset"]), str(settings["network"])]
+                return dict(json.load(file)[key])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass
-    return []
+    return {}
 
 
 def load_package() -> None:

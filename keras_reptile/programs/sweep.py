@@ -35,7 +35,9 @@ def threads() -> dict:
     if FLAGS.figure is None or FLAGS.list or FLAGS.draw_only:
         return {}
     runs = choose(figures.runs_of(FLAGS.figure, **overrides()), FLAGS.only).values()
-    long = [each.recipe for each in runs if compilation.of_training(each.recipe) is True]
+    long = [
+        each.recipe for each in runs if compilation.of_training(each.recipe).jit_compile is True
+    ]
     at_once = min(map(compilation.tasks_at_once, long), default=0)
     return compilation.threads(bool(long), at_once)
 

@@ -8,13 +8,13 @@ from absl import flags
 from keras_reptile import distribution
 from keras_reptile.programs import device_flags
 from keras_reptile.programs.help import as_typed
-from keras_reptile.programs.recipe_listing import chosen
+from keras_reptile.programs.recipe_listing import chosen, output_dir
 from keras_reptile.programs.streams import fail
-from keras_reptile.recipes import named
 from keras_reptile.recipes.recipe import SINUSOID
 from keras_reptile.runs import compilation
 from keras_reptile.runs.divergence import in_words
 from keras_reptile.runs.run_checks import check_settings
+from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.stop_on_signal import Interrupted
 from keras_reptile.runs.training import train
 
@@ -23,28 +23,27 @@ FLAGS = flags.FLAGS
 
 def threads() -> dict:
     recipe = chosen()
-    at_once = compilation.tasks_at_once(recipe)
-    return compilation.threads(compilation.of_training(recipe), at_once)
+    kernels = compilation.of_training(recipe, RunDirectory(output_dir()).read_run())
+    return compilation.threads(kernels.jit_compile, compilation.tasks_at_once(recipe))
 
 
 def main() -> None:
     recipe = chosen()
-    name = FLAGS.recipe or named.run_name(recipe)
-    output_dir = FLAGS.output_dir or os.path.join("runs", name)
+    folder = output_dir()
     check_settings(recipe)
     strategy = device_flags.strategy(recipe.meta_batch_size)
     is_chief = distribution.Workers(strategy).is_chief
     try:
-        summary = train(recipe, output_dir, data_dir=FLAGS.data_dir, strategy=strategy)
+        summary = train(recipe, folder, data_dir=FLAGS.data_dir, strategy=strategy)
     except Interrupted:
         if not is_chief:
             fail("stopped. The chief keeps the checkpoints.", 130)
-        fail(f"stopped and saved in {output_dir}. The same command resumes from there.", 130)
+        fail(f"stopped and saved in {folder}. The same command resumes from there.", 130)
     if is_chief:
-        report(summary, output_dir)
+        report(summary, folder)
 
 
-def report(summary: dict, output_dir: str) -> None:
+def report(summary: dict, folder: str) -> None:
     result = summary["result"]
     rate = summary["meta_iterations_per_second"]
     times = ""
@@ -56,10 +55,10 @@ def report(summary: dict, output_dir: str) -> None:
         if diverged := in_words(result):
             print(diverged)
     names = ("curve.png", "tasks.png", "predictions.png")
-    pictures = ", ".join(n for n in names if os.path.exists(os.path.join(output_dir, n)))
-    print(f"In {output_dir}: checkpoints/, log.csv, {pictures}, summary.json.")
+    pictures = ", ".join(n for n in names if os.path.exists(os.path.join(folder, n)))
+    print(f"In {folder}: checkpoints/, log.csv, {pictures}, summary.json.")
     sines = summary["settings"]["dataset"] == SINUSOID
-    for line in next_steps(output_dir, "" if sines else " --both"):
+    for line in next_steps(folder, "" if sines else " --both"):
         print(line)
 
 

@@ -107,16 +107,19 @@ def train(
             done = saved.meta_iteration if saved else 0
             lengths = run_length.history(earlier, recipe, done)
         workers.check_alike(_shared_facts(recipe, pools))
+        kernels = compilation.of_training(recipe, earlier)
         # Only the chief has an earlier part of the run.
-        done, lengths = json.loads(workers.exchange(json.dumps([done, lengths]))[0])
-        jit_compile = compilation.of_training(recipe)
+        facts = workers.exchange(json.dumps([done, lengths, kernels]))[0]
+        done, lengths, kept = json.loads(facts)
+        kernels = compilation.Kernels(*kept)
         shape = pools.train.image_shape
-        model = building.on_strategy(recipe, shape, saved, strategy, workers, jit_compile)
+        model = building.on_strategy(recipe, shape, saved, strategy, workers, kernels.jit_compile)
         if len(lengths) > 1:
             model.optimizer.learning_rate = run_length.schedule(recipe, lengths)
         with workers.together():
-            _write_beginning(recipe, directory, pools, lengths, is_new=saved is None)
+            _write_beginning(recipe, directory, pools, lengths, kernels, is_new=saved is None)
         _print_beginning(recipe, directory, pools, lengths, done, verbose)
+        _print_kernels(kernels, done, verbose)
         run_log = _fit(recipe, directory, pools, model, verbose)
         return _finish(recipe, directory, pools, model, run_log, lengths, verbose)
 
@@ -128,12 +131,13 @@ def _check_directory(directory, recipe) -> dict[str, Any] | None:
     return earlier
 
 
-def _write_beginning(recipe, directory, pools, lengths, is_new) -> None:
+def _write_beginning(recipe, directory, pools, lengths, kernels, is_new) -> None:
     settings = {"settings": with_absolute_paths(dataclasses.asdict(recipe))}
     content = {
         **settings,
         "images": building.describe_images(recipe),
         **_changes(lengths),
+        **({} if compilation.on_a_gpu() else {compilation.KERNELS: kernels._asdict()}),
         **provenance.facts(),
     }
     directory.write_json("run.json", content)
@@ -150,6 +154,14 @@ def _print_beginning(recipe, directory, pools, lengths, done, verbose) -> None:
         say(verbose, f"Resuming at meta-iteration {done:,} in {directory.path}.")
     if changed := run_length.in_words(recipe, lengths, done):
         say(verbose, changed)
+
+
+def _print_kernels(kernels, done, verbose) -> None:
+    if compilation.on_a_gpu():
+        return
+    say(verbose, f"{kernels} This was chosen when the run began." if done else str(kernels))
+    if different := compilation.of_other_kernels(kernels):
+        say(verbose, different)
 
 
 def _changes(lengths) -> dict[str, Any]:

@@ -59,6 +59,16 @@ def test_shares_that_are_filled_up_hold_every_task_once(workers, each):
         np.testing.assert_array_equal(order[real == 1], whole["order"])
 
 
+def test_copies_do_not_count_in_shares_of_meta_batches_that_were_joined():
+    dataset = tf.data.Dataset.range(7).map(lambda i: {"x": i}).batch(2)
+    joined = shares.regrouped(dataset, 5)
+    found = steps(Played(1, 3), joined, len(joined), fill=True)
+    parts = [part for step in found for part in step]
+    assert {part["x"].shape[0] for part in parts} == {2}
+    numbers = [part["x"].numpy()[part["real"].numpy() == 1] for part in parts]
+    assert np.concatenate(numbers).tolist() == list(range(7))
+
+
 def test_shares_of_a_dataset_of_unknown_size_end_with_it():
     dataset = small_episodes(meta_batch_size=6, tasks=12).filter(lambda tasks: True)
     found = steps(Played(1, 2), dataset, 3)

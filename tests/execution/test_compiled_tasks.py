@@ -262,7 +262,7 @@ def test_a_gpu_is_left_to_decide_for_itself(monkeypatch):
 def test_what_counts_is_all_images_of_a_run():
     # 5 tasks of 5 steps of 10 images in a meta-iteration; 50 steps of 5 in a test task.
     least = 250_000_000 // 28**2 + 1
-    assert compilation.of_training(Recipe(meta_iterations=-(-least // 250))) is True
-    assert compilation.of_training(Recipe(meta_iterations=least // 250)) == "auto"
+    for iterations, expected in ((-(-least // 250), True), (least // 250, "auto")):
+        assert compilation.of_training(Recipe(meta_iterations=iterations)).jit_compile == expected
     assert compilation.of_evaluation(Recipe(), -(-least // 250)) is True
     assert compilation.of_evaluation(Recipe(), least // 250) == "auto"

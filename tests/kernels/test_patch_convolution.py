@@ -1,3 +1,4 @@
+import functools
 import re
 
 import keras
@@ -62,6 +63,30 @@ def test_xla_multiplies_the_kernels_gradient_by_rows(channels):
         rows_and_columns = sorted((9 * channels, 10), reverse=channels == 2 and not by_xla)
         assert re.search(r"f64\[{},{}\]\S* dot\(".format(*rows_and_columns), text)
     np.testing.assert_allclose(*(gradient(b)(x, kernel) for b in (True, False)), atol=1e-12)
+
+
+@pytest.mark.slow
+def test_xla_does_not_convert_patches_of_16_bits():
+    rs = np.random.RandomState(0)
+    x, kernel = (tf.cast(rs.randn(*shape), tf.bfloat16) for shape in ((4, 8, 8, 6), (3, 3, 6, 10)))
+    geometry = (2, 2), "same", (1, 1)
+
+    @functools.partial(tf.function, jit_compile=True, autograph=False)
+    def gradients(x, kernel):
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            y = convolution(x, kernel, *geometry, by_xla=True)
+            loss = tf.reduce_sum(tf.sin(y))
+        return y, *tape.gradient(loss, [x, kernel])
+
+    # There are 4 by 4 patches in each of 4 images, of 9 times 6 channels.
+    text = gradients.experimental_get_compiler_ir(x, kernel)(stage="optimized_hlo")
+    assert set(re.findall(r"(\w+)\[(?:64|4,4,4),54\]", text)) == {"f32"}
+    precise = convolution(tf.cast(x, tf.float32), tf.cast(kernel, tf.float32), *geometry)
+    y, *of_both = gradients(x, kernel)
+    assert [t.dtype for t in (y, *of_both)] == [tf.bfloat16] * 3
+    # Half a unit of the last of 8 bits.
+    np.testing.assert_allclose(tf.cast(y, tf.float32), precise, rtol=2**-8, atol=1e-6)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -137,7 +137,11 @@ def test_a_run_that_draws_on_the_device_stops_and_goes_on_bit_for_bit(
 def test_a_run_compiled_by_xla_says_so_and_goes_on_bit_for_bit(tmp_path, capsys, monkeypatch):
     short = dict(jit_compile="true", meta_iterations=2, validation_tasks=0, test_tasks=0)
     run(tmp_path / "whole", verbose=2, **short)
-    assert "(--task_parallelism), compiled by XLA" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "(--task_parallelism), compiled by XLA" in said
+    assert "The CPU's kernels are those of XLA: --jit_compile=true." in said
+    kernels = json.loads((tmp_path / "whole" / "run.json").read_text())["cpu_kernels"]
+    assert kernels["jit_compile"] is True
     with monkeypatch.context() as patch:
         stop_at(patch, 1, lambda model: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(Interrupted):
