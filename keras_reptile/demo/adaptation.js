@@ -1,11 +1,14 @@
 // The inner loop, as keras_reptile runs it: k optimizer steps on the drawings, then prediction.
-// A network is {layers, loss, optimizer, side, outputs, batch, scale, weights, step, slots}.
+// A network is {layers, loss, optimizer, moved, side, outputs, batch, scale, weights, step, slots};
+// `moved` has the numbers of the weights that the inner loop moves.
 
 // W_k = U_k(theta):   k times   w <- U(decay w, grad L_b(decay w)),   b the next minibatch.
 // It rests at times, so that it can be told to stop: then `isStale()` is true, and it gives null.
 async function adapt(network, { images, labels, steps }, isStale = () => false) {
   const { optimizer } = network, weights = network.weights.map((w) => w.slice());
-  const state = { step: network.step, slots: network.slots.map((slot) => slot.map((s) => s.slice())) };
+  const movedOf = (arrays) => network.moved.map((number) => arrays[number]), moved = movedOf(weights);
+  const slots = network.slots.map((slot) => movedOf(slot).map((s) => s.slice()));
+  const state = { step: network.step, slots };
   const order = minibatches(images.length, network.batch, steps);
   let rested = performance.now();
   for (let k = 0; k < steps; k++) {
@@ -14,11 +17,11 @@ async function adapt(network, { images, labels, steps }, isStale = () => false) 
       rested = performance.now();
     }
     if (isStale()) return null;
-    if (optimizer.decay !== 1) for (const w of weights) w.forEach((value, i) => (w[i] = optimizer.decay * value));
+    if (optimizer.decay !== 1) for (const w of moved) w.forEach((value, i) => (w[i] = optimizer.decay * value));
     const x = batchOf(network, order[k].map((i) => images[i])), y = order[k].map((i) => labels[i]);
     const gradients = gradientsOf(network.layers, weights, x, y, network.loss);
     const rate = optimizer.rates[Math.min(k, optimizer.rates.length - 1)];
-    OPTIMIZERS[optimizer.kind](optimizer, rate, state, weights, gradients);
+    OPTIMIZERS[optimizer.kind](optimizer, rate, state, moved, movedOf(gradients));
     state.step++;
   }
   return weights;

@@ -64,6 +64,7 @@ def browser_network(model: ReptileModel) -> dict[str, Any]:
         "outputs": outputs,
         "batch": INNER_BATCH_SIZE,
         "scale": drawing_scale(model),
+        "moved": _moved(model, places),
         "sizes": [int(np.prod(variable.shape)) for variable in variables],
         "known": _start(theta, model._starting_state(theta), places),
         "fresh": _start(fresh, model.inner_rule.init(fresh), places),
@@ -200,6 +201,11 @@ def _numbered(steps: Iterable[Step]) -> list[dict[str, Any]]:
 
 def _place(variable, all_variables) -> int:
     return next(i for i, each in enumerate(all_variables) if each is variable)
+
+
+def _moved(model, places: Sequence[int]) -> list[int]:
+    """Returns the numbers of the page's weights that the inner loop moves."""
+    return [n for n, place in enumerate(places) if model._moved is None or place in model._moved]
 
 
 def reduction_of(loss: Any) -> str:

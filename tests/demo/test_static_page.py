@@ -120,6 +120,24 @@ def test_schedules_moments_and_bytes_are_as_the_model_has_them():
     assert network["scale"] == pytest.approx(255 * model._byte_scale)
 
 
+# What adaptation and prediction of a drawing depend on, and what they do not.
+OF_THE_PAGE = {
+    "network",
+    "inner_optimizer",
+    "inner_state",
+    "inner_weight_decay_rate",
+    "inner_trainable",
+    "byte_scale",
+    "trained_on_bytes",
+}
+OF_TRAINING = {"method", "task_order", "task_parallelism", "transductive", "head"}
+
+
+def test_each_setting_of_a_model_is_one_that_the_page_knows():
+    own = set(small_model().get_config()) - set(keras.Model().get_config())
+    assert own == OF_THE_PAGE | OF_TRAINING
+
+
 def network(*layers):
     return keras.Sequential([keras.Input((8, 8, 1)), *layers])
 

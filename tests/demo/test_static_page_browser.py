@@ -81,7 +81,8 @@ def flat(images):
 def logits_of_the_learner(model, x, y, steps, query):
     batch = min(len(x), 10)
     learner = model.adapt(x, y, steps=steps, inner_batch_size=batch, seed=0)
-    weights = [v.value for v in learner.trainable_variables]
+    # All but moving averages: layers that the inner loop does not move are frozen.
+    weights = [v.value for v in learner.weights if "moving" not in v.name]
     f = NetworkFunction(model.network)
     return prediction.predict(f, weights, x, query[None], transductive=False)[0]
 
@@ -148,19 +149,34 @@ def slower(rate):
 
 
 @pytest.mark.parametrize(
-    "network, optimizer, reduction",
+    "network, optimizer, reduction, moved",
     [
-        (small_convnet, lambda: keras.optimizers.Adam(slower(0.02), beta_1=0.8), "sum"),
-        (pooled, lambda: keras.optimizers.Adam(0.01, beta_1=0.0, beta_2=0.9, epsilon=1e-3), "mean"),
-        (pooled, lambda: keras.optimizers.SGD(slower(0.1), momentum=0.7, nesterov=True), "sum"),
-        (small_convnet, lambda: keras.optimizers.SGD(0.1, momentum=0.7), "mean"),
+        (small_convnet, lambda: keras.optimizers.Adam(slower(0.02), beta_1=0.8), "sum", "all"),
+        (
+            pooled,
+            lambda: keras.optimizers.Adam(0.01, beta_1=0.0, beta_2=0.9, epsilon=1e-3),
+            "mean",
+            "all",
+        ),
+        (
+            pooled,
+            lambda: keras.optimizers.SGD(slower(0.1), momentum=0.7, nesterov=True),
+            "sum",
+            "body",
+        ),
+        (small_convnet, lambda: keras.optimizers.SGD(0.1, momentum=0.7), "mean", "head"),
     ],
-    ids=["adam with momentum", "adam with pooling", "nesterov with pooling", "momentum"],
+    ids=["adam with momentum", "adam with pooling", "nesterov of the body", "momentum of the head"],
 )
 def test_logits_of_other_networks_and_optimizers_are_those_of_the_learner(
-    browser, tmp_path, network, optimizer, reduction
+    browser, tmp_path, network, optimizer, reduction, moved
 ):
-    model = kr.ReptileModel(network(), inner_optimizer=optimizer(), inner_weight_decay_rate=0.99)
+    model = kr.ReptileModel(
+        network(),
+        inner_optimizer=optimizer(),
+        inner_weight_decay_rate=0.99,
+        inner_trainable=moved,
+    )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
     model.compile("sgd", loss=loss)
     for variable in model.inner_variables:
