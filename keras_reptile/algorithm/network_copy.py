@@ -47,6 +47,8 @@ NO_COPY = (
 def copy_of(network: keras.Model) -> keras.Model:
     """Returns a copy of the network, not compiled, with new variables of the same values.
 
+    The same layers are frozen.
+
     Raises:
         ValueError: If Keras cannot make the network from its configuration.
     """
@@ -55,6 +57,10 @@ def copy_of(network: keras.Model) -> keras.Model:
     except Exception as error:
         raise ValueError(_why_not(network, error)) from error
     copy.set_weights(network.get_weights())
+    # The configuration of a subclassed network does not have them.
+    for layer, copied in zip(all_layers(network), all_layers(copy), strict=True):
+        if copied.trainable != layer.trainable:
+            copied.trainable = layer.trainable
     return copy
 
 

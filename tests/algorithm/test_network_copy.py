@@ -9,6 +9,7 @@ import pytest
 from helpers import differences, small_episodes, small_model
 
 import keras_reptile as kr
+from keras_reptile.algorithm.network_copy import copy_of
 
 IMAGES = np.zeros((3, 8, 8, 1), np.float32)
 
@@ -88,6 +89,15 @@ class Subclassed(keras.Model):
 
     def call(self, x):
         return self.dense(self.flatten(x))
+
+
+def test_a_copy_of_a_subclassed_network_has_the_same_frozen_layers():
+    original = Subclassed()
+    original(np.zeros((1, 8, 8, 1), "float32"))
+    original.dense.trainable = False
+    copied = copy_of(original)
+    assert [layer.trainable for layer in copied.layers] == [True, False]
+    np.testing.assert_array_equal(copied.dense.kernel, original.dense.kernel)
 
 
 def sequential():
