@@ -105,6 +105,15 @@ def inner_rate() -> str:
     return table(["5-way 1-shot, accuracy in %", "inductive", "transductive", ""], one_shot(runs))
 
 
+def within_alphabet() -> str:
+    runs = {
+        "characters of any evaluation alphabets": "omniglot_background_any",
+        "characters of one evaluation alphabet": "omniglot_background_within_alphabet",
+    }
+    header = ["20-way 1-shot, accuracy in %", "inductive", "transductive", ""]
+    return table(header, one_shot(runs))
+
+
 def glyphs() -> str:
     """The last lines that `bin/train` prints."""
     run = record("glyphs")
@@ -134,6 +143,7 @@ FUNCTIONS = (
     omniglot_5000,
     inner_rate,
     shared_head,
+    within_alphabet,
     glyphs,
 )
 TABLES: dict[str, Callable[[], str]] = {f.__name__: f for f in FUNCTIONS}

@@ -29,6 +29,7 @@ NOT_HERE = {
     "CUB_200_2011/images": "image_dir='CUB_200_2011/images' is not a directory",
     "--split_dir=LISTS": "split_dir='LISTS' is not a directory",
     "--network=mine": "There is no module mine in ",
+    "--ways=20": "The checkpoint's network has 5 outputs",
     "--eval_classes=": "`eval_classes` is for dataset='omniglot' only",
     "--runs=": "There are no accuracies in",
 }

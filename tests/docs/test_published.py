@@ -115,6 +115,34 @@ def test_the_fast_recipe_names_its_accuracy_and_takes_less_than_half_the_time():
     assert fast < full / 2
 
 
+def test_the_best_recipe_computes_no_more_images_than_the_papers():
+    images = [
+        r.meta_iterations * r.meta_batch_size * r.inner_steps * r.inner_batch_size
+        for r in map(named.get, ("omniglot_5way_best", "omniglot_5way"))
+    ]
+    assert images[0] <= images[1]
+
+
+def test_the_best_recipe_is_a_candidate_of_the_search_that_was_in_the_last_rung():
+    with open(RESULTS / "recipe_search.csv", newline="") as file:
+        rows = [*csv.DictReader(file)]
+    last = max(int(row["budget"]) for row in rows)
+    finalists = [row["candidate"] for row in rows if int(row["budget"]) == last]
+    best = dataclasses.asdict(named.get("omniglot_5way_best"))
+    changes = [search_candidates.CANDIDATES[name] for name in dict.fromkeys(finalists)]
+    assert any(best.items() >= change.items() for change in changes)
+
+
+@pytest.mark.parametrize("name", ["any", "within_alphabet"])
+def test_the_runs_within_an_alphabet_and_without_differ_in_their_tasks_alone(name):
+    found = record(f"omniglot_background_{name}")
+    settings = found["settings"]
+    assert (settings["dataset_split"], settings["eval_classes"]) == ("background", name)
+    assert (settings["ways"], settings["shots"], found["meta_iteration"]) == (20, 1, 4000)
+    other = record("omniglot_background_any")["settings"]
+    assert {k for k, v in settings.items() if other[k] != v} <= {"eval_classes"}
+
+
 def test_the_trials_of_the_search_are_its_candidates_at_equal_work():
     with open(RESULTS / "recipe_search.csv", newline="") as file:
         rows = [*csv.DictReader(file)]
