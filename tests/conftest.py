@@ -1,9 +1,10 @@
+import gc
 import os
 import signal
 from pathlib import Path
 
-import keras
 import pytest
+from helpers import in_float64
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -47,6 +48,11 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
 
 
+def pytest_collection_finish():
+    # What was imported and collected stays: the collector need not look through it again.
+    gc.freeze()
+
+
 @pytest.fixture
 def shared():
     """The folder with the complete Omniglot and the authors' numbers, where there is one."""
@@ -61,9 +67,5 @@ def shared():
 
 @pytest.fixture
 def float64():
-    policy = keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy(policy)
+    with in_float64():
+        yield

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import differences, small_episodes, small_model
+from helpers import differences, in_float64, small_dense, small_episodes, small_model
 
 from keras_reptile.algorithm.inner_optimizers import InnerSGD
 from keras_reptile.recipes.building import inner_optimizer
@@ -45,25 +45,31 @@ PATHS = {
     "vectorized": ({"task_parallelism": "vectorized"}, {}),
     "compiled": ({}, {"jit_compile": True}),
 }
+LIMITS = ({"clipnorm": 0.05}, {"global_clipnorm": 0.05})
+
+
+def trained(arguments, told, limits):
+    inner = keras.optimizers.Adam(0.01, beta_1=0.5, epsilon=1e-3, **limits)
+    model = small_model(small_dense(), inner_optimizer=inner, **arguments)
+    model.compile(keras.optimizers.SGD(0.5), **told)
+    model.fit(small_episodes(inner_steps=3), steps_per_epoch=4, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def plainly():
+    """Models without and with each limit, of tasks one by one that are not compiled."""
+    with in_float64():
+        return [trained({}, {}, limits) for limits in ({}, *LIMITS)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("limits", [{"clipnorm": 0.05}, {"global_clipnorm": 0.05}])
+@pytest.mark.parametrize("which", [0, 1], ids=["each", "all"])
 @pytest.mark.parametrize("path", PATHS)
-def test_it_is_the_same_on_every_path(path, limits, float64):
-    arguments, compiling = PATHS[path]
-    models = []
-    for given, told in (({}, {}), (arguments, compiling)):
-        inner = keras.optimizers.Adam(0.01, beta_1=0.5, epsilon=1e-3, **limits)
-        model = small_model(inner_optimizer=inner, **given)
-        model.compile(keras.optimizers.SGD(0.5), **told)
-        model.fit(small_episodes(inner_steps=3), steps_per_epoch=4, verbose=0)
-        models.append(model)
-    assert differences(*models) < 1e-9
-    unclipped = small_model(inner_optimizer=keras.optimizers.Adam(0.01, 0.5, epsilon=1e-3))
-    unclipped.compile(keras.optimizers.SGD(0.5))
-    unclipped.fit(small_episodes(inner_steps=3), steps_per_epoch=4, verbose=0)
-    assert differences(models[0], unclipped) > 1e-4
+def test_it_is_the_same_on_every_path(path, which, plainly, float64):
+    unclipped, *clipped = plainly
+    assert differences(trained(*PATHS[path], LIMITS[which]), clipped[which]) < 1e-9
+    assert differences(clipped[which], unclipped) > 1e-4
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd"])

@@ -18,7 +18,6 @@ FILES = {
 NOT_COMPILED = [case for case in CASES if "XLA" not in case]
 # Between processes the sum alone is another.
 ON_ONE_HOST = (
-    "reptile, reset",
     "reptile, accumulated and averaged",
     "reptile, carried, as on GPUs",
     "fomaml, carried, clipped, updated by Keras",

@@ -11,7 +11,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "how_to" / "extending.md"
 SHORTER = {
     "steps_per_epoch=20": "steps_per_epoch=2",
     "meta_iterations=200": "meta_iterations=4",
-    "checkpoint_every=100": "checkpoint_every=4, test_tasks=4, validation_tasks=4",
+    "checkpoint_every=100": "checkpoint_every=4, eval_inner_steps=2, "
+    "test_tasks=4, validation_tasks=4",
 }
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import keras_reptile as kr
-
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "notebooks"
 RESULTS = FOLDER.parent / "results"
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
@@ -30,25 +28,49 @@ def stored(name):
     return json.loads((FOLDER / f"{name}.ipynb").read_text())
 
 
-def check_the_idea(text):
+# What a test runs less of: the same cells with fewer steps, tasks and filters.
+SHORTER = {
+    "reproduce": {
+        "meta_iterations=300": "meta_iterations=20",
+        "checkpoint_every=150": "checkpoint_every=10",
+        "validation_tasks=40": "validation_tasks=4",
+        "test_tasks=100": "test_tasks=5",
+        "(50, 200)": "(5, 20)",
+    },
+    "the_idea": {"steps_per_epoch=1000": "steps_per_epoch=100", "1000 * epoch": "100 * epoch"},
+    "your_images": {
+        "filters=32": "filters=8",
+        "meta_iterations=400": "meta_iterations=100",
+        "steps_per_epoch=200": "steps_per_epoch=50",
+        '"test", 200)': '"test", 40)',
+        '"validation", 40)': '"validation", 20)',
+    },
+}
+
+
+def check_the_idea(text, gain=4):
     """Waves are fitted after meta-training only, and characters are told apart."""
     losses = [float(x) for x in re.findall(r"^([\d.]+) ± [\d.]+ \(100 tasks", text, re.MULTILINE)]
-    assert len(losses) == 2 and losses[1] < losses[0] / 4
+    assert len(losses) == 2 and losses[1] < losses[0] / gain
+    assert accuracy_of_the_idea(text) > 85
+
+
+def accuracy_of_the_idea(text):
     (accuracy,) = re.findall(r"^([\d.]+) % ± [\d.]+ \(100 tasks, 5-way", text, re.MULTILINE)
-    assert float(accuracy) > 85
+    return float(accuracy)
 
 
-def check_your_images(text):
+def check_your_images(text, gain=25, least=71):
     """Meta-training helps, and the learner and the export name most images."""
     before, after = re.findall(r"(?:weights|trained): +([\d.]+) %", text)
-    assert float(after) > float(before) + 25
+    assert float(after) > float(before) + gain
     named = re.findall(r"^(\d+) of 90 other images are named rightly", text, re.MULTILINE)
-    assert len(named) == 2 and all(int(number) > 70 for number in named)
+    assert len(named) == 2 and all(int(number) >= least for number in named)
 
 
-def check_reproduce(text):
+def check_reproduce(text, meta_iterations=300):
     """A run, its evaluation of two kinds, and the paper's numbers beside the recorded ones."""
-    assert "meta_iterations: 300 (the paper's run: 100000)" in text
+    assert f"meta_iterations: {meta_iterations} (the paper's run: 100000)" in text
     intervals = re.findall(r"5-way 1-shot, (?:in|trans)ductive: [\d.]+ ± ([\d.]+) %", text)
     few, _, many, _, *recorded = map(float, intervals)
     assert 0 < many < few and len(recorded) == 2
@@ -60,12 +82,28 @@ CHECKS = {
     "the_idea": check_the_idea,
     "your_images": check_your_images,
 }
+# What is asked of the shorter ones.
+LESS = {
+    "reproduce": {"meta_iterations": 20},
+    "the_idea": {"gain": 1.5},
+    "your_images": {"gain": 10, "least": 45},
+}
+
+
+def shorter(name):
+    """The text of a notebook that runs less."""
+    text = (FOLDER / f"{name}.ipynb").read_text()
+    for whole, less in SHORTER[name].items():
+        whole, less = (json.dumps(each)[1:-1] for each in (whole, less))
+        assert text.count(whole) == 1, f"{whole} is not in {name}.ipynb once: change SHORTER"
+        text = text.replace(whole, less)
+    return text
 
 
 @pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_notebook_runs_from_top_to_bottom(name, monkeypatch):
+def test_a_notebook_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
     for package in ("nbclient", "ipykernel"):
         pytest.importorskip(package, reason="needs pip install '.[notebooks]'")
     for variable, value in {**NOWHERE, "CUDA_VISIBLE_DEVICES": ""}.items():
@@ -73,7 +111,13 @@ def test_a_notebook_runs_from_top_to_bottom(name, monkeypatch):
     spec = importlib.util.spec_from_file_location("run_notebooks", FOLDER / "run.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    CHECKS[name](printed(module.executed(FOLDER / f"{name}.ipynb")))
+    (tmp_path / "shorter.ipynb").write_text(shorter(name))
+    text = printed(module.executed(tmp_path / "shorter.ipynb"))
+    CHECKS[name](text, **LESS[name])
+    if name == "the_idea":
+        # Of the network that ships: one query of 500 is 0.2.
+        shown = accuracy_of_the_idea(printed(stored(name)))
+        assert abs(accuracy_of_the_idea(text) - shown) < 0.5
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -83,16 +127,6 @@ def test_a_notebook_shows_the_recorded_results_of_today(which):
     assert f": {percent:.2f} ± {half:.2f} %, {record['tasks']:,} tasks" in printed(
         stored("reproduce")
     )
-
-
-@pytest.mark.slow
-def test_a_notebook_shows_the_accuracy_of_the_network_that_ships():
-    (cell,) = (c for c in code_cells(stored("the_idea")) if "tasks=100\n)" in "".join(c["source"]))
-    names = {"kr": kr, "glyphs": kr.datasets.load("glyphs").test}
-    exec("".join(cell["source"]).partition("print(")[0], names)
-    found = kr.evaluate(kr.pretrained("omniglot_5way"), names["tasks"], verbose=0)
-    (shown,) = re.findall(r"([\d.]+) % ± ", "".join(cell["outputs"][0]["text"]))
-    assert abs(100 * found.accuracy - float(shown)) < 0.5  # One query of 500 is 0.2.
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import differences, small_convnet, small_episodes, small_model
+from helpers import differences, small_convnet, small_dense, small_episodes, small_model
 
 import keras_reptile as kr
 from keras_reptile.algorithm.adaptation import Adaptation
@@ -89,7 +89,7 @@ def test_images_in_groups_have_the_numbers_of_all_at_once(name, float64, monkeyp
 def test_a_tail_is_the_last_step_of_a_compiled_task(method, steps, tail_shots, float64):
     # Of 3 ways, 2 shots are as many images as a minibatch has.
     chosen = dict(tail_shots=tail_shots, inner_steps=steps, inner_batch_size=6, meta_batch_size=3)
-    models = pair(method=method)
+    models = pair(small_dense, method=method)
     for model in models:
         model.fit(small_episodes(**chosen), steps_per_epoch=3, verbose=0)
     assert differences(*models) < 1e-9
@@ -102,7 +102,7 @@ def test_the_number_of_cores_changes_nothing(method, monkeypatch):
     weights = []
     for cores in (1, 2, 5):
         monkeypatch.setattr(compiled_tasks, "cores_for_tasks", lambda cores=cores: cores)
-        _, model = pair(lambda: small_convnet(extra=dropout()), method=method)
+        _, model = pair(lambda: small_dense(extra=dropout()), method=method)
         model.fit(small_episodes(inner_steps=3, meta_batch_size=3), steps_per_epoch=2, verbose=0)
         weights.append(model.get_weights())
     for others in weights[1:]:
@@ -168,9 +168,9 @@ def test_compiled_evaluation_has_the_accuracies_of_any_other():
 @pytest.mark.slow
 def test_compiled_dropout_is_the_same_in_every_run(float64):
     # XLA's random numbers are others than TensorFlow's.
-    _, first = pair(lambda: small_convnet(extra=dropout()))
-    _, again = pair(lambda: small_convnet(extra=dropout()))
-    without, _ = pair()
+    _, first = pair(lambda: small_dense(extra=dropout()))
+    _, again = pair(lambda: small_dense(extra=dropout()))
+    without, _ = pair(small_dense)
     for model in (first, again, without):
         model.fit(small_episodes(inner_steps=2), steps_per_epoch=2, verbose=0)
     for a, b in zip(first.weights, again.weights, strict=True):

@@ -6,7 +6,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import differences, of_examples, small_convnet, small_episodes, small_model
+from helpers import (
+    differences,
+    of_examples,
+    small_convnet,
+    small_dense,
+    small_episodes,
+    small_model,
+)
 
 import keras_reptile as kr
 from keras_reptile.execution import vectorized
@@ -16,12 +23,26 @@ from keras_reptile.kernels.switching import fast_forms
 
 CASES = {
     "reptile": {},
-    "reptile, reset, weight decay": {"inner_state": "reset", "inner_weight_decay_rate": 0.99},
+    "reptile, reset, weight decay": {
+        "network": small_dense,
+        "inner_state": "reset",
+        "inner_weight_decay_rate": 0.99,
+    },
     "fomaml, separate tail": {"method": "fomaml"},
     "fomaml, one step": {"method": "fomaml", "steps": 1},
-    "sgd with momentum": {"inner_optimizer": keras.optimizers.SGD(0.05, 0.9)},
-    "clipped by each weight": {"inner_optimizer": keras.optimizers.SGD(0.05, clipnorm=0.5)},
-    "mean loss, schedule": {"loss": "mean", "inner_optimizer": "decaying"},
+    "sgd with momentum": {
+        "network": small_dense,
+        "inner_optimizer": keras.optimizers.SGD(0.05, 0.9),
+    },
+    "clipped by each weight": {
+        "network": small_dense,
+        "inner_optimizer": keras.optimizers.SGD(0.05, clipnorm=0.5),
+    },
+    "mean loss, schedule": {
+        "network": small_dense,
+        "loss": "mean",
+        "inner_optimizer": "decaying",
+    },
 }
 
 
@@ -86,7 +107,7 @@ def assert_same_as_separately(network=None, tail=0, steps=2, loss="sum", **argum
                     keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                 )
             shots = {"tail_shots": 1} if tail else {}
-            model.fit(small_episodes(inner_steps=steps, **shots), steps_per_epoch=20, verbose=0)
+            model.fit(small_episodes(inner_steps=steps, **shots), steps_per_epoch=8, verbose=0)
         models.append(model)
     assert differences(*models) < 1e-9
     tests = [m._evaluate_tasks(next(iter(small_episodes(seed=3))), (False, True)) for m in models]

@@ -46,21 +46,23 @@ def upstream(shape, i):
     return np.random.RandomState(100 + i).randn(*shape)
 
 
-def batched(forward, x, weights):
-    """The same by a batched function, compiled."""
+def batched(forward, x, choices):
+    """The same by a batched function, for each choice of weights, compiled together."""
 
-    def run(x, *weights):
+    def run(x, weights):
         y, gradient = forward(x, *weights)
         dy = np.stack([upstream(y.shape[1:], i) for i in range(SETS)])
         return y, *gradient(tf.constant(dy))
 
-    return tf.function(run, jit_compile=True, autograph=False)(x, *weights)
+    run_all = lambda x, choices: [run(x, weights) for weights in choices]  # noqa: E731
+    return tf.function(run_all, jit_compile=True, autograph=False)(x, choices)
 
 
 def assert_same(forward, layer, x, weights, atol=1e-11):
     """With weights for each set, and with the same for all."""
-    for own, shared in ((weights, False), ([w[0] for w in weights], True)):
-        found, wanted = batched(forward, x, own), keras_each(layer, x, own, shared)
+    choices = [weights, [w[0] for w in weights]] if weights else [[]]
+    for i, found in enumerate(batched(forward, x, choices)):
+        wanted = keras_each(layer, x, choices[i], shared=i == 1)
         for a, b in zip(found, wanted, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=atol)
 

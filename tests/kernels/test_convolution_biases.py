@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import small_convnet
 
 import keras_reptile as kr
 from keras_reptile.kernels import forms
@@ -13,7 +14,6 @@ from keras_reptile.kernels.convolution_biases import (
     with_bias,
 )
 from keras_reptile.kernels.switching import fast_forms
-from keras_reptile.networks import omniglot_convnet
 
 
 def layer_of(rank, **options):
@@ -179,7 +179,7 @@ def check_that_the_bias_counts(network):
     [("auto", "separate"), (True, "separate"), ("auto", "vectorized")],
 )
 def test_training_leaves_biases_before_normalization_as_they_are(jit_compile, task_parallelism):
-    network = omniglot_convnet(3, (8, 8, 1), filters=4, seed=0)
+    network = small_convnet()
     images = np.random.RandomState(0).randint(0, 256, (30, 8, 8, 1)).astype(np.uint8)
     episodes = kr.episode_dataset(
         kr.ClassPool(images, [10] * 3), 3, 4, inner_batch_size=6, inner_steps=2, meta_batch_size=2

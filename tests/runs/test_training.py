@@ -39,13 +39,17 @@ def small_data(pools, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(pools, tmp_path_factory):
-    """The directory of a run that was trained without a break, once for all who look at it."""
+def trained(pools, tmp_path_factory):
+    """The directory and the summary of a run without a break, once for all who look at it."""
     path = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
         have_small_data(patch, pools)
-        run(path)
-    return path
+        return path, run(path)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(trained):
+    return trained[0]
 
 
 @pytest.fixture
@@ -73,9 +77,9 @@ def run(path, verbose=0, **changes):
 
 
 @pytest.mark.slow
-def test_a_run_leaves_everything_under_its_directory(tmp_path):
-    summary = run(tmp_path)
-    assert summary == json.loads((tmp_path / "summary.json").read_text())
+def test_a_run_leaves_everything_under_its_directory(trained):
+    path, summary = trained
+    assert summary == json.loads((path / "summary.json").read_text())
     assert summary["settings"]["meta_iterations"] == 7
     assert set(summary["versions"]) >= {"keras", "keras_reptile", "numpy", "python"}
     assert 0 <= summary["result"]["accuracy"] <= 1
@@ -86,13 +90,13 @@ def test_a_run_leaves_everything_under_its_directory(tmp_path):
         "transductive": False,
     }
     assert summary["meta_iterations_per_second"] == pytest.approx(7 / summary["seconds"])
-    names = {p.name for p in (tmp_path / "checkpoints").iterdir()}
+    names = {p.name for p in (path / "checkpoints").iterdir()}
     assert names == {"best.keras", "iteration-000000006.keras", "iteration-000000007.keras"}
-    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    rows = list(csv.DictReader((path / "log.csv").open()))
     assert [row["meta_iteration"] for row in rows] == ["3", "6", "7"]
     sizes = [float(row["meta_step_size"]) for row in rows]
     assert sizes == pytest.approx([1 - 3 / 7, 1 - 6 / 7, 0.0], abs=1e-6)
-    assert (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.mark.parametrize(
@@ -170,19 +174,15 @@ def test_tensorboard_gets_every_figure_at_its_meta_iteration(undisturbed):
 
 
 @pytest.fixture(scope="module")
-def interrupted(undisturbed, pools, tmp_path_factory):
-    """A run that was told to stop after 4 of its 7 meta-iterations, and its log at that time."""
+def interrupted(interrupted_once, pools, tmp_path_factory):
+    """A run that was told to stop half way and begun again, and its log at that time."""
     path = tmp_path_factory.mktemp("interrupted")
+    shutil.copytree(interrupted_once, path, dirs_exist_ok=True)
+    before = RunDirectory(path)
+    assert before.saved()[-1].name == "iteration-000000004.keras"
+    rows = before.rows()
     with pytest.MonkeyPatch.context() as patch:
         have_small_data(patch, pools)
-        stop_at(patch, 4, lambda model: os.kill(os.getpid(), signal.SIGINT))
-        with pytest.raises(Interrupted):
-            run(path)
-        patch.undo()
-        have_small_data(patch, pools)
-        before = RunDirectory(path)
-        assert before.saved()[-1].name == "iteration-000000004.keras"
-        rows = before.rows()
         run(path)
     return path, rows
 
@@ -271,13 +271,14 @@ def test_a_log_without_seconds_is_no_log(finished, tmp_path):
 
 @pytest.fixture
 def half_way(interrupted_once, tmp_path):
-    """A copy of a run that was told to stop after 4 of its 7 meta-iterations."""
+    """A copy of that run."""
     shutil.copytree(interrupted_once, tmp_path, dirs_exist_ok=True)
     return RunDirectory(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def interrupted_once(pools, tmp_path_factory):
+    """A run that was told to stop after 4 of its 7 meta-iterations."""
     path = tmp_path_factory.mktemp("interrupted_once")
     with pytest.MonkeyPatch.context() as patch:
         have_small_data(patch, pools)
@@ -550,9 +551,14 @@ def test_settings_that_are_none_are_refused_by_all_that_read_them(content, tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float64", "mixed_bfloat16"])
 def test_a_runs_precision_is_not_left_to_the_next(precision, tmp_path):
-    run(tmp_path / "other", precision=precision, meta_iterations=1)
-    run(tmp_path / "plain", meta_iterations=1)
-    for work in (measure, lambda path: export_run(path, path / "out", only_model=True)):
+    short = dict(meta_iterations=1, validation_tasks=0, test_tasks=0)
+    run(tmp_path / "other", precision=precision, **short)
+    run(tmp_path / "plain", **short)
+    works = (
+        lambda path: measure(path, tasks=2, verbose=0),
+        lambda path: export_run(path, path / "out", only_model=True),
+    )
+    for work in works:
         work(tmp_path / "other")
         assert keras.config.floatx() == ("float64" if precision == "float64" else "float32")
         assert keras.config.dtype_policy().name == precision
@@ -583,13 +589,17 @@ def test_the_seed_decides_weights_and_tasks_and_not_the_test(tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [
-        dict(inner_optimizer="sgd", inner_momentum=0.5, inner_learning_rate=0.01),
-        dict(inner_state="reset", minibatches="replacement"),
+        dict(
+            inner_optimizer="sgd",
+            inner_momentum=0.5,
+            inner_learning_rate=0.01,
+            inner_state="reset",
+            minibatches="replacement",
+        ),
         dict(task_order="serial", inner_weight_decay_rate=0.99, transductive=True),
-        dict(validation_tasks=0, test_tasks=0),
-        dict(train_queries=False, train_shots=20),
+        dict(validation_tasks=0, test_tasks=0, train_queries=False, train_shots=20),
     ],
-    ids=["sgd", "reset", "serial", "no evaluation", "all images support"],
+    ids=["sgd, reset", "serial", "no evaluation, all images support"],
 )
 def test_every_setting_trains(changes, tmp_path):
     summary = run(tmp_path, meta_iterations=2, **changes)
@@ -615,9 +625,19 @@ def strictly(path):
     return json.loads(path.read_text(), parse_constant=refuse)
 
 
+@pytest.fixture(scope="module")
+def of_one_task(pools, tmp_path_factory):
+    """The directory and the summary of a run that was tested on a single task."""
+    path = tmp_path_factory.mktemp("of_one_task")
+    with pytest.MonkeyPatch.context() as patch:
+        have_small_data(patch, pools)
+        return path, run(path, test_tasks=1, validation_tasks=0)
+
+
 @pytest.mark.slow
-def test_the_interval_of_a_single_task_is_null_wherever_it_is_written(tmp_path):
-    summary = run(tmp_path, test_tasks=1)
+def test_the_interval_of_a_single_task_is_null_wherever_it_is_written(of_one_task, tmp_path):
+    path, summary = of_one_task
+    shutil.copytree(path, tmp_path, dirs_exist_ok=True)
     assert summary["result"]["confidence_95"] is None
     assert strictly(tmp_path / "summary.json") == summary
     (found,) = measure(tmp_path, tasks=1, record=tmp_path / "found.json", verbose=0)
@@ -628,8 +648,8 @@ def test_the_interval_of_a_single_task_is_null_wherever_it_is_written(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_earlier_versions_wrote_for_it_is_read_as_null(tmp_path):
-    run(tmp_path, test_tasks=1)
+def test_what_earlier_versions_wrote_for_it_is_read_as_null(of_one_task, tmp_path):
+    shutil.copytree(of_one_task[0], tmp_path, dirs_exist_ok=True)
     path = tmp_path / "summary.json"
     path.write_text(path.read_text().replace('"confidence_95": null', '"confidence_95": NaN'))
     metadata = export_run(tmp_path, tmp_path / "out", only_model=True)

@@ -5,6 +5,7 @@ working directory, folder, environment variables]. Answers with a list of [statu
 time at which it ended]; what a program printed lies in its folder's `out` and `err`.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -65,6 +66,8 @@ def serve():
 
 
 if __name__ == "__main__":
+    # No fork's collector looks through, and so copies, what was imported.
+    gc.freeze()
     job = serve()
     if job:
         become(*job)

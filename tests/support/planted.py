@@ -5,6 +5,7 @@ status of pytest, or `NOT_PLANTABLE`. The text stands in the module's source, on
 in a copy as the module is imported.
 """
 
+import gc
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -57,6 +58,8 @@ def become(module, text, replacement, tests, folder):
         os.dup2(nowhere, number)
     # Of a fault that waits without end.
     signal.alarm(LONGEST)
+    # What this fork compiles, the next need not, also where Python is told to keep nothing.
+    sys.dont_write_bytecode, sys.pycache_prefix = False, os.path.join(folder, "compiled")
     sys.meta_path.insert(0, Planted(f"keras_reptile.{module}", text, replacement, folder))
     status = pytest.main([*QUICKLY, *tests])
     os._exit(status)
@@ -78,5 +81,7 @@ def serve(folder):
 
 if __name__ == "__main__":
     forget()
+    # No fork's collector looks through, and so copies, what was imported.
+    gc.freeze()
     with tempfile.TemporaryDirectory() as folder:
         serve(folder)
