@@ -33,9 +33,9 @@ def frozen():
 
 CASES = {
     "reptile, carried": {},
-    "fomaml, reset": {"method": "fomaml", "inner_state": "reset"},
+    "fomaml, reset": {"method": "fomaml", "inner_state": "reset", "network": small_dense},
     "in series, frozen normalization": {"task_order": "serial", "network": frozen},
-    "fomaml in series": {"method": "fomaml", "task_order": "serial"},
+    "fomaml in series": {"method": "fomaml", "task_order": "serial", "network": small_dense},
 }
 
 
