@@ -28,7 +28,7 @@ def stored(name):
     return json.loads((FOLDER / f"{name}.ipynb").read_text())
 
 
-# What a test runs less of: the same cells with fewer steps, tasks and filters.
+# What a test runs less of: the same cells with fewer steps and tasks.
 SHORTER = {
     "reproduce": {
         "meta_iterations=300": "meta_iterations=20",
@@ -39,7 +39,6 @@ SHORTER = {
     },
     "the_idea": {"steps_per_epoch=1000": "steps_per_epoch=100", "1000 * epoch": "100 * epoch"},
     "your_images": {
-        "filters=32": "filters=8",
         "meta_iterations=400": "meta_iterations=100",
         "steps_per_epoch=200": "steps_per_epoch=50",
         '"test", 200)': '"test", 40)',
