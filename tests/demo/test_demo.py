@@ -60,6 +60,7 @@ def test_values_that_the_page_does_not_send_are_refused(value, text):
         page.images_of(value, 3, 1, PreparedDrawings(8))
 
 
+@pytest.mark.slow
 def test_the_page_says_what_is_still_to_be_drawn(task, images):
     assert WORDS["draw_more"] in answers.answer_to(task, NAMES, None, images[0]).verdict
     asked = answers.answer_to(task, NAMES, task.adapt(images), [])
@@ -167,6 +168,7 @@ def test_a_port_that_is_taken_is_named(tmp_path):
             page.serve(tmp_path, port, steps=1)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(
     "arguments, status, text",

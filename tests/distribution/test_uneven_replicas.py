@@ -16,6 +16,7 @@ def found(tmp_path_factory):
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "received"),
     [

@@ -53,6 +53,7 @@ def arguments(program, words):
             yield f"{name}={value}" if value else name
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("command", COMMANDS := commands())
 def test_a_command_is_taken(command):

@@ -51,6 +51,7 @@ def test_tasks_that_divide_are_left_whole():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cores", [1, 2, 3, 7])
 def test_every_task_makes_all_its_steps_in_their_order(cores):
     """A step k of task i takes x to 10 x + i + k, so that the digits tell what was done."""

@@ -36,6 +36,7 @@ assert tf.config.threading.get_inter_op_parallelism_threads() == 3
     assert status == 0, err
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(("shared", "threads"), [(False, 1), (True, 3)])
 def test_with_xla_tasks_get_one_thread_each_or_share_idle_cores(shared, threads, tmp_path):
@@ -58,6 +59,7 @@ assert float(tf.function(lambda x: x + 1, jit_compile=True)(1.0)) == 2
     assert status == 0, err
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_on_a_gpu_xla_takes_the_same_kernels_in_every_run(jit_compile, tmp_path):

@@ -501,6 +501,7 @@ def test_what_cannot_be_exported_is_refused(name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_would_not_adapt_is_refused(model, tmp_path):
     message = "Keras's `export` would keep only the initialization. Use `export_learner"
     with pytest.raises(ValueError, match=message):

@@ -251,6 +251,7 @@ def test_saved_models_and_learners_keep_how_they_take_bytes(models, name):
     assert loaded.trained_on_bytes is model.trained_on_bytes
 
 
+@pytest.mark.slow
 def test_a_learner_is_of_its_own_class_still(models):
     _, learner, folder = models["plain"]
     x, expected = BYTES[:4], models["plain"][1].predict(BYTES[:4], verbose=0)

@@ -38,6 +38,7 @@ def calls_down_to_the_equation(monkeypatch, arguments, compiling):
     return calls[calls.index("reptile_model.train_step") :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 def test_few_calls_lie_between_the_step_and_the_equation(path, monkeypatch):
     calls = calls_down_to_the_equation(monkeypatch, *PATHS[path])

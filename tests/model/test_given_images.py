@@ -19,6 +19,7 @@ def plain_model():
     return small_model(keras.Sequential(layers))
 
 
+@pytest.mark.slow
 def test_an_episode_of_given_images_has_the_minibatches_of_adapt():
     model = plain_model()
     arguments = dict(steps=7, inner_batch_size=4, seed=5)

@@ -52,6 +52,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_nothing_is_traced_or_kept_after_the_first_call(name, traced):
     model = small_model(small_convnet(extra=[keras.layers.Dropout(0.1, seed=1)]))
@@ -65,6 +66,7 @@ def test_nothing_is_traced_or_kept_after_the_first_call(name, traced):
     assert (registered(), len(traced)) == (before, traces)
 
 
+@pytest.mark.slow
 def test_kept_traces_see_new_weights_and_moments():
     model = small_model(dense())
     tasks = small_episodes(tasks=4)
@@ -89,6 +91,7 @@ def test_a_new_head_is_drawn_from_its_seed_whichever_was_drawn_before():
     assert differences(*learners) == 0
 
 
+@pytest.mark.slow
 def test_freezing_layers_counts_at_once_in_every_evaluation():
     model = small_model(dense(), inner_state="reset")
     tasks = small_episodes(tasks=4)
@@ -109,6 +112,7 @@ def test_freezing_layers_counts_at_once_in_every_evaluation():
     np.testing.assert_allclose(losses(model), free, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_freezing_layers_with_carried_moments_is_refused_by_every_evaluation():
     model = small_model(dense())
     tasks = small_episodes(tasks=2)
@@ -138,6 +142,7 @@ def test_a_frozen_layer_stays_where_it_is_in_the_next_fit():
     assert np.abs(model.network.layers[2].kernel - before[1][0]).max() > 0
 
 
+@pytest.mark.slow
 def test_a_changed_mode_of_prediction_counts_at_once():
     model = small_model(small_convnet())
     tasks = small_episodes(tasks=4)
@@ -148,6 +153,7 @@ def test_a_changed_mode_of_prediction_counts_at_once():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_meta_iterations_are_counted_through_a_second_compile(tmp_path):
     model = small_model(dense())
     model.fit(small_episodes(), steps_per_epoch=3, verbose=0)
@@ -165,8 +171,10 @@ def test_meta_iterations_are_counted_through_a_second_compile(tmp_path):
     assert other.meta_iteration == 5
 
 
-@pytest.mark.parametrize("outer", [keras.optimizers.Adam, keras.optimizers.SGD])
-@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("outer", "built"), [(keras.optimizers.Adam, False), (keras.optimizers.SGD, True)]
+)
 def test_a_checkpoint_of_tensorflow_restores_every_variable(outer, built, tmp_path):
     def make():
         layers = [keras.layers.Flatten(), keras.layers.Dense(4), keras.layers.BatchNormalization()]
@@ -209,6 +217,7 @@ def test_a_second_fit_repeats_an_endless_stream_with_a_warning():
         model.fit(episodes, steps_per_epoch=1, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_stream_that_follows_the_model_goes_on_in_a_second_fit_and_after_a_restoration(
     tmp_path, recwarn
 ):

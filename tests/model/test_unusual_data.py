@@ -183,6 +183,7 @@ def test_an_evaluation_of_nothing_is_refused():
         kr.evaluate(small_model(), small_episodes(tasks=2).take(0), verbose=0)
 
 
+@pytest.mark.slow
 def test_a_network_compiled_with_a_function_of_ones_own_adapts():
     network = small_convnet()
     network.compile("sgd", loss=squares)

@@ -265,6 +265,7 @@ def test_a_killed_sweep_goes_on_and_ctrl_c_says_how(tmp_path):
     assert csv.splitlines()[1].startswith("g1,g1,glyphs,5,5,reptile,")
 
 
+@pytest.mark.slow
 def test_the_runs_of_a_figure_can_be_listed(tmp_path):
     status, out, _ = run(
         "sweep", "--figure=tail_overlap", "--only=*shared_k8*", "--list", cwd=tmp_path
@@ -408,6 +409,7 @@ MISUSES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MISUSES)
 def test_misuse_ends_in_one_clear_line(name):
     program, arguments, expected_status, text = MISUSES[name]
