@@ -183,12 +183,6 @@ def test_clipping_is_refused(clipping):
         browser_network(model)
 
 
-def test_layers_that_do_not_move_are_refused():
-    model = small_model(inner_trainable="head")
-    with pytest.raises(RunError, match=r"moves all layers. Received: .*inner_trainable='head'"):
-        browser_network(model)
-
-
 def test_another_loss_is_refused():
     model = small_model()
     model.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=False))
