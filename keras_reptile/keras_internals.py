@@ -78,7 +78,7 @@ def updates_of(optimizer: Any) -> Any:
 def own_copies(optimizer: Any, variables: Sequence) -> Iterator[None]:
     """Returns a context in which an optimizer updates the copies of the current replica only.
 
-    Keras hands its updates to the strategy, which makes them outside of the replicas' functions.
+    Keras passes its updates to the strategy, which makes them outside of the replicas' functions.
     In this context there is no strategy, and each variable is the replica's copy.
 
     Args:

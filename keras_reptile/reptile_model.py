@@ -388,7 +388,7 @@ class ReptileModel(distribution.DistributedModel):
                 see `one_task_per_core`. `"auto"`: on a GPU, not on a CPU. Vectorized tasks, and all
                 tasks on a TPU, are always compiled. Defaults to `"auto"`.
             draw_on_device: Boolean or `"auto"`, whether `fit` draws the tasks of a stream of
-                `episode_dataset` on the device, where the pool lies. The tasks are the same.
+                `episode_dataset` on the device, from a copy of the pool. The tasks are the same.
                 `steps_per_execution` meta-steps are then one program, and the last of an epoch has
                 fewer steps if they do not divide evenly. `True`: an error where it cannot be done.
                 `"auto"`: where XLA compiles whole steps, as on a GPU. Defaults to `"auto"`.
@@ -555,7 +555,7 @@ class ReptileModel(distribution.DistributedModel):
         return history
 
     def _task_source(self, data: Any) -> TaskSource:
-        """Where `fit` draws the tasks of these data."""
+        """Returns the `TaskSource` of `fit` for these data."""
         step = getattr(self.train_step, "__func__", None)
         return task_source.source_of(self, data, step is ReptileModel.train_step)
 
@@ -585,7 +585,7 @@ class ReptileModel(distribution.DistributedModel):
         return (result.gradient, result.state.slots, logs), result.state.step
 
     def _take(self, means: tuple, step: tf.Tensor) -> dict[str, Any]:
-        """Takes the means over replicas of what `_learn` returns, and returns the logs."""
+        """Makes the outer step, from the means over replicas of `_learn`. Returns the logs."""
         gradient, slots, logs = means
         distribution.apply_mean(self.optimizer, gradient, self.trainable_variables)
         self._carry_on(InnerState(step, slots))

@@ -10,7 +10,7 @@ outputs. This projection is orthogonal. Optimizers that compute the same for all
 equal, bit by bit.
 
 With softmax cross-entropy, the values of k and b have no effect: they add the same number to every
-logit, and the gradients of the outputs sum to zero. The effect is that of outputs that start equal.
+logit, and the gradients of the outputs sum to zero. Only that they start equal has an effect.
 """
 
 from collections.abc import Sequence
@@ -53,13 +53,13 @@ def check_moved(network: keras.Model, moved: Sequence[int]) -> None:
     """
     if not set(positions(network)) <= set(moved):
         raise ValueError(
-            "With head='shared' outputs start equal, and the inner loop has to move them apart. "
-            "Received: inner_trainable without the last layer. Add it, or use head='separate'."
+            "With head='shared' all outputs start equal, and the inner loop must train the last "
+            "layer. Received: inner_trainable without it. Add it, or use head='separate'."
         )
 
 
 def with_equal_outputs(tensors: Sequence, head: Sequence[int]) -> list:
-    """Returns the tensors, of the head's each its mean over outputs in the place of every output.
+    """Returns the tensors. Those of the head have the mean over outputs at every output.
 
     Args:
         tensors: Sequence of tensors shaped like the trainable variables.

@@ -1,4 +1,4 @@
-"""The blocks of canvases, as HTML; page.js draws on them."""
+"""The blocks of canvases as HTML, on which the page's JavaScript draws."""
 
 import string
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from keras_reptile.demo.words import WORDS
 
 FOLDER = Path(__file__).parent
-# Of each block of canvases: what a button does, and its text.
+# For each block of canvases, the actions and texts of its buttons.
 BUTTONS = {
     "examples": [("examples", "Examples"), ("undo", "Undo"), ("clear", "Clear")],
     "query": [("examples", "Example"), ("undo", "Undo"), ("clear", "Clear")],
@@ -17,7 +17,7 @@ NEW = "a new one"
 
 
 def text_of(file: str) -> str:
-    """Returns a file that lies beside this one."""
+    """Returns the content of a file in this module's folder."""
     return (FOLDER / file).read_text(encoding="utf-8")
 
 

@@ -39,9 +39,9 @@ class Step(NamedTuple):
 
 
 def browser_network(model: ReptileModel) -> dict[str, Any]:
-    """Returns what `adapt` in adaptation.js needs to do what `model.adapt` does, as JSON.
+    """Returns the data with which `adapt` in adaptation.js computes `model.adapt`, for JSON.
 
-    Biases that a normalization takes out again are left out: they change no output.
+    Biases before a normalization are left out, because they do not change the outputs.
 
     Args:
         model: A compiled `ReptileModel` of a classifier of grey square images.
@@ -92,10 +92,10 @@ def steps_of(network: keras.Model) -> list[Step]:
 
 
 def unknown(received: str) -> RunError:
-    """The error for a network that the page cannot compute."""
+    """Returns the error for a network that the page cannot compute."""
     return RunError(
-        f"The page by itself computes a keras.Sequential of {KNOWN}. Received: {received}. Show "
-        "this model without --static."
+        f"A static page computes a keras.Sequential of {KNOWN}. Received: {received}. Show this "
+        "model without --static."
     )
 
 
@@ -209,7 +209,7 @@ def _moved(model, places: Sequence[int]) -> list[int]:
 
 
 def reduction_of(loss: Any) -> str:
-    """Returns "mean" or "sum", how a minibatch's cross-entropies become a loss.
+    """Returns the reduction of a minibatch's cross-entropies, "mean" or "sum".
 
     Raises:
         RunError: If it is another loss than the cross-entropy of integer labels and logits.
@@ -217,7 +217,7 @@ def reduction_of(loss: Any) -> str:
     config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
     if type(loss) is not keras.losses.SparseCategoricalCrossentropy or not config["from_logits"]:
         raise RunError(
-            "The page by itself adapts by SparseCategoricalCrossentropy(from_logits=True). "
+            "A static page adapts by SparseCategoricalCrossentropy(from_logits=True). "
             f"Received: {loss!r}. Show this model without --static."
         )
     return "sum" if loss.reduction == "sum" else "mean"
@@ -232,7 +232,7 @@ def optimizer_of(model: ReptileModel) -> dict[str, Any]:
     rule = model.inner_rule
     if not rule.elementwise:
         raise RunError(
-            "The page by itself adapts without clipping. Received: an inner optimizer with "
+            "A static page adapts without clipping. Received: an inner optimizer with "
             f"clipnorm={rule.clipnorm}, global_clipnorm={rule.global_clipnorm}. Show this model "
             "without --static."
         )

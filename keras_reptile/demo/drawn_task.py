@@ -192,7 +192,7 @@ def functions_of(model: ReptileModel, size: int) -> tuple:
 
 
 def drawing_scale(model: ReptileModel) -> float:
-    """What drawings in [0, 1] are multiplied by, to be as large as the images of the training."""
+    """Returns the factor that gives drawings in [0, 1] the range of the training images."""
     return 255 * (model._byte_scale or 1) if model.trained_on_bytes else 1
 
 

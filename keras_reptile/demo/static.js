@@ -1,4 +1,4 @@
-// The page by itself: it reads the drawings, has two workers learn them, and says their answers.
+// The static page: it reads the drawings, lets two workers learn them, and shows their answers.
 const PAGE = JSON.parse(document.getElementById("data").textContent);
 const { words, html, names, network } = PAGE;
 const KINDS = ["known", "fresh"];

@@ -1,4 +1,4 @@
-"""The page by itself: one HTML file with the network in it, which needs no server."""
+"""The static page: one HTML file that contains the network and needs no server."""
 
 import json
 import os
@@ -23,12 +23,12 @@ from keras_reptile.demo.words import HTML, SURE, TITLE, WORDS
 from keras_reptile.files.atomic_file import check_writable, write_text
 from keras_reptile.reptile_model import ReptileModel
 
-# What the page may do: run what is in it, and load nothing.
+# The page may run its own code, and load nothing.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; "
     "style-src 'unsafe-inline'; img-src data:"
 )
-# What the workers run, and the rest of the page.
+# The files that the page's workers run, and those of the page itself.
 ARITHMETIC = (
     "matrices.js",
     "windows.js",
@@ -54,7 +54,7 @@ def write_page(
         model: String or path, a trained model, see `load_model`.
         ways: Integer, characters on the page. Defaults to `None`, the number of the network's
             outputs.
-        steps: Integer, inner steps at first. Defaults to `None`: 50.
+        steps: Integer, inner steps at the start. Defaults to `None`: 50.
 
     Returns:
         Integer, the size of the file in bytes.

@@ -1,4 +1,4 @@
-"""What the page says, in HTML, for Python and for JavaScript: each fills in what is in braces."""
+"""The texts of the page in HTML. Python and JavaScript replace the names in braces."""
 
 # A lower probability than this is called "not sure".
 SURE = 0.6

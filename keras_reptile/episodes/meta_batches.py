@@ -38,7 +38,7 @@ class MetaBatches(NamedTuple):
     within_groups: bool = False
 
     def tensors(self, pool: ClassPool) -> PoolTensors:
-        """Returns what these tasks need of a pool.
+        """Returns the tensors from which these tasks are drawn.
 
         Raises:
             ValueError: If the pool has no group with enough classes, and tasks are within groups.

@@ -1,4 +1,4 @@
-"""Endless streams of tasks: which datasets they are, and their parts for several meta-steps."""
+"""Endless streams of tasks: their datasets, and their parts of several meta-steps."""
 
 import weakref
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from keras_reptile.episodes.meta_batches import MetaBatches
 
 
 class Stream(NamedTuple):
-    """What an endless dataset of `episode_dataset` is drawn from.
+    """The source of an endless dataset of `episode_dataset`.
 
-    `seed` is that of the stream, see `seed_of`. `start` is as in `episode_dataset`.
+    `seed` is the seed of the stream, see `seed_of`. `start` is that of `episode_dataset`.
     """
 
     pool: ClassPool
@@ -27,7 +27,7 @@ _streams: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def known(dataset: tf.data.Dataset, stream: Stream) -> tf.data.Dataset:
-    """Returns the dataset, for which `stream_of` then returns the stream."""
+    """Registers the stream of a dataset for `stream_of`, and returns the dataset."""
     _streams[dataset] = stream
     return dataset
 

@@ -1,9 +1,9 @@
 """A meta-step on a replica: two programs, and one sum over replicas between them.
 
-The first program adapts to the replica's tasks. What is averaged over replicas leaves it in one
-vector for each dtype, divided by the number of replicas. The second program takes the sums of the
-vectors and updates the replica's own copies of the variables. So TensorFlow itself runs few
-operations in a step, however many weights there are.
+The first program adapts to the replica's tasks. It returns the values to average in one vector for
+each dtype, divided by the number of replicas. The second program takes the sums of these vectors
+and updates the replica's own copies of the variables. So TensorFlow runs few operations in a step,
+for any number of weights.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def run(learn: Callable, take: Callable, episodes: dict, by_xla: bool) -> Any:
         by_xla: Boolean, whether XLA compiles the two programs.
 
     Returns:
-        What `take` returns.
+        The result of `take`.
     """
     packing: Any = None
 
@@ -60,9 +60,9 @@ def _program(function: Callable, by_xla: bool) -> Callable:
 
 
 class Packing(NamedTuple):
-    """The places of a structure's tensors in vectors, one vector for each dtype.
+    """The positions of a structure's tensors in vectors, with one vector for each dtype.
 
-    Tensors whose shape is not known before the step stay apart, after the vectors.
+    Tensors of unknown shape are not packed. They follow the vectors.
 
     Example:
 

@@ -71,7 +71,7 @@ def source_of(model: Any, data: Any, usual_step: bool) -> TaskSource:
 
 
 def refusal(reason: str) -> str:
-    """Returns the error for tasks that are to be drawn on the device and cannot be."""
+    """Returns the error's message if tasks cannot be drawn on the device as requested."""
     return (
         f"Tasks cannot be drawn on the device: {reason}. Received: draw_on_device=True. "
         "Use draw_on_device='auto'."

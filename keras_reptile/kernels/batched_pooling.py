@@ -33,7 +33,10 @@ def batched_max_pooling(x: tf.Tensor, sizes: Sequence, padding: str) -> tuple[tf
 
 
 def _largest(x, sizes, padding) -> tuple:
-    """The largest of each window, and the function that gives its gradient to the first of them."""
+    """Returns the largest element of each window, and the function from `dy` to `dx`.
+
+    If several elements of a window are the largest, the first one gets the gradient.
+    """
     places, to_place = _windows(x, sizes, padding)
     y = functools.reduce(tf.maximum, places)
     dtype = tf.uint8 if len(places) < 256 else tf.int32
@@ -47,7 +50,7 @@ def _largest(x, sizes, padding) -> tuple:
 
 
 def _windows(x, sizes, padding) -> tuple:
-    """The elements at each offset of all windows, and the function that gives gradients to them."""
+    """Returns the elements of all windows at each offset, and the function of their gradients."""
     if "TPU" in device_kinds():
         return _strided_windows(x, sizes, padding)
     images = tf.reshape(x, (-1, *x.shape[2:]))
@@ -56,7 +59,7 @@ def _windows(x, sizes, padding) -> tuple:
 
 
 def _strided_windows(x, sizes, padding) -> tuple:
-    """`_windows` without an axis for the window: a TPU pads such short axes to its vectors."""
+    """Computes `_windows` without an axis for the window, which a TPU would pad."""
     axes = [Axis(n, size, size, 1, padding) for n, size in zip(x.shape[2:-1], sizes, strict=True)]
     margins = [(0, 0), (0, 0), *(axis.margin for axis in axes), (0, 0)]
     padded = tf.pad(x, margins, constant_values=x.dtype.min) if any(map(sum, margins)) else x

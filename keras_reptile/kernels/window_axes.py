@@ -1,4 +1,4 @@
-"""How windows go along the spatial axes of images: those of kernels and of pooling."""
+"""Windows of kernels and of pooling, and their positions along the spatial axes of images."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from keras_reptile.kernels.patch_convolution import margin, outputs
 
 
 class Axis(NamedTuple):
-    """A spatial axis of n elements, and how a window goes along it."""
+    """A spatial axis of n elements, and a window's size and steps along it."""
 
     n: int
     size: int
@@ -21,7 +21,7 @@ class Axis(NamedTuple):
 
     @property
     def places(self) -> int:
-        """At how many places the window is."""
+        """The number of the window's positions, which is that of the outputs."""
         return outputs(*self)
 
     @property
@@ -31,7 +31,7 @@ class Axis(NamedTuple):
 
     @property
     def reach(self) -> int:
-        """How many elements lie from the first place to the last, both counted."""
+        """The number of elements from the window's first position to its last one."""
         return (self.places - 1) * self.stride + 1
 
 
@@ -41,7 +41,7 @@ def offsets_in_window(axes: Sequence[Axis]) -> Iterator[tuple[int, ...]]:
 
 
 def elements_at(offsets: Sequence[int], axes: Sequence[Axis]) -> tuple[slice, ...]:
-    """Returns where the elements at an offset of all windows lie in the padded axes."""
+    """Returns the slices of the padded axes with the elements at an offset of all windows."""
     firsts = [k * axis.dilation for k, axis in zip(offsets, axes, strict=True)]
     return tuple(
         slice(first, first + axis.reach, axis.stride)
@@ -50,7 +50,7 @@ def elements_at(offsets: Sequence[int], axes: Sequence[Axis]) -> tuple[slice, ..
 
 
 def put_back(part: tf.Tensor, offsets: Sequence[int], axes: Sequence[Axis]) -> tf.Tensor:
-    """The adjoint of `elements_at`: zeros, and the elements at an offset where they lie.
+    """Computes the adjoint of `elements_at`: the elements at their places, and zeros elsewhere.
 
     Args:
         part: Tensor `(sets, images, *places, channels)`.

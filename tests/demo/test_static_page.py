@@ -1,4 +1,4 @@
-"""The page by itself, without a browser: what is in the file, and what is refused."""
+"""The static page, without a browser: the content of the file, and refused models."""
 
 import base64
 import json
@@ -171,7 +171,7 @@ def frozen():
 def test_a_network_that_the_page_cannot_compute_is_refused(make, received):
     model = kr.ReptileModel(make())
     model.compile("sgd")
-    text = rf"The page by itself computes a keras.Sequential of .* Received: .*{received}"
+    text = rf"A static page computes a keras.Sequential of .* Received: .*{received}"
     with pytest.raises(RunError, match=text):
         browser_network(model)
 

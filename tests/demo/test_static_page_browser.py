@@ -1,4 +1,4 @@
-"""The page by itself in a real browser: its arithmetic against the learner's, and its use."""
+"""The static page in a real browser: its arithmetic against the learner's, and its use."""
 
 import keras
 import numpy as np
