@@ -49,3 +49,9 @@ def test_a_single_meta_batch_gives_what_one_device_gives(found):
 
 def test_a_checkpoint_of_tensorflow_restores_every_variable_of_replicas(found):
     assert found["restored"] == 0
+
+
+def test_an_evaluation_as_on_gpus_gives_each_replica_a_batch(found):
+    # Two tasks on each of two replicas, and one copy that does not count.
+    assert found["joined"] == [4, 4]
+    assert found["losses"] < 1e-5

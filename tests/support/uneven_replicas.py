@@ -11,6 +11,8 @@ from helpers import differences, image_pool
 
 import keras_reptile as kr
 from keras_reptile import distribution
+from keras_reptile.execution import evaluation_batch
+from keras_reptile.kernels import devices
 
 
 def small_model():
@@ -49,6 +51,19 @@ def refusal(action):
     return "none"
 
 
+def evaluated_as_on_gpus(one, two):
+    """Seven tasks in twos: the largest difference of a loss, and the tasks in each meta-batch."""
+    tests = kr.episode_dataset(
+        image_pool(), 3, 4, inner_steps=2, inner_batch_size=4, meta_batch_size=2, tasks=7
+    )
+    expected = kr.evaluate_loss(one, tests, verbose=0).losses
+    devices.device_kinds = lambda: {"GPU"}
+    evaluation_batch.MOST_TASKS = 2
+    losses = kr.evaluate_loss(two, tests, verbose=0).losses
+    joined = [len(e["order"]) for e in evaluation_batch.regrouped(two, tests)]
+    return {"losses": float(np.abs(losses - expected).max()), "joined": joined}
+
+
 def main(path):
     strategy = distribution.create("mirrored", devices="cpu:0,cpu:1", meta_batch_size=4)
     one = small_model()
@@ -76,6 +91,7 @@ def main(path):
         other = small_model()
     tf.train.Checkpoint(model=other).restore(saved)
     found["restored"] = float(differences(two, other))
+    found |= evaluated_as_on_gpus(one, two)
     with open(path, "w") as file:
         json.dump(found, file)
 
