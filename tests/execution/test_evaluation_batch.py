@@ -58,7 +58,7 @@ def test_the_estimate_is_near_the_memory_of_the_compiled_program(name):
     of_program = programs[f"{name}/test"]["memory_bytes"]
     needed = (of_program["temp"] - 34e6 + of_program["argument"]) / 20
     found = batches.bytes_of_task(model._inner_loop.for_evaluation(), spec_of(recipe))
-    assert needed <= found <= 2 * needed
+    assert needed <= found <= 3 * needed
 
 
 def on_a_gpu(monkeypatch, most):
