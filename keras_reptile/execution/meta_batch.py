@@ -92,9 +92,14 @@ def evaluate_tasks(
 def _run(name, loop, plan, at_once, separately, arguments, made_once):
     """Computes all tasks as one batch if the plan says so and it is possible, else separately."""
     if plan.one_batch:
-        run = vectorized.as_one_batch(name, loop.f.network, at_once, arguments, made_once)
+        make = vectorized.as_one_batch(loop.f.network, at_once, arguments)
+        if make and tf.executing_eagerly():
+            shapes = [(tuple(t.shape), t.dtype) for t in tf.nest.flatten(arguments)]
+            run = made_once((name, *shapes), make)
+        else:
+            run = make and make()
         if run:
-            return run(*arguments)
+            return run(vectorized.others_of(loop.f.network), *arguments)
         plan = plan.separately()
     run = functools.partial(separately, loop)
     if plan.compiled in (THE_LOOP, WHOLE_STEPS):

@@ -126,29 +126,25 @@ def _for_each_task(function, arguments):
     return tf.vectorized_map(function, arguments, fallback_to_while_loop=False)
 
 
-def as_one_batch(
-    name: str, network: keras.Model, function: Callable, arguments: tuple, made_once: Callable
-) -> Callable | None:
-    """Returns a function of all tasks that XLA compiles, or warns and returns `None`.
+def as_one_batch(network: keras.Model, function: Callable, arguments: tuple) -> Callable | None:
+    """Returns a function that makes the one of all tasks, or warns and returns `None`.
+
+    What it makes is `None`, after a warning, if the network cannot be batched.
 
     Args:
-        name: String, different for each function of a model.
         network: A built `keras.Model`.
         function: Function of the values of its non-trainable variables and the arguments.
         arguments: Tuple of structures of tensors.
-        made_once: Function `(key, make)`, see `Traces`.
     """
     if layers := loops(network):
         one_at_a_time(f"XLA does not compile the loops of the layers {layers} for many tasks.")
         return None
-    others = [tf.convert_to_tensor(v) for v in network.non_trainable_variables]
-    make = functools.partial(compiled, function, others, *arguments)
-    if tf.executing_eagerly():
-        shapes = [(tuple(t.shape), t.dtype) for t in tf.nest.flatten(arguments)]
-        run = made_once((name, *shapes), make)
-    else:
-        run = make()
-    return run and functools.partial(run, others)
+    return functools.partial(compiled, function, others_of(network), *arguments)
+
+
+def others_of(network: keras.Model) -> list[tf.Tensor]:
+    """Returns the values of a network's non-trainable variables."""
+    return [tf.convert_to_tensor(v) for v in network.non_trainable_variables]
 
 
 def compiled(function: Callable, *arguments) -> Callable | None:

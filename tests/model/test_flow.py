@@ -42,7 +42,7 @@ def calls_down_to_the_equation(monkeypatch, arguments, compiling):
 @pytest.mark.parametrize("path", PATHS)
 def test_few_calls_lie_between_the_step_and_the_equation(path, monkeypatch):
     calls = calls_down_to_the_equation(monkeypatch, *PATHS[path])
-    assert len(calls[1:]) <= 9
+    assert len(calls[1:]) <= 8
 
 
 def test_the_page_lists_them(monkeypatch):
