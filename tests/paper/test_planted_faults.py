@@ -402,7 +402,7 @@ FAULTS = {
             "episodes/test_episode_dataset.py::test_the_tail_is_kept_apart_from_the_minibatches_before_it[cycling]",
         ),
     ],
-    "episodes.episode_dataset": [
+    "episodes.meta_batches": [
         (
             "queries out of the support set",
             "images[..., spec.shots :]",
