@@ -64,6 +64,29 @@ def change(device: str, before: dict[str, str], after: dict[str, str], row: dict
     return [f"`{row['program']}`", device.upper(), *launches, *times]
 
 
+def drawn_on_device() -> str:
+    """Steps whose tasks the host sends, beside steps whose tasks are drawn on the device."""
+    header = [
+        "program",
+        "for a",
+        "meta-steps",
+        "launches",
+        "time by the model",
+        "bytes from the host",
+    ]
+    records = {device: record(f"accelerators_drawn_{device}")[device] for device in TIMES}
+    rows = [of_a_meta_step(device, row) for device in records for row in records[device]]
+    return table(header, rows)
+
+
+def of_a_meta_step(device: str, row: dict[str, Any]) -> list[str]:
+    steps = row.get("meta_steps", 1)
+    time = f"{row['model_microseconds'] / steps:,.0f} us" if device == "gpu" else ""
+    time = time or f"{row['cycles'] / steps / 1e6:.2f} Mcycles"
+    each = [f"{steps}", f"{row['launches'] / steps:,.0f}", time]
+    return [f"`{row['program']}`", device.upper(), *each, f"{row['host_bytes'] / steps:,.10g}"]
+
+
 def gpu_models() -> str:
     """The programs that were measured: those before gradients were written out."""
     rows = {row["program"]: row for row in record(BY_VECTORIZED_MAP)["gpu"]}
@@ -81,5 +104,6 @@ def model_row(row: dict[str, Any], other: str) -> list[str]:
     return [f"`{row['program']}`", shown["total"], modelled, *measured]
 
 
-TABLES = {f.__name__: f for f in (gpu_programs, tpu_programs, gpu_graphs, gpu_models, written_out)}
+ALL = (gpu_programs, tpu_programs, gpu_graphs, gpu_models, written_out, drawn_on_device)
+TABLES = {f.__name__: f for f in ALL}
 VALUES: dict = {}

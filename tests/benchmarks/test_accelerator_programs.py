@@ -8,6 +8,12 @@ from accelerators import plugins, programs, table
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = json.loads((ROOT / "docs" / "results" / "accelerators.json").read_text())
+DRAWN = {
+    device: json.loads(
+        (ROOT / "docs" / "results" / f"accelerators_drawn_{device}.json").read_text()
+    )[device]
+    for device in plugins.DEVICES
+}
 
 # What may not be exceeded, a little above what there was.
 COLUMNS = {"gpu": ("launches", "launches by the host", "us", "MB"), "tpu": ("Mcycles", "MB")}
@@ -17,6 +23,9 @@ LIMITS = {
     "omniglot_5way_fast/train": ((104, 2, 207, 80), (1.11, 6), 198),
     "omniglot_20way/train": ((595, 12, 692, 70), (3.39, 7), 872),
     "mini_imagenet_5way_1shot/train": ((583, 10, 2140, 330), (88, 2190), 8471),
+    # Of ten meta-steps.
+    "omniglot_5way/together": ((3100, 67, 2510, 55), (15.8, 11), 0.016),
+    "mini_imagenet_5way_1shot/together": ((5900, 98, 21400, 330), None, 0.016),
     "gradient_combinations/train": ((223, 6, 147, 42), (0.71, 4), 80),
     "sinusoid/train": ((67, 7, 12, 2), (0.15, 2), 2),
     "omniglot_5way/test": ((2530, 60, 5000, 82), (38, 5), 179),
@@ -39,10 +48,12 @@ def numbers(found: dict) -> tuple:
 @pytest.mark.accelerator
 @pytest.mark.slow
 @pytest.mark.parametrize("device", plugins.DEVICES)
-@pytest.mark.parametrize("name", programs.PROGRAMS)
+@pytest.mark.parametrize("name", programs.ALL)
 def test_a_program_compiles_and_keeps_within_its_limits(name, device):
     if reason := plugins.missing(device):
         pytest.skip(f"{device}: {reason}")
+    if name in LIMITS and LIMITS[name][plugins.DEVICES.index(device)] is None:
+        pytest.skip(f"{name} was not compiled for a {device.upper()} yet")
     found = programs.measure(name, device)
     assert found["launches"] > 0 and not found.get("loops_without_count")
     if name in LIMITS:
@@ -60,6 +71,21 @@ def test_the_record_has_every_program_and_the_table_80_columns(device):
     rows = RECORD[device]
     assert tuple(row["program"] for row in rows) == programs.PROGRAMS
     assert max(map(len, table.lines(device, rows))) <= 80
+
+
+@pytest.mark.parametrize("device", plugins.DEVICES)
+def test_tasks_drawn_on_the_device_cost_no_bytes_no_pool_and_few_launches(device):
+    rows = {row["program"]: row for row in DRAWN[device]}
+    programs_of_ten = [name for name in rows if "meta_steps" in rows[name]]
+    assert programs_of_ten
+    for name in programs_of_ten:
+        one, ten = rows[name.replace("together", "train")], rows[name]
+        assert ten["host_bytes"] < 1000 < one["host_bytes"]
+        assert ten["launches"] < 1.1 * ten["meta_steps"] * one["launches"]
+        limit = LIMITS[name][plugins.DEVICES.index(device)]
+        assert all(n <= most for n, most in zip(numbers(ten), limit, strict=True))
+        # The pool has 100 MB, and is no temporary value.
+        assert ten["memory_bytes"]["temp"] < one["memory_bytes"]["temp"] + 50e6
 
 
 def test_launches_are_those_of_the_thunks():
