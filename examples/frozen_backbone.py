@@ -22,10 +22,11 @@ flags.DEFINE_integer("meta_iterations", 200, "Meta-iterations.")
 flags.DEFINE_integer("test_tasks", 100, "Test tasks.")
 flags.DEFINE_list("backbone", ["frozen", "outer", "both"], "Its loops: none, the outer, both.")
 WAYS, IMAGES = 5, 20
+# A head alone needs longer inner steps.
 LOOPS = {
-    "frozen": dict(trainable=False, inner_trainable="all"),
-    "outer": dict(trainable=True, inner_trainable="head"),
-    "both": dict(trainable=True, inner_trainable="all"),
+    "frozen": dict(trainable=False, inner_trainable="all", rate=1e-2),
+    "outer": dict(trainable=True, inner_trainable="head", rate=1e-2),
+    "both": dict(trainable=True, inner_trainable="all", rate=1e-3),
 }
 
 
@@ -40,13 +41,15 @@ def backbone(pool: kr.ClassPool) -> keras.Model:
     return keras.Model(learner.inputs, learner.layers[-1].input)
 
 
-def model_of(pool: kr.ClassPool, trainable: bool, inner_trainable: str) -> kr.ReptileModel:
+def model_of(
+    pool: kr.ClassPool, trainable: bool, inner_trainable: str, rate: float
+) -> kr.ReptileModel:
     body = backbone(pool)
     body.trainable = trainable
-    head = keras.layers.Dense(WAYS, kernel_initializer="zeros")
-    network = keras.Sequential([keras.Input((28, 28, 1)), body, head])
-    inner = keras.optimizers.Adam(1e-3, beta_1=0.0)
-    model = kr.ReptileModel(network, inner, inner_trainable=inner_trainable)
+    network = keras.Sequential([keras.Input((28, 28, 1)), body, keras.layers.Dense(WAYS)])
+    inner = keras.optimizers.Adam(rate, beta_1=0.0)
+    # Classes have no order: all outputs start from one vector.
+    model = kr.ReptileModel(network, inner, inner_trainable=inner_trainable, head="shared")
     schedule = kr.linear_meta_step(0.5, 0.0, FLAGS.meta_iterations)
     model.compile(keras.optimizers.SGD(schedule))
     return model

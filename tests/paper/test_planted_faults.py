@@ -97,6 +97,22 @@ FAULTS = {
             "algorithm/test_adaptation.py::test_what_the_methods_keep_by_hand",
         ),
     ],
+    "algorithm.partial_adaptation": [
+        (
+            "losses where the recorded steps lead",
+            "tf.stop_gradient(t) + (w - tf.stop_gradient(w))",
+            "w",
+            "algorithm/test_partial_adaptation.py::"
+            "test_outer_gradients_are_those_worked_out[reptile-eagerly-0.9]",
+        ),
+        (
+            "MAML without the derivative by the weights that stay",
+            "tape.gradient(weights, theta, output_gradients=gradients)",
+            "gradients",
+            "algorithm/test_partial_adaptation.py::"
+            "test_outer_gradients_are_those_worked_out[maml-eagerly-1.0]",
+        ),
+    ],
     "algorithm.inner_optimizers": [
         (
             "a schedule across tasks",
