@@ -240,6 +240,7 @@ def test_an_incomplete_log_is_named(whole, tmp_path):
         run(tmp_path, draw_only=True)
 
 
+@pytest.mark.slow
 def test_a_sweep_is_not_made_longer(whole):
     with pytest.raises(RunError, match=r"other settings: meta_iterations=4 \(now 8\)"):
         run(whole[0], meta_iterations=8, checkpoint_every=2)

@@ -134,6 +134,7 @@ def test_what_a_data_set_has_no_choice_of_is_refused(name, changes, text):
         data_options(named.get(name, **changes), None)
 
 
+@pytest.mark.slow
 def test_glyphs_of_another_number_and_size():
     pools = building.load_pools(named.get("glyphs", test_classes=600, image_size=20), None)
     assert [len(pool) for pool in pools] == [50, 50, 600]
