@@ -1,11 +1,24 @@
-"""Tables of the search for a 5-way recipe."""
+"""Tables of the search for a 5-way recipe, and of the recipe that it found."""
 
 from collections.abc import Callable
 
 from search_rows import best_rows, score
 
-from tables.files import rows_of
+from tables.files import record, rows_of
+from tables.omniglot import one_shot
 from tables.words import percent, seconds, table
+
+BEST = "omniglot_5way_best"
+# The recipe's settings that the search chose, and those of the paper's run.
+CHOSEN = {
+    "head": "head",
+    "inner_batch_size": "images in an inner step",
+    "inner_steps": "inner steps of a training task",
+    "inner_learning_rate": "inner rate",
+    "eval_inner_steps": "inner steps in evaluation",
+    "meta_batch_size": "tasks in a meta-iteration",
+    "meta_iterations": "meta-iterations",
+}
 
 
 def recipe_search() -> str:
@@ -26,5 +39,34 @@ def trial(row: dict[str, str]) -> list[str]:
     return [f"`{row['candidate']}`", settings, *numbers, *cells, seconds(float(row["seconds"]))]
 
 
-TABLES: dict[str, Callable[[], str]] = {"recipe_search": recipe_search}
+def best() -> str:
+    """The recipe beside the paper, this package's full run, and methods with more derivatives."""
+    paper, iterations = record("paper")["omniglot"], record(f"{BEST}_1_shot")["meta_iteration"]
+    rows = [["Reptile, the paper", paper["Reptile"][0], paper["Reptile, transductive"][0], ""]]
+    rows += one_shot({"Reptile, `omniglot_5way`, 100,000 meta-iterations": "omniglot_5way_1_shot"})
+    rows += one_shot({f"Reptile, `{BEST}`, {iterations:,} meta-iterations": f"{BEST}_1_shot"})
+    rows += [["MAML, second derivatives", "", paper["MAML, transductive"][0], "the paper's table"]]
+    rows += [
+        [f"{name}, {found['gradients']}", "", found["accuracy"], found["source"]]
+        for name, found in record("other_papers")["omniglot_5way_1_shot"].items()
+    ]
+    return table(["5-way 1-shot, accuracy in %", "inductive", "transductive", ""], rows)
+
+
+def chosen() -> str:
+    """The settings in which the recipe's run and the full run differ."""
+    own, full = (record(f"{run}_1_shot")["settings"] for run in (BEST, "omniglot_5way"))
+    # Full runs were recorded before there was the field.
+    full = {"head": "separate", **full}
+    rows = [[text, written(full[field]), written(own[field])] for field, text in CHOSEN.items()]
+    return table(["setting", "`omniglot_5way`", f"`{BEST}`"], rows)
+
+
+def written(value: str | int | float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value}"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    each.__name__: each for each in (recipe_search, best, chosen)
+}
 VALUES: dict[str, Callable[[], str]] = {}

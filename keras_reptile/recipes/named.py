@@ -127,7 +127,8 @@ RECIPES = {
         eval_inner_steps=10,
         source="this project: the paper's 5-way run with the settings that a search found, "
         "docs/experiments/recipe_search.md",
-        expected="nothing published; docs/experiments/recipe_search.md",
+        expected="nothing published; 95.91 ± 0.17, transductive 97.10 ± 0.15 after 80,000 "
+        "meta-iterations",
     ),
     # First-order MAML as published, with the settings of its authors. It is for 1 shot only: three
     # steps of 5 images see the whole support set.

@@ -115,6 +115,24 @@ def test_the_fast_recipe_names_its_accuracy_and_takes_less_than_half_the_time():
     assert fast < full / 2
 
 
+@pytest.mark.parametrize("name", ["omniglot_5way_best", "omniglot_5way_best_1_shot"])
+def test_the_best_run_is_a_part_of_its_recipe(name):
+    found, recipe = record(name), named.get("omniglot_5way_best")
+    settings = {**dataclasses.asdict(Recipe()), **found["settings"]}
+    differ = {k for k, v in dataclasses.asdict(recipe).items() if settings[k] != v}
+    assert differ <= {*NOTES, *TESTS, "meta_iterations"}
+    assert settings["validation_classes"] == 0
+
+
+def test_the_best_recipe_names_its_accuracy_and_the_meta_iterations_of_its_run():
+    found = record("omniglot_5way_best_1_shot")
+    expected = named.get("omniglot_5way_best").expected
+    assert all(in_percent(result) in expected for result in found["results"])
+    assert f"{found['meta_iteration']:,} meta-iterations" in expected
+    assert {result["tasks"] for result in found["results"]} == {10_000}
+    assert record("omniglot_5way_best")["settings"]["meta_iterations"] == found["meta_iteration"]
+
+
 def test_the_best_recipe_computes_no_more_images_than_the_papers():
     images = [
         r.meta_iterations * r.meta_batch_size * r.inner_steps * r.inner_batch_size
