@@ -121,6 +121,31 @@ def pool_of_mini_imagenet() -> str:
     return table(["images", "the pool", "peak of memory higher by", "episodes a second"], [cells])
 
 
+def other_data() -> str:
+    """The examples of text, series, several inputs and a backbone."""
+
+    def cell(row: dict[str, Any], when: str) -> str:
+        value, half = row[when]
+        if row["measure"] == "accuracy":
+            return f"{percent(value, 1)} % ± {percent(half, 1)}"
+        return f"{value:.4f} ± {half:.4f}"
+
+    header = ["program", "", "measure", "before meta-training", "after it"]
+    return table(
+        header,
+        [
+            [
+                f"`{row['program']}`",
+                row["case"],
+                row["measure"],
+                cell(row, "before"),
+                cell(row, "after"),
+            ]
+            for row in record("other_data")["rows"]
+        ],
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     f.__name__: f
     for f in (
@@ -130,6 +155,7 @@ TABLES: dict[str, Callable[[], str]] = {
         study,
         new_alphabet,
         pool_of_mini_imagenet,
+        other_data,
     )
 }
 TABLES |= {f"tail_overlap_{panel}": partial(tail_overlap, panel) for panel in PANELS}
