@@ -82,7 +82,7 @@ def test_fit_does_not_warn_of_a_network_that_can_be_copied(layer):
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class Subclassed(keras.Model):
+class FlatAndDense(keras.Model):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.flatten, self.dense = keras.layers.Flatten(), keras.layers.Dense(3)
@@ -92,7 +92,7 @@ class Subclassed(keras.Model):
 
 
 def test_a_copy_of_a_subclassed_network_has_the_same_frozen_layers():
-    original = Subclassed()
+    original = FlatAndDense()
     original(np.zeros((1, 8, 8, 1), "float32"))
     original.dense.trainable = False
     copied = copy_of(original)
@@ -105,7 +105,7 @@ def sequential():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [sequential, Subclassed])
+@pytest.mark.parametrize("make", [sequential, FlatAndDense])
 def test_weights_are_loaded_into_a_network_that_was_not_built(make, tmp_path):
     model = small_model(make())
     model.fit(small_episodes(), steps_per_epoch=1, verbose=0)

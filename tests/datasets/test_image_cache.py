@@ -245,7 +245,7 @@ def test_each_damaged_bit_is_noticed_and_the_cache_made_anew(images, tmp_path, d
         decoded.clear()
         caplog.clear()
         assert_same(whole, load(images))
-        assert f"{cache} is not used: it" in caplog.text and "is written anew." in caplog.text
+        assert f"{cache} is not used: it" in caplog.text and "is written again." in caplog.text
         assert len(decoded) == sum(COUNTS.values()) and cache.read_bytes() == content
 
 
