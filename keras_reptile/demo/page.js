@@ -1,7 +1,8 @@
 // The canvases of a block of rows. `props.value` is JSON: for each row, its drawings as PNG URLs.
 // Given by the page: element, props, trigger. props.most: drawings in a row; props.live: whether
 // to tell of a stroke while it is drawn.
-// A drawing is a list of strokes, a stroke a list of points on a canvas of width and height 1.
+// A drawing is a list of strokes, a stroke a list of points on a canvas of width and height 1. The
+// first point of a stroke may have a third number, the stroke's width in place of the pen's.
 const SIDE = 280, PEN = 13, PAUSE = 100, UNDOS = 100;
 const rows = [...element.querySelectorAll("[data-row]")];
 let drawings = rows.map(() => []), before = [], lastTold = 0, timer = null;
@@ -35,6 +36,7 @@ function tell() {
   clearTimeout(timer);
   timer = null;
   lastTold = Date.now();
+  element.querySelector("[data-message]").textContent = "";
   const urls = (row) => [...row.querySelectorAll("canvas[data-inked]")].map((c) => c.toDataURL());
   props.value = JSON.stringify(rows.map(urls));
   trigger("input");
@@ -94,7 +96,7 @@ function addPad(row, number) {
 function paint(canvas, points) {
   const context = canvas.getContext("2d");
   canvas.dataset.inked = "";
-  context.lineWidth = PEN;
+  context.lineWidth = points[0].length > 2 ? points[0][2] * SIDE : PEN;
   context.lineCap = context.lineJoin = "round";
   context.beginPath();
   context.moveTo(points[0][0] * SIDE, points[0][1] * SIDE);

@@ -15,7 +15,7 @@ from keras_reptile.demo.answers import (
     status_html,
     without_drawing,
 )
-from keras_reptile.demo.boards import NEW, board_html, names_of, text_of
+from keras_reptile.demo.boards import NEW, board_html, board_script, names_of, text_of
 from keras_reptile.demo.description import described
 from keras_reptile.demo.drawings import PreparedDrawings
 from keras_reptile.demo.drawn_task import MOST_STEPS, SHOTS, DrawnTask, load_model
@@ -190,10 +190,11 @@ def canvases(name: str, rows: Sequence[str], most: int, live: bool) -> Any:
     return gr.HTML(
         json.dumps([[] for _ in rows]),
         html_template=board_html(name, rows),
-        js_on_load=text_of("page.js"),
+        js_on_load=board_script(),
         elem_id=name,
         most=most,
         live=live,
+        words=WORDS,
     )
 
 

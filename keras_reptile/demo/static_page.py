@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_reptile.demo.answers import heading_html, status_html, without_drawing
-from keras_reptile.demo.boards import NEW, board_html, names_of, text_of
+from keras_reptile.demo.boards import NEW, board_html, board_script, names_of, text_of
 from keras_reptile.demo.browser_network import browser_network
 from keras_reptile.demo.description import described
 from keras_reptile.demo.drawings import DRAWN, FAINT
@@ -133,7 +133,7 @@ def _scripts(network: dict[str, Any], names: Sequence[str]) -> str:
     # In a script "<" could end it.
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     arithmetic = "".join(map(text_of, ARITHMETIC))
-    board = f"function board(element, props, trigger) {{\n{text_of('page.js')}}}\n"
+    board = f"function board(element, props, trigger) {{\n{board_script()}}}\n"
     page = board + "".join(map(text_of, PAGE))
     return (
         f'<script type="application/json" id="data">{text}</script>\n'

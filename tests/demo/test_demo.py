@@ -145,6 +145,26 @@ def test_characters_have_letters_while_there_are_enough():
     assert boards.names_of(27)[-1] == "27"
 
 
+@pytest.mark.parametrize(
+    "name, rows, labels",
+    [
+        ("examples", ["A", "B"], ["Upload a picture of A", "Upload a picture of B"]),
+        ("query", [boards.NEW], ["Upload a picture of one of the characters"]),
+    ],
+)
+def test_each_row_takes_pictures_by_an_input_with_a_name(name, rows, labels):
+    html = boards.board_html(name, rows)
+    found = re.findall(r'<input type="file" accept="image/\*"[^>]* aria-label="([^"]*)"', html)
+    assert found == labels
+    assert re.findall(r'data-upload="(\d)"', html) == [str(row) for row in range(len(rows))]
+
+
+def test_there_are_words_for_each_fault_of_a_picture():
+    faults = set(re.findall(r'fault(?:: | \?\? )"(\w+)"', boards.board_script()))
+    assert faults == {"no_picture", "no_ink", "too_large", "row_full"}
+    assert all(WORDS[fault].endswith(".") for fault in faults)
+
+
 def test_a_thumbnail_shows_the_image():
     assert answers.thumbnail(np.ones((8, 8, 1))).startswith('<img src="data:image/png;base64,')
 

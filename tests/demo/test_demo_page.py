@@ -1,5 +1,6 @@
 """The demo's page in a real browser: drawn on with the mouse, read as a person reads it."""
 
+import base64
 import importlib.util
 import signal
 from urllib.parse import urlsplit
@@ -7,7 +8,18 @@ from urllib.parse import urlsplit
 import pytest
 import webdriver
 from commands import run, start
-from demo_page import CHARACTERS, CIRCLE, CONTRAST, CROSS, LINE, draw, learn, shown_on_a_phone
+from demo_page import (
+    CHARACTERS,
+    CIRCLE,
+    CONTRAST,
+    CROSS,
+    LINE,
+    draw,
+    learn,
+    shown_on_a_phone,
+    upload,
+)
+from drawn import cross, data_url
 from webdriver import Browser, free_port, wait
 
 MISSING = [*webdriver.MISSING, *([] if importlib.util.find_spec("gradio") else ["gradio"])]
@@ -130,6 +142,17 @@ def test_undo_takes_back_strokes_deletions_and_clearing(page):
         page.click("#examples [data-undo]")
         assert page.run(image, inked) == expected
     assert page.run("return document.querySelector('#examples [data-undo]').disabled")
+
+
+def test_pictures_are_learned_and_what_is_none_is_said(page):
+    for row, pen in [("A", 12), ("C", 100)]:
+        png = base64.b64decode(data_url(cross(pen=pen)).partition(",")[2])
+        upload(page, f'[data-row="{row}"]', png)
+    wait(lambda: "Learned 2 characters from 2 drawings: " in page.text("#status"))
+    upload(page, "#query", png)
+    wait(lambda: page.text("[data-answer]") == "C")
+    upload(page, '[data-row="B"]', b"Not a picture.", "notes.txt")
+    wait(lambda: page.text("#examples [data-message]").startswith("notes.txt is no picture"))
 
 
 def test_a_deleted_drawing_is_not_learned(page):

@@ -1,5 +1,6 @@
 """What a person draws on the demo's page, served or by itself, and how its texts stand out."""
 
+import base64
 import math
 
 from webdriver import wait
@@ -26,6 +27,31 @@ def learn(page, characters=CHARACTERS):
         draw(page, f'[data-row="{name}"]', strokes)
     learned = f"Learned {len(characters)} characters from {len(characters)} drawings: "
     wait(lambda: learned in page.text("#status"))
+
+
+# Files from base64, as a user takes or drops them.
+FILES = """const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+const transfer = new DataTransfer(), element = document.querySelector(arguments[0]);
+const [, texts, name, zeros = 0] = arguments;
+for (const text of texts) transfer.items.add(new File([bytes(text), new Uint8Array(zeros)], name));
+"""
+UPLOAD = FILES + "element.files = transfer.files; element.dispatchEvent(new Event('change'));"
+DROP = (
+    FILES
+    + """const kept = { dataTransfer: transfer, bubbles: true, cancelable: true };
+for (const kind of ["dragover", "drop"]) element.dispatchEvent(new DragEvent(kind, kept));
+"""
+)
+
+
+def upload(page, place, data, name="picture.png", zeros=0):
+    """Takes a file of these bytes, and then zeros, by the button of a row or a block."""
+    page.run(UPLOAD, f"{place} [data-upload]", [base64.b64encode(data).decode()], name, zeros)
+
+
+def drop(page, place, *pictures):
+    """Drops files onto the first element of a CSS selector."""
+    page.run(DROP, place, [base64.b64encode(data).decode() for data in pictures], "picture.png")
 
 
 # The smallest contrast of a text and the paper that it stands on, by WCAG 2.2.
