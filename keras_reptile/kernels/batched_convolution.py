@@ -1,6 +1,5 @@
 """Convolutions of many sets of images at once. Each set has its own kernel."""
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -9,7 +8,7 @@ import tensorflow as tf
 from keras_reptile.kernels.batched_dense import batched_matmul
 from keras_reptile.kernels.devices import device_kinds
 from keras_reptile.kernels.grouped_convolution import grouped_convolution
-from keras_reptile.kernels.window_axes import Axis, elements_at, offsets_in_window, put_back
+from keras_reptile.kernels.window_axes import Axis, by_offset, sum_back
 
 # Fewer channels are stacked one by one. A GPU copies a few long runs faster than many short ones.
 MIN_CHANNELS_TO_JOIN = 8
@@ -58,10 +57,7 @@ def _columns(x, axes) -> tf.Tensor:
     Returns:
         Tensor `(sets, images * outputs, product of sizes * channels)`.
     """
-    margins = [(0, 0), (0, 0), *(axis.margin for axis in axes), (0, 0)]
-    padded = tf.pad(x, margins) if any(map(sum, margins)) else x
-    each = (elements_at(offsets, axes) for offsets in offsets_in_window(axes))
-    parts = [padded[(slice(None), slice(None), *at)] for at in each]
+    parts = by_offset(x, axes)
     sets, channels = x.shape[0], x.shape[-1]
     if channels < MIN_CHANNELS_TO_JOIN:
         stacked = tf.stack([part[..., c] for part in parts for c in range(channels)])
@@ -72,12 +68,5 @@ def _columns(x, axes) -> tf.Tensor:
 
 
 def _folded(columns, axes, channels) -> tf.Tensor:
-    """Computes the adjoint of `_columns`: the sum of all columns' elements at each place of `x`.
-
-    Zeros before, after and between the elements of each part move them to their places.
-    """
-    parts = tf.split(columns, columns.shape[-1] // channels, axis=-1)
-    spread = [
-        put_back(part, at, axes) for part, at in zip(parts, offsets_in_window(axes), strict=True)
-    ]
-    return functools.reduce(tf.add, spread)
+    """Computes the adjoint of `_columns`: the sum of all columns' elements at each place of `x`."""
+    return sum_back(tf.split(columns, columns.shape[-1] // channels, axis=-1), axes)

@@ -15,7 +15,7 @@ from keras_reptile.kernels.batched_normalization import statistics
 from keras_reptile.kernels.batched_sums import sums_of_rows
 from keras_reptile.kernels.devices import device_kinds
 from keras_reptile.kernels.max_pooling import by_place, first_offset, given_to
-from keras_reptile.kernels.window_axes import Axis, elements_at, offsets_in_window, put_back
+from keras_reptile.kernels.window_axes import Axis, by_offset, sum_back
 
 
 def batched_max_pooling(x: tf.Tensor, sizes: Sequence, padding: str) -> tuple[tf.Tensor, Callable]:
@@ -61,15 +61,12 @@ def _windows(x, sizes, padding) -> tuple:
 def _strided_windows(x, sizes, padding) -> tuple:
     """Computes `_windows` without an axis for the window, which a TPU would pad."""
     axes = [Axis(n, size, size, 1, padding) for n, size in zip(x.shape[2:-1], sizes, strict=True)]
-    margins = [(0, 0), (0, 0), *(axis.margin for axis in axes), (0, 0)]
-    padded = tf.pad(x, margins, constant_values=x.dtype.min) if any(map(sum, margins)) else x
-    each = list(offsets_in_window(axes))
-    places = [padded[(slice(None), slice(None), *elements_at(at, axes))] for at in each]
+    places = by_offset(x, axes, fill=x.dtype.min)
 
     def to_place(first, dy):
-        own = (tf.where(first == place, dy, tf.zeros((), dy.dtype)) for place in range(len(each)))
-        spread = [put_back(part, at, axes) for part, at in zip(own, each, strict=True)]
-        return functools.reduce(tf.add, spread)
+        zero = tf.zeros((), dy.dtype)
+        own = [tf.where(first == place, dy, zero) for place in range(len(places))]
+        return sum_back(own, axes)
 
     return places, to_place
 

@@ -1,8 +1,9 @@
 """Windows of kernels and of pooling, and their positions along the spatial axes of images."""
 
+import functools
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -35,13 +36,41 @@ class Axis(NamedTuple):
         return (self.places - 1) * self.stride + 1
 
 
-def offsets_in_window(axes: Sequence[Axis]) -> Iterator[tuple[int, ...]]:
-    """Yields the offset of each element of a window, in row-major order."""
-    return itertools.product(*(range(axis.size) for axis in axes))
+def by_offset(x: tf.Tensor, axes: Sequence[Axis], fill: Any = 0) -> list[tf.Tensor]:
+    """Returns the elements of all windows at each offset, in row-major order.
+
+    Args:
+        x: Tensor `(sets, images, *spatial, channels)` of known shape.
+        axes: Sequence of `Axis`, the spatial axes.
+        fill: Number, the value of the elements in the margins. Defaults to `0`.
+
+    Returns:
+        List of tensors `(sets, images, *places, channels)`, one for each offset.
+    """
+    margins = [(0, 0), (0, 0), *(axis.margin for axis in axes), (0, 0)]
+    padded = tf.pad(x, margins, constant_values=fill) if any(map(sum, margins)) else x
+    each = itertools.product(*(range(axis.size) for axis in axes))
+    return [padded[(slice(None), slice(None), *_elements_at(at, axes))] for at in each]
 
 
-def elements_at(offsets: Sequence[int], axes: Sequence[Axis]) -> tuple[slice, ...]:
-    """Returns the slices of the padded axes with the elements at an offset of all windows."""
+def sum_back(parts: Sequence[tf.Tensor], axes: Sequence[Axis]) -> tf.Tensor:
+    """The adjoint of `by_offset`: the sum, at each element, of all parts that have it.
+
+    Each part goes to its elements by a padding before, after and between them.
+
+    Args:
+        parts: Sequence of tensors, as from `by_offset`.
+        axes: Sequence of `Axis`.
+
+    Returns:
+        Tensor `(sets, images, *spatial, channels)`, without the margins.
+    """
+    each = itertools.product(*(range(axis.size) for axis in axes))
+    spread = [_put_back(part, at, axes) for part, at in zip(parts, each, strict=True)]
+    return functools.reduce(tf.add, spread)
+
+
+def _elements_at(offsets, axes) -> tuple[slice, ...]:
     firsts = [k * axis.dilation for k, axis in zip(offsets, axes, strict=True)]
     return tuple(
         slice(first, first + axis.reach, axis.stride)
@@ -49,17 +78,7 @@ def elements_at(offsets: Sequence[int], axes: Sequence[Axis]) -> tuple[slice, ..
     )
 
 
-def put_back(part: tf.Tensor, offsets: Sequence[int], axes: Sequence[Axis]) -> tf.Tensor:
-    """Computes the adjoint of `elements_at`: the elements at their places, and zeros elsewhere.
-
-    Args:
-        part: Tensor `(sets, images, *places, channels)`.
-        offsets: Sequence of integers, the offset in a window.
-        axes: Sequence of `Axis`.
-
-    Returns:
-        Tensor `(sets, images, *spatial, channels)`, without the margins.
-    """
+def _put_back(part, offsets, axes) -> tf.Tensor:
     before = [k * a.dilation - a.margin[0] for k, a in zip(offsets, axes, strict=True)]
     after = [a.n - b - a.reach for a, b in zip(axes, before, strict=True)]
     between = [axis.stride - 1 for axis in axes]
