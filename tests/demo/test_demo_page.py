@@ -20,7 +20,7 @@ from demo_page import (
     upload,
 )
 from drawn import cross, data_url
-from webdriver import Browser, free_port, wait
+from webdriver import free_port, wait
 
 MISSING = [*webdriver.MISSING, *([] if importlib.util.find_spec("gradio") else ["gradio"])]
 pytestmark = [
@@ -54,13 +54,6 @@ def address(tmp_path_factory):
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert err.strip().splitlines()[-1] == "demo: stopped."
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import tensorflow as tf
 import webdriver
 from demo_page import CHARACTERS, CIRCLE, CONTRAST, CROSS, LINE, draw, learn, shown_on_a_phone
 from helpers import image_pool, small_convnet, small_model
-from webdriver import Browser, wait
+from webdriver import wait
 
 import keras_reptile as kr
 from keras_reptile.algorithm import prediction
@@ -31,13 +31,6 @@ const floats = images.map((each) => Float32Array.from(each));
 return adapt(own, {images: floats, labels, steps})
   .then((weights) => Array.from(predict(own, weights, floats, Float32Array.from(image))));
 """
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture(scope="module")

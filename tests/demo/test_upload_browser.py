@@ -6,7 +6,7 @@ import tensorflow as tf
 import webdriver
 from demo_page import CIRCLE, draw, drop, learn, upload
 from helpers import small_convnet, small_model
-from webdriver import Browser, wait
+from webdriver import wait
 
 from keras_reptile.demo import drawings, static_page
 from keras_reptile.demo.words import WORDS
@@ -21,13 +21,6 @@ pytestmark = [
 INKED = "#examples canvas[data-inked]"
 IMAGE = """const canvas = document.querySelector(arguments[0]);
   return Array.from(prepare(inkOf(canvas), 28, PAGE.ink));"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture(scope="module")
