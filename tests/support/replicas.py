@@ -36,14 +36,14 @@ def adam(epsilon=1e-8):
 CASES = {
     "reptile, carried": (
         "float64",
-        10,
+        20,
         small_dense,
         lambda: dict(inner_optimizer=adam()),
         lambda: dict(optimizer=SGD(0.5), loss=BY_LOGITS, metrics=["accuracy"]),
     ),
     "fomaml, reset, clipped": (
         "float64",
-        10,
+        20,
         small_dense,
         lambda: dict(inner_optimizer=adam(), method="fomaml", inner_state="reset"),
         lambda: dict(optimizer=ADAM(0.01, global_clipnorm=0.02), steps_per_execution=5),
@@ -51,7 +51,7 @@ CASES = {
     # The second derivative of Adam's step grows with 1 / epsilon, and rounding with it.
     "maml, carried, dropout": (
         "float64",
-        10,
+        20,
         lambda: small_dense(extra=[keras.layers.Dropout(0.3, seed=1)]),
         lambda: dict(inner_optimizer=adam(epsilon=1e-2), method="maml"),
         lambda: dict(optimizer=SGD(0.05)),
@@ -66,7 +66,7 @@ CASES = {
     # A strategy such as that of a TPU: Keras sums over replicas and updates their variables.
     "fomaml, carried, clipped, updated by Keras": (
         "float64",
-        10,
+        20,
         small_dense,
         lambda: dict(inner_optimizer=adam(), method="fomaml"),
         lambda: dict(optimizer=ADAM(0.01, global_clipnorm=0.02)),
@@ -88,7 +88,7 @@ CASES = {
     ),
     "reptile, carried, as on GPUs": (
         "float64",
-        10,
+        20,
         small_dense,
         lambda: dict(inner_optimizer=adam()),
         lambda: dict(optimizer=SGD(0.5)),
@@ -102,7 +102,7 @@ CASES = {
     ),
     "reptile, reset, compiled by XLA": (
         "float64",
-        10,
+        20,
         small_dense,
         lambda: dict(inner_optimizer=adam(), inner_state="reset"),
         lambda: dict(optimizer=SGD(0.5), jit_compile=True),
