@@ -14,7 +14,7 @@ from keras_reptile.checks import check_boolean
 from keras_reptile.episodes import data_checks
 from keras_reptile.episodes.episode_checks import episodes_of
 from keras_reptile.episodes.episode_format import CLASSES, as_episodes, is_episode, with_queries
-from keras_reptile.execution import evaluation_batch
+from keras_reptile.keras_internals import strategy_of
 from keras_reptile.learner import check_compiled
 from keras_reptile.metrics import accuracy, query_metrics
 from keras_reptile.metrics.confidence import confidence_95
@@ -221,8 +221,7 @@ def _measured(
         name: String, the name of the value.
         value_of: Function from targets and predictions to the values `(tasks,)`.
     """
-    checked = data_checks.checked(model, as_episodes(episodes))
-    episodes = evaluation_batch.regrouped(model, checked)
+    episodes = model._regrouped(model._checked(as_episodes(episodes)))
     labels = TaskLabels.of(episodes.element_spec, known=model._is_classifier)
 
     def values_of(episode: dict[str, Any]):
@@ -243,7 +242,9 @@ def _measured(
     found_labels: list[np.ndarray] = []
     kind = (name, labels, *modes.values())
     with data_checks.explained():
-        for values in distribution.values_by_task(model, kind, values_of, episodes):
+        for values in distribution.values_by_task(
+            strategy_of(model), model._made_once, kind, values_of, episodes
+        ):
             gathered.append(values[:, : 2 * len(modes)].astype(np.float64))
             found_labels.append(values[:, 2 * len(modes) :].astype(np.int32))
             so_far = _by_mode(np.concatenate(gathered))

@@ -19,7 +19,7 @@ from keras_reptile.distribution.replicas import (
 from keras_reptile.distribution.shares import check_divides, regrouped
 from keras_reptile.distribution.steps import values_by_task
 from keras_reptile.distribution.strategies import create
-from keras_reptile.distribution.workers import Workers, lost_workers_explained, set_state, state_of
+from keras_reptile.distribution.workers import Workers, lost_workers_explained
 
 __all__ = [
     "SERIAL",
@@ -35,9 +35,7 @@ __all__ = [
     "regrouped",
     "replica_index",
     "replicas",
-    "set_state",
     "share_of_mean",
-    "state_of",
     "sum_over_replicas",
     "values_by_task",
 ]

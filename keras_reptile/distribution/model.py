@@ -170,13 +170,18 @@ class DistributedModel(keras.Model):
         if not self.has_strategy:
             super().make_train_function(force)
         elif self.train_function is None or force:
-            self.train_function = step_function(self, self.train_step)
+            self.train_function = self._step_function(self.train_step)
 
     def make_test_function(self, force: bool = False) -> None:
         if not self.has_strategy:
             super().make_test_function(force)
         elif self.test_function is None or force:
-            self.test_function = step_function(self, self.test_step)
+            self.test_function = self._step_function(self.test_step)
+
+    def _step_function(self, step):
+        return step_function(
+            self.distribute_strategy, step, self.steps_per_execution, self.run_eagerly
+        )
 
     def build_weights(self, element_spec: Any) -> None:
         """Creates the model's variables for data with this spec, in the strategy's scope."""

@@ -11,7 +11,9 @@ from keras_reptile.distribution.shares import distributed, elements_of
 from keras_reptile.episodes.episode_format import IS_REAL
 
 
-def step_function(model: Any, step: Callable) -> Callable:
+def step_function(
+    strategy: tf.distribute.Strategy, step: Callable, number: int, run_eagerly: bool
+) -> Callable:
     """Returns a function like that of `Trainer.make_train_function`, for any strategy.
 
     Keras's own function computes the mean of each log over replicas by a collective operation. In a
@@ -20,23 +22,24 @@ def step_function(model: Any, step: Callable) -> Callable:
     those of this process's first replica, and the steps run one after another.
 
     Args:
-        model: A compiled `keras.Model`.
+        strategy: The strategy.
         step: Function from a replica's data to a dict of logs.
+        number: Integer, the steps of a call.
+        run_eagerly: Boolean, whether TensorFlow runs operations one by one.
 
     Returns:
-        Function from an iterator to the logs of the last of `steps_per_execution` steps.
+        Function from an iterator to the logs of the last of its steps.
     """
-    strategy = model.distribute_strategy
 
     def one_step(data):
         return first_replica(strategy, strategy.run(step, args=(data,)))
 
-    if not model.run_eagerly:
+    if not run_eagerly:
         one_step = tf.function(one_step, reduce_retracing=True, autograph=False)
 
     def function(iterator):
         logs = None
-        for _ in range(model.steps_per_execution):
+        for _ in range(number):
             try:
                 logs = one_step(next(iterator))
             except (StopIteration, tf.errors.OutOfRangeError):
@@ -53,12 +56,19 @@ def first_replica(strategy: tf.distribute.Strategy, values: Any) -> Any:
     return tf.nest.map_structure(first, values)
 
 
-def values_by_task(model: Any, name: Any, function: Callable, dataset: tf.data.Dataset) -> Iterator:
+def values_by_task(
+    strategy: tf.distribute.Strategy | None,
+    made_once: Callable,
+    name: Any,
+    function: Callable,
+    dataset: tf.data.Dataset,
+) -> Iterator:
     """Runs a function on every meta-batch of a finite dataset, on all replicas.
 
     Args:
-        model: A built `DistributedModel`.
-        name: Hashable, different for each function of this model. The function is traced once for
+        strategy: The strategy, or `None`.
+        made_once: Function `(key, make)` to the object of a key, which only its first call makes.
+        name: Hashable, different for each function of a model. The function is traced once for
             each name and each shape of the dataset's first element.
         function: Function from a meta-batch, or a share of one, to a float tensor
             `(tasks, values)`.
@@ -68,23 +78,21 @@ def values_by_task(model: Any, name: Any, function: Callable, dataset: tf.data.D
         Array `(tasks, values)`, the values of a meta-batch's tasks in their order, without those of
         copies that only fill it up.
     """
-    if model.has_strategy:
-        yield from _on_replicas(model, name, function, dataset)
+    if strategy is not None:
+        yield from _on_replicas(strategy, made_once, name, function, dataset)
         return
     run = None
     for element in dataset:
         if run is None:
             key = (name, *((t.shape, t.dtype) for t in tf.nest.flatten(element)))
-            run = model._made_once(
+            run = made_once(
                 key, lambda: tf.function(function, reduce_retracing=True, autograph=False)
             )
         rows = run(element).numpy()
         yield rows[np.flatnonzero(element[IS_REAL])] if IS_REAL in element else rows
 
 
-def _on_replicas(model, name, function, dataset) -> Iterator:
-    strategy = model.distribute_strategy
-
+def _on_replicas(strategy, made_once, name, function, dataset) -> Iterator:
     def on_replica(share):
         values = function(share)
         is_real = tf.cast(share[IS_REAL], values.dtype)[:, None]
@@ -95,7 +103,7 @@ def _on_replicas(model, name, function, dataset) -> Iterator:
 
     shares = iter(distributed(dataset, strategy, fill=True))
     # A `tf.function` is traced again for another shape.
-    run = model._made_once((name, "replicas"), lambda: tf.function(on_all, autograph=False))
+    run = made_once((name, "replicas"), lambda: tf.function(on_all, autograph=False))
     for _ in range(elements_of(dataset) or 0):
         rows = run(next(shares)).numpy()
         yield rows[np.flatnonzero(rows[:, -1]), :-1]

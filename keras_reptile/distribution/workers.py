@@ -133,16 +133,6 @@ class Workers:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None).numpy()
 
 
-def state_of(model: Any) -> list[np.ndarray]:
-    """Returns the state in a checkpoint: weights, inner state, seeds and outer optimizer."""
-    return [np.asarray(v.value) for v in [*model.variables, *model.optimizer.variables]]
-
-
-def set_state(model: Any, state: Sequence[np.ndarray]) -> None:
-    for variable, value in zip([*model.variables, *model.optimizer.variables], state, strict=True):
-        variable.assign(value)
-
-
 @contextlib.contextmanager
 def lost_workers_explained(workers: Workers) -> Iterator[None]:
     """Turns TensorFlow's errors about workers that have stopped into a `RunError`."""

@@ -4,24 +4,53 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import keras
+
 from keras_reptile.episodes import finite_checks, input_ranges, label_checks
+from keras_reptile.episodes.episode_checks import check_format, check_images
+from keras_reptile.episodes.episode_format import as_episodes, is_meta_batch
+from keras_reptile.episodes.input_ranges import InputRanges
+
+# The parts of an episode that have labels.
+BOTH = ("support", "query")
+
+
+def check_form(data: Any, network: keras.Model, parts: tuple[str, ...] = BOTH) -> None:
+    """Raises `ValueError` for episodes of another format, or with images of another shape.
+
+    Args:
+        data: The data of `fit`, `evaluate` or `predict`. Others than episodes are not checked.
+        network: The model's network.
+        parts: Tuple of strings, the parts of an episode that have labels. Defaults to both.
+    """
+    episodes = as_episodes(data)
+    if episodes is None and not is_meta_batch(data):
+        return
+    spec = data if episodes is None else episodes.element_spec
+    check_format(spec, labelled="query" in parts)
+    check_images(network, spec)
 
 
 def checked(
-    model: Any,
     data: Any,
-    parts: tuple[str, ...] = ("support", "query"),
+    network: keras.Model,
+    outputs: int,
+    ranges: InputRanges,
+    parts: tuple[str, ...] = BOTH,
     query_targets: bool = True,
 ) -> Any:
-    """Returns the data with checks of format, labels, range of inputs and finite numbers.
+    """Returns the data with checks of labels, positions, range of inputs and finite numbers.
 
     Args:
-        model: A `ReptileModel`.
-        data: The data of `fit`, `evaluate` or `predict`.
+        data: Data that `check_form` accepts.
+        network: The model's network.
+        outputs: Integer, its number of outputs, if targets are labels; 0 if they are not.
+        ranges: The `InputRanges` of the network's inputs.
         parts: Tuple of strings, the parts of an episode whose labels are checked. Defaults to both.
         query_targets: Boolean, whether the queries' targets must be finite. Defaults to `True`.
     """
-    data = input_ranges.watched(model, label_checks.checked(model, data, parts))
+    data = label_checks.checked(data, outputs, parts)
+    data = input_ranges.watched(data, network, ranges)
     return finite_checks.checked(data, query_targets=query_targets)
 
 

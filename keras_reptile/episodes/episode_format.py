@@ -57,6 +57,11 @@ def _without_waiting(create: Callable, **arguments) -> Any:
         return create(**arguments)
 
 
+def is_meta_batch(data: Any) -> bool:
+    """Returns whether data are one meta-batch of arrays or tensors."""
+    return is_episode(data) and all(hasattr(t, "shape") for t in tf.nest.flatten(data))
+
+
 def first_minibatch_size(episodes: dict) -> Any:
     """Returns the number of images in the first minibatch, or 0 if there is no minibatch.
 

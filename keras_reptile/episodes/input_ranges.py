@@ -73,18 +73,18 @@ class InputRanges:
             self.watch(*zip(*pairs, strict=True))
 
 
-def watched(model: Any, data: Any) -> Any:
+def watched(data: Any, network: Any, ranges: InputRanges) -> Any:
     """Returns the data with a check of their range.
 
     Episodes are checked as they are read, and plain inputs at once.
     """
-    episodes, ranges = as_episodes(data), model._input_ranges
+    episodes = as_episodes(data)
     if episodes is None:
-        ranges.watch_arrays(model.network, data)
+        ranges.watch_arrays(network, data)
         return data
-    if not _to_watch(model.network, ranges, episodes.element_spec):
+    if not _to_watch(network, ranges, episodes.element_spec):
         return data
-    return episodes.map(lambda tasks: _watched(model.network, ranges, tasks))
+    return episodes.map(lambda tasks: _watched(network, ranges, tasks))
 
 
 def _to_watch(network, ranges, tasks) -> list[tuple[int, Taken]]:

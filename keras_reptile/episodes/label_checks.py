@@ -11,10 +11,8 @@ import tensorflow as tf
 from keras_reptile.episodes.episode_checks import (
     POSITIONS,
     assert_positions,
-    check_format,
-    check_images,
 )
-from keras_reptile.episodes.episode_format import as_episodes, is_episode, symbolic_support
+from keras_reptile.episodes.episode_format import as_episodes, is_meta_batch, symbolic_support
 
 
 def known_outputs(network: Any) -> int:
@@ -23,42 +21,28 @@ def known_outputs(network: Any) -> int:
     return (shape[-1] or 0) if isinstance(shape, tuple) and shape else 0
 
 
-def checked(model: Any, data: Any, parts: tuple[str, ...] = ("support", "query")) -> Any:
+def checked(data: Any, outputs: int, parts: tuple[str, ...]) -> Any:
     """Returns the data with a check of labels and positions.
 
     A dataset raises an error at the first task with a label or position out of range. XLA would
     continue with NaN, or with other examples.
 
     Args:
-        model: A `ReptileModel`.
         data: The data of `fit`, `evaluate` or `predict`.
+        outputs: Integer, the number of labels, see `outputs_of`. 0: labels are not checked.
         parts: Tuple of strings, the parts of an episode whose labels are checked.
     """
     episodes = as_episodes(data)
     if episodes is None:
-        _check_arrays(model, data, parts)
+        if is_meta_batch(data):
+            _assert_all(tf.nest.map_structure(tf.convert_to_tensor, data), parts, outputs)
         return data
-    _check_format(model, episodes.element_spec, parts)
-    outputs = _outputs(model, episodes.element_spec) if model._is_classifier else 0
 
     def check(tasks):
         _assert_all(tasks, parts, outputs)
         return tasks
 
     return episodes.map(check)
-
-
-def _check_format(model, episodes, parts) -> None:
-    check_format(episodes, labelled="query" in parts)
-    check_images(model.network, episodes)
-
-
-def _check_arrays(model, data, parts) -> None:
-    """Checks one meta-batch of arrays."""
-    if is_episode(data) and all(hasattr(t, "shape") for t in tf.nest.flatten(data)):
-        _check_format(model, data, parts)
-        outputs = known_outputs(model.network) if model._is_classifier else 0
-        _assert_all(tf.nest.map_structure(tf.convert_to_tensor, data), parts, outputs)
 
 
 def _assert_all(tasks, parts, outputs) -> None:
@@ -87,15 +71,17 @@ MESSAGE = (
 )
 
 
-def _outputs(model, spec) -> int:
-    """Builds the model's network and returns the number of its outputs, or 0 if it is unknown."""
-    if any(t.shape.rank is None for t in tf.nest.flatten(spec)):
-        return 0
-    model.build_weights(spec)
-    known = known_outputs(model.network)
+def outputs_of(network: Any, spec: Any) -> int:
+    """Returns the number of a built network's outputs, or 0 if it is unknown.
+
+    Args:
+        network: A `keras.Model`.
+        spec: The spec of the episodes that it is called on.
+    """
+    known = known_outputs(network)
     if known:
         return known
-    output = model.network.compute_output_spec(symbolic_support(spec, model.network))
+    output = network.compute_output_spec(symbolic_support(spec, network))
     return (output.shape[-1] or 0) if isinstance(output, keras.KerasTensor) else 0
 
 

@@ -5,11 +5,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_reptile import distribution
 from keras_reptile.algorithm.inner_loop import InnerLoop
-from keras_reptile.episodes.episode_format import as_episodes
 from keras_reptile.execution.plan import Plan
-from keras_reptile.execution.planning import plan_of
 from keras_reptile.keras_internals import memory_of
 
 # More tasks at once hardly make a device faster.
@@ -43,33 +40,6 @@ class EvaluationBatch(NamedTuple):
             f"An evaluation computes up to {self.tasks} tasks as one batch; estimated memory of a "
             f"task: {self.bytes_of_task / 1e6:.2g} MB."
         )
-
-
-def regrouped(model: Any, data: Any) -> Any:
-    """Returns the tasks of an evaluation in meta-batches that a GPU or TPU computes at once.
-
-    Args:
-        model: A `ReptileModel`.
-        data: A finite dataset of episodes. Other data are returned unchanged.
-    """
-    episodes = as_episodes(data)
-    if episodes is None or not model.compiled or int(episodes.cardinality()) <= 0:
-        return data
-    batch = batch_of(model, episodes.element_spec)
-    if batch is None:
-        return data
-    return distribution.regrouped(episodes, batch.tasks * plan_of(model).replicas)
-
-
-def batch_of(model: Any, spec: dict[str, Any]) -> EvaluationBatch | None:
-    """Returns the `EvaluationBatch` for episodes of this spec on a model's devices, or `None`."""
-    plan = plan_of(model, eagerly=False)
-    if plan.device == "CPU":
-        return None
-    model.build_weights(spec)
-    key = "evaluation batch", *((t.shape, t.dtype) for t in tf.nest.flatten(spec))
-    loop = model._inner_loop.for_evaluation()
-    return model._made_once(key, lambda: evaluation_batch(loop, plan, spec))
 
 
 def evaluation_batch(loop: InnerLoop, plan: Plan, spec: dict[str, Any]) -> EvaluationBatch | None:

@@ -4,7 +4,6 @@ The pool is in the device's memory. The host passes each program the number of i
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
@@ -13,13 +12,12 @@ from keras_reptile.episodes.meta_batches import MetaBatches, PoolTensors
 from keras_reptile.episodes.streams import Stream
 
 
-def train_function(model: Any, stream: Stream, device: str, steps: int, compiled: bool) -> Callable:
+def train_function(stream: Stream, device: str, steps: int, program_of: Callable) -> Callable:
     """Returns a function like that of `Trainer.make_train_function`, for parts of a stream.
 
     Args:
-        model: A `ReptileModel` with all its variables.
         stream, device, steps: See `TaskSource`.
-        compiled: Boolean, whether XLA compiles the programs.
+        program_of: Function `(form, size, number)` to the `program` of so many meta-steps.
 
     Returns:
         Function from an iterator over `executions_of` to the logs of the last meta-step.
@@ -27,18 +25,13 @@ def train_function(model: Any, stream: Stream, device: str, steps: int, compiled
     pool, size = placed(stream.form.tensors(stream.pool), device), stream.meta_batch_size
     seed = tf.constant(stream.seed, tf.int64)
 
-    def meta_steps(first, number):
-        key = "meta-steps", stream.form, size, number, compiled
-        make = lambda: program(model, stream.form, size, number, compiled)  # noqa: E731
-        return model._made_once(key, make)(pool, seed, first)
-
     def function(iterator):
         first, number = next(iterator)
-        if number == steps:
-            return meta_steps(first, steps)
         # Short parts have one program for all their numbers of meta-steps.
-        for i in range(int(number)):
-            logs = meta_steps(first + i * size, 1)
+        together = steps if number == steps else 1
+        for i in range(0, int(number), together):
+            start = first + i * size if i else first
+            logs = program_of(stream.form, size, together)(pool, seed, start)
         return logs
 
     return function
@@ -52,12 +45,18 @@ def placed(pool: PoolTensors, kind: str) -> PoolTensors:
 
 
 def program(
-    model: Any, form: MetaBatches, size: int, number: int, compiled: bool
+    train_step: Callable,
+    results: Callable,
+    form: MetaBatches,
+    size: int,
+    number: int,
+    compiled: bool,
 ) -> tf.types.experimental.PolymorphicFunction:
     """Returns the function of several meta-steps.
 
     Args:
-        model: A `ReptileModel` with all its variables.
+        train_step: Function of a meta-batch to its logs, that of a model with all its variables.
+        results: Function to the values of all logs so far, by name.
         form: The `MetaBatches` of the stream.
         size: Integer, the tasks of a meta-batch.
         number: Integer, the meta-steps.
@@ -77,12 +76,12 @@ def program(
         names: list[str] = []
 
         def step(i):
-            names[:] = model.train_step(form.episodes(pool, tuple(t[i] for t in drawn)))
+            names[:] = train_step(form.episodes(pool, tuple(t[i] for t in drawn)))
             return (i + 1,)
 
         tf.while_loop(lambda i: i < number, step, (tf.constant(0),), parallel_iterations=1)
         # The logs of a step are means over the earlier steps, too.
-        results = model.task_metrics.container.result()
-        return {name: results[name] for name in names}
+        values = results()
+        return {name: values[name] for name in names}
 
     return tf.function(run, jit_compile=compiled or None, autograph=False)

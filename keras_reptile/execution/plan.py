@@ -2,11 +2,10 @@
 
 import dataclasses
 from collections.abc import Set
-from typing import Any
 
-from keras_reptile.checks import check_boolean, check_choice
 from keras_reptile.kernels import forms
 from keras_reptile.kernels.forms import Forms
+from keras_reptile.settings import Settings
 
 ONE_AT_A_TIME = "Tasks are computed one at a time, as they cannot be computed as one batch: {}"
 # XLA's second derivative of max pooling has the precision of bfloat16, or is missing.
@@ -45,7 +44,7 @@ class Plan:
     @classmethod
     def of(
         cls,
-        settings: Any,
+        settings: Settings,
         kinds: Set[str],
         *,
         replicas: int | None = None,
@@ -56,8 +55,7 @@ class Plan:
         """Returns the plan for a model's settings on these devices.
 
         Args:
-            settings: Has `method`, `inner_state`, `task_order`, `task_parallelism` and
-                `jit_inner_loops`, as a `ReptileModel`.
+            settings: The model's `Settings`.
             kinds: Set of strings, the kinds of devices: `"CPU"`, `"GPU"`, `"TPU"`.
             replicas: Integer, the replicas of a strategy. Defaults to `None`, no strategy.
             cores: Integer, the cores of the CPU. Defaults to `1`.
@@ -67,9 +65,8 @@ class Plan:
 
         Example:
 
-        >>> network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-        >>> model = keras_reptile.ReptileModel(network)
-        >>> Plan.of(model, {"CPU", "GPU"}).one_batch, Plan.of(model, {"CPU"}).one_batch
+        >>> settings = Settings(task_parallelism="auto")
+        >>> Plan.of(settings, {"CPU", "GPU"}).one_batch, Plan.of(settings, {"CPU"}).one_batch
         (True, False)
         """
         device = next((kind for kind in ("TPU", "GPU") if kind in kinds), "CPU")
@@ -80,7 +77,7 @@ class Plan:
             device=device,
             replicas=replicas or 1,
             cores=cores,
-            carry=_carry(settings),
+            carry=_carry(settings.task_order, settings.inner_state),
             one_after_another=settings.task_order == "serial",
             one_batch=one_batch and not by_maml,
             compiled=NOTHING if by_maml else compiled,
@@ -117,37 +114,15 @@ class Plan:
         )
 
 
-def check_order(task_order: str, task_parallelism: str) -> None:
-    """Raises `ValueError` for values that `ReptileModel` does not have, alone or together."""
-    check_choice("task_order", task_order, ("parallel", "serial"))
-    check_choice("task_parallelism", task_parallelism, ("auto", "separate", "vectorized"))
-    if (task_order, task_parallelism) == ("serial", "vectorized"):
-        raise ValueError(
-            "Tasks in series cannot be one batch. Received: task_order='serial', "
-            "task_parallelism='vectorized'. Use task_order='parallel', or "
-            "task_parallelism='separate'."
-        )
+def in_series(task_order: str, inner_state: str) -> bool:
+    """Returns whether each task starts from the inner state after the task before it."""
+    return _carry(task_order, inner_state) == "last"
 
 
-def check_jit_compile(jit_compile: Any) -> None:
-    """Raises `ValueError` for a value that is neither a boolean nor `"auto"`."""
-    if jit_compile != "auto":
-        check_boolean("jit_compile", jit_compile)
-
-
-def in_series(settings: Any) -> bool:
-    """Returns whether each task starts from the inner state after the task before it.
-
-    Args:
-        settings: Has a `task_order` and an `inner_state`, as a model or a recipe.
-    """
-    return _carry(settings) == "last"
-
-
-def _carry(settings) -> str:
-    if settings.inner_state == "reset":
+def _carry(task_order, inner_state) -> str:
+    if inner_state == "reset":
         return "nothing"
-    return "last" if settings.task_order == "serial" else "mean"
+    return "last" if task_order == "serial" else "mean"
 
 
 def _one_batch(settings, device) -> bool:

@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_reptile import distribution
-from keras_reptile.execution.plan import THE_LOOP, Plan
 from keras_reptile.execution.weight_vectors import VectorLayout
-from keras_reptile.keras_internals import supports_jit
 
 
 def run(learn: Callable, take: Callable, episodes: dict, by_xla: bool) -> Any:
@@ -46,11 +44,6 @@ def run(learn: Callable, take: Callable, episodes: dict, by_xla: bool) -> Any:
     vectors, shared = _program(adapt_on_replica, by_xla)(episodes)
     sums = distribution.sum_over_replicas(vectors)
     return _program(apply_on_replica, by_xla)(sums, shared)
-
-
-def compiles_programs(model: Any, plan: Plan) -> bool:
-    """Returns whether XLA compiles the programs of a model that trains by this plan."""
-    return plan.compiled == THE_LOOP and supports_jit(model)
 
 
 def _program(function: Callable, by_xla: bool) -> Callable:

@@ -1,13 +1,9 @@
 """The place where `fit` draws its tasks: the device, or the dataset's pipeline on the host."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from keras_reptile import keras_internals
-from keras_reptile.checks import check_boolean
 from keras_reptile.episodes.streams import Stream, stream_of
-from keras_reptile.execution.plan import WHOLE_STEPS, Plan
 
 # The largest pool on a device, in bytes. Positions in the program are integers of 32 bits.
 LARGEST_POOL = 2**31 - 1
@@ -42,32 +38,41 @@ class TaskSource(NamedTuple):
         return f"The host draws the tasks: {self.reason}." if self.reason else ""
 
 
-def check(draw_on_device: bool | str) -> None:
-    """Raises `ValueError` unless it is a boolean or `"auto"`."""
-    if draw_on_device != "auto":
-        check_boolean("draw_on_device", draw_on_device)
+class Fitting(NamedTuple):
+    """The properties of a model and its `fit` on which the place depends.
+
+    draw_on_device: Boolean or `"auto"`, as in `compile`.
+    device: String, the kind of device on which the plan computes tasks.
+    by_xla: Boolean, whether XLA compiles whole steps.
+    eagerly: Boolean, whether TensorFlow runs operations one by one.
+    has_strategy: Boolean, whether the model was made in a strategy's scope.
+    usual_step: Boolean, whether its `train_step` is that of `ReptileModel`.
+    steps: Integer, the meta-steps of a program.
+    """
+
+    draw_on_device: bool | str
+    device: str
+    by_xla: bool
+    eagerly: bool
+    has_strategy: bool
+    usual_step: bool
+    steps: int
 
 
-def source_of(model: Any, data: Any, usual_step: bool) -> TaskSource:
+def source_of(data: Any, fitting: Fitting) -> TaskSource:
     """Returns the `TaskSource` of `fit` for these data.
 
-    Args:
-        model: A `ReptileModel`.
-        data: The data that are passed to `fit`.
-        usual_step: Boolean, whether the model's `train_step` is that of `ReptileModel`.
-
     Raises:
-        ValueError: If the model's `draw_on_device` is true and it cannot be done.
+        ValueError: If `draw_on_device` is true and it cannot be done.
     """
-    wanted, plan = model.draw_on_device, model._plan(training=True, eagerly=model.run_eagerly)
-    if wanted is False or (wanted == "auto" and plan.device == "CPU"):
+    wanted, device = fitting.draw_on_device, fitting.device
+    if wanted is False or (wanted == "auto" and device == "CPU"):
         return TaskSource(None)
     stream = stream_of(data)
-    reason = _against(model, plan, usual_step) or _against_data(stream, plan.device)
+    reason = _against(fitting) or _against_data(stream, device)
     if reason and wanted is True:
         raise ValueError(refusal(reason))
-    steps = model.steps_on_device or model.steps_per_execution
-    return TaskSource(None if reason else stream, reason, plan.device, steps)
+    return TaskSource(None if reason else stream, reason, device, fitting.steps)
 
 
 def refusal(reason: str) -> str:
@@ -78,13 +83,13 @@ def refusal(reason: str) -> str:
     )
 
 
-def _against(model, plan, usual_step) -> str:
-    if model.has_strategy:
+def _against(fitting: Fitting) -> str:
+    if fitting.has_strategy:
         return STRATEGY
-    if not usual_step:
+    if not fitting.usual_step:
         return OTHER_STEP
-    on_a_cpu = plan.device == "CPU" and not model.run_eagerly
-    return "" if on_a_cpu or compiles_whole_steps(model, plan) else NOT_COMPILED
+    on_a_cpu = fitting.device == "CPU" and not fitting.eagerly
+    return "" if on_a_cpu or fitting.by_xla else NOT_COMPILED
 
 
 def _against_data(stream: Stream | None, device: str) -> str:
@@ -95,29 +100,3 @@ def _against_data(stream: Stream | None, device: str) -> str:
     most = LARGEST_POOL if memory is None else min(LARGEST_POOL, int(SHARE * memory))
     size = stream.pool.images.nbytes
     return TOO_LARGE.format(size, most) if size > most else ""
-
-
-def compiles_whole_steps(model: Any, plan: Plan) -> bool:
-    """Returns whether XLA compiles whole steps of a model by this plan."""
-    return plan.compiled == WHOLE_STEPS and keras_internals.supports_jit(model)
-
-
-@contextlib.contextmanager
-def drawing_from(model: Any, source: TaskSource) -> Iterator[None]:
-    """Makes a model's `fit` draw tasks from this source while the context is open."""
-    if source.stream is None:
-        yield
-        return
-    before, model._steps_of_keras = model.train_function, model.steps_per_execution
-    model.steps_per_execution = source.steps
-    _set(model, source)
-    try:
-        yield
-    finally:
-        _set(model, TaskSource(None))
-        model.train_function, model.steps_per_execution = before, model._steps_of_keras
-
-
-def _set(model, source: TaskSource) -> None:
-    # Past Keras's attribute tracking.
-    object.__setattr__(model, "_source", source)

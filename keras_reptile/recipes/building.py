@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_reptile import datasets, distribution, networks
@@ -221,7 +222,14 @@ def on_strategy(
         with strategy.scope():
             model = build_model(recipe, image_shape)
             model.optimizer.build(model.trainable_variables)
-        state = distribution.state_of(model if saved is None else saved)
-        distribution.set_state(model, workers.from_chief(state))
+        state = _state_variables(model if saved is None else saved)
+        values = workers.from_chief([np.asarray(v.value) for v in state])
+        for variable, value in zip(_state_variables(model), values, strict=True):
+            variable.assign(value)
     model.set_execution(task_parallelism=recipe.task_parallelism, jit_compile=jit_compile)
     return model
+
+
+def _state_variables(model: ReptileModel) -> list:
+    """Returns the variables in a checkpoint: weights, inner state, seeds and outer optimizer."""
+    return [*model.variables, *model.optimizer.variables]

@@ -93,7 +93,7 @@ def onednn_is_on() -> bool:
 
 def tasks_at_once(recipe: Recipe) -> int:
     """Returns the number of tasks in a meta-batch that can be computed at the same time."""
-    return 1 if in_series(recipe) else recipe.meta_batch_size
+    return 1 if in_series(recipe.task_order, recipe.inner_state) else recipe.meta_batch_size
 
 
 def threads(jit_compile: bool | str, tasks: int) -> dict:

@@ -82,7 +82,7 @@ def check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> N
     """Raises `ValueError` if the replicas of a strategy cannot share or draw the recipe's tasks."""
     replicas = strategy.num_replicas_in_sync if strategy else 1
     distribution.check_divides(recipe.meta_batch_size, replicas)
-    if replicas > 1 and in_series(recipe):
+    if replicas > 1 and in_series(recipe.task_order, recipe.inner_state):
         raise ValueError(distribution.SERIAL.format(replicas))
     if recipe.draw_on_device == "true" and (strategy or recipe.dataset == SINUSOID):
         raise ValueError(task_source.refusal(STRATEGY if strategy else NO_STREAM))

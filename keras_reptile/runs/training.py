@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from keras_reptile import distribution
 from keras_reptile.errors import RunError
-from keras_reptile.execution import evaluation_batch
 from keras_reptile.files import provenance
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.recipe import SINUSOID, Recipe
@@ -231,7 +230,7 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
 
 def say_evaluation_batch(model: ReptileModel, episodes: tf.data.Dataset, verbose: int) -> None:
     """Prints how many tasks of an evaluation a GPU or TPU computes at once."""
-    batch = evaluation_batch.batch_of(model, episodes.element_spec)
+    batch = model._evaluation_batch(episodes.element_spec)
     say(verbose if batch else 0, str(batch))
 
 

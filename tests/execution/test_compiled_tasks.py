@@ -118,7 +118,7 @@ def test_small_last_steps_of_large_weights_are_not_lost_in_their_mean():
         Adaptation((one + step,), InnerState(tf.constant(1), ()), tf.zeros(()), (one,))
         for step in steps
     ]
-    plan = Plan.of(model, {"CPU"})
+    plan = Plan.of(model._settings, {"CPU"})
     (gradient,) = compiled_tasks._outcome(model._inner_loop, plan, [one], tasks).gradient
     np.testing.assert_allclose(gradient, -np.mean(steps), rtol=1e-6)
 

@@ -123,8 +123,11 @@ def test_memory_bounds_the_tasks_at_once(monkeypatch):
     needed = batches.bytes_of_task(loop, spec)
     for memory, tasks in ((20 * needed, 10), (1, 1), (10**6 * needed, 200)):
         monkeypatch.setattr(batches, "memory_of", lambda kind, memory=memory: memory)
-        batch = batches.evaluation_batch(loop, Plan.of(model, {"GPU"}), spec)
+        batch = batches.evaluation_batch(loop, Plan.of(model._settings, {"GPU"}), spec)
         assert batch == (tasks, needed)
         assert f"up to {tasks} task" in str(batch)
-    assert batches.evaluation_batch(loop, Plan.of(model, {"TPU"}), spec).bytes_of_task > needed
-    assert batches.evaluation_batch(loop, Plan.of(model, {"CPU"}), spec) is None
+    assert (
+        batches.evaluation_batch(loop, Plan.of(model._settings, {"TPU"}), spec).bytes_of_task
+        > needed
+    )
+    assert batches.evaluation_batch(loop, Plan.of(model._settings, {"CPU"}), spec) is None

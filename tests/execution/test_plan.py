@@ -1,7 +1,5 @@
 """One table of what is chosen, and the sentence that a run prints of it."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from keras_reptile.execution.plan import (
@@ -14,14 +12,8 @@ from keras_reptile.execution.plan import (
     Plan,
 )
 from keras_reptile.kernels import forms
+from keras_reptile.settings import Settings
 
-DEFAULTS = {
-    "method": "reptile",
-    "inner_state": "carried",
-    "task_order": "parallel",
-    "task_parallelism": "auto",
-    "jit_inner_loops": "auto",
-}
 MIRRORED = {"replicas": 2}
 NOT_COMPILED = f"Training is not compiled: {MAML}"
 NO_BATCH = ONE_AT_A_TIME.format(MAML)
@@ -170,7 +162,7 @@ NAMES = {"jit": "jit_inner_loops", "parallelism": "task_parallelism", "order": "
 
 
 def settings(**given):
-    return SimpleNamespace(**DEFAULTS | {NAMES.get(name, name): v for name, v in given.items()})
+    return Settings(**{NAMES.get(name, name): v for name, v in given.items()})
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{c[0]} {sorted(c[1])} {c[2]}" for c in CASES])

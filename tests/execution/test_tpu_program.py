@@ -91,7 +91,8 @@ def test_several_meta_steps_with_their_tasks_are_such_a_program():
     model.set_execution(task_parallelism="vectorized")
     model.build_variables(episodes.element_spec)
     stream = stream_of(episodes)
-    run = on_device.program(model, stream.form, stream.meta_batch_size, 3, compiled=True)
+    steps = model.train_step, model.task_metrics.container.result
+    run = on_device.program(*steps, stream.form, stream.meta_batch_size, 3, compiled=True)
     given = stream.form.tensors(stream.pool), tf.constant(0, tf.int64), tf.constant(0, tf.int64)
     text = run.experimental_get_compiler_ir(*given)(stage="hlo")
     check_needs_no_host(text)

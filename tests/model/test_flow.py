@@ -1,5 +1,6 @@
 """The way of a task from `train_step` down to the equation, and the page that describes it."""
 
+import ast
 import inspect
 import re
 from pathlib import Path
@@ -50,3 +51,19 @@ def test_the_page_lists_them(monkeypatch):
     row = re.compile(r"^\| `(\w+(?:/\w+)?\.\w+)` \| (?!everything)", re.MULTILINE)
     listed = row.findall(PAGE.read_text())
     assert calls == listed
+
+
+# The rooms below the model.
+BELOW = ("kernels", "episodes", "algorithm", "datasets", "distribution", "metrics", "execution")
+
+
+@pytest.mark.parametrize("room", BELOW)
+def test_no_function_below_the_model_takes_one(room):
+    found = [
+        f"{path.name}: {function.name}"
+        for path in (PACKAGE / room).rglob("*.py")
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        and "model" in [a.arg for a in (*function.args.args, *function.args.kwonlyargs)]
+    ]
+    assert found == []

@@ -60,7 +60,7 @@ def evaluated_as_on_gpus(one, two):
     devices.device_kinds = lambda: {"GPU"}
     evaluation_batch.MOST_TASKS = 2
     losses = kr.evaluate_loss(two, tests, verbose=0).losses
-    joined = [len(e["order"]) for e in evaluation_batch.regrouped(two, tests)]
+    joined = [len(e["order"]) for e in two._regrouped(tests)]
     return {"losses": float(np.abs(losses - expected).max()), "joined": joined}
 
 

@@ -1,0 +1,154 @@
+"""A model whose initialization is adapted, given another head, or exported."""
+
+from typing import Any
+
+import keras
+
+from keras_reptile import learner
+from keras_reptile.algorithm import network_copy
+from keras_reptile.model.episodes import EpisodeModel
+
+
+class AdaptingModel(EpisodeModel):
+    """A model with an initialization that users fine-tune and export. It stays as it is."""
+
+    def _before_fit(self) -> None:
+        self._made_once("copyable", lambda: network_copy.warn_of_no_copy(self.network))
+
+    def adapt_and_predict(self, episodes: dict, transductive: bool | None = None) -> tuple:
+        """Predicts each task's queries with its adapted weights. The model stays as it is.
+
+        Args:
+            episodes: An element of `episode_dataset`.
+            transductive: Boolean. Defaults to `None`, the model's own setting.
+
+        Returns:
+            Tuple of the first minibatches' losses `(meta_batch_size,)` and the predictions
+            `(meta_batch_size, ways * queries, outputs)`, both in the dtype of the weights.
+        """
+        transductive = self.transductive if transductive is None else transductive
+        first_loss, (predictions,) = self._evaluate_tasks(episodes, (transductive,))
+        return first_loss, predictions
+
+    def _evaluate_tasks(self, episodes: dict, modes: tuple[bool, ...]) -> tuple:
+        """Adapts to each task, and predicts its queries in each mode. Subclasses implement it."""
+        raise NotImplementedError
+
+    def adapt(
+        self,
+        support_x: Any,
+        support_y: Any,
+        steps: int = 50,
+        inner_batch_size: int | None = None,
+        seed: int = 0,
+        head: str = "keep",
+    ) -> keras.Model:
+        """Returns a fine-tuned copy of the network, an ordinary compiled `keras.Model`.
+
+        The copy starts from the initialization and the carried inner state, and the inner loop runs
+        on the support set. Its optimizer is the inner optimizer with the state after these steps:
+        `learner.fit` continues them. Its batch normalization has the support set's statistics,
+        computed without dropout, so that `predict` treats each image independently. The model
+        itself stays as it is.
+
+        Args:
+            support_x: Array `(images, ...)`, uint8 or inputs of the network.
+            support_y: Array `(images,)`, integer labels from 0, or targets of the loss.
+            steps: Integer, inner steps; 0 for none, to fine-tune with `fit`. Defaults to `50`.
+            inner_batch_size: Integer, images in a minibatch, which cycle through the support set.
+                Defaults to `None`: 10, or all images if there are fewer.
+            seed: Integer, decides the order of the minibatches, and a new head's kernel.
+                Defaults to `0`.
+            head: String. `"keep"`: the network as it is. `"replace"`: a new last layer with as
+                many outputs as the largest label needs, on the meta-learned body. `"shared"`: as
+                many outputs, each of which starts from the meta-learned one, for a model with
+                `head="shared"`. Defaults to `"keep"`.
+
+        Raises:
+            ValueError: If there are no images, another number of labels, a label without an
+                output, a negative number of steps, no head to replace, or a network that Keras
+                cannot make again from its configuration.
+        """
+        return learner.adapt(self, support_x, support_y, steps, inner_batch_size, seed, head)
+
+    def with_head(self, ways: int, seed: int = 0) -> Any:
+        """Returns a model for another number of classes: the same body under a new last layer.
+
+        The body has the meta-learned weights and their carried inner state. If this model has
+        `head="shared"`, each output of the new layer starts from the meta-learned one. Otherwise
+        the new layer is not meta-learned, but drawn at random: the inner steps have to learn it.
+        Loss, inner optimizer and outer optimizer are those of this model, the outer optimizer at
+        its beginning. The model itself stays as it is.
+
+        Args:
+            ways: Integer, outputs of the new head.
+            seed: Integer, decides a random kernel. Defaults to `0`.
+
+        Returns:
+            A `ReptileModel`, compiled if this one is. `keras_reptile.evaluate` evaluates it on
+            tasks of this number of classes.
+
+        Raises:
+            ValueError: If a number is out of range, or the network is not built, or is not a
+                functional or sequential one that ends in a `Dense` layer.
+
+        Example:
+
+        >>> network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+        >>> model = ReptileModel(network)
+        >>> model.with_head(7).network.output_shape
+        (None, 7)
+        """
+        return learner.with_head(self, ways, seed)
+
+    def export_learner(
+        self,
+        path: Any,
+        *,
+        class_names: Any = None,
+        metadata: dict[str, Any] | None = None,
+        overwrite: bool = False,
+        steps: int = 50,
+    ) -> None:
+        """Writes a SavedModel that TensorFlow alone can fine-tune on a support set and serve.
+
+        See docs/how_to/export.md for its endpoints. Beside them lie the network as network.keras,
+        this model as model.keras, and metadata.json. The model itself stays as it is.
+
+        Args:
+            path: String or path of a directory. It appears when it is complete.
+            class_names: Sequence of strings, one for each output. Defaults to `None`, none.
+            metadata: Dict that JSON can hold, added to metadata.json. Defaults to `None`.
+            overwrite: Boolean, replace an earlier export. Defaults to `False`.
+            steps: Integer, inner steps of a call that names none. Such a call has the inner
+                optimizer's learning rate. Defaults to `50`.
+
+        Raises:
+            ValueError: If the model is not built and compiled, its network does not have one input
+                of known shape, a name, the metadata or the steps are wrong, or the path exists.
+
+        Example:
+
+        >>> network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+        >>> model = ReptileModel(network)
+        >>> model.compile(keras.optimizers.SGD(1.0))
+        >>> folder = __import__("tempfile").mkdtemp() + "/learner"
+        >>> model.export_learner(folder, class_names=["a", "b", "c"])
+        >>> tf.saved_model.load(folder).class_names().numpy()
+        array([b'a', b'b', b'c'], dtype=object)
+        """
+        # Imported here: training needs neither locks nor files.
+        from keras_reptile.export import saved_model
+
+        saved_model.export(self, path, class_names, metadata, overwrite, steps)
+
+    def export(self, *args, **kwargs) -> None:
+        """Raises an error: an export by Keras would not adapt.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            "Keras's `export` would keep only the initialization. Use `export_learner(path)` for "
+            "a SavedModel that adapts, or `network.export(path)` on this model's network."
+        )

@@ -1,0 +1,216 @@
+"""A model that reads episodes: which data the entry points of Keras take, after which checks."""
+
+import contextlib
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_reptile import distribution
+from keras_reptile.algorithm import losses
+from keras_reptile.algorithm.network_function import mode
+from keras_reptile.episodes import data_checks, input_ranges, label_checks, network_inputs
+from keras_reptile.episodes.episode_checks import channels_explained
+from keras_reptile.episodes.episode_dataset import executions_of
+from keras_reptile.episodes.episode_format import (
+    as_episodes,
+    is_episode,
+    symbolic_batch,
+    symbolic_support,
+)
+from keras_reptile.episodes.repeats import warn_of_repeated_tasks
+from keras_reptile.model.planned import PlannedModel
+from keras_reptile.settings import Settings
+
+
+class EpisodeModel(PlannedModel):
+    """A model around a network, that trains and evaluates on episodes.
+
+    Bytes among the inputs are scaled for the network. Data are checked as they are read: format,
+    labels, positions, range of inputs, finite numbers.
+
+    Args:
+        network: A `keras.Model` with one output.
+        settings: The `Settings`.
+        **kwargs: Those of `keras.Model`.
+    """
+
+    # The loss of tasks; set by `compile`.
+    task_loss: Any
+
+    def __init__(self, network: keras.Model, settings: Settings, **kwargs):
+        super().__init__(settings, **kwargs)
+        self.network = network
+        self.trained_on_bytes = False
+        self._fitted: Callable = lambda: None
+
+    @property
+    def _is_classifier(self) -> bool:
+        """Whether queries have integer labels, so that tasks have an accuracy."""
+        return self.compiled and losses.is_sparse(self.task_loss)
+
+    # The network
+
+    def _build_network(self, input_shape: Any) -> None:
+        """Builds the network for images or episodes of these shapes, if it is not built."""
+        if not self.network.built:
+            # A symbolic call builds any network, also one without a `build` method.
+            episode = isinstance(input_shape, dict) and "support" in input_shape
+            images = input_shape["support"][0] if episode else input_shape
+            self.network(symbolic_batch(images, 2 if episode else 1))
+
+    def _build_for(self, element_spec: Any) -> None:
+        """Builds for episodes, or for their element spec."""
+        if not self.network.built:
+            with channels_explained(element_spec):
+                self.network(symbolic_support(element_spec, self.network))
+        self.build()
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Calls the network at the initialization; for an episode, on its support images."""
+        if is_episode(inputs):
+            shape_of_one = lambda t: keras.ops.reshape(t, (-1, *t.shape[2:]))  # noqa: E731
+            inputs = tf.nest.map_structure(shape_of_one, inputs["support"][0])
+        return self.network(self._as_taken(inputs), **mode(self.network, training))
+
+    def get_build_config(self) -> dict[str, Any]:
+        """Returns the build config of the network. The rest follows from it."""
+        return {"network": self.network.get_build_config()}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Builds the network as the config says, if it is not built."""
+        shapes = ((config or {}).get("network") or {}).get("input_shape")
+        if not self.network.built and shapes:
+            self.build(shapes)
+
+    def load_weights(self, filepath: Any, *args, **kwargs) -> None:
+        """`keras.Model.load_weights`, into a model whose network is built.
+
+        Raises:
+            ValueError: If the network is not built.
+        """
+        if not self.built:
+            raise ValueError(
+                "`load_weights` needs a network that is built. Received: a network that is not. "
+                "Begin it with `keras.Input(shape)`, or first call `model.build(shape)` or "
+                "`model.build_from_config(config)` with `get_build_config()` of the saved model."
+            )
+        super().load_weights(filepath, *args, **kwargs)
+
+    # The entry points of Keras
+
+    def fit(self, x: Any = None, *args, **kwargs) -> keras.callbacks.History:
+        """`keras.Model.fit` on meta-batches, without shuffling.
+
+        As everywhere in Keras, a second `fit` starts its dataset again. An endless stream of tasks
+        then repeats its first tasks, with a warning: see `start` of `episode_dataset`. On a GPU,
+        the tasks of a stream are drawn there: see `draw_on_device` of `compile`.
+
+        Raises:
+            ValueError: If the data are not episodes, contain a label without an output or a value
+                that is not finite, if `class_weight` is given, or if `draw_on_device` is true and
+                the tasks cannot be drawn there.
+        """
+        data_checks.check_class_weight(kwargs.get("class_weight"))
+        warn_of_repeated_tasks(self._fitted(), x, kwargs.get("callbacks"))
+        history = super().fit(x, *args, **kwargs)
+        if isinstance(x, tf.data.Dataset):
+            self._fitted = weakref.ref(x)
+        return history
+
+    def train_on_batch(self, x: Any, *args, **kwargs) -> Any:
+        """`keras.Model.train_on_batch` on one meta-batch."""
+        data_checks.check_class_weight(kwargs.get("class_weight"))
+        return super().train_on_batch(x, *args, **kwargs)
+
+    def predict(self, x: Any, *args, **kwargs) -> Any:
+        """`keras.Model.predict` on meta-batches, whose queries need no labels, or plain inputs."""
+        with self._explained():
+            return super().predict(self._checked_inputs(x), *args, **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """`keras.Model.predict_on_batch` on one meta-batch, or plain inputs."""
+        with self._explained():
+            return super().predict_on_batch(self._checked_inputs(x))
+
+    # Checks
+
+    def _checked(
+        self, data: Any, parts: tuple[str, ...] = data_checks.BOTH, query_targets: bool = True
+    ) -> Any:
+        """Returns the data with the checks of `data_checks.checked`."""
+        data_checks.check_form(data, self.network, parts)
+        outputs = self._outputs_for(data) if self._is_classifier else 0
+        return data_checks.checked(
+            data, self.network, outputs, self._input_ranges, parts, query_targets
+        )
+
+    def _checked_inputs(self, data: Any) -> Any:
+        """Returns the data of a prediction with their checks. Queries need no targets."""
+        return self._checked(data, ("support",), query_targets=False)
+
+    def _outputs_for(self, data: Any) -> int:
+        """Builds the network for these data. Returns its number of outputs, or 0 if unknown."""
+        episodes = as_episodes(data)
+        if episodes is None:
+            return label_checks.known_outputs(self.network)
+        spec = episodes.element_spec
+        if any(t.shape.rank is None for t in tf.nest.flatten(spec)):
+            return 0
+        self.build_weights(spec)
+        return label_checks.outputs_of(self.network, spec)
+
+    def _explained(self) -> contextlib.AbstractContextManager:
+        return data_checks.explained()
+
+    # Bytes
+
+    @property
+    def _byte_scale(self) -> float | None:
+        return network_inputs.resolved(self.byte_scale, self.network)
+
+    def _as_taken(self, images: Any) -> Any:
+        """Images with their bytes as the network takes them."""
+        return network_inputs.as_taken(images, self.network, self._byte_scale)
+
+    @property
+    def _input_ranges(self) -> input_ranges.InputRanges:
+        key = "ranges", self._byte_scale, self.trained_on_bytes
+        return self._made_once(key, lambda: input_ranges.InputRanges(*key[1:]))
+
+    # Datasets in the parts that a step takes
+
+    def _divided(self, data, steps, fill=False) -> tuple:
+        stream = self._source.stream
+        # Of the two datasets of `fit`, that of validation is the one to be filled up.
+        if stream is not None and not fill:
+            return self._parts_of(stream, data, steps), steps
+        data = self._checked(data)
+        # Steps are counted in meta-batches of the dataset.
+        return super()._divided(self._regrouped(data) if fill and not steps else data, steps, fill)
+
+    def _parts_of(self, stream, dataset, steps) -> tf.data.Dataset:
+        """Returns the parts of a stream that are one program each, after checks of its dataset."""
+        # All tasks of a pool have the same format and labels, and a pool has finite numbers only.
+        next(iter(self._checked(dataset)))
+        self.build_variables(dataset.element_spec)
+        self._input_ranges.watch_arrays(self.network, stream.pool.images)
+        return executions_of(stream, self._source.steps, steps)
+
+    def _regrouped(self, data: Any) -> Any:
+        """Returns the tasks of an evaluation in meta-batches that a GPU or TPU computes at once.
+
+        Others than finite datasets of episodes are returned unchanged.
+        """
+        episodes = as_episodes(data)
+        if episodes is None or not self.compiled or int(episodes.cardinality()) <= 0:
+            return data
+        batch = self._evaluation_batch(episodes.element_spec)
+        if batch is None:
+            return data
+        return distribution.regrouped(episodes, batch.tasks * self._plan().replicas)
+
+    def _shares_of_batch(self, x, fill=False):
+        return super()._shares_of_batch(self._checked(x), fill)
