@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.algorithm.partial_adaptation import ALL, Parts
 
 
 class Adaptation(NamedTuple):
@@ -45,6 +46,7 @@ def adapt(
     order: tf.Tensor,
     tail: tf.Tensor | None = None,
     rate: float = 1.0,
+    parts: Parts = ALL,
 ) -> Adaptation:
     """Runs the inner loop on one task: W_k = U_k(theta).
 
@@ -59,25 +61,27 @@ def adapt(
             share them before the first step.
         optimizer: An `InnerSGD` or `InnerAdam`.
         theta: Sequence of tensors, the weights to start from.
-        state: The `InnerState` to start from.
+        state: The `InnerState` to start from, that of the carried weights.
         order: Integer tensor `(steps, inner_batch_size)`, the images of each minibatch. If it is
             `(steps, tasks, inner_batch_size)`, many tasks adapt at once: weights, moments and
             losses have a first axis of tasks.
         tail: Integer tensor `(images,)`, one more minibatch after those of `order`, of any size.
             Defaults to `None`.
         rate: Float, multiplies the weights before every step. Defaults to `1.0`, no decay.
+        parts: The `Parts` of the weights: the loop carries some of them from step to step. Defaults
+            to `ALL`, it carries all.
 
     Returns:
-        An `Adaptation`.
+        An `Adaptation` of the carried weights.
     """
-    so_far = Adaptation(tuple(theta), state, _no_loss(order, theta[0].dtype))
-    done = 0
+    loss_fn, carried = parts.loss(loss_fn, theta), parts.carried(theta)
+    so_far, done = Adaptation(carried, state, _no_loss(order, theta[0].dtype)), 0
     if isinstance(loss_fn, LossAndGradient) and rows(order) != 0:
-        so_far, done = _after(so_far, loss_fn, optimizer, order[0], 0, rate)[0], 1
+        so_far, done = _after(so_far, loss_fn, optimizer, order[0], 0, rate), 1
     so_far = steps_between(loss_fn, optimizer, so_far, order, done, rows(order), rate)
     if tail is None:
         return so_far
-    return _after(so_far, loss_fn, optimizer, tail, rows(order), rate)[0]
+    return _after(so_far, loss_fn, optimizer, tail, rows(order), rate)
 
 
 def steps_between(
@@ -109,7 +113,7 @@ def steps_between(
     def step(k, weights, state, first_loss, _):
         before = weights if keeps_last else ()
         minibatch = order[k - base]
-        loss, _, weights, state = inner_step(loss_fn, optimizer, weights, state, minibatch, k, rate)
+        loss, weights, state = inner_step(loss_fn, optimizer, weights, state, minibatch, k, rate)
         if not (isinstance(first, int) and first > 0):
             first_loss = tf.where(k == 0, loss, first_loss)
         return k + 1, weights, state, first_loss, before
@@ -135,11 +139,13 @@ def adapt_keeping_last(
     order: tf.Tensor,
     tail: tf.Tensor | None = None,
     rate: float = 1.0,
+    parts: Parts = ALL,
 ) -> Adaptation:
     """Runs `adapt`, and also returns the weights before the last step, for first-order MAML."""
     earlier, last = split(order, tail)
-    before = adapt(loss_fn, optimizer, theta, state, earlier, rate=rate)
-    after, _ = _after(before, loss_fn, optimizer, last, rows(earlier), rate)
+    before = adapt(loss_fn, optimizer, theta, state, earlier, rate=rate, parts=parts)
+    loss_fn = parts.loss(loss_fn, theta)
+    after = _after(before, loss_fn, optimizer, last, rows(earlier), rate)
     return after._replace(before_last=before.weights)
 
 
@@ -151,32 +157,47 @@ def adapt_and_differentiate(
     order: tf.Tensor,
     tail: tf.Tensor | None = None,
     rate: float = 1.0,
+    parts: Parts = ALL,
 ) -> Adaptation:
     """Runs `adapt`, and also returns the gradient through the inner loop, for MAML.
 
         d/dtheta L_k(U_{k-1}(theta)) = U'_1(theta) ... U'_{k-1}(W_{k-2}) L'_k(W_{k-1})
 
     The last minibatch has the role of the test set: its loss at W_{k-1} is differentiated with
-    respect to theta. Its step leads to W_k. The inner state at the start is a constant.
+    respect to theta. Its step leads to W_k. The inner state at the start is a constant. The
+    gradient has all weights, also those that the loop does not carry: they are in each loss.
     """
     earlier, last = split(order, tail)
-    theta = tuple(tf.identity(t) for t in theta)
+    theta, k = tuple(tf.identity(t) for t in theta), rows(earlier)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(theta)
-        before = adapt(loss_fn, optimizer, theta, state, earlier, rate=rate)
-    after, last_gradient = _after(before, loss_fn, optimizer, last, rows(earlier), rate)
-    gradient = tape.gradient(before.weights, theta, output_gradients=last_gradient)
-    return after._replace(gradient=tuple(gradient))
+        before = adapt(loss_fn, optimizer, theta, state, earlier, rate=rate, parts=parts)
+        weights = tuple(parts.seen(theta, decayed(before.weights, rate)))
+    loss, gradients = loss_and_gradients(loss_fn, weights, last, k)
+    step = parts.carried(weights), parts.carried(gradients), before.state, last, k
+    after, state = updated(optimizer, *step)
+    gradient = tape.gradient(weights, theta, output_gradients=gradients)
+    first_loss = tf.where(k == 0, loss, before.first_loss)
+    return Adaptation(after, state, first_loss, gradient=tuple(gradient))
 
 
 def inner_step(loss_fn, optimizer, weights, state, minibatch, k, rate) -> tuple:
-    """Makes step number k. Returns its loss and gradients, and the weights and state after it."""
-    if rate != 1.0:
-        weights = tuple(rate * w for w in weights)
+    """Makes step number k. Returns its loss, and the weights and the state after it."""
+    weights = decayed(weights, rate)
     loss, gradients = loss_and_gradients(loss_fn, weights, minibatch, k)
+    return loss, *updated(optimizer, weights, gradients, state, minibatch, k)
+
+
+def decayed(weights: tuple, rate: float) -> tuple:
+    """Returns the weights at which a step computes its gradient."""
+    return weights if rate == 1.0 else tuple(rate * w for w in weights)
+
+
+def updated(optimizer, weights, gradients, state, minibatch, k) -> tuple:
+    """Returns the weights and the state after step number k, by the gradients of its minibatch."""
     # A minibatch of many tasks is (tasks, images).
     clipped = optimizer.clipped(gradients, task_axes=minibatch.shape.rank - 1)
-    return loss, gradients, *optimizer.update(weights, clipped, state, k)
+    return optimizer.update(weights, clipped, state, k)
 
 
 def loss_and_gradients(
@@ -212,10 +233,8 @@ def split(order: tf.Tensor, tail: tf.Tensor | None) -> tuple:
     return (order[:-1], order[-1]) if tail is None else (order, tail)
 
 
-def _after(so_far: Adaptation, loss_fn, optimizer, minibatch, k, rate) -> tuple:
-    """Returns the `Adaptation` after one more step, and the gradients of the step's loss."""
-    loss, gradients, weights, state = inner_step(
-        loss_fn, optimizer, so_far.weights, so_far.state, minibatch, k, rate
-    )
-    first_loss = tf.where(k == 0, loss, so_far.first_loss)
-    return Adaptation(weights, state, first_loss), [rate * g for g in gradients]
+def _after(so_far: Adaptation, loss_fn, optimizer, minibatch, k, rate) -> Adaptation:
+    """Returns the `Adaptation` after one more step."""
+    weights, state = so_far.weights, so_far.state
+    loss, weights, state = inner_step(loss_fn, optimizer, weights, state, minibatch, k, rate)
+    return Adaptation(weights, state, tf.where(k == 0, loss, so_far.first_loss))

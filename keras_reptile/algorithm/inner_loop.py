@@ -11,7 +11,7 @@ from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.methods import METHODS, Method
 from keras_reptile.algorithm.network_function import NetworkFunction
-from keras_reptile.algorithm.partial_adaptation import ALL, Parts, adapt_and_differentiate
+from keras_reptile.algorithm.partial_adaptation import ALL, Parts
 from keras_reptile.kernels.forms import TWICE_DIFFERENTIABLE, Forms
 
 
@@ -80,16 +80,13 @@ class InnerLoop:
             An `Adaptation` of all weights. Steps that are recorded are in the place of the weights:
             see `Parts.solution`.
         """
-        loss_fn, parts = self.loss_of(task), self.parts
-        given = parts.carried_state(state), task["order"], task.get("tail")
-        if parts.moved is not None and self.rules.second_order:
-            run = loss_scaling.where_needed(adapt_and_differentiate, self.f.network)
-            rate = self.weight_decay_rate
-            found = run(loss_fn, self.optimizer, theta, *given, rate, parts.moved)
-        else:
-            seen = lambda weights, *step: loss_fn(parts.seen(theta, weights), *step)  # noqa: E731
-            found = self.minimize(seen, parts.carried(theta), *given)
-        return parts.with_all(found, theta, state)
+        parts, order, tail = self.parts, task["order"], task.get("tail")
+        start = parts.carried_state(state)
+        found = self.minimize(self.loss_of(task), theta, start, order, tail, parts)
+        return found._replace(
+            weights=parts.whole(theta, found.weights),
+            state=parts.whole_state(state, found.state),
+        )
 
     def minimize(
         self,
@@ -98,14 +95,16 @@ class InnerLoop:
         state: InnerState,
         order: tf.Tensor,
         tail: tf.Tensor | None = None,
+        parts: Parts = ALL,
     ) -> Adaptation:
         """Runs the inner loop on a loss `(weights, minibatch, step)`, of one task or of many.
 
-        Weights and state are the carried ones, see `Parts`.
+        The weights are those of `parts`, by default the carried weights alone. The state is that of
+        the carried weights.
         """
         adapt = loss_scaling.where_needed(self.rules.adapt, self.f.network)
         optimizer = self.parts.optimizer(self.optimizer)
-        return adapt(loss_fn, optimizer, theta, state, order, tail, self.weight_decay_rate)
+        return adapt(loss_fn, optimizer, theta, state, order, tail, self.weight_decay_rate, parts)
 
     def advance(
         self,

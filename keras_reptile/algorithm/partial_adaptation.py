@@ -20,12 +20,11 @@ Reference: [Raghu, Raghu, Bengio, Vinyals, 2019](https://arxiv.org/abs/1909.0915
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile.algorithm.adaptation import Adaptation, adapt, loss_and_gradients, rows, split
 from keras_reptile.algorithm.inner_optimizers import InnerState
 
 
@@ -114,9 +113,30 @@ class Parts:
             return tuple(tensors)
         return part(tensors, self.moved)
 
+    def whole(self, tensors: Sequence, carried: Sequence) -> tuple:
+        """Returns the tensors of all weights, with those of the carried weights replaced."""
+        if self.moved is None or self.records:
+            return tuple(carried)
+        return with_part(tensors, carried, self.moved)
+
     def carried_state(self, state: InnerState) -> InnerState:
         """Returns the state of the carried weights."""
         return state._replace(slots=tuple(map(self.carried, state.slots)))
+
+    def whole_state(self, state: InnerState, carried: InnerState) -> InnerState:
+        """Returns the state of all weights, with that of the carried weights replaced."""
+        return carried._replace(slots=tuple(map(self.whole, state.slots, carried.slots)))
+
+    def loss(self, loss_fn: Any, theta: Sequence) -> Any:
+        """Returns the loss of the carried weights.
+
+        Args:
+            loss_fn: Function `(weights, ...)` of all weights to a loss.
+            theta: Sequence of tensors, one for each weight.
+        """
+        if self.moved is None:
+            return loss_fn
+        return lambda carried, *given: loss_fn(self.seen(theta, carried), *given)
 
     def seen(self, theta: Sequence, carried: Sequence) -> Sequence:
         """Returns the weights for a loss, with a gradient for the carried weights."""
@@ -136,17 +156,6 @@ class Parts:
         psi = weights if len(weights) == len(self.moved) else part(weights, self.moved)
         return with_part(theta, psi, self.moved)
 
-    def with_all(self, found: Adaptation, theta: Sequence, state: InnerState) -> Adaptation:
-        """Returns the `Adaptation` of all weights. If phi is not carried, it is unchanged."""
-        if self.moved is None or self.records:
-            return found
-        slots = tuple(
-            with_part(before, after, self.moved)
-            for before, after in zip(state.slots, found.state.slots, strict=True)
-        )
-        weights = with_part(theta, found.weights, self.moved)
-        return found._replace(weights=weights, state=found.state._replace(slots=slots))
-
     def optimizer(self, rule: Any) -> Any:
         """Returns the inner optimizer for the carried weights."""
         if self.moved is None or not self.records or rule.elementwise:
@@ -155,44 +164,3 @@ class Parts:
 
 
 ALL = Parts()
-
-
-def adapt_and_differentiate(
-    loss_fn: Callable,
-    optimizer: Any,
-    theta: Sequence,
-    state: InnerState,
-    order: tf.Tensor,
-    tail: tf.Tensor | None,
-    rate: float,
-    moved: Sequence[int],
-) -> Adaptation:
-    """Computes `adaptation.adapt_and_differentiate` for an inner loop that moves psi only.
-
-    Args:
-        loss_fn: Function of (phi, psi), the minibatch and the step to a scalar loss.
-        theta: Sequence of tensors, (phi, psi).
-        state: The `InnerState` of psi.
-        optimizer, order, tail, rate: See `adaptation.adapt`.
-        moved: Sequence of integers, the positions of psi's weights.
-
-    Returns:
-        An `Adaptation` with weights and state of psi, and the gradient with respect to theta.
-    """
-    earlier, last = split(order, tail)
-    theta = tuple(tf.identity(t) for t in theta)
-
-    def of_psi(psi, *given):
-        return loss_fn(with_part(theta, psi, moved), *given)
-
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(theta)
-        before = adapt(of_psi, optimizer, part(theta, moved), state, earlier, rate=rate)
-        weights = with_part(theta, [rate * w for w in before.weights], moved)
-    k = rows(earlier)
-    loss, gradients = loss_and_gradients(loss_fn, weights, last, k)
-    clipped = optimizer.clipped(part(gradients, moved))
-    psi, state = optimizer.update(part(weights, moved), clipped, before.state, k)
-    gradient = tape.gradient(weights, theta, output_gradients=gradients)
-    first_loss = tf.where(k == 0, loss, before.first_loss)
-    return Adaptation(psi, state, first_loss, gradient=tuple(gradient))
