@@ -374,23 +374,35 @@ class ReptileModel(AdaptingModel):
             if self.has_strategy and distribution.has_copies():
                 by_xla = self._compiles(self._plan(training=True), THE_LOOP)
                 return replica_step.run(self._learn, self._take, episodes, by_xla)
-            (gradient, slots, logs), step = self._learn(episodes)
-            distribution.apply(self.optimizer, gradient, self.trainable_variables)
-            slots, logs = distribution.mean_over_replicas((slots, logs))
-            self._carry_on(InnerState(step, slots))
-            return logs
+            return self._step(*self._learn(episodes))
 
     def _learn(self, episodes: dict) -> tuple:
         """Returns the gradient, the moments and the logs of a replica's tasks, and the step."""
-        theta, loop, plan = self._theta(episodes), self._inner_loop, self._plan(training=True)
-        tasks, state = self._numbered(loop, episodes), self._starting_state(theta)
-        result = meta_batch.train_tasks(loop, plan, tasks, theta, state, self._made_once)
+        given, loop, plan = self._given(episodes), self._inner_loop, self._plan(training=True)
+        return self._learned(episodes, meta_batch.train_tasks(loop, plan, *given, self._made_once))
+
+    def _given(self, episodes: dict) -> tuple[dict, list, InnerState]:
+        """Returns the tasks of a meta-step, theta, and the inner state."""
+        theta = self._theta(episodes)
+        return self._numbered(self._inner_loop, episodes), theta, self._starting_state(theta)
+
+    def _learned(self, episodes: dict, result: outcome.Outcome) -> tuple:
+        """Returns what `_learn` does, from the outcome of the tasks."""
         if self.head == "shared":
             result = outcome.with_shared_head(result, shared_head.positions(self.network))
         result = outcome.with_nan_shown(result)
-        self.trained_on_bytes |= network_inputs.scales_any(self.network, tasks["support"][0])
+        images = episodes["support"][0]
+        self.trained_on_bytes |= network_inputs.scales_any(self.network, images)
         logs = self.task_metrics.of_training(episodes, result.first_loss, result.predictions)
         return (result.gradient, result.state.slots, logs), result.state.step
+
+    def _step(self, learned: tuple, step: tf.Tensor) -> dict[str, Any]:
+        """Makes the outer step, from what `_learn` returns on this replica. Returns the logs."""
+        gradient, slots, logs = learned
+        distribution.apply(self.optimizer, gradient, self.trainable_variables)
+        slots, logs = distribution.mean_over_replicas((slots, logs))
+        self._carry_on(InnerState(step, slots))
+        return logs
 
     def _take(self, means: tuple, step: tf.Tensor) -> dict[str, Any]:
         """Makes the outer step, from the means over replicas of `_learn`. Returns the logs."""

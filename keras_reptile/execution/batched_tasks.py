@@ -5,6 +5,7 @@ share their weights, which are not copied.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -45,12 +46,26 @@ def train(
         state: The `InnerState` to start from.
     """
     layout = layout_of(theta, loop.optimizer, MAX_ELEMENTS_IN_VECTOR)
+    found = adapt_and_predict(loop, network, layout, tasks, theta, state)
+    return outcome_of(loop, plan, layout, theta, *found)
+
+
+def adapt_and_predict(loop, network, layout, tasks, theta, state) -> tuple[Adaptation, Any]:
+    """Returns the `Adaptation` to all training tasks, weights in vectors, and the predictions.
+
+    Theta and the moments of the state may have a first axis of tasks.
+    """
     adapted = _adapt(loop, network, layout, tasks, theta, state)
-    predictions = ()
-    if tasks["query"][1].shape[1]:
-        # The meta-gradient shows weights that are not finite, see `outcome.with_nan_shown`.
-        weights = loop.parts.solution(theta, layout.unpack(adapted.weights))
-        predictions, _ = network(weights, tasks["query"][0])
+    if not tasks["query"][1].shape[1]:
+        return adapted, ()
+    # The meta-gradient shows weights that are not finite, see `outcome.with_nan_shown`.
+    weights = loop.parts.solution(theta, layout.unpack(adapted.weights))
+    predictions, _ = network(weights, tasks["query"][0])
+    return adapted, predictions
+
+
+def outcome_of(loop, plan, layout, theta, adapted, predictions) -> Outcome:
+    """Returns the outcome of tasks whose weights are in vectors."""
     # Otherwise XLA would read each weight again for the outer step, after a copy of it.
     theta = optimization_barriers(*layout.pack(theta))
     packed = outcome.of_tasks(loop, plan, theta, adapted, predictions)
@@ -85,7 +100,7 @@ def evaluate(
 
 
 def _adapt(loop, network, layout, tasks, theta, state) -> Adaptation:
-    """Runs `loop.minimize` on weights in vectors. All tasks start from the same weights."""
+    """Runs `loop.minimize` on weights in vectors."""
     support = tasks["support"]
 
     def loss_and_gradient(vectors, minibatch, step):

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_reptile.checks import check_integer
 from keras_reptile.errors import RunError, cause
 from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.experiments.figures import FIGURES, runs_of
@@ -19,6 +20,7 @@ from keras_reptile.recipes.recipe import NOTES, Recipe
 from keras_reptile.runs.divergence import Diverged
 from keras_reptile.runs.run_checks import MAY_CHANGE_ON_RESUME, check_same_run, check_settings
 from keras_reptile.runs.run_directory import RunDirectory
+from keras_reptile.runs.together import check_together, train_together
 from keras_reptile.runs.training import train
 
 # The settings of a run that are columns of the results.
@@ -58,6 +60,7 @@ def sweep(
     *,
     only: tuple[str, ...] = (),
     draw_only: bool = False,
+    seeds_at_once: int = 1,
     data_dir: str | None = None,
     verbose: int = 1,
     **overrides: Any,
@@ -76,6 +79,9 @@ def sweep(
             are written there.
         only: Tuple of strings, names of runs or patterns such as `"g*"`. Defaults to `()`, all.
         draw_only: Boolean, `True` to train nothing. Defaults to `False`.
+        seeds_at_once: Integer, the runs of one setting with several seeds that make their
+            meta-steps together, see `train_together`. Their files are the same; `seconds` is a
+            run's share. Defaults to `1`.
         data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own default.
         verbose: Integer, as in `keras.Model.fit`. Defaults to `1`.
         **overrides: Fields of `Recipe`, for all runs.
@@ -97,6 +103,7 @@ def sweep(
         Interrupted: If the process receives a signal to stop. The state is saved first.
     """
     runs = runs_with_other_settings(figure, **overrides)
+    check_seeds_at_once(figure, runs, seeds_at_once)
     chosen = {} if draw_only else choose(runs, only)
     directories = {name: RunDirectory(Path(output_dir) / "runs" / name) for name in runs}
     for name, run in runs.items():
@@ -109,10 +116,13 @@ def sweep(
     remove_partial(Path(output_dir))
     diverged: list[str] = []
     try:
-        for i, (name, run) in enumerate(chosen.items(), start=1):
-            if not is_done(name, run, directories[name], earlier):
-                _print_if(verbose, f"\n{name}, {i} of {len(chosen)}")
-                diverged += _train(name, run, directories[name], data_dir, verbose)
+        for group in groups(chosen, seeds_at_once):
+            # Another process may have trained some of them in the meantime.
+            left = [n for n in group if not is_done(n, chosen[n], directories[n], earlier)]
+            if left:
+                _print_if(verbose, _heading(left, list(chosen)))
+                each = [(n, chosen[n].recipe, directories[n].path) for n in left]
+                diverged += _train(each, data_dir, verbose)
                 publish(figure, runs, directories, Path(output_dir))
     finally:
         rows = publish(figure, runs, directories, Path(output_dir))
@@ -147,17 +157,82 @@ def choose(runs: dict[str, ExperimentRun], only: tuple[str, ...]) -> dict[str, E
     return {n: r for n, r in runs.items() if not only or any(fnmatch.fnmatch(n, p) for p in only)}
 
 
-def _train(name, run, directory, data_dir, verbose) -> list[str]:
-    """Trains a run to its end. Returns a list with a message if it diverges, else an empty one."""
+def groups(runs: dict[str, ExperimentRun], seeds_at_once: int) -> list[list[str]]:
+    """Returns the names of runs that are trained together: one setting with several seeds.
+
+    Args:
+        runs: Dict of runs by name.
+        seeds_at_once: Integer, the most runs in a group.
+
+    Example:
+
+    >>> groups(choose(runs_of("study"), ("paper_*", "reset_s0")), 2)
+    [['paper_s0', 'paper_s1'], ['paper_s2'], ['reset_s0']]
+    """
+    by_setting: dict[tuple, list[str]] = {}
+    for name, run in runs.items():
+        setting = dataclasses.astuple(dataclasses.replace(run.recipe, seed=0))
+        by_setting.setdefault(setting, []).append(name)
+    parts = [
+        (names, i) for names in by_setting.values() for i in range(0, len(names), seeds_at_once)
+    ]
+    return [names[i : i + seeds_at_once] for names, i in parts]
+
+
+def check_seeds_at_once(figure: str, runs: dict[str, ExperimentRun], seeds_at_once: int) -> None:
+    """Raises `ValueError` if no setting of a figure has several seeds, or they do not go together.
+
+    Args:
+        figure: String, the name of the figure.
+        runs: Dict, all of its runs by name.
+        seeds_at_once: Integer, see `sweep`.
+    """
+    check_integer("seeds_at_once", seeds_at_once, 1)
+    if seeds_at_once == 1:
+        return
+    together = [group for group in groups(runs, seeds_at_once) if len(group) > 1]
+    if not together:
+        raise ValueError(
+            f"Each setting of {figure} has one seed only. Received: "
+            f"seeds_at_once={seeds_at_once}. Leave it out."
+        )
+    for group in together:
+        check_together([runs[name].recipe for name in group])
+
+
+def _heading(names, chosen) -> str:
+    """Returns what is printed above the output of runs that are trained together."""
+    numbers = [str(1 + chosen.index(name)) for name in names]
+    return f"\n{', '.join(names)}, {', '.join(numbers)} of {len(chosen)}" + (
+        f": they are trained together, and the rows are those of {names[0]}." if names[1:] else ""
+    )
+
+
+def _train(runs, data_dir, verbose) -> list[str]:
+    """Trains runs to their end, together. Returns a message for each that diverges.
+
+    Args:
+        runs: List of tuples, the name, the recipe and the path of each run.
+    """
+    names, recipes, paths = zip(*runs, strict=True)
     try:
-        train(run.recipe, directory.path, data_dir=data_dir, verbose=verbose)
-    except Diverged as error:
-        _print_if(verbose, f"{name}: {error}")
-        return [f"{name}: {error}"]
+        results = _results(recipes, paths, data_dir, verbose)
     finally:
         # Otherwise the graphs of dozens of runs would fill the memory.
         keras.utils.clear_session()
-    return []
+    found = zip(names, results, strict=True)
+    messages = [f"{name}: {result}" for name, result in found if isinstance(result, Diverged)]
+    _print_if(verbose and messages, "\n".join(messages))
+    return messages
+
+
+def _results(recipes, paths, data_dir, verbose) -> list[dict | Diverged]:
+    if len(recipes) > 1:
+        return train_together(recipes, paths, data_dir=data_dir, verbose=verbose)
+    try:
+        return [train(recipes[0], paths[0], data_dir=data_dir, verbose=verbose)]
+    except Diverged as error:
+        return [error]
 
 
 def summary_of(run: ExperimentRun, directory: RunDirectory) -> dict[str, Any] | None:

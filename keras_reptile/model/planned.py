@@ -68,6 +68,7 @@ class PlannedModel(distribution.DistributedModel):
         self._traces = Traces()
         self._steps_of_keras = 1
         self._draw_from(TaskSource(None))
+        self._joined: Callable | None = None
 
     # Settings
 
@@ -130,6 +131,9 @@ class PlannedModel(distribution.DistributedModel):
     def make_train_function(self, force: bool = False) -> None:
         stale = self._prepare_trace("train")
         stream, _, device, steps = self._source
+        if self._joined is not None:
+            self.train_function = self._joined
+            return
         if stream is None:
             super().make_train_function(stale or force)
             return
@@ -143,6 +147,14 @@ class PlannedModel(distribution.DistributedModel):
         self.train_function = on_device.train_function(stream, device, steps, program_of)
         # Keras has begun to count steps. It evaluates as it always does.
         self.steps_per_execution = self._steps_of_keras
+
+    def _join(self, train_function: Callable) -> None:
+        """Makes `fit` call a function in place of a program of its own, see `joint_steps`.
+
+        Args:
+            train_function: Function like that of `make_train_function`, of an iterator to logs.
+        """
+        self._joined = train_function
 
     def make_test_function(self, force: bool = False) -> None:
         super().make_test_function(self._prepare_trace("test") or force)
@@ -168,6 +180,7 @@ class PlannedModel(distribution.DistributedModel):
             has_strategy=self.has_strategy,
             usual_step=self._has_usual_step,
             steps=self.steps_on_device or self.steps_per_execution,
+            joined=self._joined is not None,
         )
         return task_source.source_of(data, fitting)
 

@@ -16,6 +16,10 @@ ONLY_MODEL = "Only what keras_reptile.pretrained loads: no SavedModel."
 RUNS = "Output directories of bin/train, or logs, separated by commas."
 STEPS = "Inner steps at the start. Default: 50. A served page has fewer if they take over 500 ms."
 STATIC = "An HTML file to write instead: the page with the network in it, without a server."
+SEEDS_AT_ONCE = (
+    "Runs of one setting with several seeds (study) that make their meta-steps in one program. "
+    "Their results are those of one at a time."
+)
 PORT = "Where the page is served: http://127.0.0.1:PORT."
 
 
@@ -99,6 +103,7 @@ def sweep() -> None:
     bin/sweep --figure=gradient_combinations --data_dir=DIR --meta_iterations=4000
     bin/sweep --figure=tail_overlap --only='fomaml_*,reptile_cycling_*' --data_dir=DIR
     bin/sweep --figure=gradient_combinations --dataset=glyphs --meta_iterations=100 --only=g1,g2
+    bin/sweep --figure=study --seeds_at_once=3 --data_dir=DIR
     bin/sweep --figure=tail_overlap --list
 
     The same command resumes an earlier one that was stopped, and trains no run twice. It writes
@@ -109,6 +114,7 @@ def sweep() -> None:
     flags.DEFINE_list("only", [], "Runs to train, by name or pattern. Default: all of the figure.")
     flags.DEFINE_bool("list", False, "List the runs and end.")
     flags.DEFINE_bool("draw_only", False, "Train nothing: draw the existing results.")
+    flags.DEFINE_integer("seeds_at_once", 1, SEEDS_AT_ONCE, 1)
     define_path("data_dir", None, DATA_DIR)
     define_path("output_dir", None, "Where to write. Default: runs/FIGURE.")
     recipe_flags.define_fields(Recipe, without=NOTES)

@@ -54,6 +54,7 @@ def main() -> None:
             output_dir,
             only=tuple(FLAGS.only),
             draw_only=FLAGS.draw_only,
+            seeds_at_once=FLAGS.seeds_at_once,
             data_dir=FLAGS.data_dir,
             **overrides(),
         )

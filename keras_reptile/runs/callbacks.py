@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -23,6 +24,7 @@ class RunLog(keras.callbacks.Callback):
         rows: List of dicts, the rows of the run's log so far.
         best: Dict, the validation results of the best checkpoint so far. Defaults to `None`, no
             checkpoint.
+        clock: Function that returns the run's seconds. Defaults to the seconds that pass.
     """
 
     def __init__(
@@ -30,15 +32,16 @@ class RunLog(keras.callbacks.Callback):
         directory: RunDirectory,
         rows: list[dict[str, Any]],
         best: dict[str, Any] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ):
         super().__init__()
-        self.directory, self.rows, self.best = directory, rows, best
+        self.directory, self.rows, self.best, self.clock = directory, rows, best, clock
         self.seconds = float(rows[-1]["seconds"]) if rows else 0.0
         with explained(directory.tensorboard):
             self.writer = tf.summary.create_file_writer(str(directory.tensorboard))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.started, self.first = time.perf_counter(), self._iteration()
+        self.started, self.first = self.clock(), self._iteration()
         self.training_seconds: float | None = None
         self.so_far: dict[str, Any] = {}
 
@@ -47,7 +50,7 @@ class RunLog(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: Any = None) -> None:
         if self.training_seconds is None:
-            self.training_seconds = time.perf_counter() - self.started
+            self.training_seconds = self.clock() - self.started
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._write(logs or {})
@@ -66,7 +69,7 @@ class RunLog(keras.callbacks.Callback):
         self._write(self.so_far)
 
     def _write(self, logs: dict[str, Any]) -> None:
-        elapsed = time.perf_counter() - self.started
+        elapsed = self.clock() - self.started
         self.seconds += elapsed
         iteration = self._iteration()
         row = {

@@ -34,13 +34,22 @@ class StopOnSignal(keras.callbacks.Callback):
     message at once, also while TensorFlow computes: a thread reads the bytes that Python's C
     handlers write. The second signal has no effect. The third raises `KeyboardInterrupt`, or kills
     the process. Only the main thread can handle signals: in other threads, none is handled.
+
+    Args:
+        heard: Event that is set by the first signal. Defaults to `None`, one of its own. Several
+            runs stop together if the one in the main thread shares its event with the others.
     """
 
-    def __init__(self):
+    def __init__(self, heard: threading.Event | None = None):
         super().__init__()
-        self.asked, self.count = False, 0
+        self.heard, self.count = heard or threading.Event(), 0
         self.before: dict[int, Any] = {}
         self._raised = threading.Event()
+
+    @property
+    def asked(self) -> bool:
+        """Whether a signal has asked the run to stop."""
+        return self.heard.is_set()
 
     def __enter__(self):
         self._stack = contextlib.ExitStack()
@@ -78,7 +87,7 @@ class StopOnSignal(keras.callbacks.Callback):
             self._stack.callback(signal.signal, number, handler)
 
     def _handle(self, number: int, frame: Any) -> None:
-        self.asked = True
+        self.heard.set()
         if self.count >= LAST and not self._raised.is_set():
             self._raised.set()
             raise KeyboardInterrupt

@@ -26,6 +26,7 @@ from keras_reptile.runs import (
     wave_plot,
 )
 from keras_reptile.runs.callbacks import AccuracyCurve, RunLog, StopOnDivergence
+from keras_reptile.runs.company import Alone
 from keras_reptile.runs.progress import Progress, say
 from keras_reptile.runs.results import best_validation, measure
 from keras_reptile.runs.run_checks import (
@@ -42,6 +43,7 @@ from keras_reptile.runs.run_checks import (
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.stop_on_signal import Interrupted, StopOnSignal
 
+ALONE = Alone()
 COMPILING = "Compiling the first step (some seconds; longer for large networks)."
 
 
@@ -52,6 +54,7 @@ def train(
     data_dir: str | None = None,
     verbose: int = 1,
     strategy: tf.distribute.Strategy | None = None,
+    company: Alone = ALONE,
 ) -> dict[str, Any]:
     """Trains by a recipe, or resumes an earlier run in the same directory.
 
@@ -67,6 +70,8 @@ def train(
         strategy: The result of `distribution.create`, or any `tf.distribute` strategy with
             synchronous replicas. In a cluster every worker makes the same call, and only the chief
             reads and writes `output_dir`. Defaults to `None`.
+        company: An `Alone`, or the `Member` of a run that makes its meta-steps with others, see
+            `train_together`. Defaults to an `Alone`.
 
     Returns:
         Dict, the content of summary.json: the result, the settings, versions and times. Unknown
@@ -119,7 +124,8 @@ def train(
             _write_beginning(recipe, directory, pools, lengths, kernels, is_new=saved is None)
         _print_beginning(recipe, directory, pools, lengths, done, verbose)
         _print_kernels(kernels, done, verbose)
-        run_log = _fit(recipe, directory, pools, model, verbose)
+        company.joins(model)
+        run_log = _fit(recipe, directory, pools, model, verbose, company)
         return _finish(recipe, directory, pools, model, run_log, lengths, verbose)
 
 
@@ -190,10 +196,11 @@ def segments(done: int, total: int, every: int) -> list[tuple[int, int, int]]:
     return parts
 
 
-def _fit(recipe, directory, pools, model, verbose) -> RunLog:
+def _fit(recipe, directory, pools, model, verbose, company) -> RunLog:
     done = model.meta_iteration
     rows = [row for row in directory.rows() if int(row["meta_iteration"]) <= done]
-    run_log = RunLog(directory, rows, _best_so_far(recipe, directory, rows, done))
+    best = _best_so_far(recipe, directory, rows, done)
+    run_log = RunLog(directory, rows, best, company.clock)
     say(verbose, str(model._plan(training=True, eagerly=False)))
     stream = building.training_episodes(recipe, pools.train, done)
     say(verbose, drawing.choose(recipe, model, stream))
@@ -209,7 +216,7 @@ def _fit(recipe, directory, pools, model, verbose) -> RunLog:
     progress = Progress(recipe.meta_iterations, verbose)
     parts = segments(done, recipe.meta_iterations, recipe.checkpoint_every)
     say(verbose if parts else 0, COMPILING)
-    with StopOnSignal() as stop:
+    with StopOnSignal(company.stopped) as stop:
         try:
             for start, steps, epochs in parts:
                 first = start // recipe.checkpoint_every

@@ -54,10 +54,11 @@ WHERE = {
 OWN = {
     "train": {"recipe": st.sampled_from(RECIPES), "data_dir": text, "output_dir": text},
     "sweep": {
-        "figure": st.sampled_from(["gradient_combinations", "tail_overlap", "fig3", ""]),
+        "figure": st.sampled_from(["gradient_combinations", "tail_overlap", "study", "fig3", ""]),
         "only": st.sampled_from(["g1", "g*,*k8*", "", ",", "g9", "[", "*"]),
         "list": boolean,
         "draw_only": boolean,
+        "seeds_at_once": whole,
         "data_dir": text,
         "output_dir": text,
     },

@@ -395,6 +395,12 @@ MISUSES = {
         1,
         "Each curve of tail_overlap sets its own `inner_steps`. Received: inner_steps=3.",
     ),
+    "several seeds at once of a figure with one": (
+        "sweep",
+        ["--figure=tail_overlap", "--seeds_at_once=2"],
+        1,
+        "Each setting of tail_overlap has one seed only. Received: seeds_at_once=2. Leave it out.",
+    ),
     "an unknown curve": (
         "sweep",
         ["--figure=gradient_combinations", "--only=g1,g7"],

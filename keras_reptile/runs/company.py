@@ -1,0 +1,51 @@
+"""The company of a run: whether it makes its meta-steps alone, or together with other runs."""
+
+import threading
+import time
+from typing import Any
+
+from keras_reptile.runs.turns import Turn
+
+
+class Alone:
+    """A run that makes its meta-steps by itself."""
+
+    # Set when a signal asks the run to stop. `None`: the run listens for signals itself.
+    stopped: threading.Event | None = None
+
+    def clock(self) -> float:
+        """Returns the seconds of this run, from any beginning."""
+        return time.perf_counter()
+
+    def joins(self, model: Any) -> None:
+        """Takes the steps of a model's `fit`, or leaves them to Keras."""
+
+
+class Member(Alone):
+    """A run that makes its meta-steps together with others.
+
+    Its clock counts its own seconds, and its share of the seconds of steps that are made together.
+    So the seconds of all runs add up to those that passed.
+
+    Args:
+        turn: The `Turn` in which the run trains. A request is a pair of a model and a meta-batch.
+            Its answer is a pair of the logs, and the run's share of the seconds.
+        stopped: Event that is set when a signal asks all runs to stop.
+    """
+
+    def __init__(self, turn: Turn, stopped: threading.Event):
+        self.turn, self.stopped = turn, stopped
+        self._of_others = 0.0
+
+    def clock(self) -> float:
+        return time.perf_counter() - self._of_others
+
+    def joins(self, model: Any) -> None:
+        def step(iterator):
+            meta_batch = next(iterator)
+            asked = time.perf_counter()
+            logs, share = self.turn.ask((model, meta_batch))
+            self._of_others += time.perf_counter() - asked - share
+            return logs
+
+        model._join(step)
