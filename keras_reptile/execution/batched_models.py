@@ -68,7 +68,8 @@ def _train(loop, plan, others, tasks, thetas, states) -> tuple:
         for each in (thetas, [state.slots for state in states])
     )
     state = states[0]._replace(slots=slots)
-    found = batched_tasks.adapt_and_predict(loop, network, layout, tasks, theta, state)
+    adapted = batched_tasks.adapt(loop, network, layout, tasks, theta, state)
+    found = adapted, batched_tasks.predict(loop, network, layout, tasks, theta, adapted)
     return tuple(
         batched_tasks.outcome_of(loop, plan, layout, own, *_of_model(found, i, len(thetas)))
         for i, own in enumerate(thetas)

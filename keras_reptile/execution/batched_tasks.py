@@ -46,22 +46,18 @@ def train(
         state: The `InnerState` to start from.
     """
     layout = layout_of(theta, loop.optimizer, MAX_ELEMENTS_IN_VECTOR)
-    found = adapt_and_predict(loop, network, layout, tasks, theta, state)
-    return outcome_of(loop, plan, layout, theta, *found)
+    adapted = adapt(loop, network, layout, tasks, theta, state)
+    predictions = predict(loop, network, layout, tasks, theta, adapted)
+    return outcome_of(loop, plan, layout, theta, adapted, predictions)
 
 
-def adapt_and_predict(loop, network, layout, tasks, theta, state) -> tuple[Adaptation, Any]:
-    """Returns the `Adaptation` to all training tasks, weights in vectors, and the predictions.
-
-    Theta and the moments of the state may have a first axis of tasks.
-    """
-    adapted = _adapt(loop, network, layout, tasks, theta, state)
+def predict(loop, network, layout, tasks, theta, adapted) -> Any:
+    """Predicts the queries of training tasks; () if they have none."""
     if not tasks["query"][1].shape[1]:
-        return adapted, ()
+        return ()
     # The meta-gradient shows weights that are not finite, see `outcome.with_nan_shown`.
     weights = loop.parts.solution(theta, layout.unpack(adapted.weights))
-    predictions, _ = network(weights, tasks["query"][0])
-    return adapted, predictions
+    return network(weights, tasks["query"][0])[0]
 
 
 def outcome_of(loop, plan, layout, theta, adapted, predictions) -> Outcome:
@@ -86,7 +82,7 @@ def evaluate(
     """Returns the tasks' first losses, and their queries' predictions in each mode."""
     carried, images = loop.parts.carried(theta), (tasks["support"][0], tasks["query"][0])
     layout = layout_of(carried, loop.optimizer, MAX_ELEMENTS_IN_VECTOR)
-    adapted = _adapt(loop, network, layout, tasks, theta, state)
+    adapted = adapt(loop, network, layout, tasks, theta, state)
     moved = layout.unpack(adapted.weights)
     weights, vectors = loop.parts.solution(theta, moved), VectorLayout.of(carried).pack(moved)
     apart = computes_examples_separately(loop.f.network)
@@ -99,8 +95,12 @@ def evaluate(
     return adapted.first_loss, tuple(_nan_unless_finite(vectors, p) for p in predictions)
 
 
-def _adapt(loop, network, layout, tasks, theta, state) -> Adaptation:
-    """Runs `loop.minimize` on weights in vectors."""
+def adapt(loop, network, layout, tasks, theta, state) -> Adaptation:
+    """Runs `loop.minimize` on weights in vectors.
+
+    Theta and the moments of the state may have a first axis of tasks. Without it, all tasks start
+    from the same ones.
+    """
     support = tasks["support"]
 
     def loss_and_gradient(vectors, minibatch, step):
