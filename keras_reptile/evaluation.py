@@ -15,7 +15,6 @@ from keras_reptile.episodes import data_checks
 from keras_reptile.episodes.episode_checks import episodes_of
 from keras_reptile.episodes.episode_format import CLASSES, as_episodes, is_episode, with_queries
 from keras_reptile.keras_internals import strategy_of
-from keras_reptile.learner import check_compiled
 from keras_reptile.metrics import accuracy, query_metrics
 from keras_reptile.metrics.confidence import confidence_95
 from keras_reptile.metrics.evaluations import Evaluation, LossEvaluation
@@ -154,7 +153,7 @@ def _check(model, episodes, transductive) -> bool:
     """Checks the arguments, and returns whether to predict transductively."""
     if not isinstance(model, ReptileModel):
         raise ValueError(f"`model` must be a ReptileModel. Received: {type(model).__name__}.")
-    check_compiled(model)
+    model._check_compiled()
     if transductive is not None:
         check_boolean("transductive", transductive)
     if not isinstance(episodes, tf.data.Dataset):

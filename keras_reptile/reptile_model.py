@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile import distribution, learner
+from keras_reptile import distribution
 from keras_reptile.algorithm import loss_scaling, losses, moved_layers, shared_head
 from keras_reptile.algorithm.assignments import check_assignments
 from keras_reptile.algorithm.carried_state import CarriedState
@@ -432,7 +432,7 @@ class ReptileModel(AdaptingModel):
         if not is_episode(x):
             check_no_half_episode(x)
             return self(x, training=False)
-        learner.check_compiled(self)
+        self._check_compiled()
         check_format(x, labelled=False)
         return self.adapt_and_predict(with_queries(labelled(x)))[1]
 

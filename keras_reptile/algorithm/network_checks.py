@@ -95,3 +95,12 @@ def _check_layers(layers) -> None:
 
 def _is_normalization(layer) -> bool:
     return isinstance(layer, keras.layers.BatchNormalization)
+
+
+def check_built(network: keras.Model) -> None:
+    """Raises `ValueError` for a network without weights, which cannot be copied or changed."""
+    if not network.built:
+        raise ValueError(
+            "A learner or a new head needs a network that is built. Received: a network without "
+            "weights. Train it with `fit`, or begin it with `keras.Input(shape)`."
+        )

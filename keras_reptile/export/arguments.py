@@ -6,7 +6,7 @@ floats from 0 to 255. If several are traced, the method uses the trace of the ar
 
 import inspect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -19,30 +19,39 @@ def takes_images(function: Any) -> bool:
     return any(spec.name in IMAGES for spec in _flat(function.input_signature))
 
 
-def for_several_dtypes(model: Any, function: Any) -> Any:
-    """Returns a `tf.function` of the same arguments in all usual dtypes."""
+def for_several_dtypes(function: Any, as_taken: Callable) -> Any:
+    """Returns a `tf.function` of the same arguments in all usual dtypes.
+
+    Args:
+        function: A `tf.function` with an input signature.
+        as_taken: Function from images of any dtype to the network's inputs; it scales bytes.
+    """
     if not takes_images(function):
         return function
-    polymorphic = tf.function(_converting(model, function))
+    polymorphic = tf.function(_converting(function, as_taken))
     for specs in _variants(function.input_signature):
         polymorphic.get_concrete_function(*specs)
     return polymorphic
 
 
-def for_bytes(model: Any, function: Any) -> Any:
-    """Returns a `tf.function` of the same arguments, with images of dtype uint8."""
+def for_bytes(function: Any, as_taken: Callable) -> Any:
+    """Returns a `tf.function` of the same arguments, with images of dtype uint8.
+
+    Args:
+        function, as_taken: See `for_several_dtypes`.
+    """
     specs = [_with_dtype(spec, IMAGES, tf.uint8) for spec in function.input_signature]
-    return tf.function(_converting(model, function), input_signature=specs)
+    return tf.function(_converting(function, as_taken), input_signature=specs)
 
 
-def _converting(model, function):
+def _converting(function, as_taken):
     def converting(*given):
         return function(*map(converted, given, function.input_signature))
 
     def converted(value, spec):
         if not isinstance(spec, tf.TensorSpec):
             return value
-        return tf.cast(model._as_taken(value) if spec.name in IMAGES else value, spec.dtype)
+        return tf.cast(as_taken(value) if spec.name in IMAGES else value, spec.dtype)
 
     converting.__signature__ = inspect.signature(function.python_function)  # type: ignore[attr-defined]
     return converting

@@ -34,19 +34,19 @@ def check(model: Any) -> None:
     copy_of(model.network)
 
 
-def image_spec(model: Any) -> tf.TensorSpec:
+def image_spec(network: keras.Model) -> tf.TensorSpec:
     """Returns the spec of any number of inputs."""
-    given = model.network.inputs[0]
+    given = network.inputs[0]
     return tf.TensorSpec((None, *given.shape[1:]), given.dtype)
 
 
-def target_spec(model: Any) -> tf.TensorSpec:
+def target_spec(network: keras.Model, labels: bool) -> tf.TensorSpec:
     """Returns the spec of any number of labels, or of targets shaped like the outputs."""
-    given = model.network.outputs[0]
-    if model._is_classifier:
+    given = network.outputs[0]
+    if labels:
         # NumPy's default integers are int64. With int32, the label 2**32 would become 0.
         return tf.TensorSpec((None, *given.shape[1:-1]), tf.int64)
-    return tf.TensorSpec((None, *given.shape[1:]), model.network.trainable_variables[0].dtype)
+    return tf.TensorSpec((None, *given.shape[1:]), network.trainable_variables[0].dtype)
 
 
 def describe(
@@ -64,8 +64,8 @@ def describe(
         endpoints: Dict, the description of a SavedModel's endpoints. Defaults to `None`.
     """
     own = {
-        "image_shape": list(image_spec(model).shape[1:]),
-        "image_dtype": image_spec(model).dtype.name,
+        "image_shape": list(image_spec(model.network).shape[1:]),
+        "image_dtype": image_spec(model.network).dtype.name,
         "byte_scale": model._byte_scale if _is_scaled(model) else None,
         "trained_on_bytes": model.trained_on_bytes,
         "outputs": model.network.output_shape[-1],

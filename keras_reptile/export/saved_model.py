@@ -62,18 +62,19 @@ def write_saved_model(
     saved.non_trainable_variables = [v.value for v in model.network.non_trainable_variables]
     saved.inner_state = [v.value for v in model.inner_variables]
     saved.calls = endpoints.calls
-    functions = _functions(model, endpoints, class_names, defaults)
+    functions = _functions(endpoints, class_names, defaults)
     for name, function in functions.items():
-        setattr(saved, name, arguments.for_several_dtypes(model, function))
+        setattr(saved, name, arguments.for_several_dtypes(function, model._as_taken))
     own = "transductive" if model.transductive else "inductive"
     saved.adapt_and_predict = getattr(saved, f"adapt_and_predict_{own}")
     functions["adapt_and_predict"] = functions[f"adapt_and_predict_{own}"]
-    tf.saved_model.save(saved, str(directory), signatures=_signatures(model, functions, defaults))
+    signatures = _signatures(functions, defaults, model._as_taken)
+    tf.saved_model.save(saved, str(directory), signatures=signatures)
 
 
-def _functions(model, endpoints, class_names, defaults) -> dict[str, Any]:
+def _functions(endpoints, class_names, defaults) -> dict[str, Any]:
     """Returns the endpoints as `tf.function`s of any number of images in the network's dtype."""
-    takes = _input_specs(model, endpoints)
+    takes = _input_specs(endpoints)
     functions = {
         name: tf.function(
             _with_defaults(getattr(endpoints, name), specs, defaults), input_signature=specs
@@ -86,9 +87,11 @@ def _functions(model, endpoints, class_names, defaults) -> dict[str, Any]:
     return functions
 
 
-def _input_specs(model, endpoints) -> dict[str, list]:
-    image, target = portable.image_spec(model), portable.target_spec(model)
-    dtype = model.network.trainable_variables[0].dtype
+def _input_specs(endpoints) -> dict[str, list]:
+    network = endpoints.network
+    image = portable.image_spec(network)
+    target = portable.target_spec(network, labels=endpoints.classes is not None)
+    dtype = network.trainable_variables[0].dtype
     images = tf.TensorSpec(image.shape, image.dtype, "images")
     support = [
         tf.TensorSpec(image.shape, image.dtype, "support_images"),
@@ -98,7 +101,7 @@ def _input_specs(model, endpoints) -> dict[str, list]:
     numbers = [tf.TensorSpec((), tf.int64, "steps"), tf.TensorSpec((), dtype, "learning_rate")]
     weights = {
         name: tf.TensorSpec(v.shape, v.dtype, name)
-        for name, v in zip(endpoints.names, model.network.trainable_variables, strict=True)
+        for name, v in zip(endpoints.names, network.trainable_variables, strict=True)
     }
     return {
         "serve": [images],
@@ -135,7 +138,7 @@ def _with_defaults(function: Callable, specs: list, defaults: dict[str, Any] | N
 
 
 def _signatures(
-    model, functions: dict[str, Any], defaults: dict[str, Any] | None
+    functions: dict[str, Any], defaults: dict[str, Any] | None, as_taken: Callable
 ) -> dict[str, Any]:
     """Returns the endpoints under flat names, for TensorFlow Serving and its command line.
 
@@ -147,7 +150,7 @@ def _signatures(
         output = outputs.get(name, "logits")
         signatures[name] = _signature(function, output, defaults)
         if arguments.takes_images(function):
-            of_bytes = arguments.for_bytes(model, function)
+            of_bytes = arguments.for_bytes(function, as_taken)
             signatures[f"{name}_uint8"] = _signature(of_bytes, output, defaults)
     # The default is not `serve`, because the initialization cannot classify before adaptation.
     return {**signatures, "serving_default": signatures["adapt_and_predict"]}

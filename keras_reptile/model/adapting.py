@@ -3,9 +3,17 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-from keras_reptile import learner
+from keras_reptile import learner, support_set
 from keras_reptile.algorithm import network_copy
+from keras_reptile.algorithm.assignments import check_assignments
+from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.algorithm.network_checks import check_built
+from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
+from keras_reptile.episodes.label_checks import known_outputs
+from keras_reptile.episodes.sampling import support_order
+from keras_reptile.model import new_head
 from keras_reptile.model.episodes import EpisodeModel
 
 
@@ -30,9 +38,19 @@ class AdaptingModel(EpisodeModel):
         first_loss, (predictions,) = self._evaluate_tasks(episodes, (transductive,))
         return first_loss, predictions
 
+    # The parts that subclasses implement
+
+    inner_optimizer_config: dict[str, Any]
+
     def _evaluate_tasks(self, episodes: dict, modes: tuple[bool, ...]) -> tuple:
-        """Adapts to each task, and predicts its queries in each mode. Subclasses implement it."""
+        """Adapts to each task, and predicts its queries in each mode."""
         raise NotImplementedError
+
+    def _starting_state(self, theta: list) -> InnerState:
+        """Returns the inner state that tasks start from."""
+        raise NotImplementedError
+
+    # Learners
 
     def adapt(
         self,
@@ -69,7 +87,38 @@ class AdaptingModel(EpisodeModel):
                 output, a negative number of steps, no head to replace, or a network that Keras
                 cannot make again from its configuration.
         """
-        return learner.adapt(self, support_x, support_y, steps, inner_batch_size, seed, head)
+        check_integer("steps", steps, 0)
+        check_seed("seed", seed, 0, INT32)
+        self._check_compiled()
+        x, y, number = support_set.checked(self.network, support_x, support_y)
+        self._input_ranges.watch_arrays(self.network, x)
+        batch = min(number, 10) if inner_batch_size is None else inner_batch_size
+        check_positive("inner_batch_size", batch)
+        model, traced = new_head.for_labels(self, head, y, seed)
+        task = {
+            "support": (x, y),
+            "order": support_order(number, batch, steps, seed),
+            "number": (tf.constant(seed), tf.constant(0)),
+        }
+        return model._fine_tuned(task, steps, traced)
+
+    def _fine_tuned(self, task: dict, steps: int, traced: "AdaptingModel") -> keras.Model:
+        """Returns the learner of a task, computed by the traces of a model of the same layers."""
+        (x, y), network = task["support"], self.network
+        check_built(network)
+        traced._made_once("assignments", lambda: check_assignments(network, x))
+        if self._is_classifier:
+            outputs, places = known_outputs(network), support_set.places_of(network)
+            support_set.check_labels(y.numpy(), outputs, places)
+        start = learner.Initialization(
+            self._inner_loop.for_evaluation(),
+            self._starting_state([tf.convert_to_tensor(v) for v in network.trainable_variables]),
+            self.inner_optimizer_config,
+            self._byte_scale,
+            self.trained_on_bytes,
+        )
+        make = lambda: learner.adaptation(traced._inner_loop.for_evaluation())  # noqa: E731
+        return learner.fine_tuned(start, traced._made_once("adapt", make), task, steps)
 
     def with_head(self, ways: int, seed: int = 0) -> Any:
         """Returns a model for another number of classes: the same body under a new last layer.
@@ -95,11 +144,11 @@ class AdaptingModel(EpisodeModel):
         Example:
 
         >>> network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-        >>> model = ReptileModel(network)
+        >>> model = keras_reptile.ReptileModel(network)
         >>> model.with_head(7).network.output_shape
         (None, 7)
         """
-        return learner.with_head(self, ways, seed)
+        return new_head.with_head(self, ways, seed)
 
     def export_learner(
         self,
@@ -130,7 +179,7 @@ class AdaptingModel(EpisodeModel):
         Example:
 
         >>> network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-        >>> model = ReptileModel(network)
+        >>> model = keras_reptile.ReptileModel(network)
         >>> model.compile(keras.optimizers.SGD(1.0))
         >>> folder = __import__("tempfile").mkdtemp() + "/learner"
         >>> model.export_learner(folder, class_names=["a", "b", "c"])

@@ -51,6 +51,14 @@ class EpisodeModel(PlannedModel):
         """Whether queries have integer labels, so that tasks have an accuracy."""
         return self.compiled and losses.is_sparse(self.task_loss)
 
+    def _check_compiled(self) -> None:
+        """Raises `ValueError` for a model without a loss."""
+        if not self.compiled:
+            raise ValueError(
+                "The inner loop needs a loss. Received: a model that is not compiled. Call "
+                "`model.compile(optimizer=...)` first."
+            )
+
     # The network
 
     def _build_network(self, input_shape: Any) -> None:

@@ -1,0 +1,119 @@
+"""A model with the body of another and a new head, for another number of classes."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_reptile.algorithm import shared_head
+from keras_reptile.algorithm.network_checks import check_built
+from keras_reptile.algorithm.network_copy import replace_head
+from keras_reptile.checks import INT32, check_positive, check_seed
+from keras_reptile.support_set import check_labels
+
+
+def for_labels(model: Any, head: str, labels: tf.Tensor, seed: int) -> tuple:
+    """Returns the model to adapt, and a model of the same layers whose traces compute it.
+
+    Each new head is a new model. To trace none of them again, all use the first one's traces.
+
+    Args:
+        model: A compiled `ReptileModel`.
+        head, seed: See `ReptileModel.adapt`.
+        labels: Tensor, the labels of the support set.
+    """
+    if head not in ("keep", "replace", "shared"):
+        raise ValueError(f"`head` must be 'keep', 'replace' or 'shared'. Received: head={head!r}.")
+    if head == "keep":
+        return model, model
+    if head == "shared" and model.head != "shared":
+        raise ValueError(
+            "`head='shared'` needs a model whose outputs start from one vector. Received a model "
+            "with head='separate'. Train it as `ReptileModel(network, head='shared')`, or adapt "
+            "with head='replace'."
+        )
+    if not model._is_classifier:
+        raise ValueError(f"`head={head!r}` counts classes, and needs integer labels.")
+    check_labels(labels.numpy(), outputs=0)
+    classes = int(tf.reduce_max(labels)) + 1
+    other = with_new_head(model, classes, seed, head == "shared")
+    return other, model._made_once((head, classes), lambda: other)
+
+
+def with_head(model: Any, ways: int, seed: int) -> Any:
+    """See `ReptileModel.with_head`."""
+    check_positive("ways", ways, INT32)
+    check_seed("seed", seed, 0, INT32)
+    check_built(model.network)
+    with model.distribute_strategy.scope():
+        other = _of_other_classes(model, ways, seed, repeat=model.head == "shared")
+    if model.compiled:
+        given = model._compile_arguments
+        # Optimizers and metrics have variables, which two models cannot share.
+        metrics = given["metrics"] and [_without_state(m) for m in given["metrics"]]
+        optimizer = _without_state(given["optimizer"])
+        other.compile(**{**given, "optimizer": optimizer, "metrics": metrics})
+        # The weights have been trained for so long, if by another optimizer.
+        other._iterations_before_compile.assign(model.meta_iteration)
+        if model.optimizer.built:
+            other.optimizer.build(other.trainable_variables)
+    return other
+
+
+def _without_state(given: Any) -> Any:
+    """Returns a new optimizer or metric with the same config. Names and functions are returned."""
+    has_variables = isinstance(given, keras.optimizers.Optimizer | keras.metrics.Metric)
+    return type(given).from_config(given.get_config()) if has_variables else given
+
+
+def _of_other_classes(model: Any, classes: int, seed: int, repeat: bool) -> Any:
+    network = replace_head(model.network, classes, seed)
+    config = {
+        **model.get_config(),
+        "network": keras.saving.serialize_keras_object(network),
+        "head": "shared" if repeat else "separate",
+    }
+    other = type(model).from_config(config)
+    other.network.set_weights(network.get_weights())
+    for variable, carried in zip(other.inner_variables, model.inner_variables, strict=True):
+        if variable.shape == carried.shape:
+            variable.assign(carried)
+    if repeat:
+        shared_head.repeat_output(_of_head(other), _of_head(model))
+    else:
+        # A head with as many classes as before has slots of the same shapes: they are not its own.
+        for variable in _slots_of_head(other):
+            variable.assign(keras.ops.zeros_like(variable))
+    return other
+
+
+def _of_head(model) -> list:
+    """Returns the weights of the head, and their slots in the carried inner state."""
+    return [*model.network.layers[-1].trainable_variables, *_slots_of_head(model)]
+
+
+def _slots_of_head(model) -> list:
+    number = len(model.network.trainable_variables)
+    head = len(model.network.layers[-1].trainable_variables)
+    slots = model.inner_variables[1:]
+    last_of_kind = range(number, len(slots) + 1, number)
+    return [v for end in last_of_kind for v in slots[end - head : end]]
+
+
+def with_new_head(model: Any, classes: int, seed: int, repeat: bool) -> Any:
+    """Returns a `ReptileModel` with a new head. The body and its carried inner state are kept.
+
+    The inner state of a random head starts from zero. That of a repeated output is repeated, too.
+
+    Args:
+        model: A compiled `ReptileModel`.
+        classes: Integer, the new number of classes.
+        seed: Integer, decides a random head's kernel.
+        repeat: Boolean, whether the new outputs repeat those of a shared head, or are random.
+
+    Raises:
+        ValueError: As `replace_head`.
+    """
+    other = _of_other_classes(model, classes, seed, repeat)
+    other.compile("sgd", loss=model.task_loss)
+    return other
