@@ -6,12 +6,16 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from keras_reptile.kernels.batched_dense import batched_matmul
-from keras_reptile.kernels.devices import device_kinds
+from keras_reptile.kernels.devices import device_kinds, on_gpu
 from keras_reptile.kernels.grouped_convolution import grouped_convolution
+from keras_reptile.kernels.row_convolution import row_convolution
 from keras_reptile.kernels.window_axes import Axis, by_offset, sum_back
 
 # Fewer channels are stacked one by one. A GPU copies a few long runs faster than many short ones.
 MIN_CHANNELS_TO_JOIN = 8
+
+# Patches with fewer elements are written whole, with fewer launches than in row_convolution.py.
+MIN_ELEMENTS_BY_ROWS = 1 << 22
 
 
 def batched_convolution(
@@ -19,7 +23,7 @@ def batched_convolution(
 ) -> tuple[tf.Tensor, Callable]:
     """Computes `keras.ops.conv`, channels last, as matrix products of patches and kernels.
 
-    On a TPU it is one grouped convolution.
+    On a TPU it is one grouped convolution. On a GPU large patches are those of `row_convolution`.
 
     Args:
         x: Tensor `(sets, images, *spatial, channels)` of known shape.
@@ -39,6 +43,8 @@ def batched_convolution(
     axes = [Axis(*of_axis, padding) for of_axis in each]
     if "TPU" in device_kinds():
         return grouped_convolution(x, kernel, axes)
+    if on_gpu() and _by_rows(x, kernel, axes):
+        return row_convolution(x, kernel, axes)
     places, width = [axis.places for axis in axes], math.prod(sizes) * channels
     matrices = tf.reshape(kernel, (*kernel.shape[: -rank - 2], width, filters))
     y, of_product = batched_matmul(_columns(x, axes), matrices)
@@ -49,6 +55,17 @@ def batched_convolution(
         return dx, tf.reshape(dmatrices, (-1, *sizes, channels, filters))
 
     return tf.reshape(y, (*x.shape[:2], *places, filters)), gradient
+
+
+def _by_rows(x, kernel, axes) -> bool:
+    """Returns whether patches within rows, and their products, are much smaller than patches."""
+    if len(axes) == 1 or axes[0].stride > 1 or x.shape[-1] < MIN_CHANNELS_TO_JOIN:
+        return False
+    outputs = math.prod((*x.shape[:2], *(axis.places for axis in axes)))
+    size, within = axes[0].size, math.prod(axis.size for axis in axes[1:])
+    channels, filters = kernel.shape[-2:]
+    whole, by_rows = size * within * channels, within * channels + size * filters
+    return by_rows < whole and outputs * whole >= MIN_ELEMENTS_BY_ROWS
 
 
 def _columns(x, axes) -> tf.Tensor:

@@ -1,10 +1,11 @@
 """Batch normalization of many sets of images at once. Each set has its own statistics."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from keras_reptile.kernels.batched_sums import sums_of_rows
+from keras_reptile.kernels.batched_sums import sums_of_blocks, sums_of_rows
 
 
 def batched_normalization(x: tf.Tensor, gamma, beta, epsilon: float) -> tuple[tf.Tensor, Callable]:
@@ -54,9 +55,28 @@ def statistics(x: tf.Tensor, epsilon: float) -> tuple:
     """
     n, first = x.shape[1], x[:, :1]
     d = x - first
-    mean_d, mean_of_squares = (t[:, None] / n for t in sums_of_rows(d, tf.square(d)))
+    return n, *_moments(n, first, sums_of_rows(d, tf.square(d)), epsilon)
+
+
+def statistics_of_parts(parts: Sequence[tf.Tensor], epsilon: float) -> tuple:
+    """Returns the `statistics` of the rows of all parts, of which one pass reads each row once.
+
+    Args:
+        parts: Sequence of tensors of one shape, from `batched_sums.in_blocks`.
+        epsilon: Float.
+    """
+    n, first = len(parts) * parts[0].shape[1:3].num_elements(), parts[0][:, :1, :1]
+    d = [part - first for part in parts]
+    of_parts = (functools.reduce(tf.add, each) for each in (d, map(tf.square, d)))
+    sums = sums_of_blocks(*of_parts)
+    return n, *_moments(n, first[:, 0], sums, epsilon)
+
+
+def _moments(n, first, sums, epsilon) -> tuple:
+    """Returns the mean and r from the sums of d and d^2 over n rows."""
+    mean_d, mean_of_squares = (t[:, None] / n for t in sums)
     variance = tf.maximum(mean_of_squares - tf.square(mean_d), 0)
-    return n, first + mean_d, tf.math.rsqrt(variance + epsilon)
+    return first + mean_d, tf.math.rsqrt(variance + epsilon)
 
 
 def _of_rows(t):

@@ -5,15 +5,16 @@ backward pass would have to read all elements of all windows again.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from keras_reptile.keras_internals import optimization_barriers
 from keras_reptile.kernels.batch_normalization import scale_and_offset
-from keras_reptile.kernels.batched_normalization import statistics
-from keras_reptile.kernels.batched_sums import sums_of_rows
-from keras_reptile.kernels.devices import device_kinds
+from keras_reptile.kernels.batched_normalization import statistics, statistics_of_parts
+from keras_reptile.kernels.batched_sums import blocks, in_blocks, sums_of_rows
+from keras_reptile.kernels.devices import device_kinds, on_gpu
 from keras_reptile.kernels.max_pooling import by_place, first_offset, given_to
 from keras_reptile.kernels.window_axes import Axis, by_offset, sum_back
 
@@ -28,34 +29,34 @@ def batched_max_pooling(x: tf.Tensor, sizes: Sequence, padding: str) -> tuple[tf
     Returns:
         Tuple of a tensor `(sets, images, *outputs, channels)`, and a function from `dy` to `(dx,)`.
     """
-    y, to_largest = _largest(x, sizes, padding)
+    y, to_largest = _largest(*_windows(x, sizes, padding))
     return y, lambda dy: (to_largest(dy),)
 
 
-def _largest(x, sizes, padding) -> tuple:
+def _largest(places, to_place) -> tuple:
     """Returns the largest element of each window, and the function from `dy` to `dx`.
 
     If several elements of a window are the largest, the first one gets the gradient.
     """
-    places, to_place = _windows(x, sizes, padding)
     y = functools.reduce(tf.maximum, places)
     dtype = tf.uint8 if len(places) < 256 else tf.int32
     y, first = optimization_barriers(y, first_offset(places, y, dtype))
-    of_sets = (*x.shape[:2], *y.shape[-len(sizes) - 1 :])
-
-    def to_largest(dy):
-        return tf.reshape(to_place(first, tf.reshape(dy, y.shape)), x.shape)
-
-    return tf.reshape(y, of_sets), to_largest
+    return y, lambda dy: to_place(first, dy)
 
 
 def _windows(x, sizes, padding) -> tuple:
     """Returns the elements of all windows at each offset, and the function of their gradients."""
     if "TPU" in device_kinds():
         return _strided_windows(x, sizes, padding)
-    images = tf.reshape(x, (-1, *x.shape[2:]))
-    to_place = lambda first, dy: given_to(first, dy, images.shape, sizes, padding)  # noqa: E731
-    return by_place(images, sizes, padding), to_place
+    images, of_sets = tf.reshape(x, (-1, *x.shape[2:])), x.shape[:2]
+    places = by_place(images, sizes, padding)
+    of_images = places[0].shape
+
+    def to_place(first, dy):
+        first, dy = (tf.reshape(t, of_images) for t in (first, dy))
+        return tf.reshape(given_to(first, dy, images.shape, sizes, padding), x.shape)
+
+    return [tf.reshape(place, (*of_sets, *of_images[1:])) for place in places], to_place
 
 
 def _strided_windows(x, sizes, padding) -> tuple:
@@ -91,10 +92,9 @@ def batched_normalized_pooling(
     """
     scale, offset = scale_and_offset(gamma, beta, x.shape[-1], x.dtype)
     scale, offset = _of_images(scale, x), _of_images(offset, x)
-    n, *moments = statistics(_rows(x), epsilon)
-    mean, r = (_of_images(t, x) for t in moments)
     signed = lambda t: tf.where(scale < 0, -t, t)  # noqa: E731
-    largest, to_largest = _largest(signed(x), sizes, padding)
+    largest, to_largest, n, *moments = _largest_and_statistics(x, signed, epsilon, sizes, padding)
+    mean, r = (_of_images(t, x) for t in moments)
     z = (signed(largest) - mean) * r
 
     def gradient(dy):
@@ -104,6 +104,24 @@ def batched_normalized_pooling(
         return dx, dgamma, dbeta
 
     return scale * z + offset, gradient
+
+
+def _largest_and_statistics(x, signed, epsilon, sizes, padding) -> tuple:
+    """Returns `_largest` of signed(x), and the `statistics` of x.
+
+    On a GPU one pass over x computes both, if windows have all elements and there are many. XLA
+    fuses a sum with an operation of the same shape only.
+    """
+    whole = not any(n % size for n, size in zip(x.shape[2:-1], sizes, strict=True))
+    windows = x.shape[1:-1].num_elements() // math.prod(sizes)
+    if not on_gpu() or not whole or blocks(windows) == 1:
+        largest = _largest(*_windows(signed(x), sizes, padding))
+        return *largest, *statistics(_rows(x), epsilon)
+    places, to_place = _windows(x, sizes, padding)
+    parts = [in_blocks(_rows(place)) for place in places]
+    # XLA would copy all parts if the sums were those of signed parts.
+    y, to_largest = _largest([in_blocks(_rows(signed(place))) for place in places], to_place)
+    return tf.reshape(y, places[0].shape), to_largest, *statistics_of_parts(parts, epsilon)
 
 
 def _rows(x):

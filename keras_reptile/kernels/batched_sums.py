@@ -28,14 +28,20 @@ def sums_of_rows(*arrays: tf.Tensor) -> list[tf.Tensor]:
     if "TPU" in device_kinds():
         # Its compiler fuses these sums, and the computation of the arrays, into one pass.
         return [tf.reduce_sum(array, axis=1) for array in arrays]
-    sets, rows, columns = arrays[0].shape
-    number = blocks(rows)
-    if number == 1:
+    if blocks(arrays[0].shape[1]) == 1:
         return sums_together(arrays, axis=1)
-    cut = (sets, number, rows // number, columns)
-    return sums_together(
-        sums_together([tf.reshape(array, cut) for array in arrays], axis=2), axis=1
-    )
+    return sums_of_blocks(*map(in_blocks, arrays))
+
+
+def sums_of_blocks(*arrays: tf.Tensor) -> list[tf.Tensor]:
+    """Computes `sums_of_rows` of arrays from `in_blocks`."""
+    return sums_together(sums_together(arrays, axis=2), axis=1)
+
+
+def in_blocks(array: tf.Tensor) -> tf.Tensor:
+    """Returns an array `(sets, rows, columns)` as `(sets, blocks, rows of a block, columns)`."""
+    sets, rows, columns = array.shape
+    return tf.reshape(array, (sets, blocks(rows), -1, columns))
 
 
 def blocks(rows: int) -> int:

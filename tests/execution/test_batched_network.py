@@ -6,6 +6,7 @@ from helpers import small_convnet
 
 import keras_reptile as kr
 from keras_reptile.execution.batched_network import batched_network, chain_of
+from keras_reptile.kernels import batched_convolution, batched_sums, devices
 
 X = tf.zeros((2, 3, 8, 8, 1))
 CHANNELS_LAST = {"data_format": "channels_last"}
@@ -126,11 +127,28 @@ def test_a_chain_is_in_the_order_of_calls():
     assert chain_of(keras.Model(x, second(first(x)))) == [first, second]
 
 
+@pytest.fixture
+def with_forms_for_large_images(monkeypatch):
+    """Switches to a GPU's forms for large images."""
+    monkeypatch.setattr(devices, "device_kinds", lambda: {"GPU"})
+    monkeypatch.setattr(batched_convolution, "MIN_ELEMENTS_BY_ROWS", 1)
+    monkeypatch.setattr(batched_sums, "MIN_ROWS_TO_CUT", 16)
+
+
 @pytest.mark.slow
 def test_outputs_and_gradients_are_those_of_each_task_alone(float64):
-    network = small_convnet()
+    assert_as_each_task_alone(small_convnet(), (8, 8, 1))
+
+
+@pytest.mark.slow
+def test_in_the_forms_for_large_images_too(with_forms_for_large_images, float64):
+    # Images of 10, 5, 3 and 2 rows.
+    assert_as_each_task_alone(kr.networks.mini_imagenet_convnet(3, (10, 9, 2), 8), (10, 9, 2))
+
+
+def assert_as_each_task_alone(network, image_shape):
     rs = np.random.RandomState(0)
-    x = tf.constant(rs.rand(2, 5, 8, 8, 1))
+    x = tf.constant(rs.rand(2, 5, *image_shape))
     weights = [tf.constant(rs.randn(2, *v.shape)) for v in network.trainable_variables]
     upstream = tf.constant(rs.randn(2, 5, 3))
 

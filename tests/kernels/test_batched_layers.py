@@ -16,6 +16,8 @@ from keras_reptile.kernels.batched_dense import batched_dense
 from keras_reptile.kernels.batched_normalization import batched_normalization, statistics
 from keras_reptile.kernels.batched_pooling import batched_max_pooling, batched_normalized_pooling
 from keras_reptile.kernels.batched_sums import sums_of_rows
+from keras_reptile.kernels.row_convolution import row_convolution
+from keras_reptile.kernels.window_axes import Axis
 
 pytestmark = pytest.mark.slow
 
@@ -90,18 +92,61 @@ def on(monkeypatch):
     return switch
 
 
+def keras_convolution(shape, sizes, strides, padding, dilation):
+    kind = [keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D][len(sizes) - 1]
+    options = dict(strides=strides, padding=padding, dilation_rate=dilation)
+    layer = kind(4, sizes, use_bias=False, dtype="float64", data_format="channels_last", **options)
+    layer.build(shape)
+    return layer
+
+
 @pytest.mark.parametrize("kind", ["CPU", "TPU"])
 @pytest.mark.parametrize("case", KNOWN.values(), ids=KNOWN)
 def test_a_convolution_is_keras_own(case, kind, on):
     on(kind)
     shape, sizes, strides, padding, dilation = case
-    kind = [keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D][len(sizes) - 1]
-    options = dict(strides=strides, padding=padding, dilation_rate=dilation)
-    layer = kind(4, sizes, use_bias=False, dtype="float64", data_format="channels_last", **options)
-    layer.build(shape)
     x, kernel = drawn(shape, (*sizes, shape[-1], 4))
     forward = lambda x, kernel: batched_convolution(x, kernel, strides, padding, dilation)  # noqa: E731
-    assert_same(forward, layer, x, [kernel])
+    assert_same(forward, keras_convolution(*case), x, [kernel])
+
+
+BY_ROWS = {name: case for name, case in KNOWN.items() if len(case[1]) > 1 and case[2][0] == 1} | {
+    "valid, stride in a row": ((2, 9, 8, 2), (4, 3), (1, 2), "valid", (1, 1)),
+    "valid, dilated": ((1, 8, 7, 2), (3, 2), (1, 1), "valid", (2, 3)),
+    "same, of a row more than there are": ((2, 2, 7, 3), (3, 3), (1, 1), "same", (1, 2)),
+}
+
+
+@pytest.mark.parametrize("case", BY_ROWS.values(), ids=BY_ROWS)
+def test_a_convolution_by_rows_is_keras_own(case):
+    shape, sizes, strides, padding, dilation = case
+    each = zip(shape[1:-1], sizes, strides, dilation, strict=True)
+    axes = [Axis(*of_axis, padding) for of_axis in each]
+    x, kernel = drawn(shape, (*sizes, shape[-1], 4))
+    assert_same(
+        lambda x, kernel: row_convolution(x, kernel, axes), keras_convolution(*case), x, [kernel]
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "images", "stride", "filters", "by_rows"),
+    [
+        ("GPU", 10, 1, 8, True),
+        ("CPU", 10, 1, 8, False),
+        ("GPU", 9, 1, 8, False),  # Few elements.
+        ("GPU", 10, 2, 8, False),
+        ("GPU", 10, 1, 16, False),  # Products would be larger than patches.
+    ],
+)
+def test_on_a_gpu_large_patches_lie_within_rows(
+    kind, images, stride, filters, by_rows, on, monkeypatch
+):
+    on(kind)
+    monkeypatch.setattr(batched_convolution_module, "MIN_ELEMENTS_BY_ROWS", 10 * 6 * 6 * 72)
+    monkeypatch.setattr(batched_convolution_module, "row_convolution", lambda *_: "by rows")
+    x, kernel = tf.ones((1, images, 6, 6, 8)), tf.ones((3, 3, 8, filters))
+    found = batched_convolution(x, kernel, (stride, 1), "same", (1, 1))
+    assert (found == "by rows") == by_rows
 
 
 @pytest.mark.parametrize("shape", [(7, 5), (2, 3, 5), (400, 5)])
@@ -161,8 +206,12 @@ def test_a_max_pooling_is_keras_own(case, kind, on):
     assert_same(lambda x: batched_max_pooling(x, sizes, padding), layer, x, [])
 
 
+@pytest.mark.parametrize("kind", ["CPU", "GPU"])
 @pytest.mark.parametrize("case", POOLINGS.values(), ids=POOLINGS)
-def test_a_normalization_and_its_pooling_are_keras_own(case, float64):
+def test_a_normalization_and_its_pooling_are_keras_own(case, kind, float64, on, monkeypatch):
+    on(kind)
+    # On a GPU these are enough rows for statistics and maxima in one pass.
+    monkeypatch.setattr(batched_sums, "MIN_ROWS_TO_CUT", 16)
     shape, sizes, padding = case
     kind = [keras.layers.MaxPooling1D, keras.layers.MaxPooling2D][len(sizes) - 1]
     normalization = keras.layers.BatchNormalization(dtype="float64")
