@@ -11,12 +11,8 @@ from keras_reptile.algorithm import loss_scaling, losses, moved_layers, shared_h
 from keras_reptile.algorithm.assignments import check_assignments
 from keras_reptile.algorithm.carried_state import CarriedState
 from keras_reptile.algorithm.inner_loop import InnerLoop
-from keras_reptile.algorithm.inner_optimizers import (
-    InnerState,
-    check_dtypes,
-    from_keras,
-    optimizer_of,
-)
+from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.algorithm.keras_optimizers import check_dtypes, from_keras, optimizer_of
 from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.algorithm.network_checks import (
     check_network,
@@ -359,8 +355,10 @@ class ReptileModel(AdaptingModel):
         return moved
 
     def _change(self, **changes: Any) -> None:
+        settings = self._settings.changed(**changes)
+        check_network(settings.method, self.network)
         if self.network.built:
-            self._positions_of_moved(self._settings.changed(**changes))
+            self._positions_of_moved(settings)
         super()._change(**changes)
 
     @property

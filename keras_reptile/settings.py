@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_reptile.algorithm import moved_layers
-from keras_reptile.algorithm.inner_optimizers import check_weight_decay
+from keras_reptile.algorithm.keras_optimizers import check_weight_decay
 from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.checks import check_boolean, check_choice, check_integer
 from keras_reptile.episodes.network_inputs import check_byte_scale

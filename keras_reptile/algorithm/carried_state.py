@@ -12,7 +12,7 @@ class CarriedState:
     """The variables of an `InnerState`.
 
     Args:
-        rule: The inner optimizer, from `inner_optimizers.from_keras`.
+        rule: The inner optimizer, from `keras_optimizers.from_keras`.
     """
 
     def __init__(self, rule: Any):

@@ -10,6 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile.checks import check_integer, check_seed
+from keras_reptile.episodes.pool_arrays import (
+    as_array,
+    as_counts,
+    as_groups,
+    as_images,
+    as_tuple,
+    check_labels,
+    is_finite,
+)
 from keras_reptile.episodes.shared_memory import aligned, as_tensor, empty
 
 
@@ -53,10 +62,10 @@ class ClassPool:
         names: Sequence | None = None,
         groups: Sequence | None = None,
     ):
-        self.images = _as_images(images)
-        self.counts = _as_counts(counts)
-        self.names = _as_tuple("names", range(len(self.counts)) if names is None else names)
-        self.groups = _as_groups(groups, len(self.counts))
+        self.images = as_images(images)
+        self.counts = as_counts(counts)
+        self.names = as_tuple("names", range(len(self.counts)) if names is None else names)
+        self.groups = as_groups(groups, len(self.counts))
         if self.counts.sum() != len(self.images) or len(self.names) != len(self.counts):
             raise ValueError(
                 "`counts` must add up to the number of images, with one count and one name for "
@@ -85,13 +94,13 @@ class ClassPool:
             ValueError: If there is not one label for each image, there are no images, labels are
                 neither integers nor strings, or an image contains NaN or infinity.
         """
-        images, labels = _as_images(images), _as_array("labels", labels)
+        images, labels = as_images(images), as_array("labels", labels)
         if labels.ndim != 1 or len(labels) != len(images) or not len(labels):
             raise ValueError(
                 "`labels` must be one label for each image. Received: images of shape "
                 f"{images.shape} and labels of shape {labels.shape}."
             )
-        _check_labels(labels)
+        check_labels(labels)
         names, counts = np.unique(labels, return_counts=True)
         if (labels[1:] < labels[:-1]).any():
             images = images[np.argsort(labels, kind="stable")]
@@ -99,9 +108,9 @@ class ClassPool:
 
     def _check_finite(self) -> None:
         """Raises `ValueError` if images contain NaN or infinity."""
-        if _is_finite(self.images):
+        if is_finite(self.images):
             return
-        refused = [i for i, image in enumerate(self.images) if not _is_finite(image)]
+        refused = [i for i, image in enumerate(self.images) if not is_finite(image)]
         first = int(np.searchsorted(self.offsets, refused[0], side="right")) - 1
         raise ValueError(
             f"Images must hold finite numbers. Received: NaN or infinity in {len(refused)} of "
@@ -153,7 +162,7 @@ class ClassPool:
         Raises:
             ValueError: If there is no class at one of the positions.
         """
-        positions = _as_tuple("positions", positions)
+        positions = as_tuple("positions", positions)
         parts = [self.class_images(p) for p in positions]
         # Aligned for TensorFlow, which would otherwise copy the images once more.
         images = empty((sum(map(len, parts)), *self.image_shape), self.images.dtype)
@@ -178,7 +187,7 @@ class ClassPool:
         >>> pool.select(["owl", "cat"]).names
         ('owl', 'cat')
         """
-        names = _as_tuple("names", names)
+        names = as_tuple("names", names)
         known = list(self.names)
         wrong = [name for name in dict.fromkeys(names) if known.count(name) != 1]
         wrong += [name for name in dict.fromkeys(names) if names.count(name) > 1]
@@ -259,7 +268,7 @@ class UnreadPool(ClassPool):
     """
 
     def __init__(self, image_shape: tuple, counts: Sequence[int], names: Sequence):
-        self._image_shape, self.counts, self.names = image_shape, _as_counts(counts), tuple(names)
+        self._image_shape, self.counts, self.names = image_shape, as_counts(counts), tuple(names)
 
     def __getattr__(self, name: str) -> Any:
         # All other attributes of a pool need its images.
@@ -274,72 +283,6 @@ class UnreadPool(ClassPool):
     @property
     def image_shape(self) -> tuple:
         return self._image_shape
-
-
-def _as_array(name: str, values: Any) -> np.ndarray:
-    try:
-        return np.asarray(values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"`{name}` must be an array. Received: {type(values).__name__}: {error}"
-        ) from None
-
-
-def _as_tuple(name: str, values: Any) -> tuple:
-    try:
-        return tuple(values)
-    except TypeError:
-        raise ValueError(f"`{name}` must be a sequence. Received: {name}={values!r}.") from None
-
-
-def _as_groups(groups: Sequence | None, classes: int) -> tuple | None:
-    if groups is None:
-        return None
-    groups = _as_tuple("groups", groups)
-    if len(groups) != classes:
-        raise ValueError(
-            f"`groups` must be one group for each class. Received: {len(groups)} groups, with "
-            f"{classes} classes."
-        )
-    return groups
-
-
-def _as_images(images: Any) -> np.ndarray:
-    array = _as_array("images", images)
-    if not array.ndim or array.dtype.kind in "OSUMm":
-        raise ValueError(
-            "`images` must be an array of numbers, `(images, ...)`. Received: shape "
-            f"{array.shape}, dtype {array.dtype}."
-        )
-    return array
-
-
-def _is_finite(images: np.ndarray) -> bool:
-    """Returns whether all values are finite. It makes no copy: minimum and maximum show any NaN."""
-    can_hold_nan = images.dtype.kind in "fc" or images.dtype == tf.bfloat16.as_numpy_dtype
-    return not (can_hold_nan and images.size) or bool(
-        np.isfinite(images.min()) and np.isfinite(images.max())
-    )
-
-
-def _check_labels(labels: np.ndarray) -> None:
-    # Floats are refused: NaN cannot be sorted.
-    of_objects = labels.dtype == object and len({type(label) for label in labels}) == 1
-    if labels.dtype.kind not in "biuSU" and not (of_objects and isinstance(labels[0], str | int)):
-        raise ValueError(
-            f"`labels` must be integers or strings. Received: dtype {labels.dtype}. Convert them, "
-            "for example with `labels.astype(int)`."
-        )
-
-
-def _as_counts(counts: Any) -> np.ndarray:
-    array = _as_array("counts", counts)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise ValueError(
-            "`counts` must be integers, one for each class. Received: shape "
-            f"{array.shape}, dtype {array.dtype}."
-        )
-    return array.astype(np.int64)
 
 
 class Pools(NamedTuple):

@@ -1,12 +1,11 @@
 """All checks of the data that `fit`, `evaluate` and `predict` read."""
 
 import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 
-from keras_reptile.episodes import finite_checks, input_ranges, label_checks
+from keras_reptile.episodes import finite_checks, graph_errors, input_ranges, label_checks
 from keras_reptile.episodes.episode_checks import check_format, check_images
 from keras_reptile.episodes.episode_format import as_episodes, is_meta_batch
 from keras_reptile.episodes.input_ranges import InputRanges
@@ -54,11 +53,9 @@ def checked(
     return finite_checks.checked(data, query_targets=query_targets)
 
 
-@contextlib.contextmanager
-def explained() -> Iterator[None]:
+def explained() -> contextlib.AbstractContextManager:
     """Raises the errors of `checked` as `ValueError`, without the text that TensorFlow adds."""
-    with label_checks.explained(), finite_checks.explained():
-        yield
+    return graph_errors.explained(label_checks.PATTERN, finite_checks.PATTERN)
 
 
 def check_class_weight(class_weight: Any) -> None:

@@ -4,20 +4,19 @@ The loss does not always show NaN in the inputs. On a CPU, oneDNN's fused normal
 turns NaN into 0: the loss stays finite while weights become NaN.
 """
 
-import contextlib
-import re
 import types
-from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 
 from keras_reptile.episodes.episode_format import as_episodes, is_episode
+from keras_reptile.episodes.graph_errors import explained
 
 MESSAGE = (
     "Inputs and targets must be finite numbers. Received: a task with NaN or infinity in the {} of "
     "its {}. Replace these values, or leave the examples out."
 )
+PATTERN = MESSAGE.format("[a-z]+", "[a-z ]+")
 
 PARTS = {"support": "support set", "query": "queries"}
 
@@ -46,21 +45,9 @@ def checked(data: Any, query_targets: bool = True) -> Any:
         return (checked(element, query_targets) for element in data)
     meta_batch = data[0] if isinstance(data, tuple) and len(data) == 1 else data
     if is_episode(meta_batch):
-        with explained():
+        with explained(PATTERN):
             _finite(meta_batch, query_targets)
     return data
-
-
-@contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Raises the error of `checked` as a `ValueError`, without the text that TensorFlow adds."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        match = re.search(MESSAGE.format("[a-z]+", "[a-z ]+"), str(error))
-        if not match:
-            raise
-        raise ValueError(match[0]) from None
 
 
 def _finite(tasks, query_targets):

@@ -1,8 +1,6 @@
 """Checks that the network has an output for each label."""
 
-import contextlib
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -13,6 +11,13 @@ from keras_reptile.episodes.episode_checks import (
     assert_positions,
 )
 from keras_reptile.episodes.episode_format import as_episodes, is_meta_batch, symbolic_support
+
+NUMBER = r"\d+"
+MESSAGE = (
+    "Labels must be in 0 to {}, because the network has {} outputs. Received: a task with another "
+    "label. Build the network with as many outputs as tasks have ways."
+)
+PATTERN = f"{MESSAGE.format(NUMBER, NUMBER)}|{re.escape(POSITIONS)}"
 
 
 def known_outputs(network: Any) -> int:
@@ -50,25 +55,6 @@ def _assert_all(tasks, parts, outputs) -> None:
     if outputs:
         labels = [tf.cast(tasks[part][1], tf.int64) for part in parts]
         _assert_known(tf.concat(labels, axis=1), outputs)
-
-
-@contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Raises the error of `checked` as a `ValueError`, without the text that TensorFlow adds."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        match = re.search(f"{MESSAGE.format(NUMBER, NUMBER)}|{re.escape(POSITIONS)}", str(error))
-        if not match:
-            raise
-        raise ValueError(match[0]) from None
-
-
-NUMBER = r"\d+"
-MESSAGE = (
-    "Labels must be in 0 to {}, because the network has {} outputs. Received: a task with another "
-    "label. Build the network with as many outputs as tasks have ways."
-)
 
 
 def outputs_of(network: Any, spec: Any) -> int:

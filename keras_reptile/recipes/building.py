@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile import datasets, distribution, networks
-from keras_reptile.algorithm.inner_optimizers import check_ranges, check_weight_decay
+from keras_reptile.algorithm.keras_optimizers import check_ranges, check_weight_decay
 from keras_reptile.algorithm.meta_update import linear_meta_step
 from keras_reptile.datasets.sinusoid import Waves, sinusoid_dataset
 from keras_reptile.episodes.class_pool import ClassPool, Pools

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_reptile import distribution
-from keras_reptile.algorithm.inner_optimizers import from_keras
+from keras_reptile.algorithm.keras_optimizers import from_keras
 from keras_reptile.checks import check_positive, check_seed
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.errors import RunError

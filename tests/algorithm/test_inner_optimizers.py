@@ -4,7 +4,8 @@ import pytest
 import tensorflow as tf
 from helpers import scalar_episode, scalar_model, weight
 
-from keras_reptile.algorithm.inner_optimizers import InnerAdam, from_keras
+from keras_reptile.algorithm.inner_optimizers import InnerAdam
+from keras_reptile.algorithm.keras_optimizers import from_keras
 
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.05),

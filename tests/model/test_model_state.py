@@ -153,6 +153,24 @@ def test_a_changed_mode_of_prediction_counts_at_once():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("method", "repitle", "`method` must be one of"),
+        ("transductive", 1, "`transductive` must be"),
+        ("inner_weight_decay_rate", 0, "must be in \\(0, 1\\]"),
+        ("task_parallelism", "vectorised", "`task_parallelism` must be one of"),
+        ("draw_on_device", "gpu", "`draw_on_device` must be"),
+    ],
+)
+def test_a_changed_setting_is_checked_and_a_wrong_one_changes_nothing(name, value, message):
+    model = small_model(dense())
+    before = getattr(model, name)
+    with pytest.raises(ValueError, match=message):
+        setattr(model, name, value)
+    assert getattr(model, name) == before
+
+
 @pytest.mark.slow
 def test_meta_iterations_are_counted_through_a_second_compile(tmp_path):
     model = small_model(dense())

@@ -1,0 +1,73 @@
+"""Checks and conversions of the arrays that a `ClassPool` is made of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def as_array(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{name}` must be an array. Received: {type(values).__name__}: {error}"
+        ) from None
+
+
+def as_tuple(name: str, values: Any) -> tuple:
+    try:
+        return tuple(values)
+    except TypeError:
+        raise ValueError(f"`{name}` must be a sequence. Received: {name}={values!r}.") from None
+
+
+def as_groups(groups: Sequence | None, classes: int) -> tuple | None:
+    if groups is None:
+        return None
+    groups = as_tuple("groups", groups)
+    if len(groups) != classes:
+        raise ValueError(
+            f"`groups` must be one group for each class. Received: {len(groups)} groups, with "
+            f"{classes} classes."
+        )
+    return groups
+
+
+def as_images(images: Any) -> np.ndarray:
+    array = as_array("images", images)
+    if not array.ndim or array.dtype.kind in "OSUMm":
+        raise ValueError(
+            "`images` must be an array of numbers, `(images, ...)`. Received: shape "
+            f"{array.shape}, dtype {array.dtype}."
+        )
+    return array
+
+
+def is_finite(images: np.ndarray) -> bool:
+    """Returns whether all values are finite. It makes no copy: minimum and maximum show any NaN."""
+    can_hold_nan = images.dtype.kind in "fc" or images.dtype == tf.bfloat16.as_numpy_dtype
+    return not (can_hold_nan and images.size) or bool(
+        np.isfinite(images.min()) and np.isfinite(images.max())
+    )
+
+
+def check_labels(labels: np.ndarray) -> None:
+    # Floats are refused: NaN cannot be sorted.
+    of_objects = labels.dtype == object and len({type(label) for label in labels}) == 1
+    if labels.dtype.kind not in "biuSU" and not (of_objects and isinstance(labels[0], str | int)):
+        raise ValueError(
+            f"`labels` must be integers or strings. Received: dtype {labels.dtype}. Convert them, "
+            "for example with `labels.astype(int)`."
+        )
+
+
+def as_counts(counts: Any) -> np.ndarray:
+    array = as_array("counts", counts)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise ValueError(
+            "`counts` must be integers, one for each class. Received: shape "
+            f"{array.shape}, dtype {array.dtype}."
+        )
+    return array.astype(np.int64)
