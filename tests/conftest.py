@@ -36,6 +36,11 @@ LONGEST = (
 )
 
 
+def pytest_xdist_auto_num_workers(config):
+    """One more than the cores: some tests wait for processes that they started."""
+    return (os.cpu_count() or 1) + 1
+
+
 def takes(item, fixture):
     """Whether a test takes a fixture, and not a parameter of that name."""
     parameters = item.callspec.params if hasattr(item, "callspec") else ()

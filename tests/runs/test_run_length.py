@@ -7,7 +7,7 @@ import signal
 
 import numpy as np
 import pytest
-from helpers import assert_same_end, one_block, stop_at
+from helpers import assert_same_end, draw_no_pictures, one_block, stop_at
 
 from keras_reptile import datasets
 from keras_reptile.errors import RunError
@@ -24,6 +24,7 @@ def small_data():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(building, "load_pools", lambda *_: pools)
         patch.setattr(building, "build_network", one_block)
+        draw_no_pictures(patch)
         yield
 
 

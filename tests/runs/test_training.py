@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import assert_same_end, final_state, one_block, stop_at
+from helpers import assert_same_end, draw_no_pictures, final_state, one_block, stop_at
 
 from keras_reptile import checkpoint, datasets
 from keras_reptile.checkpoint import load_checkpoint
@@ -36,6 +36,7 @@ def have_small_data(patch, pools):
 @pytest.fixture(autouse=True)
 def small_data(pools, monkeypatch):
     have_small_data(monkeypatch, pools)
+    draw_no_pictures(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +184,7 @@ def interrupted(interrupted_once, pools, tmp_path_factory):
     rows = before.rows()
     with pytest.MonkeyPatch.context() as patch:
         have_small_data(patch, pools)
+        draw_no_pictures(patch)
         run(path)
     return path, rows
 
@@ -282,6 +284,7 @@ def interrupted_once(pools, tmp_path_factory):
     path = tmp_path_factory.mktemp("interrupted_once")
     with pytest.MonkeyPatch.context() as patch:
         have_small_data(patch, pools)
+        draw_no_pictures(patch)
         stop_at(patch, 4, lambda model: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(Interrupted):
             run(path)
@@ -631,6 +634,7 @@ def of_one_task(pools, tmp_path_factory):
     path = tmp_path_factory.mktemp("of_one_task")
     with pytest.MonkeyPatch.context() as patch:
         have_small_data(patch, pools)
+        draw_no_pictures(patch)
         return path, run(path, test_tasks=1, validation_tasks=0)
 
 

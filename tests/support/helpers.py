@@ -1,6 +1,7 @@
 """Small tasks with known answers."""
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 import keras_reptile as kr
 from keras_reptile.checkpoint import load_checkpoint
+from keras_reptile.runs import training
 from keras_reptile.runs.callbacks import StopOnDivergence
 from keras_reptile.runs.run_directory import RunDirectory
 
@@ -62,6 +64,7 @@ def weight(model):
     return float(np.ravel(model.network.get_weights()[0])[0])
 
 
+@functools.cache
 def image_pool(classes=12, images=12, size=8, seed=0):
     """Classes that a small network tells apart: each has its own bright spots, and noise."""
     rs = np.random.RandomState(seed)
@@ -119,8 +122,14 @@ def one_block(recipe, image_shape):
 
 
 def small_episodes(**arguments):
+    """Tasks of that pool. A stream of the same arguments is made once: it is only read."""
     chosen = dict(ways=3, shots=4, inner_batch_size=6, inner_steps=3, meta_batch_size=2, scale=True)
-    return kr.episode_dataset(image_pool(), **{**chosen, **arguments})
+    return _stream(keras.config.floatx(), **{**chosen, **arguments})
+
+
+@functools.lru_cache(maxsize=64)
+def _stream(floatx, **arguments):
+    return kr.episode_dataset(image_pool(), **arguments)
 
 
 def of_examples(change):
@@ -151,6 +160,11 @@ def final_state(path):
 def assert_same_end(path, other):
     for a, b in zip(final_state(path), final_state(other), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def draw_no_pictures(patch):
+    """Runs end without pictures, which take a third of a short run's time."""
+    patch.setattr(training, "_draw", lambda *_: None)
 
 
 def stop_at(monkeypatch, iteration, action):
