@@ -31,7 +31,7 @@ def stored(name):
 # What a test runs less of: the same cells with fewer steps and tasks.
 SHORTER = {
     "reproduce": {
-        "meta_iterations=300": "meta_iterations=20",
+        "meta_iterations=300": 'meta_iterations=20, jit_compile="false", eval_inner_steps=5',
         "checkpoint_every=150": "checkpoint_every=10",
         "validation_tasks=40": "validation_tasks=4",
         "test_tasks=100": "test_tasks=5",
