@@ -135,14 +135,14 @@ def distinct(bits: tf.Tensor, population: tf.Tensor) -> tf.Tensor:
 
 
 def _few(bits, population):
-    """Returns Floyd's k numbers, by an unrolled loop of O(k^2) small operations."""
+    """Returns Floyd's k numbers, by an unrolled loop of O(k^2) comparisons."""
     k = bits.shape[-1]
+    tops = population[..., None] - k + tf.range(k, dtype=tf.int64)
+    picks = bits[..., 0, :] % (tops + 1)
     chosen: list[tf.Tensor] = []
-    for i in range(k):
-        top = population - k + i
-        pick = bits[..., 0, i] % (top + 1)
-        taken = [tf.equal(pick, c) for c in chosen]
-        chosen.append(tf.where(tf.reduce_any(taken, axis=0), top, pick) if taken else pick)
+    for pick, top in zip(*(tf.unstack(x, axis=-1) for x in (picks, tops + 0 * picks)), strict=True):
+        taken = tf.equal(tf.stack(chosen), pick) if chosen else None
+        chosen.append(pick if taken is None else tf.where(tf.reduce_any(taken, 0), top, pick))
     return tf.stack(chosen, -1)
 
 
