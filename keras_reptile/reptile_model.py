@@ -178,9 +178,6 @@ class ReptileModel(AdaptingModel):
         self.inner_variables: list[Any] = []
         self._carried = CarriedState(self.inner_rule)
         self._outputs_are_equal = False
-        # A plain TensorFlow variable: `tf.train.Checkpoint` finds it, and files of weights without
-        # it can be loaded.
-        self._iterations_before_compile = tf.Variable(0, trainable=False, dtype=tf.int64)
         if network.built:
             self.build()
             # The inputs of a subclassed network are not known before its first call.
@@ -285,7 +282,6 @@ class ReptileModel(AdaptingModel):
         check_boolean("run_eagerly", run_eagerly)
         check_integer("steps_per_execution", steps_per_execution, 1)
         self._change(jit_inner_loops=jit_compile, draw_on_device=draw_on_device)
-        done = self.meta_iteration if self.compiled else None
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,
@@ -294,8 +290,6 @@ class ReptileModel(AdaptingModel):
             # Loss scaling would divide the displacement by the scale.
             auto_scale_loss=False,
         )
-        if done is not None:
-            self._iterations_before_compile.assign_add(done - self.meta_iteration)
         # Not given to the base class: its symbolic build would call the network on whole episodes.
         self.task_loss = losses.get_loss(loss)
         self._traces.forget()
@@ -346,19 +340,13 @@ class ReptileModel(AdaptingModel):
     @property
     def _moved(self) -> tuple[int, ...] | None:
         """The positions of the weights that the inner loop moves; `None` if it moves all."""
-        return self._positions_of_moved(self._settings)
-
-    def _positions_of_moved(self, settings) -> tuple[int, ...] | None:
-        moved = moved_layers.positions_of_moved(self.network, settings.inner_trainable)
-        if settings.head == "shared" and moved is not None:
-            shared_head.check_moved(self.network, moved)
-        return moved
+        return moved_layers.positions_of_moved(self.network, self.inner_trainable, self.head)
 
     def _change(self, **changes: Any) -> None:
-        settings = self._settings.changed(**changes)
-        check_network(settings.method, self.network)
+        new = self._settings.changed(**changes)
+        check_network(new.method, self.network)
         if self.network.built:
-            self._positions_of_moved(settings)
+            moved_layers.positions_of_moved(self.network, new.inner_trainable, new.head)
         super()._change(**changes)
 
     @property

@@ -26,7 +26,7 @@ from attacking.verdicts import Verdicts
 from keras_reptile import checkpoint
 from keras_reptile.datasets.class_split import split_classes
 from keras_reptile.errors import RunError
-from keras_reptile.experiments import comparison, sweep
+from keras_reptile.experiments import comparison, sweep_results
 from keras_reptile.experiments.figures import runs_of
 from keras_reptile.export.portable import export_portable
 from keras_reptile.files.atomic_file import write_csv
@@ -81,7 +81,7 @@ class State:
 
 def _results(name, run) -> list[dict]:
     measured = {"accuracy": 0.5, "confidence_95": 0.1, "tasks": 9, "seconds": 1.5}
-    about, end = sweep.about_run(name, run), run.recipe.meta_iterations
+    about, end = sweep_results.about_run(name, run), run.recipe.meta_iterations
     places = (("curve", end // 2), ("final", end))
     return [{**about, "measured": m, "meta_iteration": i, **measured} for m, i in places]
 
@@ -134,7 +134,7 @@ def _right_row(row) -> bool:
 
 def read_summary(state: State) -> Any:
     run = next(iter(state.runs.values()))._replace(recipe=RECIPE)
-    return sweep.rows_of("a", run, state.directory)
+    return sweep_results.rows_of("a", run, state.directory)
 
 
 def right_results(before: list, after: list) -> bool:
@@ -165,10 +165,12 @@ def _text(state, name) -> str:
 
 
 def read_sweep(state: State) -> Any:
-    rows = sweep.read_rows(state.csv)
+    rows = sweep_results.read_rows(state.csv)
     for name, run in state.runs.items():
-        sweep.check_same_results(name, run, rows, state.csv.name)
-    return [row for name, run in state.runs.items() for row in sweep.rows_kept(name, run, rows)]
+        sweep_results.check_same_results(name, run, rows, state.csv.name)
+    return [
+        row for name, run in state.runs.items() for row in sweep_results.rows_kept(name, run, rows)
+    ]
 
 
 def read_metadata(state: State) -> Any:

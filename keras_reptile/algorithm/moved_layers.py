@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_reptile.algorithm import shared_head
 from keras_reptile.algorithm.network_checks import ends
 from keras_reptile.checks import did_you_mean
 from keras_reptile.keras_internals import all_layers
@@ -31,15 +32,19 @@ def checked(value: Any) -> str | tuple[str, ...]:
     )
 
 
-def positions_of_moved(network: keras.Model, inner_trainable: Any) -> tuple[int, ...] | None:
+def positions_of_moved(
+    network: keras.Model, inner_trainable: Any, head: str = "separate"
+) -> tuple[int, ...] | None:
     """Returns the positions of the weights that the inner loop moves; `None` if it moves all.
 
     Args:
         network: A built `keras.Model`.
         inner_trainable: String `"all"`, `"head"` or `"body"`, or a sequence of names of layers.
+        head: String. `"shared"`: the head must be among the layers. Defaults to `"separate"`.
 
     Raises:
-        ValueError: If no layer has one of the names, or a named layer has no trainable weights.
+        ValueError: If no layer has one of the names, or a named layer has no trainable weights, or
+            a shared head would not be moved.
 
     Example:
 
@@ -52,8 +57,8 @@ def positions_of_moved(network: keras.Model, inner_trainable: Any) -> tuple[int,
     if inner_trainable == ALL:
         return None
     if inner_trainable in (HEAD, BODY):
-        head = {id(v) for v in _head(network).trainable_variables}
-        chosen = lambda v: (id(v) in head) == (inner_trainable == HEAD)  # noqa: E731
+        last = {id(v) for v in _head(network).trainable_variables}
+        chosen = lambda v: (id(v) in last) == (inner_trainable == HEAD)  # noqa: E731
     else:
         moved = {id(v) for name in inner_trainable for v in _variables(network, name)}
         chosen = lambda v: id(v) in moved  # noqa: E731
@@ -64,7 +69,11 @@ def positions_of_moved(network: keras.Model, inner_trainable: Any) -> tuple[int,
             "The inner loop must move some weights. Received: "
             f"inner_trainable={inner_trainable!r}, where only the last layer has trainable weights."
         )
-    return None if len(moved_ones) == len(variables) else moved_ones
+    if len(moved_ones) == len(variables):
+        return None
+    if head == "shared":
+        shared_head.check_moved(network, moved_ones)
+    return moved_ones
 
 
 def freeze_others(network: keras.Model, fixed: Sequence) -> None:

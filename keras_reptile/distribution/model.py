@@ -36,8 +36,20 @@ class DistributedModel(keras.Model):
     # Attributes of Keras.
     train_function: Any
     test_function: Any
-    # The number of meta-batches before the last `compile`. The optimizer counts later ones.
-    _iterations_before_compile: tf.Variable
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        # The number of meta-batches before the last `compile`. The optimizer counts later ones. A
+        # plain TensorFlow variable: `tf.train.Checkpoint` finds it, and files of weights without it
+        # can be loaded.
+        self._iterations_before_compile = tf.Variable(0, trainable=False, dtype=tf.int64)
+
+    def compile(self, *args, **kwargs) -> None:
+        """`keras.Model.compile`, after which `meta_iteration` counts on."""
+        done = self.meta_iteration if self.compiled else None
+        super().compile(*args, **kwargs)
+        if done is not None:
+            self._iterations_before_compile.assign_add(done - self.meta_iteration)
 
     @property
     def has_strategy(self) -> bool:

@@ -18,6 +18,7 @@ from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import OF_EVALUATION, SINUSOID, Recipe, check_fields, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import compilation, run_classes
+from keras_reptile.runs.progress import bar_verbosity, say_evaluation_batch
 from keras_reptile.runs.results import measure, measure_both, write_record
 from keras_reptile.runs.run_checks import (
     MAY_DIFFER_BETWEEN_WORKERS,
@@ -25,7 +26,6 @@ from keras_reptile.runs.run_checks import (
     check_outputs,
 )
 from keras_reptile.runs.run_directory import RunDirectory
-from keras_reptile.runs.training import bar_verbosity, say_evaluation_batch
 
 # All fields that an evaluation can replace: the data, the tasks, and how they are computed.
 CHOICES = (

@@ -8,6 +8,9 @@ import time
 from typing import Any
 
 import keras
+import tensorflow as tf
+
+from keras_reptile.reptile_model import ReptileModel
 
 # The columns, in this order. Queries, validation and the loss decide which of them a run has.
 COLUMNS = (
@@ -111,3 +114,14 @@ def say(verbose: int, text: str) -> None:
 
 def _has(found, name) -> bool:
     return name in found and INSTEAD.get(name) not in found
+
+
+def say_evaluation_batch(model: ReptileModel, episodes: tf.data.Dataset, verbose: int) -> None:
+    """Prints how many tasks of an evaluation a GPU or TPU computes at once."""
+    batch = model._evaluation_batch(episodes.element_spec)
+    say(verbose if batch else 0, str(batch))
+
+
+def bar_verbosity(verbose: int) -> int:
+    """Returns 1 if a progress bar is wanted and the output is a terminal, else 0."""
+    return int(verbose == 1 and sys.stdout.isatty())

@@ -100,3 +100,8 @@ def _past(run) -> list[list[int]]:
         f"and end with the settings' number. Received: {past!r}. Restore it from a copy or use "
         "another run."
     )
+
+
+def described(lengths: list) -> dict[str, Any]:
+    """Returns the entry of run.json and summary.json for a run whose length was changed."""
+    return {HISTORY: lengths} if len(lengths) > 1 else {}

@@ -4,8 +4,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import sys
-import time
 from typing import Any
 
 import tensorflow as tf
@@ -13,22 +11,18 @@ import tensorflow as tf
 from keras_reptile import distribution
 from keras_reptile.errors import RunError
 from keras_reptile.files import provenance
-from keras_reptile.recipes import building, named
+from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import SINUSOID, Recipe
-from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import (
     compilation,
     drawing,
-    learning_curve,
+    finishing,
     run_classes,
     run_length,
-    task_pictures,
-    wave_plot,
 )
 from keras_reptile.runs.callbacks import AccuracyCurve, RunLog, StopOnDivergence
 from keras_reptile.runs.company import Alone
-from keras_reptile.runs.progress import Progress, say
-from keras_reptile.runs.results import best_validation, measure
+from keras_reptile.runs.progress import Progress, say, say_evaluation_batch
 from keras_reptile.runs.run_checks import (
     MAY_CHANGE_ON_RESUME,
     _check_pools,
@@ -126,7 +120,7 @@ def train(
         _print_kernels(kernels, done, verbose)
         company.joins(model)
         run_log = _fit(recipe, directory, pools, model, verbose, company)
-        return _finish(recipe, directory, pools, model, run_log, lengths, verbose)
+        return finishing.finish(recipe, directory, pools, model, run_log, lengths, verbose)
 
 
 def _check_directory(directory, recipe) -> dict[str, Any] | None:
@@ -141,7 +135,7 @@ def _write_beginning(recipe, directory, pools, lengths, kernels, is_new) -> None
     content = {
         **settings,
         "images": building.describe_images(recipe),
-        **_changes(lengths),
+        **run_length.described(lengths),
         **({} if compilation.on_a_gpu() else {compilation.KERNELS: kernels._asdict()}),
         **provenance.facts(),
     }
@@ -167,10 +161,6 @@ def _print_kernels(kernels, done, verbose) -> None:
     say(verbose, f"{kernels} This was chosen when the run began." if done else str(kernels))
     if different := compilation.of_other_kernels(kernels):
         say(verbose, different)
-
-
-def _changes(lengths) -> dict[str, Any]:
-    return {run_length.HISTORY: lengths} if len(lengths) > 1 else {}
 
 
 def segments(done: int, total: int, every: int) -> list[tuple[int, int, int]]:
@@ -235,12 +225,6 @@ def _fit(recipe, directory, pools, model, verbose, company) -> RunLog:
     return run_log
 
 
-def say_evaluation_batch(model: ReptileModel, episodes: tf.data.Dataset, verbose: int) -> None:
-    """Prints how many tasks of an evaluation a GPU or TPU computes at once."""
-    batch = model._evaluation_batch(episodes.element_spec)
-    say(verbose if batch else 0, str(batch))
-
-
 def _best_so_far(recipe, directory, rows, done) -> dict[str, Any] | None:
     if not done:
         return None
@@ -250,76 +234,3 @@ def _best_so_far(recipe, directory, rows, done) -> dict[str, Any] | None:
         if done < recipe.meta_iterations and recipe.validation_tasks:
             raise
         return None
-
-
-def bar_verbosity(verbose: int) -> int:
-    """Returns 1 if a progress bar is wanted and the output is a terminal, else 0."""
-    return int(verbose == 1 and sys.stdout.isatty())
-
-
-def _finish(recipe, directory, pools, model, run_log, lengths, verbose) -> dict[str, Any]:
-    directory.check_lock()
-    started = time.perf_counter()
-    result = _test(recipe, pools, model, verbose)
-    test_seconds = time.perf_counter() - started
-    _draw(recipe, directory, pools, model, run_log, result)
-    seconds = run_log.seconds
-    summary = {
-        "result": result,
-        "best_validation": best_validation(run_log.best),
-        "seconds": seconds,
-        "test_seconds": test_seconds,
-        # The seconds are 0 if a finished run's log was removed.
-        "meta_iterations_per_second": recipe.meta_iterations / seconds if seconds else None,
-        "settings": dataclasses.asdict(recipe),
-        "images": building.describe_images(recipe),
-        **_changes(lengths),
-        **provenance.facts(),
-    }
-    directory.write_json("summary.json", summary)
-    return summary
-
-
-def _draw(recipe, directory, pools, model, run_log, result) -> None:
-    """Writes the pictures of a finished run."""
-    directory.check_lock()
-    has_accuracy = result is not None and "accuracy" in result
-    learning_curve.learning_curve(
-        run_log.rows,
-        _title(recipe),
-        directory.path / "curve.png",
-        result=result,
-        ways=recipe.ways if has_accuracy else None,
-        paper=named.paper_accuracy(recipe),
-    )
-    if recipe.dataset == SINUSOID:
-        _draw_predictions(recipe, directory, pools, model)
-    elif recipe.test_tasks and task_pictures.has_images(pools.test):
-        task_pictures.draw_tasks(recipe, directory, pools.test, model, run_log.writer)
-
-
-def _title(recipe) -> str:
-    ways = "" if recipe.dataset == SINUSOID else f"{recipe.ways}-way "
-    return f"{recipe.dataset}, {ways}{recipe.shots}-shot"
-
-
-def _draw_predictions(recipe, directory, pools, model) -> None:
-    episode = next(iter(building.evaluation_episodes(recipe, pools.test, 1)))
-    title = f"A fresh sine wave, {recipe.method}, meta-iteration {recipe.meta_iterations:,}"
-    path = directory.path / "predictions.png"
-    wave_plot.predictions_picture(model, episode, recipe.eval_inner_steps, title, path)
-
-
-def _test(recipe, pools, model, verbose) -> dict[str, Any] | None:
-    if not recipe.test_tasks:
-        return None
-    unseen = (
-        "fresh sine waves"
-        if recipe.dataset == SINUSOID
-        else f"tasks of {len(pools.test)} unseen classes"
-    )
-    say(verbose, f"Testing on {recipe.test_tasks:,} {unseen}.")
-    episodes = building.evaluation_episodes(recipe, pools.test, recipe.test_tasks)
-    say_evaluation_batch(model, episodes, verbose)
-    model.set_execution(jit_compile=compilation.of_evaluation(recipe, recipe.test_tasks))
-    return measure(recipe, model, episodes, bar_verbosity(verbose))

@@ -4,7 +4,7 @@ import pytest
 from gradients_by_hand import assert_update_is, points_pool, use_smooth_network
 
 from keras_reptile.experiments import tail_overlap
-from keras_reptile.experiments.sweep import SETTINGS
+from keras_reptile.experiments.sweep_results import SETTINGS
 from keras_reptile.experiments.tail_overlap import EXHAUSTED
 from keras_reptile.recipes import building, named
 
