@@ -22,7 +22,7 @@ from accelerators import plugins, programs, table
 from only import define_only
 
 FLAGS = flags.FLAGS
-define_only(programs.PROGRAMS, "Programs to compile.", programs.steps.TOGETHER)
+define_only(programs.PROGRAMS, "Programs to compile.", programs.MORE)
 flags.DEFINE_multi_enum("device", list(plugins.DEVICES), plugins.DEVICES, "What to compile for.")
 flags.DEFINE_string("plugins", None, f"Folder of the compilers, instead of {plugins.VARIABLE}.")
 flags.DEFINE_string("json", None, "File to write all numbers to.")

@@ -11,7 +11,8 @@ from accelerators import cuda_graphs, hlo, launches, plugins, rival_steps, steps
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = (*steps.STEPS, *rival_steps.STEPS)
-ALL = (*PROGRAMS, *steps.TOGETHER)
+MORE = (*steps.TOGETHER, *steps.AT_ONCE)
+ALL = (*PROGRAMS, *MORE)
 
 
 class ProgramError(Exception):

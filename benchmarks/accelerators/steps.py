@@ -26,7 +26,9 @@ TESTED = TRAINED[:4]
 STEPS = (*(f"{name}/train" for name in TRAINED), *(f"{name}/test" for name in TESTED))
 # Several training steps with tasks drawn on the device, of which the host sends the first number.
 TOGETHER = ("omniglot_5way/together", "mini_imagenet_5way_1shot/together")
-# Bytes of the pool that they draw from: a copy of it would show in a program's memory.
+# A training step of so many models with different seeds, in one program.
+AT_ONCE = {"omniglot_5way/seeds": 3}
+# Bytes of the pool that programs draw from: a copy of it would show in a program's memory.
 POOL = 100e6
 # Tasks of an evaluation, of which a step computes a meta-batch.
 TEST_TASKS = 1000
@@ -96,6 +98,27 @@ def steps_of(name: str) -> tuple:
     return run, (stream.form.tensors(pool), *numbers), {"host_bytes": sent, "meta_steps": number}
 
 
+def step_of_seeds(name: str) -> tuple:
+    """The program of one training step of several models, and a meta-batch for each."""
+    import tensorflow as tf
+
+    from keras_reptile.model.joint_steps import joint_step
+    from keras_reptile.recipes import building
+
+    each = [built(name.split("/")[0]) for _ in range(AT_ONCE[name])]
+    run = joint_step([model for _, model, _ in each])
+    data = [next(iter(building.training_episodes(recipe, pool))) for recipe, _, pool in each]
+    sent = sum(t.numpy().nbytes for t in tf.nest.flatten(data))
+    known = {"host_bytes": sent, "seeds": len(each)}
+    return tf.function(run, jit_compile=True, autograph=False), (data,), known
+
+
+def made(name: str) -> tuple:
+    """A program, its arguments, and what is known of it."""
+    make = step_of_seeds if name in AT_ONCE else steps_of if name in TOGETHER else step_of
+    return make(name)
+
+
 def traced(name: str, device: str) -> tuple[bytes, dict[str, int]]:
     """A program's HLO as TensorFlow makes it where there is such a device, and what is known of it.
 
@@ -106,7 +129,7 @@ def traced(name: str, device: str) -> tuple[bytes, dict[str, int]]:
     kind = device.upper()
     there = [tf.config.LogicalDevice(f"/device:{kind}:0", kind)]
     with mock.patch.object(tf.config, "list_logical_devices", lambda *_: there):
-        run, arguments, known = (steps_of if name in TOGETHER else step_of)(name)
+        run, arguments, known = made(name)
         hlo = run.experimental_get_compiler_ir(*arguments)(stage="hlo_serialized")
     return hlo, known
 
