@@ -87,6 +87,27 @@ def of_a_meta_step(device: str, row: dict[str, Any]) -> list[str]:
     return [f"`{row['program']}`", device.upper(), *each, f"{row['host_bytes'] / steps:,.10g}"]
 
 
+def seeds_at_once() -> str:
+    """A step of one model, beside a step of several with different seeds."""
+    found = record("accelerators_seeds")
+    header = ["program", "for a", "seeds", "launches", "time by the model", "temporary memory"]
+    rows = [of_seeds(device, row) for device in TIMES for row in found[device]]
+    return table(header, rows)
+
+
+def of_seeds(device: str, row: dict[str, Any]) -> list[str]:
+    column, unit = TIMES[device]
+    shown, memory = cells(row), row["memory_bytes"]["temp"] / 1e6
+    each = [f"{row.get('seeds', 1)}", shown["total"], f"{shown[column]} {unit}", f"{memory:.0f} MB"]
+    return [f"`{row['program']}`", device.upper(), *each]
+
+
+def seeds_launches() -> str:
+    """The launches of a step of several seeds on a GPU, and those of one."""
+    one, several = (cells(row)["total"] for row in record("accelerators_seeds")["gpu"])
+    return f"{several} launches, that of one has {one}"
+
+
 def gpu_models() -> str:
     """The programs that were measured: those before gradients were written out."""
     rows = {row["program"]: row for row in record(BY_VECTORIZED_MAP)["gpu"]}
@@ -104,6 +125,14 @@ def model_row(row: dict[str, Any], other: str) -> list[str]:
     return [f"`{row['program']}`", shown["total"], modelled, *measured]
 
 
-ALL = (gpu_programs, tpu_programs, gpu_graphs, gpu_models, written_out, drawn_on_device)
+ALL = (
+    gpu_programs,
+    tpu_programs,
+    gpu_graphs,
+    gpu_models,
+    written_out,
+    drawn_on_device,
+    seeds_at_once,
+)
 TABLES = {f.__name__: f for f in ALL}
-VALUES: dict = {}
+VALUES = {"seeds_launches": seeds_launches}
