@@ -37,7 +37,7 @@ class Initialization(NamedTuple):
 
 def adaptation(loop: InnerLoop) -> Callable:
     """Returns `adapted` with this loop, as a `tf.function`."""
-    return tf.function(functools.partial(adapted, loop), reduce_retracing=True)
+    return tf.function(functools.partial(adapted, loop), autograph=False, reduce_retracing=True)
 
 
 def adapted(loop: InnerLoop, task: dict, theta: list, others: list, state: InnerState) -> tuple:

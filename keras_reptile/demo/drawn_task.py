@@ -179,12 +179,12 @@ def functions_of(model: ReptileModel, size: int) -> tuple:
         model._starting_state([tf.convert_to_tensor(v) for v in model.network.trainable_variables]),
     )
 
-    @tf.function(input_signature=[images, labels, order, theta, state])
+    @tf.function(input_signature=[images, labels, order, theta, state], autograph=False)
     def adapt(x, y, order, start, state):
         task = {"support": (x, y), "order": order, "number": (tf.constant(0), tf.constant(0))}
         return loop.adapt(task, start, state).weights
 
-    @tf.function(input_signature=[tuple(theta), images, images])
+    @tf.function(input_signature=[tuple(theta), images, images], autograph=False)
     def logits(weights, support_x, query_x):
         return loop.predict(weights, support_x, query_x, transductive=False)
 

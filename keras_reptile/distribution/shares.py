@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile.episodes.episode_format import IS_REAL
+from keras_reptile.episodes.episode_format import IS_REAL, mapped
 
 
 def distributed(
@@ -47,7 +47,7 @@ def distributed(
             whole = filled(tasks, share * replicas) if fill else tasks
             return shares_of(whole, first, own_replicas, share)
 
-        part = dataset.map(shares).unbatch()
+        part = mapped(dataset, shares).unbatch()
         # If the end is known, the number of steps is known too, and the dataset is made endless.
         # Otherwise replicas would communicate at every step whether they are at the end.
         if dataset.cardinality() >= 0:
@@ -184,7 +184,7 @@ def regrouped(dataset: tf.data.Dataset, most: int) -> tf.data.Dataset:
         joined = tf.nest.map_structure(lambda t: tf.reshape(t, (-1, *t.shape[2:])), parts)
         return filled(joined, together * piece)
 
-    return dataset.map(cut).unbatch().batch(together).map(join)
+    return mapped(mapped(dataset, cut).unbatch().batch(together), join)
 
 
 def shares_of(tasks: dict[str, Any], first: int, number: int, share: int) -> dict[str, Any]:

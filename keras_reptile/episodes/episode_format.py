@@ -23,6 +23,14 @@ def is_episode(data: Any) -> bool:
     return isinstance(data, dict) and set(data) >= KEYS and set(data) <= KEYS | OPTIONAL
 
 
+def mapped(data: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
+    """`Dataset.map` by a function whose Python code is the same for all tensors.
+
+    AutoGraph would rewrite the function, and all that it calls, which takes a second.
+    """
+    return data.map(tf.autograph.experimental.do_not_convert(function))
+
+
 def as_episodes(data: Any) -> tf.data.Dataset | None:
     """Returns the dataset if its elements are episodes or tuples `(episodes,)`, else `None`.
 
@@ -34,7 +42,7 @@ def as_episodes(data: Any) -> tf.data.Dataset | None:
         return data
     alone = isinstance(data.element_spec, tuple) and len(data.element_spec) == 1
     if alone and is_episode(data.element_spec[0]):
-        return data.map(lambda episodes: episodes)
+        return mapped(data, lambda episodes: episodes)
     return None
 
 

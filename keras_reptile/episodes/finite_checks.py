@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile.episodes.episode_format import as_episodes, is_episode
+from keras_reptile.episodes.episode_format import as_episodes, is_episode, mapped
 from keras_reptile.episodes.graph_errors import explained
 
 MESSAGE = (
@@ -40,7 +40,7 @@ def checked(data: Any, query_targets: bool = True) -> Any:
         episodes = as_episodes(data)
         if episodes is None or not _floats(episodes.element_spec, query_targets):
             return data
-        return episodes.map(lambda tasks: _finite(tasks, query_targets))
+        return mapped(episodes, lambda tasks: _finite(tasks, query_targets))
     if isinstance(data, types.GeneratorType):
         return (checked(element, query_targets) for element in data)
     meta_batch = data[0] if isinstance(data, tuple) and len(data) == 1 else data

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile.episodes.episode_format import as_episodes
+from keras_reptile.episodes.episode_format import as_episodes, mapped
 from keras_reptile.episodes.network_inputs import Taken, dtype_name, taken_by_each
 
 # Numbers that are this many times the largest scaled byte were not scaled like bytes.
@@ -84,7 +84,7 @@ def watched(data: Any, network: Any, ranges: InputRanges) -> Any:
         return data
     if not _to_watch(network, ranges, episodes.element_spec):
         return data
-    return episodes.map(lambda tasks: _watched(network, ranges, tasks))
+    return mapped(episodes, lambda tasks: _watched(network, ranges, tasks))
 
 
 def _to_watch(network, ranges, tasks) -> list[tuple[int, Taken]]:

@@ -10,7 +10,12 @@ from keras_reptile.episodes.episode_checks import (
     POSITIONS,
     assert_positions,
 )
-from keras_reptile.episodes.episode_format import as_episodes, is_meta_batch, symbolic_support
+from keras_reptile.episodes.episode_format import (
+    as_episodes,
+    is_meta_batch,
+    mapped,
+    symbolic_support,
+)
 
 NUMBER = r"\d+"
 MESSAGE = (
@@ -47,7 +52,7 @@ def checked(data: Any, outputs: int, parts: tuple[str, ...]) -> Any:
         _assert_all(tasks, parts, outputs)
         return tasks
 
-    return episodes.map(check)
+    return mapped(episodes, check)
 
 
 def _assert_all(tasks, parts, outputs) -> None:

@@ -28,7 +28,7 @@ def for_several_dtypes(function: Any, as_taken: Callable) -> Any:
     """
     if not takes_images(function):
         return function
-    polymorphic = tf.function(_converting(function, as_taken))
+    polymorphic = tf.function(_converting(function, as_taken), autograph=False)
     for specs in _variants(function.input_signature):
         polymorphic.get_concrete_function(*specs)
     return polymorphic
@@ -41,7 +41,7 @@ def for_bytes(function: Any, as_taken: Callable) -> Any:
         function, as_taken: See `for_several_dtypes`.
     """
     specs = [_with_dtype(spec, IMAGES, tf.uint8) for spec in function.input_signature]
-    return tf.function(_converting(function, as_taken), input_signature=specs)
+    return tf.function(_converting(function, as_taken), input_signature=specs, autograph=False)
 
 
 def _converting(function, as_taken):

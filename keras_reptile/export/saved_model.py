@@ -77,13 +77,17 @@ def _functions(endpoints, class_names, defaults) -> dict[str, Any]:
     takes = _input_specs(endpoints)
     functions = {
         name: tf.function(
-            _with_defaults(getattr(endpoints, name), specs, defaults), input_signature=specs
+            _with_defaults(getattr(endpoints, name), specs, defaults),
+            input_signature=specs,
+            autograph=False,
         )
         for name, specs in takes.items()
     }
     if class_names is not None:
         names = tf.constant(list(class_names))
-        functions["class_names"] = tf.function(lambda: tf.identity(names), input_signature=[])
+        functions["class_names"] = tf.function(
+            lambda: tf.identity(names), input_signature=[], autograph=False
+        )
     return functions
 
 
@@ -173,4 +177,6 @@ def _signature(function, output: str | None, defaults: dict[str, Any] | None):
         found = function(*arguments)
         return found if output is None else {output: found}
 
-    return tf.function(_with_defaults(named, specs, tensors), input_signature=specs)
+    return tf.function(
+        _with_defaults(named, specs, tensors), input_signature=specs, autograph=False
+    )

@@ -42,7 +42,7 @@ def predictions_after(
     return {k: p.numpy()[..., 0] for k, p in zip(steps, predictions, strict=True)}
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _predictions(model, episode, steps):
     first = lambda k: {**episode, "order": episode["order"][:, :k]}  # noqa: E731
     return [model.adapt_and_predict(first(k), transductive=True)[1] for k in steps]
