@@ -3,8 +3,11 @@ import os
 import signal
 from pathlib import Path
 
-import pytest
-from helpers import in_float64
+# What imports and collection make stays.
+gc.disable()
+
+import pytest  # noqa: E402
+from helpers import in_float64  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,8 +59,11 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    # What was imported and collected stays: the collector need not look through it again.
+    # What was imported and collected stays: the collector need not look through it again. Nor is
+    # there much to find among what is old: TensorFlow keeps its traces.
     gc.freeze()
+    gc.set_threshold(10_000, 10, 50)
+    gc.enable()
 
 
 @pytest.fixture
