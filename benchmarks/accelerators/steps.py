@@ -91,10 +91,11 @@ def steps_of(name: str) -> tuple:
     recipe, model, pool = built(name.split("/")[0], POOL)
     stream = stream_of(building.training_episodes(recipe, pool))
     number, size = together(recipe.checkpoint_every), recipe.meta_batch_size
-    steps = model.train_step, model.task_metrics.container.result
-    run = on_device.program(*steps, stream.form, size, number, compiled=True)
-    numbers = tf.constant(stream.seed, tf.int64), tf.constant(0, tf.int64)
-    sent = sum(n.numpy().nbytes for n in numbers)
+    steps = lambda data: [model.train_step(*data)]  # noqa: E731
+    results = [model.task_metrics.container.result]
+    run = on_device.program(steps, results, stream.form, size, number, compiled=True)
+    numbers = (tf.constant(stream.seed, tf.int64),), (tf.constant(0, tf.int64),)
+    sent = sum(n.numpy().nbytes for n in tf.nest.flatten(numbers))
     return run, (stream.form.tensors(pool), *numbers), {"host_bytes": sent, "meta_steps": number}
 
 

@@ -3,7 +3,7 @@
 The pool is in the device's memory. The host passes each program the number of its first task.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -22,16 +22,31 @@ def train_function(stream: Stream, device: str, steps: int, program_of: Callable
     Returns:
         Function from an iterator over `executions_of` to the logs of the last meta-step.
     """
-    pool, size = placed(stream.form.tensors(stream.pool), device), stream.meta_batch_size
-    seed = tf.constant(stream.seed, tf.int64)
+    run = joint_function((stream,), device, steps, program_of)
+    return lambda iterator: run((next(iterator),))[0]
 
-    def function(iterator):
-        first, number = next(iterator)
+
+def joint_function(
+    streams: Sequence[Stream], device: str, steps: int, program_of: Callable
+) -> Callable:
+    """Returns a function from a part of each stream to the logs of each one's last meta-step.
+
+    Args:
+        streams: Sequence of `Stream`, alike in all but their seeds and starts. All draw from the
+            pool of the first. Their parts have the same number of meta-steps.
+        device, steps, program_of: See `train_function`.
+    """
+    form, size = streams[0].form, streams[0].meta_batch_size
+    pool = placed(form.tensors(streams[0].pool), device)
+    seeds = tuple(tf.constant(stream.seed, tf.int64) for stream in streams)
+
+    def function(parts):
+        firsts, (number, *_) = zip(*parts, strict=True)
         # Short parts have one program for all their numbers of meta-steps.
         together = steps if number == steps else 1
         for i in range(0, int(number), together):
-            start = first + i * size if i else first
-            logs = program_of(stream.form, size, together)(pool, seed, start)
+            starts = tuple(first + i * size if i else first for first in firsts)
+            logs = program_of(form, size, together)(pool, seeds, starts)
         return logs
 
     return function
@@ -46,42 +61,47 @@ def placed(pool: PoolTensors, kind: str) -> PoolTensors:
 
 def program(
     train_step: Callable,
-    results: Callable,
+    results: Sequence[Callable],
     form: MetaBatches,
     size: int,
     number: int,
     compiled: bool,
 ) -> tf.types.experimental.PolymorphicFunction:
-    """Returns the function of several meta-steps.
+    """Returns the function of several meta-steps, of one model or of several together.
 
     Args:
-        train_step: Function of a meta-batch to its logs, that of a model with all its variables.
-        results: Function to the values of all logs so far, by name.
+        train_step: Function of a list with a meta-batch for each model to a list of their logs. The
+            models have all their variables.
+        results: Sequence with a function for each model, to the values of all logs so far, by name.
         form: The `MetaBatches` of the stream.
         size: Integer, the tasks of a meta-batch.
         number: Integer, the meta-steps.
         compiled: Boolean, whether XLA compiles the function.
 
     Returns:
-        Function of a pool's `PoolTensors`, the stream's seed and the number of the first task, both
-        int64, to the logs of the last meta-step.
+        Function of a pool's `PoolTensors`, and of tuples of the streams' seeds and the numbers of
+        their first tasks, all int64, to a list of the logs of the last meta-step.
     """
 
-    def run(pool, seed, first):
+    def drawn(pool, seed, first):
         images, *others = form.positions(pool, seed, first, number * size, philox.task_bits)
-        drawn = [
+        return [
             tf.reshape(t, (number, size, *t.shape[1:]))
             for t in (tf.cast(images, tf.int32), *others)
         ]
-        names: list[str] = []
+
+    def run(pool, seeds, firsts):
+        streams = [drawn(pool, *each) for each in zip(seeds, firsts, strict=True)]
+        names: list[list[str]] = []
 
         def step(i):
-            names[:] = train_step(form.episodes(pool, tuple(t[i] for t in drawn)))
+            data = [form.episodes(pool, tuple(t[i] for t in tasks)) for tasks in streams]
+            names[:] = map(list, train_step(data))
             return (i + 1,)
 
         tf.while_loop(lambda i: i < number, step, (tf.constant(0),), parallel_iterations=1)
         # The logs of a step are means over the earlier steps, too.
-        values = results()
-        return {name: values[name] for name in names}
+        values = [result() for result in results]
+        return [{n: own[n] for n in of} for own, of in zip(values, names, strict=True)]
 
     return tf.function(run, jit_compile=compiled or None, autograph=False)

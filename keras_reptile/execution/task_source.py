@@ -12,7 +12,6 @@ SHARE = 1 / 4
 
 NO_STREAM = "the data are not an endless stream as `episode_dataset` returns it"
 TOO_LARGE = "the pool has {:,} bytes, and at most {:,} are put on a device"
-TOGETHER = "the runs of several seeds make their steps together"
 STRATEGY = "a strategy divides meta-batches among its replicas"
 OTHER_STEP = "`train_step` is not that of `ReptileModel`"
 NOT_COMPILED = "XLA does not compile whole steps"
@@ -49,7 +48,6 @@ class Fitting(NamedTuple):
     has_strategy: Boolean, whether the model was made in a strategy's scope.
     usual_step: Boolean, whether its `train_step` is that of `ReptileModel`.
     steps: Integer, the meta-steps of a program.
-    joined: Boolean, whether it makes its steps together with other models.
     """
 
     draw_on_device: bool | str
@@ -59,7 +57,6 @@ class Fitting(NamedTuple):
     has_strategy: bool
     usual_step: bool
     steps: int
-    joined: bool
 
 
 def source_of(data: Any, fitting: Fitting) -> TaskSource:
@@ -87,8 +84,6 @@ def refusal(reason: str) -> str:
 
 
 def _against(fitting: Fitting) -> str:
-    if fitting.joined:
-        return TOGETHER
     if fitting.has_strategy:
         return STRATEGY
     if not fitting.usual_step:

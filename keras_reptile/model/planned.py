@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_reptile import distribution
 from keras_reptile.algorithm.inner_loop import InnerLoop
+from keras_reptile.episodes.meta_batches import MetaBatches
 from keras_reptile.execution import evaluation_batch, on_device, task_source
 from keras_reptile.execution.evaluation_batch import EvaluationBatch
 from keras_reptile.execution.plan import WHOLE_STEPS, Plan
@@ -133,20 +134,22 @@ class PlannedModel(distribution.DistributedModel):
         stream, _, device, steps = self._source
         if self._joined is not None:
             self.train_function = self._joined
-            return
-        if stream is None:
+        elif stream is None:
             super().make_train_function(stale or force)
-            return
-        compiled, results = self.jit_compile, self.task_metrics.container.result
+        else:
+            made = on_device.train_function(stream, device, steps, self._program_on_device)
+            self.train_function = made
+        if stream is not None:
+            # Keras has begun to count steps. It evaluates as it always does.
+            self.steps_per_execution = self._steps_of_keras
 
-        def program_of(form, size, number):
-            key = "meta-steps", form, size, number, compiled
-            make = functools.partial(on_device.program, self.train_step, results, *key[1:])
-            return self._made_once(key, make)
-
-        self.train_function = on_device.train_function(stream, device, steps, program_of)
-        # Keras has begun to count steps. It evaluates as it always does.
-        self.steps_per_execution = self._steps_of_keras
+    def _program_on_device(self, form: MetaBatches, size: int, number: int) -> Callable:
+        """Returns the program of so many meta-steps, with tasks drawn on the device."""
+        steps = lambda data: [self.train_step(*data)]  # noqa: E731
+        key = "meta-steps", form, size, number, self.jit_compile
+        results = [self.task_metrics.container.result]
+        make = functools.partial(on_device.program, steps, results, *key[1:])
+        return self._made_once(key, make)
 
     def _join(self, train_function: Callable) -> None:
         """Makes `fit` call a function in place of a program of its own, see `joint_steps`.
@@ -180,7 +183,6 @@ class PlannedModel(distribution.DistributedModel):
             has_strategy=self.has_strategy,
             usual_step=self._has_usual_step,
             steps=self.steps_on_device or self.steps_per_execution,
-            joined=self._joined is not None,
         )
         return task_source.source_of(data, fitting)
 

@@ -28,8 +28,9 @@ class Member(Alone):
     So the seconds of all runs add up to those that passed.
 
     Args:
-        turn: The `Turn` in which the run trains. A request is a pair of a model and a meta-batch.
-            Its answer is a pair of the logs, and the run's share of the seconds.
+        turn: The `Turn` in which the run trains. A request is a pair of a model and the next
+            element of its data, see `JointSteps`. Its answer is a pair of the logs, and the run's
+            share of the seconds.
         stopped: Event that is set when a signal asks all runs to stop.
     """
 
@@ -42,9 +43,9 @@ class Member(Alone):
 
     def joins(self, model: Any) -> None:
         def step(iterator):
-            meta_batch = next(iterator)
+            element = next(iterator)
             asked = time.perf_counter()
-            logs, share = self.turn.ask((model, meta_batch))
+            logs, share = self.turn.ask((model, element))
             self._of_others += time.perf_counter() - asked - share
             return logs
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile.execution.task_source import TOGETHER, refusal
 from keras_reptile.model.joint_steps import JointSteps
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
@@ -78,8 +77,6 @@ def check_together(recipes: Sequence[Recipe]) -> None:
             "Runs are trained together on one device, without a strategy. Received: the scope of a "
             f"{name}. Leave the scope, or train one by one."
         )
-    if recipes[0].draw_on_device == "true":
-        raise ValueError(refusal(TOGETHER))
 
 
 def _training(recipe, path, data_dir, verbose, stopped) -> Callable[[Turn], Any]:

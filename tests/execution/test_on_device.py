@@ -106,7 +106,7 @@ def test_all_tasks_are_drawn_from_one_number_of_the_host(drawing, monkeypatch):
             return made
 
         def run(pool, *numbers):
-            given.append((key[3], sum(n.numpy().nbytes for n in numbers)))
+            given.append((key[3], sum(n.numpy().nbytes for n in tf.nest.flatten(numbers))))
             return made(pool, *numbers)
 
         return run

@@ -1,6 +1,7 @@
 """A sweep that trains several seeds at once, against the same sweep one by one."""
 
 import os
+import shutil
 import signal
 import threading
 
@@ -15,12 +16,14 @@ from keras_reptile import datasets
 from keras_reptile.errors import RunError
 from keras_reptile.experiments.figures import runs_of
 from keras_reptile.experiments.sweep import choose, groups, sweep
+from keras_reptile.kernels import devices
 from keras_reptile.recipes import building, named
 from keras_reptile.runs.callbacks import StopOnDivergence
 from keras_reptile.runs.divergence import diverged
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.stop_on_signal import Interrupted
-from keras_reptile.runs.together import check_together
+from keras_reptile.runs.together import check_together, train_together
+from keras_reptile.runs.training import train
 
 RUNS = ("reset_s0", "reset_s1")
 SMALL = dict(
@@ -98,6 +101,18 @@ def test_it_writes_the_files_and_the_numbers_of_one_by_one(one_by_one, tmp_path)
     assert_same_sweep(found, tmp_path, expected, expected_path)
     first, second = (RunDirectory(tmp_path / "runs" / name) for name in RUNS)
     assert first.rows()[-1]["loss_before"] != second.rows()[-1]["loss_before"]
+
+
+@pytest.mark.slow
+def test_the_device_may_draw_the_tasks_of_all(one_by_one, tmp_path):
+    expected_path, expected = one_by_one
+    found = run(tmp_path, seeds_at_once=2, draw_on_device="true")
+    assert list(map(untimed, found)) == list(map(untimed, expected))
+    for name in RUNS:
+        folder, other = (RunDirectory(path / "runs" / name) for path in (tmp_path, expected_path))
+        assert list(map(untimed, folder.rows())) == list(map(untimed, other.rows()))
+        for a, b in zip(final_state(folder.path), final_state(other.path), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def at(patch, event, iteration, nth, do):
@@ -182,10 +197,6 @@ def test_seeds_of_one_setting_make_a_group():
             dict(seeds_at_once=3, figure="tail_overlap", only=(), curve_tasks=0),
             r"^Each setting of tail_overlap has one seed only. Received: seeds_at_once=3. Leave i",
         ),
-        (
-            dict(seeds_at_once=3, draw_on_device="true"),
-            r"^Tasks cannot be drawn on the device: the runs of several seeds make their steps tog",
-        ),
     ],
 )
 def test_what_cannot_go_together_is_refused_before_anything_is_written(changes, text, tmp_path):
@@ -206,3 +217,21 @@ def test_runs_that_differ_in_more_than_the_seed_do_not_go_together():
         pytest.raises(ValueError, match=r"Received: the scope of a OneDeviceStrategy. Leave the"),
     ):
         check_together(recipes)
+
+
+@pytest.mark.slow
+def test_a_gpus_choices_give_the_numbers_of_a_cpu(tmp_path, monkeypatch, capsys, float64):
+    changes = {**SMALL, "precision": "float64", "curve_tasks": 0, "test_tasks": 2}
+    recipes = [named.get("study", seed=seed, **changes) for seed in (0, 1)]
+    paths = [tmp_path / f"s{recipe.seed}" for recipe in recipes]
+    with monkeypatch.context() as patch:
+        patch.setattr(devices, "device_kinds", lambda: {"GPU"})
+        train_together(recipes, paths, verbose=2)
+    said = capsys.readouterr().out
+    assert "Tasks run as one batch on a GPU" in said
+    assert "The GPU draws the tasks (--draw_on_device), and 2 meta-iterations are one prog" in said
+    for recipe, path in zip(recipes, paths, strict=True):
+        train(recipe, tmp_path / "alone", verbose=0)
+        for a, b in zip(final_state(path), final_state(tmp_path / "alone"), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+        shutil.rmtree(tmp_path / "alone")
