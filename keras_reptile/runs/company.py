@@ -2,8 +2,10 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
+from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.runs.turns import Turn
 
 
@@ -16,6 +18,10 @@ class Alone:
     def clock(self) -> float:
         """Returns the seconds of this run, from any beginning."""
         return time.perf_counter()
+
+    def pools(self, load: Callable[[], Pools]) -> Pools:
+        """Returns the data that a function loads."""
+        return load()
 
     def joins(self, model: Any) -> None:
         """Takes the steps of a model's `fit`, or leaves them to Keras."""
@@ -32,14 +38,20 @@ class Member(Alone):
             element of its data, see `JointSteps`. Its answer is a pair of the logs, and the run's
             share of the seconds.
         stopped: Event that is set when a signal asks all runs to stop.
+        loaded: List to which the first run adds its data, for all: they do not depend on the seed.
     """
 
-    def __init__(self, turn: Turn, stopped: threading.Event):
-        self.turn, self.stopped = turn, stopped
+    def __init__(self, turn: Turn, stopped: threading.Event, loaded: list[Pools]):
+        self.turn, self.stopped, self.loaded = turn, stopped, loaded
         self._of_others = 0.0
 
     def clock(self) -> float:
         return time.perf_counter() - self._of_others
+
+    def pools(self, load: Callable[[], Pools]) -> Pools:
+        if not self.loaded:
+            self.loaded.append(load())
+        return self.loaded[0]
 
     def joins(self, model: Any) -> None:
         def step(iterator):

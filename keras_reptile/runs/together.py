@@ -6,12 +6,14 @@ Only its meta-steps wait for those of the others.
 
 import dataclasses
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.model.joint_steps import JointSteps
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
@@ -50,12 +52,13 @@ def train_together(
     check_together(recipes)
     # Programs are traced in this thread.
     building.prepare(recipes[0])
+    loaded: list[Pools] = []
     with StopOnSignal() as stop:
         turns = [
-            Turn(_training(recipe, path, data_dir, 0 if i else verbose, stop.heard))
+            Turn(_training(recipe, path, data_dir, 0 if i else verbose, stop.heard, loaded))
             for i, (recipe, path) in enumerate(zip(recipes, output_dirs, strict=True))
         ]
-        _take_turns(turns)
+        _take_turns(turns, stop.heard)
     return [turn.error if isinstance(turn.error, Diverged) else turn.result for turn in turns]
 
 
@@ -79,26 +82,32 @@ def check_together(recipes: Sequence[Recipe]) -> None:
         )
 
 
-def _training(recipe, path, data_dir, verbose, stopped) -> Callable[[Turn], Any]:
+def _training(recipe, path, data_dir, verbose, stopped, loaded) -> Callable[[Turn], Any]:
     def run(turn):
-        company = Member(turn, stopped)
+        company = Member(turn, stopped, loaded)
         return train(recipe, path, data_dir=data_dir, verbose=verbose, company=company)
 
     return run
 
 
-def _take_turns(turns: Sequence[Turn]) -> None:
+def _take_turns(turns: Sequence[Turn], stopped: threading.Event) -> None:
     """Runs all turns to their end, with joint steps in between.
 
+    Args:
+        turns: Sequence of `Turn`.
+        stopped: Event that is set when a signal asks all of them to stop. Those that have begun
+            stop after their next step.
+
     Raises:
-        Exception: The first error of a turn that is not `Diverged`. If it is `Interrupted`, all
-            runs have stopped and saved.
+        Exception: The first error of a turn that is not `Diverged`.
+        Interrupted: If they were asked to stop. All that have begun are saved.
     """
     steps = JointSteps()
     try:
         for turn in turns:
-            turn.start()
-            _check(turn)
+            if not stopped.is_set():
+                turn.start()
+                _check(turn)
         while waiting := [turn for turn in turns if turn.request is not None]:
             group = _furthest_behind(waiting)
             for turn, answer in zip(group, _joint_step(steps, group), strict=True):
@@ -107,9 +116,9 @@ def _take_turns(turns: Sequence[Turn]) -> None:
     finally:
         for turn in turns:
             turn.cancel()
-    for turn in turns:
-        if isinstance(turn.error, Interrupted):
-            raise turn.error
+    # Also if the signal came during the tests at the end, which are not interrupted.
+    if stopped.is_set():
+        raise Interrupted
 
 
 def _check(turn) -> None:

@@ -91,7 +91,7 @@ def train(
         directory = RunDirectory(path)
         with workers.together():
             _check_directory(directory, recipe)
-            pools = building.load_pools(recipe, data_dir)
+            pools = company.pools(lambda: building.load_pools(recipe, data_dir))
             _check_pools(recipe, pools)
             stack.enter_context(directory.locked())
             # Another run may have begun and ended here before the lock was taken.

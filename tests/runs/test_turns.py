@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from keras_reptile.runs import together
+from keras_reptile.runs.stop_on_signal import Interrupted
 from keras_reptile.runs.turns import Cancelled, Turn
 
 
@@ -45,7 +46,7 @@ def counting(done, end, number):
 
 def test_those_that_are_behind_catch_up_and_then_all_step_together(groups):
     turns = [counting(2, 4, "a"), counting(0, 4, "b"), counting(2, 3, "c")]
-    together._take_turns(turns)
+    together._take_turns(turns, threading.Event())
     assert groups == [[0], [1], [2, 2, 2], [3, 3]]
     assert [turn.result for turn in turns] == [
         [("a", True)] * 2,
@@ -65,7 +66,7 @@ def test_only_one_runs_at_a_time(groups):
             running.remove(turn)
             turn.ask((model, None))
 
-    together._take_turns([Turn(run) for _ in range(3)])
+    together._take_turns([Turn(run) for _ in range(3)], threading.Event())
     assert most == [1] * 9
 
 
@@ -83,6 +84,20 @@ def test_an_error_ends_all_and_leaves_no_thread(groups):
         raise OSError("disk")
 
     with pytest.raises(OSError, match="disk"):
-        together._take_turns([Turn(waits), Turn(fails)])
+        together._take_turns([Turn(waits), Turn(fails)], threading.Event())
     assert ended == ["cancelled"] and groups == []
     assert threading.active_count() == before
+
+
+def test_a_signal_at_the_end_of_the_last_is_not_lost_and_none_begins_after_it(groups):
+    stopped, begun = threading.Event(), []
+
+    def run(turn):
+        begun.append(turn)
+        stopped.set()
+        return "tested"
+
+    turns = [Turn(run), Turn(run)]
+    with pytest.raises(Interrupted):
+        together._take_turns(turns, stopped)
+    assert begun == turns[:1] and turns[0].result == "tested"
