@@ -35,7 +35,7 @@ from keras_reptile.episodes.episode_format import (
     labelled,
     with_queries,
 )
-from keras_reptile.execution import meta_batch, outcome, replica_step
+from keras_reptile.execution import meta_batch, numbered_tasks, outcome, replica_step
 from keras_reptile.execution.plan import THE_LOOP
 from keras_reptile.metrics.task_metrics import TaskMetrics
 from keras_reptile.model.adapting import AdaptingModel
@@ -403,7 +403,7 @@ class ReptileModel(AdaptingModel):
 
     def _numbered(self, loop, episodes, by_content: bool = False) -> dict:
         meta_iteration = self._meta_iteration_tensor()
-        return meta_batch.numbered(loop, episodes, meta_iteration, by_content, self._made_once)
+        return numbered_tasks.numbered(loop, episodes, meta_iteration, by_content, self._made_once)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Adapts to each task from the current weights, and predicts its queries."""

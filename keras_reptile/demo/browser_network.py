@@ -8,7 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerAdam, InnerState, at_step
+from keras_reptile.algorithm.partial_adaptation import Parts
 from keras_reptile.demo.drawn_task import (
     INNER_BATCH_SIZE,
     MOST_STEPS,
@@ -54,20 +56,22 @@ def browser_network(model: ReptileModel) -> dict[str, Any]:
     variables = [variable for step in steps for variable in step.variables]
     all_variables = model.network.trainable_variables
     places = [_place(variable, all_variables) for variable in variables]
+    start = model._initialization()
+    loop = start.loop
     theta = [tf.convert_to_tensor(variable) for variable in all_variables]
     fresh = random_weights(model.network)
     return {
         "layers": _numbered(steps),
-        "loss": reduction_of(model.task_loss),
-        "optimizer": optimizer_of(model),
+        "loss": reduction_of(loop.loss),
+        "optimizer": optimizer_of(loop),
         "side": side,
         "outputs": outputs,
         "batch": INNER_BATCH_SIZE,
-        "scale": drawing_scale(model),
-        "moved": _moved(model, places),
+        "scale": drawing_scale(start),
+        "moved": _moved(loop.parts, places),
         "sizes": [int(np.prod(variable.shape)) for variable in variables],
-        "known": _start(theta, model._starting_state(theta), places),
-        "fresh": _start(fresh, model.inner_rule.init(fresh), places),
+        "known": _start(theta, start.state, places),
+        "fresh": _start(fresh, loop.optimizer.init(fresh), places),
     }
 
 
@@ -203,9 +207,9 @@ def _place(variable, all_variables) -> int:
     return next(i for i, each in enumerate(all_variables) if each is variable)
 
 
-def _moved(model, places: Sequence[int]) -> list[int]:
+def _moved(parts: Parts, places: Sequence[int]) -> list[int]:
     """Returns the numbers of the page's weights that the inner loop moves."""
-    return [n for n, place in enumerate(places) if model._moved is None or place in model._moved]
+    return [n for n, place in enumerate(places) if parts.moved is None or place in parts.moved]
 
 
 def reduction_of(loss: Any) -> str:
@@ -223,13 +227,13 @@ def reduction_of(loss: Any) -> str:
     return "sum" if loss.reduction == "sum" else "mean"
 
 
-def optimizer_of(model: ReptileModel) -> dict[str, Any]:
+def optimizer_of(loop: InnerLoop) -> dict[str, Any]:
     """Returns the inner optimizer: its kind, its numbers, and the rate of each step.
 
     Raises:
         RunError: If it clips gradients.
     """
-    rule = model.inner_rule
+    rule = loop.optimizer
     if not rule.elementwise:
         raise RunError(
             "A static page adapts without clipping. Received: an inner optimizer with "
@@ -245,7 +249,7 @@ def optimizer_of(model: ReptileModel) -> dict[str, Any]:
         "kind": "adam" if isinstance(rule, InnerAdam) else "sgd",
         **{name: getattr(rule, name) for name in names},
         "rates": [float(at_step(rule.learning_rate, k, tf.float32)) for k in steps],
-        "decay": float(model.inner_weight_decay_rate),
+        "decay": float(loop.weight_decay_rate),
     }
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.episodes.sampling import support_order
 from keras_reptile.errors import RunError
+from keras_reptile.learner import Initialization
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs.run_directory import RunDirectory
 
@@ -70,11 +71,12 @@ class DrawnTask:
         check_ways(self.ways, outputs)
         if steps is not None:
             check_steps(steps)
-        self._adapt, self._logits = functions_of(model, self.size)
+        start = model._initialization()
+        self._adapt, self._logits = functions_of(start, self.size)
         self._theta = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
         self._random = random_weights(model.network)
-        self._state = model._starting_state(self._theta)
-        self._new_state = model.inner_rule.init(self._random)
+        self._state = start.state
+        self._new_state = start.loop.optimizer.init(self._random)
         self.steps = steps or STEPS
         seconds = self._try_out()
         if steps is None and seconds > BUDGET:
@@ -166,18 +168,21 @@ def random_weights(network: keras.Model, seed: int = 0) -> list[tf.Tensor]:
     return [tf.convert_to_tensor(v) for v in fresh.trainable_variables]
 
 
-def functions_of(model: ReptileModel, size: int) -> tuple:
-    """Returns the model's adaptation and inductive prediction, for any number of drawings."""
+def functions_of(start: Initialization, size: int) -> tuple:
+    """Returns the adaptation and inductive prediction of any number of drawings.
+
+    Args:
+        start: The `Initialization` of the model.
+        size: Integer, the height and width of a drawing.
+    """
     images = tf.TensorSpec((None, size, size, 1), tf.float32)
     labels, order = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, None), tf.int32)
-    theta = [tf.TensorSpec(v.shape, v.dtype) for v in model.network.trainable_variables]
-    factor = drawing_scale(model)
+    network = start.loop.f.network
+    theta = [tf.TensorSpec(v.shape, v.dtype) for v in network.trainable_variables]
+    factor = drawing_scale(start)
     as_trained = lambda x: x if factor == 1 else x * factor  # noqa: E731
-    loop = dataclasses.replace(model._inner_loop.for_evaluation(), as_taken=as_trained)
-    state = tf.nest.map_structure(
-        lambda t: tf.TensorSpec(t.shape, t.dtype),
-        model._starting_state([tf.convert_to_tensor(v) for v in model.network.trainable_variables]),
-    )
+    loop = dataclasses.replace(start.loop, as_taken=as_trained)
+    state = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), start.state)
 
     @tf.function(input_signature=[images, labels, order, theta, state], autograph=False)
     def adapt(x, y, order, start, state):
@@ -191,9 +196,9 @@ def functions_of(model: ReptileModel, size: int) -> tuple:
     return adapt, logits
 
 
-def drawing_scale(model: ReptileModel) -> float:
+def drawing_scale(start: Initialization) -> float:
     """Returns the factor that gives drawings in [0, 1] the range of the training images."""
-    return 255 * (model._byte_scale or 1) if model.trained_on_bytes else 1
+    return 255 * (start.byte_scale or 1) if start.trained_on_bytes else 1
 
 
 def minibatches(images: int, steps: int) -> tf.Tensor:

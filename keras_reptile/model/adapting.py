@@ -13,6 +13,7 @@ from keras_reptile.algorithm.network_checks import check_built
 from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
 from keras_reptile.episodes.label_checks import known_outputs
 from keras_reptile.episodes.sampling import support_order
+from keras_reptile.learner import Initialization
 from keras_reptile.model import new_head
 from keras_reptile.model.episodes import EpisodeModel
 
@@ -110,15 +111,20 @@ class AdaptingModel(EpisodeModel):
         if self._is_classifier:
             outputs, places = known_outputs(network), support_set.places_of(network)
             support_set.check_labels(y.numpy(), outputs, places)
-        start = learner.Initialization(
+        make = lambda: learner.adaptation(traced._inner_loop.for_evaluation())  # noqa: E731
+        adapt = traced._made_once("adapt", make)
+        return learner.fine_tuned(self._initialization(), adapt, task, steps)
+
+    def _initialization(self) -> Initialization:
+        """Returns everything that a learner is made from, except for its task."""
+        theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
+        return Initialization(
             self._inner_loop.for_evaluation(),
-            self._starting_state([tf.convert_to_tensor(v) for v in network.trainable_variables]),
+            self._starting_state(theta),
             self.inner_optimizer_config,
             self._byte_scale,
             self.trained_on_bytes,
         )
-        make = lambda: learner.adaptation(traced._inner_loop.for_evaluation())  # noqa: E731
-        return learner.fine_tuned(start, traced._made_once("adapt", make), task, steps)
 
     def with_head(self, ways: int, seed: int = 0) -> Any:
         """Returns a model for another number of classes: the same body under a new last layer.

@@ -97,27 +97,12 @@ def evaluate_run(
     workers = distribution.Workers(strategy)
     verbose = bar_verbosity(verbose) if workers.is_chief else 0
     with workers.directory(output_dir) as path, distribution.lost_workers_explained(workers):
-        directory, saved, settings = RunDirectory(path), None, {}
+        directory, saved = RunDirectory(path), None
+        trained = _recipe_of_run(directory, record, workers)
+        recipe = _with_overrides(trained, overrides, both)
         with workers.together():
             if workers.is_chief:
-                settings = read_run(directory)["settings"]
-                if record:
-                    check_writable(record)
-        settings = json.loads(workers.exchange(json.dumps(settings))[0])
-        recipe = Recipe(**settings)
-        check_fields(recipe.dataset, overrides)
-        if both:
-            check_both(recipe, overrides)
-        trained, recipe = recipe, dataclasses.replace(recipe, **overrides)
-        check_values(recipe)
-        check_positive("queries", recipe.queries)
-        building.prepare(recipe)
-        with workers.together():
-            if workers.is_chief:
-                saved = load_chosen(directory, which)
-                check_checkpoint(trained, saved, directory.checkpoints)
-                check_outputs(recipe, saved)
-                saved = with_ways(saved, recipe.ways)
+                saved = _saved_model(directory, which, trained, recipe)
             pools = building.load_pools(recipe, data_dir, (split,))
             if workers.is_chief:
                 run_classes.check_evaluation(directory, trained, overrides, pools, split)
@@ -139,6 +124,37 @@ def evaluate_run(
             how = {"split": split, "seed": seed, "seconds": time.perf_counter() - started}
             write_record(Path(record), results, recipe, model, how)
         return results
+
+
+def _recipe_of_run(directory, record, workers) -> Recipe:
+    """Returns the recipe of the chief's run, after checking that the record can be written."""
+    settings = {}
+    with workers.together():
+        if workers.is_chief:
+            settings = read_run(directory)["settings"]
+            if record:
+                check_writable(record)
+    return Recipe(**json.loads(workers.exchange(json.dumps(settings))[0]))
+
+
+def _with_overrides(trained: Recipe, overrides: dict[str, Any], both: bool) -> Recipe:
+    """Returns the recipe of the evaluation, after its checks."""
+    check_fields(trained.dataset, overrides)
+    if both:
+        check_both(trained, overrides)
+    recipe = dataclasses.replace(trained, **overrides)
+    check_values(recipe)
+    check_positive("queries", recipe.queries)
+    building.prepare(recipe)
+    return recipe
+
+
+def _saved_model(directory, which, trained, recipe) -> ReptileModel:
+    """Returns the model of a run's checkpoint, with the outputs that the evaluation needs."""
+    saved = load_chosen(directory, which)
+    check_checkpoint(trained, saved, directory.checkpoints)
+    check_outputs(recipe, saved)
+    return with_ways(saved, recipe.ways)
 
 
 def with_ways(model: ReptileModel, ways: int) -> ReptileModel:

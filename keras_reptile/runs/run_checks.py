@@ -50,7 +50,7 @@ OF_MODEL = (
 )
 
 
-def _shared_facts(recipe, pools) -> dict[str, Any]:
+def shared_facts(recipe: Recipe, pools: Pools) -> dict[str, Any]:
     """Returns the facts that must be the same for all workers of a run."""
     settings = {
         k: v for k, v in dataclasses.asdict(recipe).items() if k not in MAY_DIFFER_BETWEEN_WORKERS
@@ -134,9 +134,10 @@ def _check_no_checkpoints(directory: RunDirectory) -> None:
         )
 
 
-def _check_pools(recipe: Recipe, pools: Pools) -> None:
+def check_pools(recipe: Recipe, pools: Pools) -> None:
+    """Raises `ValueError` if the recipe's tasks cannot be drawn from the pools."""
     tests = recipe.test_tasks or recipe.curve_tasks
-    used = {"train": True, "validation": _validates(recipe, pools), "test": tests}
+    used = {"train": True, "validation": validates(recipe, pools), "test": tests}
     for part in filter(used.get, used):
         building.check_ways(recipe, pools, part, more_classes(recipe, part))
     building.training_episodes(recipe, pools.train)
@@ -146,7 +147,8 @@ def _check_pools(recipe: Recipe, pools: Pools) -> None:
         building.evaluation_episodes(recipe, pools.test, tasks)
 
 
-def _validates(recipe, pools) -> bool:
+def validates(recipe: Recipe, pools: Pools) -> bool:
+    """Returns whether a run has validation."""
     # A `ClassPool` without classes is false. `Waves` are always true.
     return bool(pools.validation) and recipe.validation_tasks > 0
 

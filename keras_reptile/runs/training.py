@@ -25,13 +25,13 @@ from keras_reptile.runs.company import Alone
 from keras_reptile.runs.progress import Progress, say, say_evaluation_batch
 from keras_reptile.runs.run_checks import (
     MAY_CHANGE_ON_RESUME,
-    _check_pools,
-    _shared_facts,
-    _validates,
     check_checkpoint,
+    check_pools,
     check_replicas,
     check_same_run,
     check_settings,
+    shared_facts,
+    validates,
     with_absolute_paths,
 )
 from keras_reptile.runs.run_directory import RunDirectory
@@ -90,21 +90,11 @@ def train(
     ):
         directory = RunDirectory(path)
         with workers.together():
-            _check_directory(directory, recipe)
-            pools = company.pools(lambda: building.load_pools(recipe, data_dir))
-            _check_pools(recipe, pools)
-            stack.enter_context(directory.locked())
-            # Another run may have begun and ended here before the lock was taken.
-            earlier = _check_directory(directory, recipe)
-            directory.tidy()
-            if directory.saved():
-                run_classes.check_same(directory, pools)
-            saved = directory.restore()
-            if saved is not None:
-                check_checkpoint(recipe, saved, directory.checkpoints)
+            load = lambda: company.pools(lambda: building.load_pools(recipe, data_dir))  # noqa: E731
+            pools, earlier, saved = _opened(recipe, directory, load, stack)
             done = saved.meta_iteration if saved else 0
             lengths = run_length.history(earlier, recipe, done)
-        workers.check_alike(_shared_facts(recipe, pools))
+        workers.check_alike(shared_facts(recipe, pools))
         kernels = compilation.of_training(recipe, earlier)
         # Only the chief has an earlier part of the run.
         facts = workers.exchange(json.dumps([done, lengths, kernels]))[0]
@@ -121,6 +111,26 @@ def train(
         company.joins(model)
         run_log = _fit(recipe, directory, pools, model, verbose, company)
         return finishing.finish(recipe, directory, pools, model, run_log, lengths, verbose)
+
+
+def _opened(recipe, directory, load, stack) -> tuple:
+    """Returns the pools, and run.json and the model of an earlier part of the run, after checks.
+
+    The directory is locked until the stack is closed.
+    """
+    _check_directory(directory, recipe)
+    pools = load()
+    check_pools(recipe, pools)
+    stack.enter_context(directory.locked())
+    # Another run may have begun and ended here before the lock was taken.
+    earlier = _check_directory(directory, recipe)
+    directory.tidy()
+    if directory.saved():
+        run_classes.check_same(directory, pools)
+    saved = directory.restore()
+    if saved is not None:
+        check_checkpoint(recipe, saved, directory.checkpoints)
+    return pools, earlier, saved
 
 
 def _check_directory(directory, recipe) -> dict[str, Any] | None:
@@ -195,7 +205,7 @@ def _fit(recipe, directory, pools, model, verbose, company) -> RunLog:
     stream = building.training_episodes(recipe, pools.train, done)
     say(verbose, drawing.choose(recipe, model, stream))
     validation = None
-    if _validates(recipe, pools):
+    if validates(recipe, pools):
         validation = building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)
         say_evaluation_batch(model, validation, verbose)
     callbacks = [run_log]

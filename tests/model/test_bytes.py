@@ -409,7 +409,7 @@ def test_drawings_reach_a_network_that_scales_bytes_as_bytes_do():
 
     model = made(rescaling())
     model.fit(tasks_of(BYTES), verbose=0)
-    _, logits = functions_of(model, 4)
+    _, logits = functions_of(model._initialization(), 4)
     theta = tuple(map(tf.convert_to_tensor, model.network.trainable_variables))
     units = BYTES[:3] / np.float32(255)
     np.testing.assert_allclose(logits(theta, units, units), model(BYTES[:3]), atol=1e-5)

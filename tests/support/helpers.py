@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import keras_reptile as kr
 from keras_reptile.checkpoint import load_checkpoint
-from keras_reptile.runs import training
+from keras_reptile.runs import finishing
 from keras_reptile.runs.callbacks import StopOnDivergence
 from keras_reptile.runs.run_directory import RunDirectory
 
@@ -164,7 +164,7 @@ def assert_same_end(path, other):
 
 def draw_no_pictures(patch):
     """Runs end without pictures, which take a third of a short run's time."""
-    patch.setattr(training, "_draw", lambda *_: None)
+    patch.setattr(finishing, "_draw", lambda *_: None)
 
 
 def stop_at(monkeypatch, iteration, action):
