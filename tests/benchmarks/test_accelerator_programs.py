@@ -25,7 +25,7 @@ LIMITS = {
     "mini_imagenet_5way_1shot/train": ((581, 10, 1945, 250), (88, 2190), 8471),
     # Of ten meta-steps.
     "omniglot_5way/together": ((3100, 67, 2510, 55), (15.8, 11), 0.016),
-    "mini_imagenet_5way_1shot/together": ((5870, 98, 19400, 250), None, 0.016),
+    "mini_imagenet_5way_1shot/together": ((5870, 98, 19400, 250), (860, 2500), 0.016),
     "gradient_combinations/train": ((223, 6, 147, 42), (0.71, 4), 80),
     "sinusoid/train": ((67, 7, 12, 2), (0.15, 2), 2),
     "omniglot_5way/test": ((2530, 60, 5000, 82), (38, 5), 179),
@@ -52,8 +52,6 @@ def numbers(found: dict) -> tuple:
 def test_a_program_compiles_and_keeps_within_its_limits(name, device):
     if reason := plugins.missing(device):
         pytest.skip(f"{device}: {reason}")
-    if name in LIMITS and LIMITS[name][plugins.DEVICES.index(device)] is None:
-        pytest.skip(f"{name} was not compiled for a {device.upper()} yet")
     found = programs.measure(name, device)
     assert found["launches"] > 0 and not found.get("loops_without_count")
     if name in LIMITS:
@@ -84,8 +82,9 @@ def test_tasks_drawn_on_the_device_cost_no_bytes_no_pool_and_few_launches(device
         assert ten["launches"] < 1.1 * ten["meta_steps"] * one["launches"]
         limit = LIMITS[name][plugins.DEVICES.index(device)]
         assert all(n <= most for n, most in zip(numbers(ten), limit, strict=True))
-        # The pool has 100 MB, and is no temporary value.
-        assert ten["memory_bytes"]["temp"] < one["memory_bytes"]["temp"] + 50e6
+        # The pool has 100 MB, and is no temporary value, but for a TPU's layout of coloured images.
+        copied = 300e6 if (name, device) == ("mini_imagenet_5way_1shot/together", "tpu") else 0
+        assert ten["memory_bytes"]["temp"] < one["memory_bytes"]["temp"] + copied + 50e6
 
 
 def test_launches_are_those_of_the_thunks():
