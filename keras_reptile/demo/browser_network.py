@@ -16,8 +16,8 @@ from keras_reptile.demo.drawn_task import (
     MOST_STEPS,
     drawing_scale,
     random_weights,
-    sizes,
 )
+from keras_reptile.demo.models import sizes
 from keras_reptile.errors import RunError
 from keras_reptile.reptile_model import ReptileModel
 

@@ -15,7 +15,7 @@ def described(path: str | os.PathLike) -> str:
     """Returns the name of a model, and the accuracy that was measured, if there is one.
 
     Args:
-        path: String or path of a model, see `drawn_task.load_model`.
+        path: String or path of a model, see `models.load_model`.
 
     Example:
 

@@ -1,31 +1,25 @@
 """A task whose support set grows while a person draws it."""
 
 import dataclasses
-import os
 import random
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile.checkpoint import load_checkpoint
+from keras_reptile.demo.models import sizes
 from keras_reptile.episodes.sampling import support_order
-from keras_reptile.errors import RunError
 from keras_reptile.learner import Initialization
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.runs.run_directory import RunDirectory
 
 STEPS = 50
 # The longest adaptation that a page may ask for.
 MOST_STEPS = 200
 INNER_BATCH_SIZE = 10
 SHOTS = 5
-# The whole model in an exported directory.
-EXPORTED = "model.keras"
 # Seconds that both adaptations may take together, so that the answer seems to come at once.
 BUDGET = 0.5
 
@@ -216,38 +210,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """
     powers = np.exp(logits - logits.max())
     return powers / powers.sum()
-
-
-def load_model(path: str | os.PathLike) -> ReptileModel:
-    """Loads a trained model.
-
-    Args:
-        path: String or path: an output directory of a training run, whose newest checkpoint is
-            loaded; a directory with a model.keras, such as an export; or a file of a saved model.
-
-    Raises:
-        RunError: If there is no model, or it cannot be read.
-    """
-    path = Path(path)
-    for file in (path, path / EXPORTED):
-        # Unlike `Path.is_file`, `os.path.isfile` is false for names that no file can have.
-        if os.path.isfile(file):
-            return load_checkpoint(file)
-    model = RunDirectory(path).restore() if os.path.isdir(path) else None
-    if model is None:
-        raise RunError(f"{path} holds no model. Give an output directory of bin/train.")
-    return model
-
-
-def sizes(model: ReptileModel) -> tuple[int, int]:
-    """Returns the side of the network's images, and the number of its outputs."""
-    shape = model.network.input_shape
-    if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 1 or not model._is_classifier:
-        raise RunError(
-            "The demo needs a classifier of grey square images, (height, height, 1). "
-            f"Received: a network for inputs {tuple(shape[1:])}. Use another model."
-        )
-    return shape[1], model.network.output_shape[-1]
 
 
 def check_steps(steps: int) -> None:

@@ -18,8 +18,9 @@ from keras_reptile.demo.answers import (
 from keras_reptile.demo.boards import NEW, board_html, board_script, names_of, text_of
 from keras_reptile.demo.description import described
 from keras_reptile.demo.drawings import PreparedDrawings
-from keras_reptile.demo.drawn_task import MOST_STEPS, SHOTS, DrawnTask, load_model
+from keras_reptile.demo.drawn_task import MOST_STEPS, SHOTS, DrawnTask
 from keras_reptile.demo.guard import Guard
+from keras_reptile.demo.models import load_model
 from keras_reptile.demo.server import (
     HOST,
     cleaned_up_at_signals,

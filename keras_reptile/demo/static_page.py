@@ -17,8 +17,8 @@ from keras_reptile.demo.drawn_task import (
     STEPS,
     check_steps,
     check_ways,
-    load_model,
 )
+from keras_reptile.demo.models import load_model
 from keras_reptile.demo.words import HTML, SURE, TITLE, WORDS
 from keras_reptile.files.atomic_file import check_writable, write_text
 from keras_reptile.reptile_model import ReptileModel

@@ -15,7 +15,8 @@ from helpers import small_model
 from keras_reptile.demo import answers, boards, page, server
 from keras_reptile.demo.description import described
 from keras_reptile.demo.drawings import PreparedDrawings
-from keras_reptile.demo.drawn_task import DrawnTask, load_model, sizes
+from keras_reptile.demo.drawn_task import DrawnTask
+from keras_reptile.demo.models import load_model, sizes
 from keras_reptile.demo.words import WORDS
 from keras_reptile.errors import RunError
 from keras_reptile.pretrained import MODELS

@@ -8,8 +8,9 @@ from helpers import differences, image_pool, small_convnet, small_model
 import keras_reptile as kr
 from keras_reptile.algorithm import prediction
 from keras_reptile.algorithm.network_function import NetworkFunction
-from keras_reptile.demo import drawn_task
-from keras_reptile.demo.drawn_task import DrawnTask, load_model, random_weights
+from keras_reptile.demo import models
+from keras_reptile.demo.drawn_task import DrawnTask, random_weights
+from keras_reptile.demo.models import load_model
 from keras_reptile.errors import RunError
 from keras_reptile.runs.run_directory import RunDirectory
 
@@ -157,7 +158,7 @@ def test_a_model_is_loaded_from_a_run_an_export_or_a_file(kind, tmp_path):
         model.optimizer.build(model.trainable_variables)
         RunDirectory(tmp_path).save(model)
     else:
-        model.save(path if kind == "file" else tmp_path / drawn_task.EXPORTED)
+        model.save(path if kind == "file" else tmp_path / models.EXPORTED)
     loaded = load_model(path)
     assert isinstance(loaded, kr.ReptileModel)
     for one, other in zip(loaded.network.weights, small_convnet().weights, strict=True):

@@ -1,0 +1,44 @@
+"""The models that the demo takes: their files, and the networks that it can show."""
+
+import os
+from pathlib import Path
+
+from keras_reptile.checkpoint import load_checkpoint
+from keras_reptile.errors import RunError
+from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.runs.run_directory import RunDirectory
+
+# The whole model in an exported directory.
+EXPORTED = "model.keras"
+
+
+def load_model(path: str | os.PathLike) -> ReptileModel:
+    """Loads a trained model.
+
+    Args:
+        path: String or path: an output directory of a training run, whose newest checkpoint is
+            loaded; a directory with a model.keras, such as an export; or a file of a saved model.
+
+    Raises:
+        RunError: If there is no model, or it cannot be read.
+    """
+    path = Path(path)
+    for file in (path, path / EXPORTED):
+        # Unlike `Path.is_file`, `os.path.isfile` is false for names that no file can have.
+        if os.path.isfile(file):
+            return load_checkpoint(file)
+    model = RunDirectory(path).restore() if os.path.isdir(path) else None
+    if model is None:
+        raise RunError(f"{path} holds no model. Give an output directory of bin/train.")
+    return model
+
+
+def sizes(model: ReptileModel) -> tuple[int, int]:
+    """Returns the side of the network's images, and the number of its outputs."""
+    shape = model.network.input_shape
+    if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 1 or not model._is_classifier:
+        raise RunError(
+            "The demo needs a classifier of grey square images, (height, height, 1). "
+            f"Received: a network for inputs {tuple(shape[1:])}. Use another model."
+        )
+    return shape[1], model.network.output_shape[-1]
