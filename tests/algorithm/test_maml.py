@@ -83,15 +83,25 @@ def slope(function, theta, direction, h=1e-5):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tail_shots", [None, 2])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("name", "tail_shots"),
+    [
+        ("sgd", 2),
+        ("momentum", None),
+        ("nesterov", 2),
+        ("adam without first moment", None),
+        ("adam", 2),
+        ("adam", None),
+    ],
+)
 def test_the_gradient_is_that_of_finite_differences(name, tail_shots, float64):
     problem = Problem(name, tail_shots)
-    last_loss = tf.function(problem.last_loss)
+    last_loss = tf.function(problem.last_loss, autograph=False)
     function = tf.function(
         lambda theta: problem.adapt(
             adapt_and_differentiate, theta, problem.state, problem.order, problem.tail
-        )
+        ),
+        autograph=False,
     )
     gradient = function(problem.theta).gradient
     rs = np.random.RandomState(0)
@@ -107,7 +117,7 @@ def test_eager_and_graph_find_the_same_gradient_and_the_same_solution(name, floa
     problem = Problem(name, None)
     run = lambda f: problem.adapt(f, problem.theta, problem.state, problem.order)  # noqa: E731
     eager = run(adapt_and_differentiate)
-    graph = tf.function(run)(adapt_and_differentiate)
+    graph = tf.function(run, autograph=False)(adapt_and_differentiate)
     tf.nest.map_structure(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), eager, graph)
     plain = run(adapt)
     for a, b in zip(eager.weights, plain.weights, strict=True):
