@@ -174,10 +174,10 @@ def check_seeds_at_once(figure: str, runs: dict[str, ExperimentRun], seeds_at_on
 
 def _heading(names, chosen) -> str:
     """Returns what is printed above the output of runs that are trained together."""
-    numbers = [str(1 + chosen.index(name)) for name in names]
-    return f"\n{', '.join(names)}, {', '.join(numbers)} of {len(chosen)}" + (
-        f": they are trained together, and the rows are those of {names[0]}." if names[1:] else ""
-    )
+    numbers = f"{', '.join(str(1 + chosen.index(name)) for name in names)} of {len(chosen)}"
+    if len(names) == 1:
+        return f"\n{names[0]}, {numbers}"
+    return f"\n{', '.join(names)}: {numbers}, trained together. The rows are of {names[0]}."
 
 
 def _train(runs, data_dir, verbose) -> list[str]:
