@@ -359,7 +359,7 @@ class ReptileModel(AdaptingModel):
         with after(episodes):
             if self.has_strategy and distribution.has_copies():
                 by_xla = self._compiles(self._plan(training=True), THE_LOOP)
-                return replica_step.run(self._learn, self._take, episodes, by_xla)
+                return replica_step.run(self._learn, self._step_on_means, episodes, by_xla)
             return self._step(*self._learn(episodes))
 
     def _learn(self, episodes: dict) -> tuple:
@@ -390,7 +390,7 @@ class ReptileModel(AdaptingModel):
         self._carry_on(InnerState(step, slots))
         return logs
 
-    def _take(self, means: tuple, step: tf.Tensor) -> dict[str, Any]:
+    def _step_on_means(self, means: tuple, step: tf.Tensor) -> dict[str, Any]:
         """Makes the outer step, from the means over replicas of `_learn`. Returns the logs."""
         gradient, slots, logs = means
         distribution.apply_mean(self.optimizer, gradient, self.trainable_variables)

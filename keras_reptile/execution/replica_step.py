@@ -15,18 +15,18 @@ from keras_reptile import distribution
 from keras_reptile.execution.weight_vectors import VectorLayout
 
 
-def run(learn: Callable, take: Callable, episodes: dict, by_xla: bool) -> Any:
+def run(learn: Callable, step_on_means: Callable, episodes: dict, by_xla: bool) -> Any:
     """Runs a step on the current replica.
 
     Args:
         learn: Function of the replica's episodes. It returns two structures of tensors: those to
             average over replicas, and those that all replicas share.
-        take: Function of the averaged structure and the shared one.
+        step_on_means: Function of the averaged structure and the shared one.
         episodes: Dict of tensors.
         by_xla: Boolean, whether XLA compiles the two programs.
 
     Returns:
-        The result of `take`.
+        The result of `step_on_means`.
     """
     packing: Any = None
 
@@ -39,7 +39,7 @@ def run(learn: Callable, take: Callable, episodes: dict, by_xla: bool) -> Any:
         return packing.pack(shares), shared
 
     def apply_on_replica(sums, shared):
-        return take(packing.unpack(sums), shared)
+        return step_on_means(packing.unpack(sums), shared)
 
     vectors, shared = _program(adapt_on_replica, by_xla)(episodes)
     sums = distribution.sum_over_replicas(vectors)
