@@ -37,9 +37,9 @@ from keras_reptile.episodes.episode_format import (
 )
 from keras_reptile.execution import meta_batch, numbered_tasks, outcome, replica_step
 from keras_reptile.execution.plan import THE_LOOP
+from keras_reptile.execution.settings import Settings
 from keras_reptile.metrics.task_metrics import TaskMetrics
 from keras_reptile.model.adapting import AdaptingModel
-from keras_reptile.settings import Settings
 
 
 @keras.saving.register_keras_serializable(package="keras_reptile")

@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Set
 
+from keras_reptile.execution.settings import Settings
 from keras_reptile.kernels import forms
 from keras_reptile.kernels.forms import Forms
-from keras_reptile.settings import Settings
 
 ONE_AT_A_TIME = "Tasks are computed one at a time, as they cannot be computed as one batch: {}"
 # XLA's second derivative of max pooling has the precision of bfloat16, or is missing.

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from keras_reptile import distribution
 from keras_reptile.execution.plan import Plan
+from keras_reptile.execution.settings import Settings
 from keras_reptile.kernels import devices
-from keras_reptile.settings import Settings
 from keras_reptile.threads import usable_cores
 
 

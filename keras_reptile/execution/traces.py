@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
+from keras_reptile.execution.settings import Settings
 from keras_reptile.keras_internals import all_layers
-from keras_reptile.settings import Settings
 
 
 class Traces:

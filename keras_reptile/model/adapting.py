@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile import learner, support_set
+from keras_reptile import learner
 from keras_reptile.algorithm import network_copy
 from keras_reptile.algorithm.assignments import check_assignments
 from keras_reptile.algorithm.inner_optimizers import InnerState
@@ -14,7 +14,7 @@ from keras_reptile.checks import INT32, check_integer, check_positive, check_see
 from keras_reptile.episodes.label_checks import known_outputs
 from keras_reptile.episodes.sampling import support_order
 from keras_reptile.learner import Initialization
-from keras_reptile.model import new_head
+from keras_reptile.model import new_head, support_set
 from keras_reptile.model.episodes import EpisodeModel
 
 

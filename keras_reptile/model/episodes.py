@@ -21,8 +21,8 @@ from keras_reptile.episodes.episode_format import (
     symbolic_support,
 )
 from keras_reptile.episodes.repeats import warn_of_repeated_tasks
+from keras_reptile.execution.settings import Settings
 from keras_reptile.model.planned import PlannedModel
-from keras_reptile.settings import Settings
 
 
 class EpisodeModel(PlannedModel):

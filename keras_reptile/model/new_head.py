@@ -9,7 +9,7 @@ from keras_reptile.algorithm import shared_head
 from keras_reptile.algorithm.network_checks import check_built
 from keras_reptile.algorithm.network_copy import replace_head
 from keras_reptile.checks import INT32, check_positive, check_seed
-from keras_reptile.support_set import check_labels
+from keras_reptile.model.support_set import check_labels
 
 
 def for_labels(model: Any, head: str, labels: tf.Tensor, seed: int) -> tuple:

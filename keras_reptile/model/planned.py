@@ -15,11 +15,11 @@ from keras_reptile.execution import evaluation_batch, on_device, task_source
 from keras_reptile.execution.evaluation_batch import EvaluationBatch
 from keras_reptile.execution.plan import WHOLE_STEPS, Plan
 from keras_reptile.execution.planning import plan_of
+from keras_reptile.execution.settings import Settings
 from keras_reptile.execution.task_source import Fitting, TaskSource
 from keras_reptile.execution.traces import Traces, dependencies
 from keras_reptile.keras_internals import strategy_of, supports_jit
 from keras_reptile.metrics.task_metrics import TaskMetrics
-from keras_reptile.settings import Settings
 
 
 class Setting:

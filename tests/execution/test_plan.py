@@ -11,8 +11,8 @@ from keras_reptile.execution.plan import (
     WHOLE_STEPS,
     Plan,
 )
+from keras_reptile.execution.settings import Settings
 from keras_reptile.kernels import forms
-from keras_reptile.settings import Settings
 
 MIRRORED = {"replicas": 2}
 NOT_COMPILED = f"Training is not compiled: {MAML}"
