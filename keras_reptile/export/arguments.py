@@ -45,8 +45,11 @@ def for_bytes(function: Any, as_taken: Callable) -> Any:
 
 
 def _converting(function, as_taken):
+    # TensorFlow traces `converting` again while it saves the model. It need not trace the function.
+    traced = function.get_concrete_function()
+
     def converting(*given):
-        return function(*map(converted, given, function.input_signature))
+        return traced(*map(converted, given, function.input_signature))
 
     def converted(value, spec):
         if not isinstance(spec, tf.TensorSpec):

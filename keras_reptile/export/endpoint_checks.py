@@ -30,14 +30,14 @@ def check_images(name: str, images: tf.Tensor, least: int = 1, most: float | Non
     sizes = [expected[i] for i in known]
     # With padding, the comparison also fails for too few axes.
     received = tf.gather(tf.concat([shape[1:], tf.fill((len(expected),), -1)], 0), known)
-    checks = [
-        _is(
-            tf.reduce_all(tf.equal(received, sizes)),
-            f"`{name}` must have the shape (number, {', '.join(map(str, expected))}). Received:",
-            shape,
-        )
-    ]
-    checks.extend(_finite(name, images))
+    of_shape = _is(
+        tf.reduce_all(tf.equal(received, sizes)),
+        f"`{name}` must have the shape (number, {', '.join(map(str, expected))}). Received:",
+        shape,
+    )
+    # First, because the other checks reduce all axes, and fail for others than these.
+    (images,) = _after([of_shape], images)
+    checks = _finite(name, images)
     if least:
         text = f"`{name}` must hold at least {least} image. Received (shape):"
         checks.append(_is(shape[0] >= least, text, shape))

@@ -173,8 +173,11 @@ def _signature(function, output: str | None, defaults: dict[str, Any] | None):
         if name in dtypes
     }
 
+    # TensorFlow would trace the endpoint again while it saves the signature.
+    traced = function.get_concrete_function()
+
     def named(*arguments):
-        found = function(*arguments)
+        found = traced(*arguments)
         return found if output is None else {output: found}
 
     return tf.function(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,21 +11,29 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import episode, image_pool, scalar_model, small_convnet, small_episodes, small_model
+from helpers import (
+    episode,
+    image_pool,
+    scalar_model,
+    small_convnet,
+    small_dense,
+    small_episodes,
+    small_model,
+)
 
 import keras_reptile as kr
 from keras_reptile.errors import RunError
-from keras_reptile.export import portable
+from keras_reptile.export import portable, saved_model
 from keras_reptile.export.endpoints import minibatch_order, weight_names
 
 STEPS, RATE = 12, 0.02
 SHOTS = (1, 5, 20)
 
 
-def trained_model(**arguments):
+def trained_model(steps=30, **arguments):
     """A model with carried moments, whose own rate is another than that of the tests."""
     model = small_model(**arguments)
-    model.fit(small_episodes(), steps_per_epoch=30, verbose=0)
+    model.fit(small_episodes(inner_steps=2), steps_per_epoch=steps, verbose=0)
     return model
 
 
@@ -162,15 +171,19 @@ MODELS = {
     "Adam, reset, weight decay": dict(
         inner_state="reset", inner_weight_decay_rate=0.9, transductive=True
     ),
-    "SGD with momentum": dict(inner_optimizer=keras.optimizers.SGD(0.1, momentum=0.9)),
-    "dropout": dict(network=small_convnet(extra=[keras.layers.Dropout(0.5, seed=1)])),
+    "SGD with momentum, a schedule": dict(
+        inner_optimizer=keras.optimizers.SGD(
+            keras.optimizers.schedules.ExponentialDecay(0.01, 10, 0.9), momentum=0.9
+        ),
+    ),
+    "dropout": dict(network=small_dense(extra=[keras.layers.Dropout(0.5, seed=1)])),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_kind_of_model_is_exported(name, tmp_path):
-    model = trained_model(**MODELS[name])
+    model = trained_model(steps=2, **{"network": small_dense(), **MODELS[name]})
     model.export_learner(tmp_path / "learner")
     learner = tf.saved_model.load(str(tmp_path / "learner"))
     given = learner.adapt_and_predict(*task(5), 4, RATE)
@@ -181,6 +194,12 @@ def test_every_kind_of_model_is_exported(name, tmp_path):
     x = task(5)[0]
     same = (learner.train_logits(x).numpy() == learner.train_logits(x).numpy()).all()
     assert same == (name != "dropout")
+    # A schedule of learning rates is no default.
+    metadata = json.loads((tmp_path / "learner" / "metadata.json").read_text())
+    assert (metadata["defaults"] is None) == ("schedule" in name)
+    if "schedule" in name:
+        with pytest.raises(TypeError, match="missing a required argument: 'steps'"):
+            learner.adapt(*task(5)[:2])
 
 
 @pytest.mark.slow
@@ -327,17 +346,6 @@ def test_a_server_adapts_by_default_and_knows_the_steps_and_the_rate(model, expo
     np.testing.assert_allclose(given, expected, atol=1e-5)
     assert signature.defaults["steps"].int64_val == [50]
     assert signature.defaults["learning_rate"].float_val == pytest.approx([0.01])
-
-
-@pytest.mark.slow
-def test_a_schedule_of_learning_rates_is_no_default(tmp_path):
-    rate = keras.optimizers.schedules.ExponentialDecay(0.01, 10, 0.9)
-    small_model(inner_optimizer=keras.optimizers.SGD(rate)).export_learner(tmp_path / "learner")
-    metadata = json.loads((tmp_path / "learner" / "metadata.json").read_text())
-    assert metadata["defaults"] is None
-    learner = tf.saved_model.load(str(tmp_path / "learner"))
-    with pytest.raises(TypeError, match="missing a required argument: 'steps'"):
-        learner.adapt(*task(5)[:2])
 
 
 @pytest.mark.slow
@@ -513,8 +521,21 @@ def test_what_would_not_adapt_is_refused(model, tmp_path):
     assert tf.saved_model.load(tmp_path / "plain").serve
 
 
+@pytest.fixture
+def written(exported, monkeypatch):
+    """Makes an export write the SavedModel of `exported`, without traces: see its files only."""
+
+    def write(model, directory, *arguments):
+        for name in ("saved_model.pb", "fingerprint.pb"):
+            shutil.copy(exported / name, directory / name)
+        shutil.copytree(exported / "variables", directory / "variables")
+        shutil.copytree(exported / "assets", directory / "assets")
+
+    monkeypatch.setattr(saved_model, "write_saved_model", write)
+
+
 @pytest.mark.slow
-def test_a_taken_path_is_refused_unless_told_to_overwrite(model, tmp_path):
+def test_a_taken_path_is_refused_unless_told_to_overwrite(model, tmp_path, written):
     path = tmp_path / "learner"
     portable.export_portable(model, path)
     with pytest.raises(ValueError, match=r"exists already\. Choose another path, or replace it"):
@@ -534,7 +555,7 @@ def test_what_is_no_export_is_never_overwritten(model, tmp_path):
 
 
 @pytest.mark.slow
-def test_files_that_no_export_has_written_are_never_deleted(model, tmp_path):
+def test_files_that_no_export_has_written_are_never_deleted(model, tmp_path, written):
     path = tmp_path / "learner"
     model.export_learner(path)
     model.export_learner(path, overwrite=True)
@@ -579,7 +600,7 @@ def test_a_path_that_cannot_be_written_is_named(model, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("earlier", [False, True])
-def test_an_interrupted_export_leaves_all_as_it_was(earlier, model, tmp_path, monkeypatch):
+def test_an_interrupted_export_leaves_all_as_it_was(earlier, model, tmp_path, written, monkeypatch):
     path = tmp_path / "learner"
     if earlier:
         portable.export_portable(model, path, metadata={"which": "earlier"})
