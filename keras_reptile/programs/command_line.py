@@ -56,11 +56,12 @@ def _work(name: str, argv: Sequence[str]) -> None:
     if name == "train":
         _check_recipe()
         start.keep_kernels(recipe_listing.output_dir())
-    start.load_package()
-    # Imported here: it imports TensorFlow.
-    from keras_reptile.programs.outcome import work
+    with start.collecting_no_garbage():
+        start.load_package()
+        # Imported here: it imports TensorFlow.
+        from keras_reptile.programs.outcome import work
 
-    program = importlib.import_module(f"keras_reptile.programs.{name}")
+        program = importlib.import_module(f"keras_reptile.programs.{name}")
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         # Before, Ctrl-C ended the process at once, see `start.end_at_ctrl_c`.
         signal.signal(signal.SIGINT, signal.default_int_handler)

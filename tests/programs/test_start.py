@@ -1,5 +1,6 @@
 """What a program meets before its work: signals, closed streams, someone's settings of Keras."""
 
+import gc
 import importlib
 import json
 import os
@@ -137,3 +138,12 @@ def test_without_a_folder_for_temporary_files_one_is_named(monkeypatch):
         tempfile.gettempdir()
     start.name_a_temporary_folder()
     assert os.path.isdir(tempfile.gettempdir())
+
+
+def test_what_imports_make_is_not_looked_through_for_garbage():
+    with pytest.raises(ImportError), start.collecting_no_garbage():
+        assert not gc.isenabled()
+        module = [[]]
+        raise ImportError
+    assert gc.isenabled()
+    assert not any(found is module for found in gc.get_objects())
