@@ -59,10 +59,8 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    # What was imported and collected stays: the collector need not look through it again. Nor is
-    # there much to find among what is old: TensorFlow keeps its traces.
+    # The collector need not look through what was imported and collected again.
     gc.freeze()
-    gc.set_threshold(10_000, 10, 50)
     gc.enable()
 
 
