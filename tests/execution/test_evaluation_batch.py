@@ -104,7 +104,6 @@ def steps_of(model, tests, **arguments):
     return len(seen)
 
 
-@pytest.mark.slow
 def test_meta_batches_are_joined_where_tasks_are_one_batch(monkeypatch):
     def model(**arguments):
         layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
