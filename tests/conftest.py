@@ -39,6 +39,7 @@ LONGEST = (
 )
 
 
+@pytest.hookimpl(optionalhook=True)  # Tests of planted faults run without xdist.
 def pytest_xdist_auto_num_workers(config):
     """One more than the cores: some tests wait for processes that they started."""
     return (os.cpu_count() or 1) + 1

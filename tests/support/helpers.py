@@ -122,14 +122,8 @@ def one_block(recipe, image_shape):
 
 
 def small_episodes(**arguments):
-    """Tasks of that pool. A stream of the same arguments is made once: it is only read."""
     chosen = dict(ways=3, shots=4, inner_batch_size=6, inner_steps=3, meta_batch_size=2, scale=True)
-    return _stream(keras.config.floatx(), **{**chosen, **arguments})
-
-
-@functools.lru_cache(maxsize=64)
-def _stream(floatx, **arguments):
-    return kr.episode_dataset(image_pool(), **arguments)
+    return kr.episode_dataset(image_pool(), **{**chosen, **arguments})
 
 
 def of_examples(change):
