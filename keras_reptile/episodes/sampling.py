@@ -139,8 +139,9 @@ def _few(bits, population):
     k = bits.shape[-1]
     tops = population[..., None] - k + tf.range(k, dtype=tf.int64)
     picks = bits[..., 0, :] % (tops + 1)
+    tops += tf.zeros_like(picks)
     chosen: list[tf.Tensor] = []
-    for pick, top in zip(*(tf.unstack(x, axis=-1) for x in (picks, tops + 0 * picks)), strict=True):
+    for pick, top in zip(tf.unstack(picks, axis=-1), tf.unstack(tops, axis=-1), strict=True):
         taken = tf.equal(tf.stack(chosen), pick) if chosen else None
         chosen.append(pick if taken is None else tf.where(tf.reduce_any(taken, 0), top, pick))
     return tf.stack(chosen, -1)

@@ -37,19 +37,18 @@ def step_together(models: Sequence) -> Callable:
     def run(data):
         loop, plan = models[0]._inner_loop, models[0]._plan(training=True)
         if batched_models.are_one_batch(loop, plan, episodes_of(data[0])["support"][0]):
-            return _as_one_batch(models, data)
+            return _as_one_batch(models, loop, plan, data)
         return [step(own) for step, own in zip(steps, data, strict=True)]
 
     return run
 
 
-def _as_one_batch(models, data) -> list[dict[str, Any]]:
+def _as_one_batch(models, loop, plan, data) -> list[dict[str, Any]]:
     episodes = [episodes_of(own) for own in data]
     with contextlib.ExitStack() as stack:
         for own in episodes:
             stack.enter_context(after(own))
         given = [model._given(own) for model, own in zip(models, episodes, strict=True)]
-        loop, plan = models[0]._inner_loop, models[0]._plan(training=True)
         results = batched_models.train_tasks(loop, plan, given)
         return [
             model._step(*model._learned(own, result))
