@@ -51,29 +51,43 @@ def absent_device(device: str):
     return get_topology_desc(platform="cuda", topology="1x1x1", target_config=h200).devices[0]
 
 
-def module_of(hlo: bytes):
-    """An MLIR module of a serialized HLO module."""
-    from jax._src.interpreters import mlir
+def text_of(hlo: bytes) -> str:
+    """A serialized HLO module in the language of JAX's compiler."""
     from jaxlib import xla_client
-    from jaxlib.mlir import ir
 
     text = xla_client._xla.mlir.xla_computation_to_mlir_module(xla_client.XlaComputation(hlo))
     # JAX has no `mhlo.copy`; a reshape to the same shape is the same.
     copy = r"mhlo\.copy (%\S+) (?:\{[^}]*\} )?: (tensor<[^>]*>)"
+    return re.sub(copy, r"stablehlo.reshape \1 : (\2) -> \2", text)
+
+
+def module_of(text: str):
+    """An MLIR module of the text of `text_of`."""
+    from jax._src.interpreters import mlir
+    from jaxlib.mlir import ir
+
     with mlir.make_ir_context():
-        return ir.Module.parse(re.sub(copy, r"stablehlo.reshape \1 : (\2) -> \2", text))
+        return ir.Module.parse(text)
 
 
 def compiled(hlo: bytes, device: str):
     """The executable of a serialized HLO module, for one device; it cannot be run here."""
-    import numpy as np
     from jax._src.lib import _jax
+
+    target = absent_device(device)
+    list_of_one = _jax.DeviceList((target,))
+    return target.client.compile(module_of(text_of(hlo)), list_of_one, options_for(target))
+
+
+def options_for(device):
+    """Options to compile a program for one device."""
+    import numpy as np
     from jaxlib import xla_client
 
-    target, options = absent_device(device), xla_client.CompileOptions()
+    options = xla_client.CompileOptions()
     options.num_replicas = options.num_partitions = 1
-    options.device_assignment = xla_client.DeviceAssignment.create(np.array([[target.id]]))
-    return target.client.compile(module_of(hlo), _jax.DeviceList((target,)), options)
+    options.device_assignment = xla_client.DeviceAssignment.create(np.array([[device.id]]))
+    return options
 
 
 def main(file: str, device: str, out: str) -> None:

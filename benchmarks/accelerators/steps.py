@@ -6,6 +6,7 @@ prints as JSON the bytes that a host sends with every program, and the meta-step
 draws its tasks itself.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -25,7 +26,11 @@ TRAINED = (
 TESTED = TRAINED[:4]
 STEPS = (*(f"{name}/train" for name in TRAINED), *(f"{name}/test" for name in TESTED))
 # Several training steps with tasks drawn on the device, of which the host sends the first number.
-TOGETHER = ("omniglot_5way/together", "mini_imagenet_5way_1shot/together")
+TOGETHER = (
+    "omniglot_5way/together",
+    "omniglot_20way/together",
+    "mini_imagenet_5way_1shot/together",
+)
 # A training step of so many models with different seeds, in one program.
 AT_ONCE = {"omniglot_5way/seeds": 3}
 # Bytes of the pool that programs draw from: a copy of it would show in a program's memory.
@@ -120,19 +125,27 @@ def made(name: str) -> tuple:
     return make(name)
 
 
+def as_on(device: str) -> contextlib.AbstractContextManager:
+    """A context in which TensorFlow traces as where there is such a device."""
+    import tensorflow as tf
+
+    kind = device.upper()
+    there = [tf.config.LogicalDevice(f"/device:{kind}:0", kind)]
+    return mock.patch.object(tf.config, "list_logical_devices", lambda *_: there)
+
+
 def traced(name: str, device: str) -> tuple[bytes, dict[str, int]]:
     """A program's HLO as TensorFlow makes it where there is such a device, and what is known of it.
 
     The HLO is traced for the CPU: for other platforms TensorFlow gives none to a host without them.
     """
-    import tensorflow as tf
-
-    kind = device.upper()
-    there = [tf.config.LogicalDevice(f"/device:{kind}:0", kind)]
-    with mock.patch.object(tf.config, "list_logical_devices", lambda *_: there):
+    with as_on(device):
         run, arguments, known = made(name)
-        hlo = run.experimental_get_compiler_ir(*arguments)(stage="hlo_serialized")
-    return hlo, known
+        return hlo_of(run, arguments), known
+
+
+def hlo_of(run, arguments) -> bytes:
+    return run.experimental_get_compiler_ir(*arguments)(stage="hlo_serialized")
 
 
 def prepare_process() -> None:
