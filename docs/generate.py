@@ -25,6 +25,7 @@ sys.path.append(str(ROOT / "benchmarks"))
 from tables import (  # noqa: E402
     accelerators,
     attacks,
+    device_steps,
     devices,
     experiments,
     flags,
@@ -38,7 +39,7 @@ from tables import (  # noqa: E402
 
 MARKED = re.compile(r"<!-- (table|value): (\S+) -->(.*?)<!-- end -->", re.DOTALL)
 MODULES = (
-    *(full_runs, omniglot, speed, devices, accelerators),
+    *(full_runs, omniglot, speed, devices, device_steps, accelerators),
     *(experiments, flags, images, attacks, shipped_models, recipe_search),
 )
 TABLES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.TABLES.items()}

@@ -136,11 +136,7 @@ def scale_row(row: dict[str, Any]) -> list[str]:
     return [*whole, f"{1 / measured:.1f}", *of_step, times(measured / paper)]
 
 
-def gpu_step() -> str:
-    return milliseconds(record("h200")["recipes"][0]["meta_step_in_fit_ms"])
-
-
 TABLES = {
     f.__name__: f for f in (gpu_steps, gpu_jax, gpu_bits, gpu_fast, cpu_kernels, links, scale)
 }
-VALUES = {"gpu_step": gpu_step, "task_time": task_time}
+VALUES = {"task_time": task_time}

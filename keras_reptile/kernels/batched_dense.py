@@ -10,6 +10,12 @@ from keras_reptile.kernels.devices import on_gpu
 # with the next operation. A matrix product would be a kernel launch of its own.
 MAX_TERMS_BY_ELEMENTS = 1 << 19
 
+# A GPU computes 64 x 64 elements of a product in one of its processors. This many of these tiles
+# keep all processors busy: two for each of the 132 of an H100.
+TILE, BUSY = 64, 264
+# The rows of a block, and the number of blocks, of `product_of_rows`: fewer are not faster.
+MIN_ROWS_OF_BLOCK, MIN_BLOCKS = 200, 4
+
 
 def batched_dense(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
     """Computes `x @ kernel` for each set.
@@ -49,9 +55,49 @@ def batched_matmul(x: tf.Tensor, w: tf.Tensor) -> tuple[tf.Tensor, Callable]:
     """Computes `batched_dense` of rows `(sets, rows, inputs)` by a matrix product."""
 
     def gradient(dy):
-        return _product(dy, w, transpose_b=True), tf.matmul(x, dy, transpose_a=True)
+        return _product(dy, w, transpose_b=True), product_of_rows(x, dy)
 
     return _product(x, w), gradient
+
+
+def product_of_rows(x: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
+    """Computes `x^T dy` for each set, the sum of products over its rows.
+
+    On a GPU, one processor sums all rows of a tile of a product. Of many rows and a small product,
+    this would be slow, with most processors idle. So the rows are cut into blocks. Their products
+    are computed in parallel, and are then added.
+
+    Args:
+        x, dy: Tensors `(sets, rows, inputs)` and `(sets, rows, units)` of known shape.
+
+    Returns:
+        Tensor `(sets, inputs, units)`.
+    """
+    sets, rows, inputs = x.shape
+    number = blocks(sets, rows, inputs, dy.shape[-1]) if on_gpu() else 1
+    if number == 1:
+        return tf.matmul(x, dy, transpose_a=True)
+    cut = (tf.reshape(t, (sets * number, -1, t.shape[-1])) for t in (x, dy))
+    products = tf.matmul(*cut, transpose_a=True)
+    return tf.reduce_sum(tf.reshape(products, (sets, number, *products.shape[1:])), axis=1)
+
+
+def blocks(sets: int, rows: int, inputs: int, units: int) -> int:
+    """Returns the number of blocks for `product_of_rows`, a divisor of `rows`.
+
+    It is 1 for few rows, and if the tiles of all products keep a GPU busy.
+
+    Example:
+
+    >>> blocks(5, 70560, 27, 32), blocks(5, 17640, 96, 96), blocks(5, 490, 576, 64)
+    (49, 12, 1)
+    >>> blocks(200, 70560, 27, 32)
+    1
+    """
+    tiles = sets * -(-inputs // TILE) * -(-units // TILE)
+    most = min(BUSY // tiles, rows // MIN_ROWS_OF_BLOCK)
+    number = max((n for n in range(1, most + 1) if rows % n == 0), default=1)
+    return number if number >= MIN_BLOCKS else 1
 
 
 def _product(x, w, transpose_b=False):

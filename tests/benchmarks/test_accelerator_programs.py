@@ -21,11 +21,11 @@ COLUMNS = {"gpu": ("launches", "launches by the host", "us", "MB"), "tpu": ("Mcy
 LIMITS = {
     "omniglot_5way/train": ((304, 7, 251, 55), (1.6, 7), 218),
     "omniglot_5way_fast/train": ((104, 2, 207, 80), (1.11, 6), 198),
-    "omniglot_20way/train": ((595, 12, 692, 70), (3.39, 7), 872),
-    "mini_imagenet_5way_1shot/train": ((581, 10, 1945, 250), (88, 2190), 8471),
+    "omniglot_20way/train": ((595, 12, 761, 70), (3.39, 7), 872),
+    "mini_imagenet_5way_1shot/train": ((581, 10, 2311, 250), (88, 2190), 8471),
     # Of ten meta-steps.
     "omniglot_5way/together": ((3100, 67, 2510, 55), (15.8, 11), 0.016),
-    "mini_imagenet_5way_1shot/together": ((5870, 98, 19400, 250), (860, 2500), 0.016),
+    "mini_imagenet_5way_1shot/together": ((5870, 98, 23130, 250), (860, 2500), 0.016),
     "gradient_combinations/train": ((223, 6, 147, 42), (0.71, 4), 80),
     "sinusoid/train": ((67, 7, 12, 2), (0.15, 2), 2),
     "omniglot_5way/test": ((2530, 60, 5000, 82), (38, 5), 179),

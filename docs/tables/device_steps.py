@@ -1,0 +1,84 @@
+"""Tables of training steps that were timed on a device, and of their longest operations."""
+
+from typing import Any
+
+from tables.files import record
+from tables.words import table, times
+
+# The programs of the first table, and the order of their settings.
+STEPS = ("omniglot_5way", "omniglot_20way", "mini_imagenet_5way_1shot")
+RIVALS = {"jax_patches_vmap": "convolutions as products", "jax_vmap": "its own convolutions"}
+# As many operations of each program as the second table shows.
+SHOWN = 4
+
+
+def fastest(program: str, setting: str = "trials") -> dict[str, Any]:
+    """The fastest measurement of a program with a setting, and with all that begin with it."""
+    rows = [r for r in record("h100")["rows"] if r["program"] == program]
+    found = [r for r in rows if r["setting"].startswith(setting)]
+    return min(found, key=lambda row: row["median_ms"])
+
+
+def device_steps() -> str:
+    settings = list(dict.fromkeys(r["setting"] for r in record("h100")["rows"]))
+    rows = [[each, *(step_of(name, each) for name in STEPS)] for each in sorted(settings)]
+    return table(["XLA's kernels", *(f"`{name}`" for name in STEPS)], rows)
+
+
+def step_of(recipe: str, setting: str) -> str:
+    """The median of a setting, of the fastest lease; empty if it was not measured."""
+    rows = [r for r in record("h100")["rows"] if r["program"] == f"{recipe}/together"]
+    found = [r["median_ms"] for r in rows if r["setting"] == setting]
+    return f"{min(found):.2f} ms" if found else ""
+
+
+def device_rivals() -> str:
+    rows = [
+        [f"JAX, `vmap`, {RIVALS[r['program']]}", f"{r['meta_steps']}", f"{r['median_ms']:.2f} ms"]
+        for r in sorted(record("h100")["rows"], key=lambda row: row["median_ms"])
+        if r["program"] in RIVALS
+    ]
+    return table(["the 5-way meta-step", "steps in a program", "a step"], rows)
+
+
+def device_kernels() -> str:
+    header = ["program", "operation", "times in a step", "each", "share of the step's kernels"]
+    rows = [
+        kernel_row(program, each)
+        for program in record("h100")["kernels"]
+        for each in program["longest"][:SHOWN]
+    ]
+    return table(header, rows)
+
+
+def kernel_row(program: dict[str, Any], each: dict[str, Any]) -> list[str]:
+    name = program["program"].removesuffix("/together")
+    share = each["launches"] * each["microseconds_each"] / program["kernels_microseconds"]
+    cells = [
+        f"{each['launches'] / program['meta_steps']:.0f}",
+        f"{each['microseconds_each']:.0f} us",
+    ]
+    return [f"`{name}`", f"`{each['operation']}`", *cells, f"{100 * share:.0f} %"]
+
+
+def slow_product() -> str:
+    """The product that took the longest, and the model's time of it."""
+    found = record("h100")
+    model, measured = found["model"], found["kernels"][-1]["longest"][0]
+    modelled = f"{model['model_microseconds']:.0f} us"
+    return f"{measured['microseconds_each']:.0f} us, and the model gave it {modelled}"
+
+
+def own_on_h100() -> str:
+    return f"{fastest('omniglot_5way/together')['median_ms']:.2f} ms"
+
+
+def rival_on_h100() -> str:
+    own, rival = (
+        fastest(name)["median_ms"] for name in ("omniglot_5way/together", "jax_patches_vmap")
+    )
+    return times(rival / own)
+
+
+TABLES = {f.__name__: f for f in (device_steps, device_rivals, device_kernels)}
+VALUES = {f.__name__: f for f in (slow_product, own_on_h100, rival_on_h100)}
