@@ -78,7 +78,7 @@ def test_a_number_of_steps_known_only_when_the_graph_runs(name):
     kept = lambda r: tf.nest.flatten([r.weights, r.before_last, r.gradient])  # noqa: E731
     signature = [tf.TensorSpec((None, 1), tf.int32)]
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def graph(order):
         theta, rule = (tf.constant(0.0, tf.float64),), InnerSGD(0.25)
         return kept(FUNCTIONS[name](quadratic, rule, theta, rule.init(theta), order))
@@ -89,7 +89,7 @@ def test_a_number_of_steps_known_only_when_the_graph_runs(name):
 
 def test_eager_and_graph_give_the_same_numbers():
     order = [[3], [1], [4], [1]]
-    graph = tf.function(lambda: run(order).weights[0])
+    graph = tf.function(lambda: run(order).weights[0], autograph=False)
     assert float(graph()) == float(run(order).weights[0])
 
 

@@ -90,7 +90,8 @@ def test_their_inductive_predictions_are_those_with_the_support_set(make):
 def test_their_queries_are_predicted_at_once(make, loops):
     made = make() if make is convnet else network(make())
     function = tf.function(
-        lambda s, q: predict(NetworkFunction(made), made.trainable_variables, s, q, False)
+        lambda s, q: predict(NetworkFunction(made), made.trainable_variables, s, q, False),
+        autograph=False,
     )
     graph = function.get_concrete_function(SUPPORT, QUERIES).graph
     assert any("While" in op.type for op in graph.get_operations()) is loops

@@ -21,6 +21,7 @@ ON_ONE_HOST = (
     "reptile, accumulated and averaged",
     "reptile, carried, as on GPUs",
     "fomaml, carried, clipped, updated by Keras",
+    "reptile, carried, the head alone",
 )
 CASES_OF = {
     "mirrored": list(CASES),

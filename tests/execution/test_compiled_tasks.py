@@ -193,7 +193,7 @@ def test_compiled_evaluation_has_the_accuracies_of_any_other():
 @pytest.mark.slow
 def test_mamls_training_is_not_compiled_and_says_so(float64):
     inner = keras.optimizers.SGD(0.05, momentum=0.5)
-    models = pair(method="maml", inner_optimizer=inner)
+    models = pair(small_dense, method="maml", inner_optimizer=inner)
     models[0].fit(small_episodes(inner_steps=2), steps_per_epoch=2, verbose=0)
     with pytest.warns(UserWarning, match="not compiled: XLA does not compile MAML's gradient"):
         models[1].fit(small_episodes(inner_steps=2), steps_per_epoch=2, verbose=0)

@@ -73,10 +73,9 @@ def test_tasks_at_once_have_the_losses_of_one_by_one(float64, monkeypatch):
     expected = kr.evaluate_loss(model, one_by_one, verbose=0).losses
     whole = model.evaluate(one_by_one, verbose=0, return_dict=True)
     on_a_gpu(monkeypatch, 4)
-    for size in (1, 3):
-        model, tests = small_model(small_dense()), small_episodes(meta_batch_size=size, **chosen)
-        found = kr.evaluate_loss(model, tests, verbose=0).losses
-        np.testing.assert_allclose(found, expected, rtol=1e-9)
+    model, tests = small_model(small_dense()), small_episodes(meta_batch_size=3, **chosen)
+    found = kr.evaluate_loss(model, tests, verbose=0).losses
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
     assert model.evaluate(tests, verbose=0, return_dict=True) == pytest.approx(whole, rel=1e-9)
 
 

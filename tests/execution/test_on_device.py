@@ -63,12 +63,12 @@ def assert_equal_bits(model, other):
 def test_weights_and_logs_are_those_of_the_pipeline_bit_for_bit(by_xla, gpu):
     if by_xla:
         gpu()
-    # Programs of 4 meta-steps; then 4 and 1 twice, 2 of them resumed.
-    parts = ((8, 1), (5, 2))
+    # Programs of 2 meta-steps; then 2 and 1 twice, 2 of them resumed.
+    parts = ((4, 1), (3, 2))
     # Of a validation XLA would compile two programs, and it is the same one.
     expected, expected_logs = trained(parts, not by_xla, draw_on_device=False)
-    found, logs = trained(parts, not by_xla, draw_on_device=True, steps_per_execution=4)
-    assert found.meta_iteration == 18
+    found, logs = trained(parts, not by_xla, draw_on_device=True, steps_per_execution=2)
+    assert found.meta_iteration == 10
     assert_equal_bits(found, expected)
     assert logs == expected_logs
 

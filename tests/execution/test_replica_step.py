@@ -31,7 +31,7 @@ def test_there_is_one_vector_for_each_dtype():
 def test_a_tensor_of_unknown_shape_stays_apart():
     packings = []
 
-    @tf.function(input_signature=[tf.TensorSpec((None,)), tf.TensorSpec((2, 2))])
+    @tf.function(input_signature=[tf.TensorSpec((None,)), tf.TensorSpec((2, 2))], autograph=False)
     def there_and_back(unknown, known):
         structure = [unknown, known, known]
         packings.append(Packing.of(structure))

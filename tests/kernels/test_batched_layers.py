@@ -182,7 +182,7 @@ def test_statistics_are_right_where_the_first_row_is_an_outlier(rows):
     rs = np.random.RandomState(0)
     x = rs.randn(2, rows, 3).astype(np.float32)
     x[:, 0] = 1e3
-    _, mean, r = tf.function(statistics, jit_compile=True)(tf.constant(x), 1e-3)
+    _, mean, r = tf.function(statistics, jit_compile=True, autograph=False)(tf.constant(x), 1e-3)
     wanted = x.astype(np.float64)
     np.testing.assert_allclose(mean, wanted.mean(axis=1, keepdims=True), atol=1e-3)
     variance = wanted.var(axis=1, keepdims=True) + 1e-3
@@ -192,7 +192,9 @@ def test_statistics_are_right_where_the_first_row_is_an_outlier(rows):
 def test_a_channel_without_variance_is_normalized_to_its_offset():
     x = tf.fill((2, 300, 4), 0.1)
     forward = lambda x: batched_normalization(x, None, tf.ones((4,)), 1e-3)[0]  # noqa: E731
-    np.testing.assert_array_equal(tf.function(forward, jit_compile=True)(x), np.ones(x.shape))
+    np.testing.assert_array_equal(
+        tf.function(forward, jit_compile=True, autograph=False)(x), np.ones(x.shape)
+    )
 
 
 @pytest.mark.parametrize("kind", ["CPU", "TPU"])
@@ -246,7 +248,7 @@ def test_a_dense_product_is_keras_own(shape, kind, on):
 def test_on_a_gpu_a_large_dense_product_is_one_of_matrices_and_a_small_one_is_sums(on):
     def text(units):
         x, kernel = tf.ones((2, 64, 64)), tf.ones((2, 64, units))
-        function = tf.function(lambda *t: batched_dense(*t)[0], jit_compile=True)
+        function = tf.function(lambda *t: batched_dense(*t)[0], jit_compile=True, autograph=False)
         return function.experimental_get_compiler_ir(x, kernel)(stage="hlo")
 
     assert " dot(" in text(64)
@@ -271,7 +273,7 @@ def test_a_bias_is_keras_own():
 @pytest.mark.parametrize("rows", [1, 10, 257, 1024])
 def test_sums_of_rows_are_numpys_in_one_pass(rows):
     a, b = drawn((rows, 3), (rows, 3))
-    function = tf.function(sums_of_rows, jit_compile=True)
+    function = tf.function(sums_of_rows, jit_compile=True, autograph=False)
     for found, array in zip(function(a, b), (a, b), strict=True):
         np.testing.assert_allclose(found, array.sum(axis=1), atol=1e-11)
     text = function.experimental_get_compiler_ir(a, b)(stage="hlo")

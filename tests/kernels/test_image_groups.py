@@ -100,7 +100,9 @@ def test_narrow_patches_are_not_grouped(monkeypatch):
     # Nine numbers of each place become ten: it is those that leave the cache.
     monkeypatch.setattr(patch_convolution, "group_size", lambda *_: 2)
     run = tf.function(
-        lambda x, k: convolution(x, k, (2, 2), "same", (1, 1), by_xla=True), jit_compile=True
+        lambda x, k: convolution(x, k, (2, 2), "same", (1, 1), by_xla=True),
+        jit_compile=True,
+        autograph=False,
     )
     for filters, rows in ((10, 36), (8, 18)):
         x, kernel = tf.ones((4, 6, 6, 1)), tf.ones((3, 3, 1, filters))

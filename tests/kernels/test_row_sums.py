@@ -12,6 +12,7 @@ def test_sums_are_numpys(rows, compiled):
     weighted = tf.function(
         lambda *matrices: sum_of_rows(lambda a, b: tf.square(a - 1) * b, *matrices),
         jit_compile=compiled,
+        autograph=False,
     )
     found = weighted(tf.constant(a), tf.constant(b))
     np.testing.assert_allclose(found, np.sum((a - 1) ** 2 * b, axis=0), rtol=1e-12)
@@ -19,7 +20,9 @@ def test_sums_are_numpys(rows, compiled):
 
 def test_rows_whose_number_is_not_known_are_summed_at_once():
     summed = tf.function(
-        lambda m: sum_of_rows(tf.square, m), input_signature=[tf.TensorSpec((None, 2))]
+        lambda m: sum_of_rows(tf.square, m),
+        input_signature=[tf.TensorSpec((None, 2))],
+        autograph=False,
     )
     np.testing.assert_array_equal(summed(tf.fill((6, 2), 2.0)), [24.0, 24.0])
 

@@ -115,8 +115,16 @@ def test_maml_through_it_is_in_a_graph_what_it_is_eagerly(shape, float64):
 def test_other_poolings_stay_as_they_are():
     layers = [LAYERS.MaxPooling2D(2), LAYERS.MaxPooling2D(3, 2, "same"), LAYERS.MaxPooling2D(1, 1)]
     made = keras.Sequential([keras.Input((8, 8, 1)), *layers])
-    plain = tf.function(made).get_concrete_function(tf.TensorSpec((None, 8, 8, 1))).graph
+    plain = (
+        tf.function(made, autograph=False)
+        .get_concrete_function(tf.TensorSpec((None, 8, 8, 1)))
+        .graph
+    )
     with fast_forms(made, [SHAPE_KEEPING_POOLINGS]):
-        found = tf.function(made).get_concrete_function(tf.TensorSpec((None, 8, 8, 1))).graph
+        found = (
+            tf.function(made, autograph=False)
+            .get_concrete_function(tf.TensorSpec((None, 8, 8, 1)))
+            .graph
+        )
     operations = [[op.type for op in graph.get_operations()] for graph in (plain, found)]
     assert operations[0].count("MaxPool") == operations[1].count("MaxPool") == 3

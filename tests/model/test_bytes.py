@@ -149,9 +149,7 @@ def test_bytes_are_scaled_and_no_other_dtype_is_in_each_network_and_path(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "jit_compile"), [("plain", True), *((name, False) for name in NETWORKS)]
-)
+@pytest.mark.parametrize(("name", "jit_compile"), [(name, name == "plain") for name in NETWORKS])
 def test_episodes_of_bytes_are_those_of_what_the_network_takes(name, jit_compile):
     build, images, converted = NETWORKS[name]
     ends = []

@@ -278,7 +278,7 @@ def test_random_layers_draw_alike_whatever_the_size_of_meta_batches(name):
     # Each of the models, which are alike, is evaluated once: validation follows a training step.
     first, *others = (
         WAYS_TO_EVALUATE[name](random_model(inner_state="reset"), random_tests(size))
-        for size in (1, 2, 6)
+        for size in (1, 4)
     )
     for other in others:
         np.testing.assert_allclose(other, first, rtol=1e-5, atol=1e-6)

@@ -88,7 +88,7 @@ def test_own_copies():
             found.append((tf.distribute.has_strategy(), variable.value))
             optimizer.apply([tf.constant(2.0)], [variable])
 
-    tf.function(lambda: strategy.run(program))()
+    tf.function(lambda: strategy.run(program), autograph=False)()
     ((has_strategy, copy),) = found
     assert not has_strategy
     assert any(copy is each for each in strategy.experimental_local_results(mirrored))
@@ -150,7 +150,7 @@ def test_unpickled_model():
 
 
 def test_optimization_barrier():
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def apart(t):
         return internals.optimization_barrier(t) + 1.0
 
@@ -159,18 +159,26 @@ def test_optimization_barrier():
 
 
 def test_optimization_barriers():
-    apart = tf.function(lambda *t: internals.optimization_barriers(*t), jit_compile=True)
+    apart = tf.function(
+        lambda *t: internals.optimization_barriers(*t), jit_compile=True, autograph=False
+    )
     found = apart(tf.constant(1.0), tf.constant(2, tf.uint8))
     assert [t.numpy() for t in found] == [1.0, 2]
 
 
 def test_pad_between():
-    pad = tf.function(lambda x: internals.pad_between(x, [1, 0], [-1, 2], [1, 0]), jit_compile=True)
+    pad = tf.function(
+        lambda x: internals.pad_between(x, [1, 0], [-1, 2], [1, 0]),
+        jit_compile=True,
+        autograph=False,
+    )
     assert pad(tf.constant([[1.0], [2.0]])).numpy().tolist() == [[0, 0, 0], [1, 0, 0], [0, 0, 0]]
 
 
 def test_sums_together():
-    sums = tf.function(lambda *t: internals.sums_together(t, axis=0), jit_compile=True)
+    sums = tf.function(
+        lambda *t: internals.sums_together(t, axis=0), jit_compile=True, autograph=False
+    )
     a, b = tf.constant([[1.0, 2.0], [3.0, 4.0]]), tf.constant([[5.0, 6.0], [7.0, 8.0]])
     assert [t.numpy().tolist() for t in sums(a, b)] == [[4, 6], [12, 14]]
     text = sums.experimental_get_compiler_ir(a, b)(stage="hlo")
@@ -181,7 +189,9 @@ def test_convolution_by_xla():
     # Two groups: channel 1 of the first by 2, of the second by 3; every second element.
     options = dict(strides=[2], padding=[(0, 0)], dilation=[1], groups=2)
     function = tf.function(
-        lambda x, w: internals.convolution_by_xla(x, w, **options), jit_compile=True
+        lambda x, w: internals.convolution_by_xla(x, w, **options),
+        jit_compile=True,
+        autograph=False,
     )
     x, kernel = tf.constant([[[1.0, 10.0], [0, 0], [2.0, 20.0]]]), tf.constant([[[2.0, 3.0]]])
     assert function(x, kernel).numpy().tolist() == [[[2, 30], [4, 60]]]

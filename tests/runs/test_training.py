@@ -126,11 +126,11 @@ def test_a_run_that_draws_on_the_device_stops_and_goes_on_bit_for_bit(
     with monkeypatch.context() as patch:
         stop_at(patch, 2, lambda model: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(Interrupted):
-            run(tmp_path, verbose=2, draw_on_device="true")
+            run(tmp_path, verbose=2, draw_on_device="true", test_tasks=0)
     said = "The CPU draws the tasks (--draw_on_device), and 2 meta-iterations are one program."
     assert said in capsys.readouterr().out
     assert len(log_without_times(tmp_path)) == 1
-    run(tmp_path, draw_on_device="true")
+    run(tmp_path, draw_on_device="true", test_tasks=0)
     assert_same_end(undisturbed, tmp_path)
     whole = log_without_times(undisturbed)
     assert [row for row in log_without_times(tmp_path) if row["meta_iteration"] != "2"][
@@ -212,7 +212,7 @@ def test_the_log_of_an_interrupted_run_counts_every_meta_iteration_and_its_time(
 @pytest.mark.slow
 def test_a_run_in_another_thread_is_the_same_bit_for_bit(undisturbed, tmp_path):
     # Signals belong to the main thread.
-    thread = threading.Thread(target=run, args=(tmp_path,))
+    thread = threading.Thread(target=run, args=(tmp_path,), kwargs={"test_tasks": 0})
     thread.start()
     thread.join()
     assert_same_end(undisturbed, tmp_path)
@@ -304,7 +304,7 @@ def test_a_worse_checkpoint_never_replaces_the_best_whatever_becomes_of_the_log(
     best = mark_best(half_way, {"meta_iteration": 3, "val_accuracy": 1.5})
     if log == "lost":
         half_way.log.unlink()
-    summary = run(half_way.path)
+    summary = run(half_way.path, test_tasks=0)
     assert half_way.best.read_bytes() == best
     assert summary["best_validation"] == {"meta_iteration": 3, "accuracy": 1.5}
 
@@ -316,7 +316,7 @@ def test_a_better_checkpoint_replaces_the_best_and_one_that_is_gone(score, half_
         half_way.best.unlink()
     else:
         mark_best(half_way, {"meta_iteration": 3, "val_accuracy": score})
-    summary = run(half_way.path)
+    summary = run(half_way.path, test_tasks=0)
     rows = [row for row in half_way.rows() if int(row["meta_iteration"]) > 4]
     wanted = max(rows, key=lambda row: float(row["val_accuracy"]))
     assert summary["best_validation"]["meta_iteration"] == int(wanted["meta_iteration"])
@@ -404,7 +404,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
 ):
     newest = RunDirectory(tmp_path).saved()[-1]
     newest.write_bytes(newest.read_bytes()[:5000])
-    run(tmp_path)
+    run(tmp_path, test_tasks=0)
     printed = capsys.readouterr().out
     assert "iteration-000000007.keras cannot be read" in printed
     assert "Trying the previous one." in printed
@@ -429,7 +429,7 @@ def test_a_directory_that_is_renamed_while_its_run_trains_is_noticed(tmp_path, m
     with pytest.raises(
         RunError, match=r"run was renamed or removed during the run. Nothing more is wri"
     ):
-        run(path)
+        run(path, validation_tasks=0)
     assert not path.exists()
     monkeypatch.undo()
     assert [p.name for p in RunDirectory(kept).saved()] == ["iteration-000000003.keras"]
@@ -496,7 +496,7 @@ def test_divergence_stops_the_run_and_keeps_earlier_checkpoints(
     stop_at(monkeypatch, spoilt, poison)
     message = rf"loss_before is nan at meta-iteration {noticed}.*are intact. Lower"
     with pytest.raises(RunError, match=message):
-        run(tmp_path, **changes)
+        run(tmp_path, validation_tasks=0, **changes)
     assert [p.name for p in RunDirectory(tmp_path).saved()] == [f"iteration-{saved:09}.keras"]
     assert np.isfinite(final_state(tmp_path)[0]).all()
 

@@ -33,7 +33,7 @@ def moved(strategy, gradient=1.0, **arguments) -> float:
         optimizer = keras.optimizers.SGD(1.0, **arguments)
         optimizer.build([variable])
     apply = lambda: optimizer.apply([tf.constant(gradient)], [variable])  # noqa: E731
-    tf.function(lambda: strategy.run(apply))()
+    tf.function(lambda: strategy.run(apply), autograph=False)()
     return float(first_replica(strategy, variable.value))
 
 
