@@ -26,7 +26,7 @@ def is_episode(data: Any) -> bool:
 def mapped(data: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
     """`Dataset.map` by a function whose Python code is the same for all tensors.
 
-    AutoGraph would rewrite the function, and all that it calls, which takes a second.
+    AutoGraph would take its time to rewrite the function, and all that it calls, to no effect.
     """
     return data.map(tf.autograph.experimental.do_not_convert(function))
 

@@ -103,7 +103,8 @@ def test_it_writes_the_files_and_the_numbers_of_one_by_one(one_by_one, tmp_path)
 
 
 @pytest.mark.slow
-def test_the_device_may_draw_the_tasks_of_all(one_by_one, tmp_path):
+def test_the_device_may_draw_the_tasks_of_all(one_by_one, tmp_path, monkeypatch):
+    draw_no_pictures(monkeypatch)
     expected_path, expected = one_by_one
     found = run(tmp_path, seeds_at_once=2, draw_on_device="true")
     assert list(map(untimed, found)) == list(map(untimed, expected))
@@ -142,6 +143,7 @@ def diverges(model):
 
 @pytest.mark.slow
 def test_it_goes_on_after_a_failure_and_a_signal_in_either_way(one_by_one, tmp_path, monkeypatch):
+    draw_no_pictures(monkeypatch)
     expected_path, expected = one_by_one
     folders = [RunDirectory(tmp_path / "runs" / name) for name in RUNS]
     with monkeypatch.context() as patch, pytest.raises(MemoryError):
