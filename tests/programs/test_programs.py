@@ -219,6 +219,7 @@ SWEEP = [
     "--only=g1,g2",
     "--inner_batch_size=5",
     "--eval_inner_batch_size=5",
+    "--eval_inner_steps=2",
     "--curve_tasks=2",
     "--test_tasks=3",
 ]
