@@ -12,7 +12,7 @@ import keras_reptile as kr
 def train_step(model: kr.ReptileModel) -> Callable:
     """A function of episodes: the model's training step, compiled as `fit` compiles it."""
     model.make_train_function()
-    return tf.function(model.train_step, jit_compile=model.jit_compile)
+    return tf.function(model.train_step, jit_compile=model.jit_compile, autograph=False)
 
 
 def seconds_of(

@@ -17,8 +17,8 @@ from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.model.joint_steps import JointSteps
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
-from keras_reptile.runs.company import Member
 from keras_reptile.runs.divergence import Diverged
+from keras_reptile.runs.joint_run import JointRun
 from keras_reptile.runs.stop_on_signal import Interrupted, StopOnSignal
 from keras_reptile.runs.training import train
 from keras_reptile.runs.turns import Turn
@@ -84,8 +84,8 @@ def check_together(recipes: Sequence[Recipe]) -> None:
 
 def _training(recipe, path, data_dir, verbose, stopped, loaded) -> Callable[[Turn], Any]:
     def run(turn):
-        company = Member(turn, stopped, loaded)
-        return train(recipe, path, data_dir=data_dir, verbose=verbose, company=company)
+        run = JointRun(turn, stopped, loaded)
+        return train(recipe, path, data_dir=data_dir, verbose=verbose, run=run)
 
     return run
 

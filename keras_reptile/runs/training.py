@@ -21,7 +21,7 @@ from keras_reptile.runs import (
     run_length,
 )
 from keras_reptile.runs.callbacks import AccuracyCurve, RunLog, StopOnDivergence
-from keras_reptile.runs.company import Alone
+from keras_reptile.runs.joint_run import SingleRun
 from keras_reptile.runs.progress import Progress, say, say_evaluation_batch
 from keras_reptile.runs.run_checks import (
     MAY_CHANGE_ON_RESUME,
@@ -37,7 +37,7 @@ from keras_reptile.runs.run_checks import (
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.stop_on_signal import Interrupted, StopOnSignal
 
-ALONE = Alone()
+SINGLE_RUN = SingleRun()
 COMPILING = "Compiling the first step (some seconds; longer for large networks)."
 
 
@@ -48,7 +48,7 @@ def train(
     data_dir: str | None = None,
     verbose: int = 1,
     strategy: tf.distribute.Strategy | None = None,
-    company: Alone = ALONE,
+    run: SingleRun = SINGLE_RUN,
 ) -> dict[str, Any]:
     """Trains by a recipe, or resumes an earlier run in the same directory.
 
@@ -64,8 +64,8 @@ def train(
         strategy: The result of `distribution.create`, or any `tf.distribute` strategy with
             synchronous replicas. In a cluster every worker makes the same call, and only the chief
             reads and writes `output_dir`. Defaults to `None`.
-        company: An `Alone`, or the `Member` of a run that makes its meta-steps with others, see
-            `train_together`. Defaults to an `Alone`.
+        run: A `SingleRun`, or the `JointRun` of one that makes its meta-steps with others, see
+            `train_together`. Defaults to a `SingleRun`.
 
     Returns:
         Dict, the content of summary.json: the result, the settings, versions and times. Unknown
@@ -90,7 +90,7 @@ def train(
     ):
         directory = RunDirectory(path)
         with workers.together():
-            load = lambda: company.pools(lambda: building.load_pools(recipe, data_dir))  # noqa: E731
+            load = lambda: run.pools(lambda: building.load_pools(recipe, data_dir))  # noqa: E731
             pools, earlier, saved = _opened(recipe, directory, load, stack)
             done = saved.meta_iteration if saved else 0
             lengths = run_length.history(earlier, recipe, done)
@@ -108,8 +108,8 @@ def train(
             _write_beginning(recipe, directory, pools, lengths, kernels, is_new=saved is None)
         _print_beginning(recipe, directory, pools, lengths, done, verbose)
         _print_kernels(kernels, done, verbose)
-        company.joins(model)
-        run_log = _fit(recipe, directory, pools, model, verbose, company)
+        run.join(model)
+        run_log = _fit(recipe, directory, pools, model, verbose, run)
         return finishing.finish(recipe, directory, pools, model, run_log, lengths, verbose)
 
 
@@ -196,11 +196,11 @@ def segments(done: int, total: int, every: int) -> list[tuple[int, int, int]]:
     return parts
 
 
-def _fit(recipe, directory, pools, model, verbose, company) -> RunLog:
+def _fit(recipe, directory, pools, model, verbose, run) -> RunLog:
     done = model.meta_iteration
     rows = [row for row in directory.rows() if int(row["meta_iteration"]) <= done]
     best = _best_so_far(recipe, directory, rows, done)
-    run_log = RunLog(directory, rows, best, company.clock)
+    run_log = RunLog(directory, rows, best, run.clock)
     say(verbose, str(model._plan(training=True, eagerly=False)))
     stream = building.training_episodes(recipe, pools.train, done)
     say(verbose, drawing.choose(recipe, model, stream))
@@ -216,7 +216,7 @@ def _fit(recipe, directory, pools, model, verbose, company) -> RunLog:
     progress = Progress(recipe.meta_iterations, verbose)
     parts = segments(done, recipe.meta_iterations, recipe.checkpoint_every)
     say(verbose if parts else 0, COMPILING)
-    with StopOnSignal(company.stopped) as stop:
+    with StopOnSignal(run.stopped) as stop:
         try:
             for start, steps, epochs in parts:
                 first = start // recipe.checkpoint_every

@@ -1,4 +1,4 @@
-"""The company of a run: whether it makes its meta-steps alone, or together with other runs."""
+"""How a run makes its meta-steps: by itself, or in one program with other runs."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.runs.turns import Turn
 
 
-class Alone:
+class SingleRun:
     """A run that makes its meta-steps by itself."""
 
     # Set when a signal asks the run to stop. `None`: the run listens for signals itself.
@@ -23,11 +23,11 @@ class Alone:
         """Returns the data that a function loads."""
         return load()
 
-    def joins(self, model: Any) -> None:
+    def join(self, model: Any) -> None:
         """Takes the steps of a model's `fit`, or leaves them to Keras."""
 
 
-class Member(Alone):
+class JointRun(SingleRun):
     """A run that makes its meta-steps together with others.
 
     Its clock counts its own seconds, and its share of the seconds of steps that are made together.
@@ -53,7 +53,7 @@ class Member(Alone):
             self.loaded.append(load())
         return self.loaded[0]
 
-    def joins(self, model: Any) -> None:
+    def join(self, model: Any) -> None:
         def step(iterator):
             element = next(iterator)
             asked = time.perf_counter()
