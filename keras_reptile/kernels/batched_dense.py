@@ -5,6 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_reptile.kernels.devices import on_gpu
+from keras_reptile.kernels.row_sums import largest_divisor
 
 # A product with up to this many terms is summed element by element on a GPU. XLA fuses the sums
 # with the next operation. A matrix product would be a kernel launch of its own.
@@ -95,8 +96,7 @@ def blocks(sets: int, rows: int, inputs: int, units: int) -> int:
     1
     """
     tiles = sets * -(-inputs // TILE) * -(-units // TILE)
-    most = min(BUSY // tiles, rows // MIN_ROWS_OF_BLOCK)
-    number = max((n for n in range(1, most + 1) if rows % n == 0), default=1)
+    number = largest_divisor(rows, min(BUSY // tiles, rows // MIN_ROWS_OF_BLOCK))
     return number if number >= MIN_BLOCKS else 1
 
 

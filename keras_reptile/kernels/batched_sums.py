@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_reptile.keras_internals import sums_together
 from keras_reptile.kernels.devices import device_kinds
+from keras_reptile.kernels.row_sums import largest_divisor
 
 # Fewer rows are summed as one block.
 MIN_ROWS_TO_CUT = 256
@@ -56,4 +57,4 @@ def blocks(rows: int) -> int:
     """
     if rows < MIN_ROWS_TO_CUT:
         return 1
-    return max(n for n in range(1, math.isqrt(rows) + 1) if rows % n == 0)
+    return largest_divisor(rows, math.isqrt(rows))

@@ -51,4 +51,15 @@ def blocks(rows: int | None, columns: int | None, size: int) -> int:
     """
     if not rows or not columns or rows * columns * size < MIN_BYTES_TO_CUT:
         return 1
-    return max(n for n in range(1, MAX_BLOCKS + 1) if rows % n == 0)
+    return largest_divisor(rows, MAX_BLOCKS)
+
+
+def largest_divisor(number: int, most: int) -> int:
+    """Returns the largest divisor of a number up to `most`, and 1 at least.
+
+    Example:
+
+    >>> largest_divisor(1960, 8), largest_divisor(490, 8), largest_divisor(490, 0)
+    (8, 7, 1)
+    """
+    return max((n for n in range(1, most + 1) if number % n == 0), default=1)
