@@ -10,14 +10,13 @@ second runs each of them with several flags of XLA, one after the other, each in
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from absl import app, flags
-from accelerators import packing, rival_steps, running, steps
+from accelerators import packing, programs, rival_steps, running, steps
 from only import define_only
 
 NO_TRIALS = "--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false"
@@ -46,7 +45,7 @@ def folder_of(packed: str, program: str) -> Path:
 def pack(packed: str) -> None:
     for name in FLAGS.only:
         folder = folder_of(packed, name)
-        subprocess.run([sys.executable, packing.__file__, name, "gpu", str(folder)], check=True)
+        programs.output_of(packing.__file__, name, "gpu", str(folder))
         print(f"{name}: {folder}")
 
 
@@ -58,15 +57,10 @@ def settings_of(program: str) -> dict[str, str]:
 def timed(packed: str) -> list[dict]:
     rows = []
     for name in FLAGS.only:
+        folder, seconds = str(folder_of(packed, name)), str(FLAGS.seconds)
         for setting, given in settings_of(name).items():
-            command = [sys.executable, running.__file__]
-            command += [str(folder_of(packed, name)), str(FLAGS.seconds)]
-            ended = subprocess.run(
-                command, stdout=subprocess.PIPE, text=True, env={**os.environ, "XLA_FLAGS": given}
-            )
-            if ended.returncode:
-                sys.exit(f"device_steps.py: {name} with {setting} failed.")
-            found = json.loads(ended.stdout.splitlines()[-1])
+            output = programs.output_of(running.__file__, folder, seconds, XLA_FLAGS=given)
+            found = json.loads(output.splitlines()[-1])
             rows.append({"program": name, "setting": setting, **found})
             print(f"{name:34s}{setting:34s}{found['median_ms']:8.3f} ms", flush=True)
     return rows
@@ -76,10 +70,11 @@ def main(argv):
     del argv
     if bool(FLAGS.pack) == bool(FLAGS.packed):
         sys.exit("device_steps.py: give one of --pack=FOLDER and --packed=FOLDER.")
-    if FLAGS.pack:
-        return pack(FLAGS.pack)
-    rows = timed(FLAGS.packed)
-    if FLAGS.json:
+    try:
+        rows = pack(FLAGS.pack) if FLAGS.pack else timed(FLAGS.packed)
+    except programs.ProgramError as error:
+        sys.exit(f"device_steps.py: {error}")
+    if FLAGS.json and rows:
         content = {"rows": rows, "command": sys.argv, "cores": os.cpu_count()}
         Path(FLAGS.json).write_text(json.dumps(content, indent=1) + "\n")
 

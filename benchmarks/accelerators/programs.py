@@ -1,6 +1,7 @@
 """A program and what its compiler says of it: launches, modelled times, CUDA graphs, memory."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -58,14 +59,20 @@ def counted(folder: Path, device: str) -> dict[str, Any]:
     }
 
 
-def output_of(program: str | Path, *arguments: str) -> str:
+def output_of(program: str | Path, *arguments: str, **environment: str) -> str:
     """What a program prints, in a process of its own: TensorFlow and JAX share none.
+
+    Args:
+        program: Path of a Python file.
+        *arguments: Its arguments.
+        **environment: Environment variables to set for it.
 
     Raises:
         ProgramError: With the last line of its errors, if it fails.
     """
     command = [sys.executable, str(program), *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True)
+    own = {**os.environ, **environment}
+    ended = subprocess.run(command, capture_output=True, text=True, env=own)
     if ended.returncode:
         lines = ended.stderr.strip().splitlines() or [f"exit status {ended.returncode}"]
         raise ProgramError(f"{Path(program).name} {' '.join(arguments[:2])} failed: {lines[-1]}")

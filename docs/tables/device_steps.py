@@ -12,11 +12,10 @@ RIVALS = {"jax_patches_vmap": "convolutions as products", "jax_vmap": "its own c
 SHOWN = 4
 
 
-def fastest(program: str, setting: str = "trials") -> dict[str, Any]:
-    """The fastest measurement of a program with a setting, and with all that begin with it."""
+def fastest(program: str, setting: str) -> float | None:
+    """The least median of a program with a setting, or `None` if it was not measured."""
     rows = [r for r in record("h100")["rows"] if r["program"] == program]
-    found = [r for r in rows if r["setting"].startswith(setting)]
-    return min(found, key=lambda row: row["median_ms"])
+    return min((r["median_ms"] for r in rows if r["setting"] == setting), default=None)
 
 
 def device_steps() -> str:
@@ -26,10 +25,8 @@ def device_steps() -> str:
 
 
 def step_of(recipe: str, setting: str) -> str:
-    """The median of a setting, of the fastest lease; empty if it was not measured."""
-    rows = [r for r in record("h100")["rows"] if r["program"] == f"{recipe}/together"]
-    found = [r["median_ms"] for r in rows if r["setting"] == setting]
-    return f"{min(found):.2f} ms" if found else ""
+    found = fastest(f"{recipe}/together", setting)
+    return "" if found is None else f"{found:.2f} ms"
 
 
 def device_rivals() -> str:
@@ -70,14 +67,13 @@ def slow_product() -> str:
 
 
 def own_on_h100() -> str:
-    return f"{fastest('omniglot_5way/together')['median_ms']:.2f} ms"
+    return step_of("omniglot_5way", "trials")
 
 
 def rival_on_h100() -> str:
-    own, rival = (
-        fastest(name)["median_ms"] for name in ("omniglot_5way/together", "jax_patches_vmap")
+    return times(
+        fastest("jax_patches_vmap", "trials") / fastest("omniglot_5way/together", "trials")
     )
-    return times(rival / own)
 
 
 TABLES = {f.__name__: f for f in (device_steps, device_rivals, device_kernels)}

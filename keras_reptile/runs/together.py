@@ -84,8 +84,8 @@ def check_together(recipes: Sequence[Recipe]) -> None:
 
 def _training(recipe, path, data_dir, verbose, stopped, loaded) -> Callable[[Turn], Any]:
     def run(turn):
-        run = JointRun(turn, stopped, loaded)
-        return train(recipe, path, data_dir=data_dir, verbose=verbose, run=run)
+        joint = JointRun(turn, stopped, loaded)
+        return train(recipe, path, data_dir=data_dir, verbose=verbose, run=joint)
 
     return run
 
