@@ -1,11 +1,11 @@
 """How a run makes its meta-steps: by itself, or in one program with other runs."""
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from keras_reptile.episodes.class_pool import Pools
+from keras_reptile.runs.stop_on_signal import Flag
 from keras_reptile.runs.turns import Turn
 
 
@@ -13,7 +13,7 @@ class SingleRun:
     """A run that makes its meta-steps by itself."""
 
     # Set when a signal asks the run to stop. `None`: the run listens for signals itself.
-    stopped: threading.Event | None = None
+    stopped: Flag | None = None
 
     def clock(self) -> float:
         """Returns the seconds of this run, from any beginning."""
@@ -37,11 +37,11 @@ class JointRun(SingleRun):
         turn: The `Turn` in which the run trains. A request is a pair of a model and the next
             element of its data, see `JointSteps`. Its answer is a pair of the logs, and the run's
             share of the seconds.
-        stopped: Event that is set when a signal asks all runs to stop.
+        stopped: `Flag` that is set when a signal asks all runs to stop.
         loaded: List to which the first run adds its data, for all: they do not depend on the seed.
     """
 
-    def __init__(self, turn: Turn, stopped: threading.Event, loaded: list[Pools]):
+    def __init__(self, turn: Turn, stopped: Flag, loaded: list[Pools]):
         self.turn, self.stopped, self.loaded = turn, stopped, loaded
         self._of_others = 0.0
 

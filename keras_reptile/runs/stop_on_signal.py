@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from typing import Any
 
 import keras
@@ -21,10 +22,42 @@ MESSAGES = {
 LAST = 3
 # Seconds until the process is killed if Python does not run, as in a long operation.
 GRACE = 1.0
+POLL = 0.01
 
 
 class Interrupted(Exception):
     """Raised when a run was asked to stop, between two meta-iterations."""
+
+
+class Flag:
+    """Is set once, also by a signal's handler.
+
+    A second signal may come within the handler of the first. A `threading.Event` has a lock, for
+    which the second handler would wait without end.
+
+    Example:
+
+    >>> flag = Flag()
+    >>> flag.set()
+    >>> flag.is_set()
+    True
+    """
+
+    def __init__(self):
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def wait(self, seconds: float) -> bool:
+        """Returns whether it is set, after this time at the latest."""
+        deadline = time.monotonic() + seconds
+        while not self._is_set and time.monotonic() < deadline:
+            time.sleep(POLL)
+        return self._is_set
 
 
 class StopOnSignal(keras.callbacks.Callback):
@@ -36,15 +69,15 @@ class StopOnSignal(keras.callbacks.Callback):
     the process. Only the main thread can handle signals: in other threads, none is handled.
 
     Args:
-        heard: Event that is set by the first signal. Defaults to `None`, one of its own. Several
-            runs stop together if the one in the main thread shares its event with the others.
+        heard: `Flag` that is set by the first signal. Defaults to `None`, one of its own. Several
+            runs stop together if the one in the main thread shares its flag with the others.
     """
 
-    def __init__(self, heard: threading.Event | None = None):
+    def __init__(self, heard: Flag | None = None):
         super().__init__()
-        self.heard, self.count = heard or threading.Event(), 0
+        self.heard, self.count = heard or Flag(), 0
         self.before: dict[int, Any] = {}
-        self._raised = threading.Event()
+        self._raised = Flag()
 
     @property
     def asked(self) -> bool:

@@ -6,7 +6,6 @@ Only its meta-steps wait for those of the others.
 
 import dataclasses
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +18,7 @@ from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.divergence import Diverged
 from keras_reptile.runs.joint_run import JointRun
-from keras_reptile.runs.stop_on_signal import Interrupted, StopOnSignal
+from keras_reptile.runs.stop_on_signal import Flag, Interrupted, StopOnSignal
 from keras_reptile.runs.training import train
 from keras_reptile.runs.turns import Turn
 
@@ -90,12 +89,12 @@ def _training(recipe, path, data_dir, verbose, stopped, loaded) -> Callable[[Tur
     return run
 
 
-def _take_turns(turns: Sequence[Turn], stopped: threading.Event) -> None:
+def _take_turns(turns: Sequence[Turn], stopped: Flag) -> None:
     """Runs all turns to their end, with joint steps in between.
 
     Args:
         turns: Sequence of `Turn`.
-        stopped: Event that is set when a signal asks all of them to stop. Those that have begun
+        stopped: `Flag` that is set when a signal asks all of them to stop. Those that have begun
             stop after their next step.
 
     Raises:

@@ -3,12 +3,13 @@
 A fault that no test noticed would be a test that is missing.
 """
 
+from pathlib import Path
+
 import pytest
 import warm
 from planted import NOT_PLANTABLE
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
-
+PACKAGE = Path(__file__).resolve().parents[2] / "keras_reptile"
 COMPILED = "execution/test_compiled_tasks.py::test_a_compiled_task_has_the_numbers_of_any_other"
 
 # By module: what is wrong, the text, what is there instead, and the test that notices.
@@ -391,7 +392,7 @@ FAULTS = {
         ),
         (
             "blocks that leave rows out",
-            " if rows % n == 0",
+            " if number % n == 0",
             "",
             "kernels/test_row_sums.py::test_many_rows_are_cut_into_equal_blocks",
         ),
@@ -473,12 +474,22 @@ def status_of(module, text, replacement, test):
     return warm.ask("planted.py", module, text, replacement, [f"tests/{test}"])
 
 
+def test_the_text_of_each_fault_is_in_its_module_once():
+    for module, name, text, *_ in EACH:
+        path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+        assert path.read_text().count(text) == 1, f"{name}: change FAULTS"
+
+
+@pytest.mark.slow
+@pytest.mark.process
 def test_without_a_fault_the_same_tests_pass():
     module, _, text, _, test = EACH[0]
     assert status_of(module, text, text, test) == pytest.ExitCode.OK
     assert status_of(module, "no such text", "", test) == NOT_PLANTABLE
 
 
+@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("module", "name", "text", "replacement", "test"), EACH, ids=[e[1] for e in EACH]
 )

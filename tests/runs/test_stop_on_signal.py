@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import sys
 import threading
 import time
 
@@ -56,6 +57,44 @@ def test_a_second_signal_is_harmless(capsys):
     assert capsys.readouterr().err.splitlines()[1] == (
         "SIGTERM: still saving. A third signal ends at once, without saving."
     )
+
+
+def second_signal_within_the_first(place):
+    """Raises one as the first one's handler begins instruction number `place`, if there is one."""
+    left = [place]
+
+    def trace(frame, event, argument):
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left[0] -= 1
+            if left[0] == -1:
+                signal.raise_signal(signal.SIGTERM)
+        return trace
+
+    with StopOnSignal() as stop:
+        sys.settrace(trace)
+        try:
+            stop._handle(signal.SIGTERM, None)
+        finally:
+            sys.settrace(None)
+    assert stop.asked
+    return left[0] < 0
+
+
+def test_a_second_signal_may_come_anywhere_in_the_handler_of_the_first(capsys):
+    def waits(number, frame):
+        raise AssertionError("The handler waits for itself.")
+
+    before = signal.signal(signal.SIGALRM, waits)
+    signal.alarm(20)
+    try:
+        place = 0
+        while second_signal_within_the_first(place):
+            place += 1
+        assert place > 5
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_third_signal_ends_at_once(capsys):

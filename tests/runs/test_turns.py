@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from keras_reptile.runs import together
-from keras_reptile.runs.stop_on_signal import Interrupted
+from keras_reptile.runs.stop_on_signal import Flag, Interrupted
 from keras_reptile.runs.turns import Cancelled, Turn
 
 
@@ -46,7 +46,7 @@ def counting(done, end, number):
 
 def test_those_that_are_behind_catch_up_and_then_all_step_together(groups):
     turns = [counting(2, 4, "a"), counting(0, 4, "b"), counting(2, 3, "c")]
-    together._take_turns(turns, threading.Event())
+    together._take_turns(turns, Flag())
     assert groups == [[0], [1], [2, 2, 2], [3, 3]]
     assert [turn.result for turn in turns] == [
         [("a", True)] * 2,
@@ -66,7 +66,7 @@ def test_only_one_runs_at_a_time(groups):
             running.remove(turn)
             turn.ask((model, None))
 
-    together._take_turns([Turn(run) for _ in range(3)], threading.Event())
+    together._take_turns([Turn(run) for _ in range(3)], Flag())
     assert most == [1] * 9
 
 
@@ -84,13 +84,13 @@ def test_an_error_ends_all_and_leaves_no_thread(groups):
         raise OSError("disk")
 
     with pytest.raises(OSError, match="disk"):
-        together._take_turns([Turn(waits), Turn(fails)], threading.Event())
+        together._take_turns([Turn(waits), Turn(fails)], Flag())
     assert ended == ["cancelled"] and groups == []
     assert threading.active_count() == before
 
 
 def test_a_signal_at_the_end_of_the_last_is_not_lost_and_none_begins_after_it(groups):
-    stopped, begun = threading.Event(), []
+    stopped, begun = Flag(), []
 
     def run(turn):
         begun.append(turn)
