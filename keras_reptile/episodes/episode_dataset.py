@@ -113,7 +113,7 @@ def episode_dataset(
     own = form.tensors(pool)
 
     def draw(first, size):
-        return form.episodes(own, form.positions(own, seed, first, size))
+        return form.episodes(own, form.traced_positions(own, seed, first, size))
 
     dataset = task_stream(draw, meta_batch_size, start, tasks)
     if tasks is not None:

@@ -1,5 +1,6 @@
 """Meta-batches of tasks: their positions in a pool are drawn, then the images there are read."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,6 +25,14 @@ class PoolTensors(NamedTuple):
     counts: tf.Tensor
     offsets: tf.Tensor
     groups: ClassGroups | None = None
+
+
+@functools.lru_cache(maxsize=100)
+def _traced(spec: TaskSpec, size: int) -> Callable:
+    def drawn(counts, offsets, seed, first, groups):
+        return draw_tasks(spec, counts, offsets, seed, first, size, groups)
+
+    return tf.function(drawn, autograph=False, reduce_retracing=True)
 
 
 class MetaBatches(NamedTuple):
@@ -56,6 +65,11 @@ class MetaBatches(NamedTuple):
         return draw_tasks(
             self.spec, pool.counts, pool.offsets, seed, first, size, pool.groups, bits_of
         )
+
+    def traced_positions(self, pool: PoolTensors, seed: int, first: tf.Tensor, size: int) -> tuple:
+        """Returns the same as an operation of a graph: all pools share the trace of a form."""
+        seed = tf.constant(seed, tf.int64)
+        return _traced(self.spec, size)(pool.counts, pool.offsets, seed, first, pool.groups)
 
     def episodes(self, pool: PoolTensors, positions: tuple) -> dict[str, Any]:
         """Returns the meta-batch of these positions, see `episode_dataset`."""

@@ -108,7 +108,7 @@ def task_bits(seed: int, first: tf.Tensor, size: int, number: int) -> tf.Tensor:
     """Returns random integers `(size, number)` in [0, 2^62). Each row is of one task only."""
 
     def row(i):
-        own = tf.stack([tf.constant(seed, tf.int64), first + tf.cast(i, tf.int64)])
+        own = tf.stack([tf.convert_to_tensor(seed, tf.int64), first + tf.cast(i, tf.int64)])
         return tf.random.stateless_uniform((number,), own, 0, 2**62, tf.int64, "philox")
 
     if size > UNROLLED:

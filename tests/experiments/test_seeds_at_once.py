@@ -4,14 +4,13 @@ import os
 import shutil
 import signal
 import threading
+from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import draw_no_pictures, final_state
+from helpers import draw_no_pictures, final_state, one_layer
 
-import keras_reptile as kr
 from keras_reptile import datasets
 from keras_reptile.errors import RunError
 from keras_reptile.experiments.figures import runs_of
@@ -36,14 +35,9 @@ SMALL = dict(
     curve_tasks=2,
     test_tasks=3,
 )
+PICTURES = {"curve.png", "tasks.png"}
 # What depends on the time, and not on the numbers.
 OF_TIME = ("seconds", "test_seconds", "meta_iterations_per_second")
-
-
-def one_layer(recipe, image_shape):
-    kernels = kr.networks.glorot_uniform(recipe.seed)
-    head = keras.layers.Dense(recipe.ways, kernel_initializer=next(kernels))
-    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), head])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,7 +57,9 @@ def run(path, seeds_at_once=1, figure="study", only=RUNS, **changes):
 @pytest.fixture(scope="module")
 def one_by_one(small_data, tmp_path_factory):
     path = tmp_path_factory.mktemp("one_by_one")
-    return path, run(path)
+    with pytest.MonkeyPatch.context() as patch:
+        draw_no_pictures(patch)
+        return path, run(path)
 
 
 def untimed(row):
@@ -72,11 +68,11 @@ def untimed(row):
 
 def files_of(path):
     names = {str(p.relative_to(path)) for p in path.rglob("*") if p.is_file()}
-    return {name for name in names if "tfevents" not in name}
+    return {name for name in names if "tfevents" not in name and Path(name).name not in PICTURES}
 
 
 def assert_same_run(path, expected):
-    """Compares all files of a run: their names, and what they say, times and pictures aside."""
+    """Compares all files of a run, pictures aside: their names, and what they say but for times."""
     assert files_of(path) == files_of(expected)
     mine, others = RunDirectory(path), RunDirectory(expected)
     assert list(map(untimed, mine.rows())) == list(map(untimed, others.rows()))
@@ -99,6 +95,8 @@ def test_it_writes_the_files_and_the_numbers_of_one_by_one(one_by_one, tmp_path)
     found = run(tmp_path, seeds_at_once=2)
     assert_same_sweep(found, tmp_path, expected, expected_path)
     first, second = (RunDirectory(tmp_path / "runs" / name) for name in RUNS)
+    for folder in (first, second):
+        assert all((folder.path / name).stat().st_size > 1000 for name in PICTURES)
     assert first.rows()[-1]["loss_before"] != second.rows()[-1]["loss_before"]
 
 
@@ -169,6 +167,7 @@ def test_it_goes_on_after_a_failure_and_a_signal_in_either_way(one_by_one, tmp_p
 
 @pytest.mark.slow
 def test_a_seed_that_diverges_does_not_stop_the_other(one_by_one, tmp_path, monkeypatch):
+    draw_no_pictures(monkeypatch)
     expected_path, _ = one_by_one
     at(monkeypatch, "on_train_batch_end", 1, 1, diverges)
     with pytest.raises(RunError, match=r"^1 of 2 runs diverged. reset_s0: Training diverged: loss"):
@@ -222,8 +221,8 @@ def test_runs_that_differ_in_more_than_the_seed_do_not_go_together():
 
 @pytest.mark.slow
 def test_a_gpus_choices_give_the_numbers_of_a_cpu(tmp_path, monkeypatch, capsys, float64):
-    small = dict(precision="float64", meta_batch_size=2, inner_steps=2, curve_tasks=0, test_tasks=2)
-    changes = {**SMALL, **small}
+    small = dict(precision="float64", meta_iterations=2, meta_batch_size=2, inner_steps=2)
+    changes = {**SMALL, **small, "curve_tasks": 0, "test_tasks": 2}
     draw_no_pictures(monkeypatch)
     recipes = [named.get("study", seed=seed, **changes) for seed in (0, 1)]
     paths = [tmp_path / f"s{recipe.seed}" for recipe in recipes]

@@ -4,7 +4,7 @@ import math
 import shutil
 
 import pytest
-from helpers import draw_no_pictures, one_block
+from helpers import draw_no_pictures, one_layer
 
 from keras_reptile import datasets
 from keras_reptile.errors import RunError
@@ -26,7 +26,7 @@ def pools():
 @pytest.fixture(autouse=True)
 def small_data(pools, monkeypatch):
     monkeypatch.setattr(building, "load_pools", lambda *_: pools)
-    monkeypatch.setattr(building, "build_network", one_block)
+    monkeypatch.setattr(building, "build_network", one_layer)
     draw_no_pictures(monkeypatch)
 
 
@@ -61,7 +61,7 @@ def whole(tmp_path_factory, pools):
     path = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(building, "load_pools", lambda *_: pools)
-        patch.setattr(building, "build_network", one_block)
+        patch.setattr(building, "build_network", one_layer)
         draw_no_pictures(patch)
         return path, run(path)
 

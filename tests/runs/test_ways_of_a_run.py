@@ -1,7 +1,7 @@
 """A run with a shared head is evaluated with any number of ways."""
 
 import pytest
-from helpers import draw_no_pictures, image_pool, one_block
+from helpers import draw_no_pictures, image_pool, one_layer
 
 from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.errors import RunError
@@ -27,7 +27,7 @@ SMALL = dict(
 def small_data(monkeypatch):
     pools = Pools(*image_pool(classes=15, size=12).split(5, 5, 5))
     monkeypatch.setattr(building, "load_pools", lambda *arguments: pools)
-    monkeypatch.setattr(building, "build_network", one_block)
+    monkeypatch.setattr(building, "build_network", one_layer)
     draw_no_pictures(monkeypatch)
 
 

@@ -106,8 +106,15 @@ def small_dense(extra=(), seed=0):
     )
 
 
+def one_layer(recipe, image_shape):
+    """In place of `building.build_network`, the network that is traced fastest."""
+    kernel = next(kr.networks.glorot_uniform(recipe.seed))
+    head = keras.layers.Dense(recipe.ways, kernel_initializer=kernel)
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), head])
+
+
 def one_block(recipe, image_shape):
-    """In place of `building.build_network`, a network that is traced in half the time."""
+    """The same with a convolution and normalization."""
     kernels = kr.networks.glorot_uniform(recipe.seed)
     return keras.Sequential(
         [
