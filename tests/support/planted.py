@@ -22,9 +22,10 @@ import keras_reptile.runs.training  # noqa: F401
 
 NOT_PLANTABLE = 77
 LONGEST = 300
-# Half of the time would go into plugins that these tests do not use.
+# Most of the time would go into plugins that these tests do not use, and into tracebacks.
 UNUSED = ("cacheprovider", "xdist", "hypothesispytest", "unraisableexception")
-QUICKLY = ["-x", "--override-ini=addopts=", "--assert=plain", *(f"-pno:{name}" for name in UNUSED)]
+OPTIONS = ("-x", "--override-ini=addopts=", "--assert=plain", "--tb=no")
+QUICKLY = [*OPTIONS, *(f"-pno:{name}" for name in UNUSED)]
 
 
 class Planted(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader):
