@@ -7,7 +7,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import differences, small_convnet, small_dense, small_episodes, small_model
+from helpers import (
+    differences,
+    small_batches,
+    small_convnet,
+    small_dense,
+    small_episodes,
+    small_linear,
+    small_model,
+    train_on_batches,
+)
 
 import keras_reptile as kr
 from keras_reptile.algorithm.adaptation import Adaptation
@@ -26,8 +35,8 @@ def dropout():
 
 
 def frozen():
-    network = small_convnet()
-    network.layers[1].trainable = False
+    network = small_dense()
+    network.layers[2].trainable = False
     return network
 
 
@@ -49,8 +58,7 @@ def pair(network=small_convnet, **arguments):
 
 
 def trained(model):
-    model.fit(small_episodes(inner_steps=2), steps_per_epoch=5, verbose=0)
-    return model
+    return train_on_batches(model, 5, inner_steps=2)
 
 
 @functools.cache
@@ -64,19 +72,6 @@ def both_trained(name):
 @pytest.mark.parametrize("name", CASES)
 def test_a_compiled_task_has_the_numbers_of_any_other(name, float64):
     assert differences(*both_trained(name)) < 1e-9
-
-
-@pytest.mark.slow
-def test_images_in_groups_have_the_numbers_of_all_at_once(float64, monkeypatch):
-    name = "reptile, carried"
-    in_groups = mock.Mock(side_effect=image_groups.in_groups)
-    monkeypatch.setattr(patch_convolution, "in_groups", in_groups)
-    # As if three of a minibatch's six images filled a cache.
-    monkeypatch.setattr(patch_convolution, "group_size", lambda *_: 3)
-    compiled = trained(pair(**CASES[name])[1])
-    assert in_groups.called
-    plain, _ = both_trained(name)
-    assert differences(plain, compiled) < 1e-9
 
 
 # Any two of steps, tail and method in every combination.
@@ -95,23 +90,20 @@ def test_a_tail_is_the_last_step_of_a_compiled_task(
 ):
     # Of 3 ways, 2 shots are as many images as a minibatch has.
     chosen = dict(tail_shots=tail_shots, inner_steps=steps, inner_batch_size=6, meta_batch_size=3)
-    models = pair(small_dense, method=method, inner_state=inner_state)
-    for model in models:
-        model.fit(small_episodes(**chosen), steps_per_epoch=2, verbose=0)
-    assert differences(*models) < 1e-9
+    models = pair(small_linear, method=method, inner_state=inner_state)
+    assert differences(*(train_on_batches(model, 2, **chosen) for model in models)) < 1e-9
 
 
 def trained_on_cores(number, model, monkeypatch):
     monkeypatch.setattr(compiled_tasks, "cores_for_tasks", lambda: number)
-    model.fit(small_episodes(inner_steps=3, meta_batch_size=3), steps_per_epoch=2, verbose=0)
-    return model
+    return train_on_batches(model, 2, inner_steps=3, meta_batch_size=3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "other"), [("reptile", 1), ("fomaml", 5)])
 def test_neither_cores_nor_another_run_change_what_dropout_does(method, other, monkeypatch):
     # On two cores one of three tasks is cut in two.
-    models = [pair(lambda: small_dense(extra=dropout()), method=method)[1] for _ in range(2)]
+    models = [pair(lambda: small_linear(dropout()), method=method)[1] for _ in range(2)]
     one, another = (
         trained_on_cores(cores, model, monkeypatch)
         for cores, model in zip((2, other), models, strict=True)
@@ -120,7 +112,7 @@ def test_neither_cores_nor_another_run_change_what_dropout_does(method, other, m
         np.testing.assert_array_equal(a, b)
     # XLA's random numbers are others than TensorFlow's, so that nothing else tells whether it has
     # any.
-    without, _ = pair(small_dense, method=method)
+    without, _ = pair(small_linear, method=method)
     trained_on_cores(2, without, monkeypatch)
     assert not np.allclose(one.network.get_weights()[0], without.network.get_weights()[0])
 
@@ -140,26 +132,31 @@ def test_small_last_steps_of_large_weights_are_not_lost_in_their_mean():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["reptile, carried", "fomaml in series"])
-def test_many_tasks_have_the_numbers_of_few(name, float64, monkeypatch):
+def test_many_tasks_and_images_in_groups_have_the_numbers_of_few(name, float64, monkeypatch):
     _, few = both_trained(name)
+    in_groups = mock.Mock(side_effect=image_groups.in_groups)
+    monkeypatch.setattr(patch_convolution, "in_groups", in_groups)
+    # As if three of a minibatch's six images filled a cache.
+    monkeypatch.setattr(patch_convolution, "group_size", lambda *_: 3)
     monkeypatch.setattr(compiled_tasks, "MAX_TASKS_PER_GRAPH", 1)
     many = trained(pair(**CASES[name])[1])
+    assert in_groups.called == ("network" not in CASES[name])
     assert differences(few, many) < 1e-9
 
 
 @pytest.mark.slow
 def test_many_tasks_have_the_predictions_of_few(float64, monkeypatch):
-    tasks, found = small_episodes(tasks=4), []
+    (tasks,), found = small_batches(1), []
     for most in (100, 1):
         monkeypatch.setattr(compiled_tasks, "MAX_TASKS_PER_GRAPH", most)
-        found.append(pair(small_dense)[1].predict(tasks, verbose=0))
+        found.append(pair(small_linear)[1].predict_on_batch(tasks))
     np.testing.assert_allclose(*found)
 
 
 def change(model):
     """What some training changes in the trained weights, in one vector."""
     before = [w.numpy() for w in model.trainable_variables]
-    model.fit(small_episodes(inner_steps=2), steps_per_epoch=3, verbose=0)
+    train_on_batches(model, 3, inner_steps=2)
     after = [w.numpy() for w in model.trainable_variables]
     return np.concatenate([(a - b).ravel() for a, b in zip(after, before, strict=True)])
 
@@ -185,7 +182,8 @@ def test_a_compiled_task_in_half_precision_goes_where_float32_does(precision):
 
 @pytest.mark.slow
 def test_compiled_evaluation_has_the_accuracies_of_any_other():
-    plain, compiled = (kr.evaluate_both(m, small_episodes(tasks=4), verbose=0) for m in pair())
+    tasks = small_episodes(tasks=4)
+    plain, compiled = (kr.evaluate_both(m, tasks, verbose=0) for m in pair(small_dense))
     for a, b in zip(plain, compiled, strict=True):
         np.testing.assert_array_equal(a.accuracies, b.accuracies)
 
@@ -193,10 +191,10 @@ def test_compiled_evaluation_has_the_accuracies_of_any_other():
 @pytest.mark.slow
 def test_mamls_training_is_not_compiled_and_says_so(float64):
     inner = keras.optimizers.SGD(0.05, momentum=0.5)
-    models = pair(small_dense, method="maml", inner_optimizer=inner)
-    models[0].fit(small_episodes(inner_steps=2), steps_per_epoch=2, verbose=0)
+    models = pair(small_linear, method="maml", inner_optimizer=inner)
+    train_on_batches(models[0], 2, inner_steps=2)
     with pytest.warns(UserWarning, match="not compiled: XLA does not compile MAML's gradient"):
-        models[1].fit(small_episodes(inner_steps=2), steps_per_epoch=2, verbose=0)
+        train_on_batches(models[1], 2, inner_steps=2)
     assert differences(*models) == 0
 
 

@@ -106,6 +106,19 @@ def small_dense(extra=(), seed=0):
     )
 
 
+def small_linear(extra=()):
+    """A network of one layer, for tests of the steps and not of the network."""
+    kernels = kr.networks.glorot_uniform(0)
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            *extra,
+            keras.layers.Dense(3, kernel_initializer=next(kernels)),
+        ]
+    )
+
+
 def one_layer(recipe, image_shape):
     """In place of `building.build_network`, the network that is traced fastest."""
     kernel = next(kr.networks.glorot_uniform(recipe.seed))
@@ -131,6 +144,24 @@ def one_block(recipe, image_shape):
 def small_episodes(**arguments):
     chosen = dict(ways=3, shots=4, inner_batch_size=6, inner_steps=3, meta_batch_size=2, scale=True)
     return kr.episode_dataset(image_pool(), **{**chosen, **arguments})
+
+
+def small_batches(number, **arguments):
+    """The first meta-batches of `small_episodes`."""
+    return _drawn(number, keras.config.floatx(), **arguments)
+
+
+@functools.cache
+def _drawn(number, floatx, **arguments):
+    assert keras.config.floatx() == floatx
+    return list(small_episodes(**arguments).take(number))
+
+
+def train_on_batches(model, number, **arguments):
+    """The model after `fit` on as many of `small_episodes`, without a pipeline to trace."""
+    for meta_batch in small_batches(number, **arguments):
+        model.train_on_batch(meta_batch)
+    return model
 
 
 def of_examples(change):
