@@ -5,7 +5,15 @@ import functools
 import keras
 import pytest
 import tensorflow as tf
-from helpers import differences, small_convnet, small_dense, small_episodes, small_model
+from helpers import (
+    differences,
+    small_convnet,
+    small_dense,
+    small_episodes,
+    small_linear,
+    small_model,
+    train_on_batches,
+)
 from tensorflow.python.ops import control_flow_util
 
 from keras_reptile.kernels import devices
@@ -18,7 +26,7 @@ WAYS = {
     "in series": {"task_order": "serial", "inner_state": "reset"},
 }
 # One by one, convolutions have forms for XLA. As one batch they are in test_vectorized.py.
-NETWORKS = {"as one batch": small_dense, "one by one": small_convnet, "in series": small_dense}
+NETWORKS = {"as one batch": small_dense, "one by one": small_convnet, "in series": small_linear}
 
 
 @pytest.fixture
@@ -58,11 +66,10 @@ def step_without_training(model, step):
     return model.evaluate(episodes, return_dict=True, verbose=0)
 
 
-# Evaluations compute no task in series.
+# Evaluations compute no task in series. As one batch they are in test_evaluation_batch.py.
 @pytest.mark.parametrize(
     ("way", "step"),
     [
-        ("as one batch", "evaluate"),
         ("as one batch", "predict"),
         ("one by one", "evaluate"),
         ("in series", "predict"),
@@ -75,18 +82,9 @@ def test_evaluations_and_predictions_are_the_same(way, step, float64, gpu):
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-9 if step == "predict" else 1e-12)
 
 
-def dense_model(**arguments):
-    layers = [keras.layers.Flatten(), keras.layers.Dense(3)]
-    network = keras.Sequential([keras.Input((8, 8, 1)), *layers])
-    return small_model(network, inner_optimizer=keras.optimizers.SGD(0.1), **arguments)
-
-
-def run_all_steps(model):
-    found, episodes = compiled_steps(model), small_episodes(queries=2, inner_steps=1).take(1)
-    model.fit(episodes, verbose=0)
-    model.evaluate(episodes, verbose=0)
-    model.predict(episodes, verbose=0)
-    return found
+def linear_model(**arguments):
+    inner_optimizer = keras.optimizers.SGD(0.1)
+    return small_model(small_linear(), inner_optimizer=inner_optimizer, **arguments)
 
 
 class Traced(Exception):
@@ -94,7 +92,7 @@ class Traced(Exception):
 
 
 def trace_all_steps(model):
-    """`run_all_steps`, except that XLA has nothing to compile: a step ends after its record."""
+    """What `compiled_steps` finds. A step ends after its record, so that XLA compiles nothing."""
 
     def end(data):
         raise Traced
@@ -111,7 +109,7 @@ def trace_all_steps(model):
 @pytest.mark.parametrize("told", [{}, {"jit_compile": True}])
 def test_whole_steps_are_compiled(told, gpu):
     gpu()
-    model = dense_model()
+    model = linear_model()
     model.compile(keras.optimizers.SGD(0.5), **told)
     found = trace_all_steps(model)
     assert found == {"train_step": True, "test_step": True, "predict_step": True}
@@ -120,32 +118,29 @@ def test_whole_steps_are_compiled(told, gpu):
 @pytest.mark.parametrize("told", [{"jit_compile": False}, {"run_eagerly": True}])
 def test_whole_steps_are_not_compiled_if_told_so(told, gpu):
     gpu()
-    model = dense_model()
+    model = linear_model()
     model.compile(keras.optimizers.SGD(0.5), **told)
-    assert set(run_all_steps(model).values()) == {False}
+    assert set(trace_all_steps(model).values()) == {False}
 
 
 def test_on_a_cpu_and_under_a_strategy_steps_are_not_compiled_whole(gpu):
-    assert set(run_all_steps(dense_model()).values()) == {False}
+    assert set(trace_all_steps(linear_model()).values()) == {False}
     gpu()
     with tf.distribute.OneDeviceStrategy("cpu:0").scope():
-        model = dense_model()
-    found = compiled_steps(model)
-    model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
-    assert found == {"train_step": False}
+        model = linear_model()
+    assert set(trace_all_steps(model).values()) == {False}
 
 
 def test_of_maml_all_but_the_training_is_compiled_whole(gpu):
     gpu()
-    found = run_all_steps(dense_model(method="maml", task_parallelism="separate"))
+    found = trace_all_steps(linear_model(method="maml", task_parallelism="separate"))
     assert found == {"train_step": False, "test_step": True, "predict_step": True}
 
 
 def trained(network, method, inner_steps, **way):
     inner = keras.optimizers.Adam(0.01, beta_1=0.0, epsilon=1e-4)
     model = small_model(network(), inner_optimizer=inner, method=method, **way)
-    model.fit(small_episodes(inner_steps=inner_steps), steps_per_epoch=3, verbose=0)
-    return model
+    return train_on_batches(model, 3, inner_steps=inner_steps)
 
 
 # Each number of steps in every way and of every method.
@@ -181,8 +176,7 @@ def test_maml_keeps_its_precision_through_max_pooling(gpu):
         ]
         network = keras.Sequential([keras.Input((8, 8, 1)), *layers])
         model = small_model(network, inner_optimizer=keras.optimizers.SGD(0.5), method="maml")
-        model.fit(small_episodes(inner_steps=2), steps_per_epoch=1, verbose=0)
-        return model
+        return train_on_batches(model, 1, inner_steps=2)
 
     expected = trained()
     gpu()
@@ -192,7 +186,7 @@ def test_maml_keeps_its_precision_through_max_pooling(gpu):
 
 def test_maml_that_is_told_to_be_compiled_says_that_it_is_not(gpu):
     gpu()
-    model = dense_model(method="maml", task_parallelism="separate")
+    model = linear_model(method="maml", task_parallelism="separate")
     model.compile(keras.optimizers.SGD(0.5), jit_compile=True)
     with pytest.warns(UserWarning, match="Training is not compiled: XLA does not compile MAML's"):
-        model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
+        train_on_batches(model, 1)
