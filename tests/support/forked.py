@@ -66,8 +66,10 @@ def serve():
 
 
 if __name__ == "__main__":
-    # No fork's collector looks through, and so copies, what was imported.
+    # No fork's collector looks through, and so copies, what was imported. TensorFlow's graphs are
+    # many small objects, and looked through less often.
     gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     job = serve()
     if job:
         become(*job)
