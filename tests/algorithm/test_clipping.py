@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import differences, in_float64, small_dense, small_episodes, small_model
+from helpers import differences, in_float64, small_linear, small_model, train_on_batches
 
 from keras_reptile.algorithm.inner_optimizers import InnerSGD
 from keras_reptile.recipes.building import inner_optimizer
@@ -50,10 +50,9 @@ LIMITS = ({"clipnorm": 0.05}, {"global_clipnorm": 0.05})
 
 def trained(arguments, told, limits):
     inner = keras.optimizers.Adam(0.01, beta_1=0.5, epsilon=1e-3, **limits)
-    model = small_model(small_dense(), inner_optimizer=inner, **arguments)
+    model = small_model(small_linear(), inner_optimizer=inner, **arguments)
     model.compile(keras.optimizers.SGD(0.5), **told)
-    model.fit(small_episodes(inner_steps=2), steps_per_epoch=3, verbose=0)
-    return model
+    return train_on_batches(model, 3, inner_steps=2)
 
 
 @pytest.fixture(scope="module")

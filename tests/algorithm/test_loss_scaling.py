@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import small_convnet, small_episodes, small_model
+from helpers import small_batches, small_convnet, small_model, train_on_batches
 
 from keras_reptile.algorithm import loss_scaling
 from keras_reptile.algorithm.inner_optimizers import InnerSGD
@@ -40,7 +40,7 @@ def displacement(loss_weight=1.0, **arguments):
     weighted = lambda y, p: loss_weight * cross_entropy.call(y, p)  # noqa: E731
     model.compile(keras.optimizers.SGD(1 / loss_weight), loss=weighted)
     before = [v.numpy() for v in model.trainable_variables]
-    model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
+    train_on_batches(model, 1)
     assert isinstance(model.optimizer, keras.optimizers.SGD)  # And no LossScaleOptimizer.
     after = [v.numpy() for v in model.trainable_variables]
     return np.concatenate([(a - b).ravel() for a, b in zip(after, before, strict=True)])
@@ -82,7 +82,7 @@ def test_an_exported_learner_scales_its_loss_too(policy):
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     tiny = lambda y, p: TINY * cross_entropy.call(y, p)  # noqa: E731
     model.compile(keras.optimizers.SGD(1.0), loss=tiny)
-    x, y = (t[0] for t in next(iter(small_episodes()))["support"])
+    x, y = (t[0] for t in small_batches(1)[0]["support"])
     endpoints = Endpoints(model)
     found = endpoints.adapt(x, tf.cast(y, tf.int32), tf.constant(1), tf.constant(1 / TINY))
     before = model.network.trainable_weights

@@ -9,9 +9,11 @@ from helpers import (
     differences,
     scalar_episode,
     scalar_model,
-    small_dense,
+    small_batches,
     small_episodes,
+    small_linear,
     small_model,
+    train_on_batches,
     weight,
 )
 
@@ -22,14 +24,13 @@ from keras_reptile.recipes import building, named
 def method_model(method, **arguments):
     """Inner Adam with an epsilon large enough to be derived from moments of zero."""
     inner = keras.optimizers.Adam(0.01, beta_1=0.0, epsilon=1e-4)
-    return small_model(small_dense(), inner_optimizer=inner, method=method, **arguments)
+    return small_model(small_linear(), inner_optimizer=inner, method=method, **arguments)
 
 
 def trained(method, steps=2, tail_shots=None, run_eagerly=False, **arguments):
     model = method_model(method, **arguments)
     model.compile(keras.optimizers.SGD(0.1), run_eagerly=run_eagerly)
-    model.fit(small_episodes(tail_shots=tail_shots), steps_per_epoch=steps, verbose=0)
-    return model
+    return train_on_batches(model, steps, tail_shots=tail_shots)
 
 
 @functools.cache
@@ -64,7 +65,7 @@ def test_every_method_learns_to_learn(method):
 
 @pytest.mark.slow
 def test_all_methods_report_and_carry_the_same_after_one_meta_iteration(float64):
-    element = next(iter(small_episodes(tail_shots=2)))
+    (element,) = small_batches(1, tail_shots=2)
     logs, carried = [], []
     for method in METHODS:
         model = method_model(method)
@@ -73,7 +74,6 @@ def test_all_methods_report_and_carry_the_same_after_one_meta_iteration(float64)
     for other, state in zip(logs[1:], carried[1:], strict=True):
         assert other == pytest.approx(logs[0], rel=1e-9)
         for a, b in zip(state, carried[0], strict=True):
-            # A bias ahead of a normalization has no gradient but for rounding.
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-14)
     # All k steps count, the last on the tail too.
     assert int(carried[0][0]) == 3
@@ -105,9 +105,7 @@ def test_saving_and_loading_keeps_the_method(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.method == model.method == method
-    for m in (model, loaded):
-        m.fit(small_episodes(start=2), steps_per_epoch=2, verbose=0)
-    assert differences(model, loaded) == 0
+    assert differences(*(train_on_batches(m, 2, start=2) for m in (model, loaded))) == 0
 
 
 def test_a_model_saved_before_there_were_methods_is_reptile():
@@ -118,26 +116,21 @@ def test_a_model_saved_before_there_were_methods_is_reptile():
 
 @pytest.mark.slow
 def test_evaluation_is_the_same_whatever_the_method():
-    tests = small_episodes(shots=2, seed=9, tasks=4)
-    first, *others = (small_model(method=m).predict(tests, verbose=0) for m in METHODS)
+    (tests,) = small_batches(1, shots=2, seed=9, meta_batch_size=4)
+    first, *others = (small_model(method=m).predict_on_batch(tests) for m in METHODS)
     for found in others:
         np.testing.assert_allclose(found, first, atol=1e-6)
 
 
 @pytest.mark.slow
 def test_evaluation_takes_the_step_on_the_tail_too():
-    apart = small_episodes(tail_shots=2, tasks=2)
+    (apart,) = small_batches(1, tail_shots=2)
     # The tail as one more minibatch of an order: of the same size as the others.
-    joined = apart.map(
-        lambda e: {
-            **{key: e[key] for key in ("support", "query")},
-            "order": keras.ops.concatenate([e["order"], e["tail"][:, None]], axis=1),
-        }
-    )
-    model = small_model()
-    np.testing.assert_allclose(
-        model.predict(apart, verbose=0), model.predict(joined, verbose=0), atol=1e-6
-    )
+    order = keras.ops.concatenate([apart["order"], apart["tail"][:, None]], axis=1)
+    joined = {"support": apart["support"], "query": apart["query"], "order": order}
+    model = small_model(small_linear())
+    found, expected = (model.predict_on_batch(tasks) for tasks in (apart, joined))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import small_dense, small_episodes, small_model
+from helpers import small_episodes, small_linear, small_model
 
 import keras_reptile as kr
 from keras_reptile.distribution import regrouped
@@ -69,11 +69,11 @@ def on_a_gpu(monkeypatch, most):
 @pytest.mark.slow
 def test_tasks_at_once_have_the_losses_of_one_by_one(float64, monkeypatch):
     chosen = dict(tasks=7, inner_steps=2, seed=4)
-    one_by_one, model = small_episodes(meta_batch_size=1, **chosen), small_model(small_dense())
+    one_by_one, model = small_episodes(meta_batch_size=1, **chosen), small_model(small_linear())
     expected = kr.evaluate_loss(model, one_by_one, verbose=0).losses
     whole = model.evaluate(one_by_one, verbose=0, return_dict=True)
     on_a_gpu(monkeypatch, 4)
-    model, tests = small_model(small_dense()), small_episodes(meta_batch_size=3, **chosen)
+    model, tests = small_model(small_linear()), small_episodes(meta_batch_size=3, **chosen)
     found = kr.evaluate_loss(model, tests, verbose=0).losses
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     assert model.evaluate(tests, verbose=0, return_dict=True) == pytest.approx(whole, rel=1e-9)
@@ -85,10 +85,9 @@ def test_random_layers_draw_as_they_do_one_by_one(float64, monkeypatch):
     def losses(most):
         keras.utils.set_random_seed(0)
         dropout = keras.layers.Dropout(0.5, seed=0)
-        layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), dropout, keras.layers.Dense(3)]
         on_a_gpu(monkeypatch, most)
-        tests = small_episodes(tasks=5, inner_steps=2, meta_batch_size=1, seed=4)
-        return kr.evaluate_loss(small_model(keras.Sequential(layers)), tests, verbose=0).losses
+        tests = small_episodes(tasks=5, inner_steps=1, meta_batch_size=1, seed=4)
+        return kr.evaluate_loss(small_model(small_linear([dropout])), tests, verbose=0).losses
 
     np.testing.assert_allclose(losses(3), losses(1), rtol=1e-9)
 
@@ -105,8 +104,7 @@ def steps_of(model, tests, **arguments):
 
 def test_meta_batches_are_joined_where_tasks_are_one_batch(monkeypatch):
     def model(**arguments):
-        layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
-        return small_model(keras.Sequential(layers), **arguments)
+        return small_model(small_linear(), **arguments)
 
     tests = small_episodes(tasks=6, meta_batch_size=1)
     assert steps_of(model(), tests) == 6

@@ -1,10 +1,11 @@
 """Eight threads at one model: the numbers of one thread, bit for bit."""
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from helpers import image_pool, small_episodes, small_model
+from helpers import image_pool, small_dense, small_episodes, small_model, train_on_batches
 
 import keras_reptile as kr
 
@@ -15,11 +16,10 @@ THREADS = 8
 
 @pytest.fixture(scope="module")
 def model():
-    model = small_model()
-    model.fit(small_episodes(), steps_per_epoch=2, verbose=0)
-    return model
+    return train_on_batches(small_model(small_dense()), 2)
 
 
+@functools.cache
 def tasks(i):
     return small_episodes(shots=1, inner_batch_size=3, tasks=4, seed=i)
 

@@ -17,13 +17,16 @@ from keras_reptile.recipes.recipe import NOTES, OF_IMAGES
 
 pytestmark = pytest.mark.slow
 
-# Fields that change neither the arithmetic of a training step nor its shapes.
+# Fields that change neither the arithmetic of a training step nor its shapes but for a size.
 ELSEWHERE = {
     *NOTES,
     *OF_IMAGES,
     "dataset",
+    "ways",
     "shots",
     "queries",
+    "inner_batch_size",
+    "inner_learning_rate",
     "meta_step_size",
     "meta_iterations",
     "checkpoint_every",
@@ -42,6 +45,7 @@ def distinct_programs():
     found = {}
     for name, recipe in named.RECIPES.items():
         fields = dataclasses.asdict(recipe)
+        fields["inner_steps"] = min(fields["inner_steps"], 2)
         found.setdefault(tuple(v for k, v in fields.items() if k not in ELSEWHERE), name)
     return sorted(found.values())
 
