@@ -49,7 +49,11 @@ def upstream(shape, i):
 
 
 def batched(forward, x, choices):
-    """The same by a batched function, for each choice of weights, compiled together."""
+    """The same by a batched function, for each choice of weights.
+
+    XLA compiles a TPU's forms, which have operations of its own. It compiles the others in
+    test_batched_network.py and test_vectorized.py.
+    """
 
     def run(x, weights):
         y, gradient = forward(x, *weights)
@@ -57,7 +61,8 @@ def batched(forward, x, choices):
         return y, *gradient(tf.constant(dy))
 
     run_all = lambda x, choices: [run(x, weights) for weights in choices]  # noqa: E731
-    return tf.function(run_all, jit_compile=True, autograph=False)(x, choices)
+    by_xla = "TPU" in devices.device_kinds()
+    return tf.function(run_all, jit_compile=by_xla, autograph=False)(x, choices)
 
 
 def assert_same(forward, layer, x, weights, atol=1e-11):

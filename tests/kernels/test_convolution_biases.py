@@ -2,9 +2,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import small_convnet
+from helpers import small_convnet, small_model, train_on_batches
 
-import keras_reptile as kr
 from keras_reptile.kernels import forms
 from keras_reptile.kernels.batch_normalization import FUSED_STATISTICS, PLAIN_STATISTICS
 from keras_reptile.kernels.convolution_biases import (
@@ -80,11 +79,7 @@ def test_tasks_that_are_not_compiled_have_such_biases(precision, monkeypatch):
         keras.layers.Flatten(),
         keras.layers.Dense(3, dtype="float32"),
     ]
-    network = keras.Sequential([keras.Input((6, 6, 1)), *layers])
-    images = np.random.RandomState(0).randint(0, 256, (30, 6, 6, 1)).astype(np.uint8)
-    episodes = kr.episode_dataset(
-        kr.ClassPool(images, [10] * 3), 3, 4, inner_batch_size=6, inner_steps=2, meta_batch_size=2
-    )
+    network = keras.Sequential([keras.Input((8, 8, 1)), *layers])
     before = network.get_weights()
     summed = []
     make = lambda layer, *given: summed.append(layer) or SUMMED_BIASES.make(layer, *given)  # noqa: E731
@@ -92,9 +87,8 @@ def test_tasks_that_are_not_compiled_have_such_biases(precision, monkeypatch):
     def training(form):
         network.set_weights(before)
         monkeypatch.setattr(forms, "ON_A_CPU", (form, FUSED_STATISTICS))
-        model = kr.ReptileModel(network, inner_optimizer=keras.optimizers.SGD(0.1))
-        model.compile(optimizer=keras.optimizers.SGD(1.0))
-        model.fit(episodes.take(2), verbose=0)
+        model = small_model(network, inner_optimizer=keras.optimizers.SGD(0.1))
+        train_on_batches(model, 2, inner_steps=2)
         return network.get_weights()
 
     found = training(SUMMED_BIASES._replace(make=make))
@@ -180,17 +174,10 @@ def check_that_the_bias_counts(network):
 )
 def test_training_leaves_biases_before_normalization_as_they_are(jit_compile, task_parallelism):
     network = small_convnet()
-    images = np.random.RandomState(0).randint(0, 256, (30, 8, 8, 1)).astype(np.uint8)
-    episodes = kr.episode_dataset(
-        kr.ClassPool(images, [10] * 3), 3, 4, inner_batch_size=6, inner_steps=2, meta_batch_size=2
-    )
     before = network.get_weights()
-    inner_optimizer = keras.optimizers.Adam(0.01, beta_1=0.0)
-    model = kr.ReptileModel(
-        network, inner_optimizer=inner_optimizer, task_parallelism=task_parallelism
-    )
+    model = small_model(network, task_parallelism=task_parallelism)
     model.compile(optimizer=keras.optimizers.SGD(1.0), jit_compile=jit_compile)
-    model.fit(episodes.take(2), verbose=0)
+    train_on_batches(model, 2, inner_steps=2)
     changed = [(a != b).any() for a, b in zip(network.get_weights(), before, strict=True)]
     for layer in network.layers:
         for weight in layer.trainable_weights:

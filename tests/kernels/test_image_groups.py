@@ -81,7 +81,7 @@ def test_xla_convolves_many_images_in_groups(monkeypatch):
         convolve = functools.partial(
             convolution, strides=(2, 1), padding="same", dilation=(1, 1), by_xla=by_xla
         )
-        return RUNS["XLA"](value_and_gradients(convolve))
+        return RUNS["XLA" if by_xla else "graph"](value_and_gradients(convolve))
 
     wanted = gradients(False)(x, kernel)
     each = 3 * 5 * 18 * 8  # Bytes of an image's patches.
@@ -130,7 +130,8 @@ def test_groups_of_any_convolution(shape, strides, padding, dilation, monkeypatc
         convolve = functools.partial(
             convolution, strides=strides, padding=padding, dilation=dilation, by_xla=by_xla
         )
-        return RUNS["XLA"](value_and_gradients(convolve))(x, kernel)
+        run = RUNS["XLA" if by_xla else "eager"](value_and_gradients(convolve))
+        return run(x, kernel)
 
     for a, b in zip(found(True), found(False), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
