@@ -157,14 +157,14 @@ def test_damaged_data_is_noticed(damage, data_dir, tmp_path):
     copy.mkdir(parents=True)
     for path in (Path(data_dir) / "omniglot" / "3.0.0").iterdir():
         shutil.copyfile(path, copy / path.name)
-    record = copy / "omniglot-test.tfrecord-00000-of-00001"
+    record = copy / "omniglot-train.tfrecord-00000-of-00001"
     if damage == "truncated":
         content = record.read_bytes()
-        record.write_bytes(content[: len(content) // 2])
+        record.write_bytes(content[: len(content) // 9])
     else:
         record.unlink()
     text = (
-        r"omniglot cannot be read from .*3.0.0. Damaged or missing: omniglot-test.tfrecord-00000-"
+        r"omniglot cannot be read from .*3.0.0. Damaged or missing: omniglot-train.tfrecord-00000-"
         r"of-00001. Remove that folder, so that it is prepared again. The cause: \w+Error: "
     )
     with pytest.raises(ValueError, match=text):

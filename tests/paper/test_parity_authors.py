@@ -1,5 +1,8 @@
 """The library against whole runs of the authors' own program on real Omniglot images."""
 
+import functools
+
+import keras
 import numpy as np
 import pytest
 from parity import authors_model, evaluation_task, inner_optimizer, logits, meta_batch
@@ -34,20 +37,27 @@ def model_and_run(name, shared):
     return authors_model(start, optimizer, run["meta_step_sizes"], method=method), run
 
 
-def train(model, run, iteration, separate_tail):
-    tasks = [minibatches(run, iteration, task) for task in range(2)]
-    model.train_on_batch(meta_batch(tasks, separate_tail))
+@functools.cache
+def trained(name, shared):
+    """A model after three meta-iterations in float64, its weights after each, and the run."""
+    assert keras.config.floatx() == "float64"
+    model, run = model_and_run(name, shared)
+    weights = []
+    for iteration in range(3):
+        tasks = [minibatches(run, iteration, task) for task in range(2)]
+        model.train_on_batch(meta_batch(tasks, separate_tail=RUNS[name][1]))
+        weights.append([v.numpy() for v in model.network.trainable_variables])
+    return model, weights, run
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_every_weight_after_every_meta_iteration_is_the_authors(name, shared, float64):
-    model, run = model_and_run(name, shared)
-    tolerance, separate_tail = RUNS[name]
-    for iteration in range(3):
-        train(model, run, iteration, separate_tail)
-        for i, variable in enumerate(model.network.trainable_variables):
-            wanted = run[f"weights_{iteration + 1}/{i:02d}"]
-            np.testing.assert_allclose(variable.numpy(), wanted, rtol=0, atol=tolerance)
+    model, weights, run = trained(name, shared)
+    tolerance, _ = RUNS[name]
+    for iteration, found in enumerate(weights, start=1):
+        for i, weight in enumerate(found):
+            wanted = run[f"weights_{iteration}/{i:02d}"]
+            np.testing.assert_allclose(weight, wanted, rtol=0, atol=tolerance)
     support = run["eval/support_images"]
     order = [positions(batch, support) for batch in run["eval/batch_images"]]
     labels, queries = run["eval/support_labels"], run["eval/query_images"]
@@ -59,9 +69,7 @@ def test_every_weight_after_every_meta_iteration_is_the_authors(name, shared, fl
 
 @pytest.mark.parametrize("name", ["reptile_adam", "fomaml_separate_tail_adam"])
 def test_the_carried_second_moment_is_the_authors(name, shared, float64):
-    model, run = model_and_run(name, shared)
-    for iteration in range(3):
-        train(model, run, iteration, RUNS[name][1])
+    model, _, run = trained(name, shared)
     step, *second_moments = model.inner_variables
     # Three meta-iterations of two tasks of three steps, all counted.
     assert int(step) == 18

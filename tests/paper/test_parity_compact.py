@@ -52,7 +52,8 @@ def test_weights_and_logits_are_those_of_the_authors_program(case, float64):
     rs = np.random.RandomState(case["seed"])
     optimizer = inner_optimizer(case["inner_optimizer"]["name"])
     how = case["meta_step_sizes"], case["weight_decay_rate"], case["method"]
-    model = authors_model(initial_weights(rs), optimizer, *how)
+    # Twelve steps take less time than their trace; test_parity_authors.py runs the graph.
+    model = authors_model(initial_weights(rs), optimizer, *how, run_eagerly=True)
     for expected in case["weights_after"]:
         tasks = [minibatches(rs, case) for _ in range(case["tasks"])]
         model.train_on_batch(meta_batch(tasks, case["tail_batch_size"] is not None))

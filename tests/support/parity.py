@@ -18,7 +18,7 @@ class Given(keras.optimizers.schedules.LearningRateSchedule):
         return tf.gather(tf.constant(self.sizes, keras.config.floatx()), tf.cast(step, tf.int32))
 
 
-def authors_model(weights, inner_optimizer, meta_step_sizes, rate=1.0, method="reptile"):
+def authors_model(weights, inner_optimizer, meta_step_sizes, rate=1.0, method="reptile", **how):
     """The Omniglot network in the authors' serial order, with their summed loss."""
     network = kr.networks.omniglot_convnet(5)
     for variable, value in zip(network.trainable_variables, weights, strict=True):
@@ -27,7 +27,7 @@ def authors_model(weights, inner_optimizer, meta_step_sizes, rate=1.0, method="r
         network, inner_optimizer, method=method, task_order="serial", inner_weight_decay_rate=rate
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
-    model.compile(keras.optimizers.SGD(Given(meta_step_sizes)), loss=loss)
+    model.compile(keras.optimizers.SGD(Given(meta_step_sizes)), loss=loss, **how)
     return model
 
 
