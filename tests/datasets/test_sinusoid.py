@@ -147,7 +147,7 @@ def test_the_data_set_is_three_splits_of_waves():
 def test_reptile_learns_waves(activation):
     network = kr.networks.sine_mlp(activation=activation, seed=0)
     model = kr.ReptileModel(network, keras.optimizers.SGD(0.02), transductive=True)
-    model.compile(keras.optimizers.SGD(0.1), loss="mean_squared_error")
+    model.compile(keras.optimizers.SGD(0.1), loss="mean_squared_error", steps_per_execution=100)
     tests = kr.sinusoid_dataset("test", inner_steps=32, meta_batch_size=50, tasks=100)
     before = kr.evaluate_loss(model, tests, verbose=0).loss
     model.fit(kr.sinusoid_dataset(shots=50), steps_per_epoch=2000, verbose=0)
