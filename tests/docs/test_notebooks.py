@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+import warm
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "notebooks"
 RESULTS = FOLDER.parent / "results"
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 NOWHERE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
+ALONE = {**NOWHERE, "CUDA_VISIBLE_DEVICES": ""}
 
 
 def code_cells(notebook):
@@ -31,32 +33,36 @@ def stored(name):
 # What a test runs less of: the same cells with fewer steps and tasks.
 SHORTER = {
     "reproduce": {
-        "meta_iterations=300": 'meta_iterations=20, jit_compile="false", eval_inner_steps=5',
-        "checkpoint_every=150": "checkpoint_every=10",
+        "meta_iterations=300": 'meta_iterations=4, jit_compile="false", eval_inner_steps=5',
+        "checkpoint_every=150": "checkpoint_every=2",
         "validation_tasks=40": "validation_tasks=4",
         "test_tasks=100": "test_tasks=5",
         "(50, 200)": "(5, 20)",
     },
-    "the_idea": {"steps_per_epoch=1000": "steps_per_epoch=100", "1000 * epoch": "100 * epoch"},
+    "the_idea": {
+        "steps_per_epoch=1000": "steps_per_epoch=100",
+        "1000 * epoch": "100 * epoch",
+        "meta_batch_size=20, tasks=100": "meta_batch_size=20, tasks=20",
+    },
     "your_images": {
-        "meta_iterations=400": "meta_iterations=100",
-        "steps_per_epoch=200": "steps_per_epoch=50",
-        '"test", 200)': '"test", 40)',
-        '"validation", 40)': '"validation", 20)',
+        "meta_iterations=400": "meta_iterations=60",
+        "steps_per_epoch=200": "steps_per_epoch=30",
+        '"test", 200)': '"test", 20)',
+        '"validation", 40)': '"validation", 4)',
     },
 }
 
 
-def check_the_idea(text, gain=4):
-    """Waves are fitted after meta-training only, and characters are told apart."""
+def check_the_idea(text, gain=4, tasks=100, accuracy=96.4, queries=2):
+    """Waves are fitted after meta-training only, and the network that ships has its accuracy.
+
+    A few queries may be named otherwise on another processor.
+    """
     losses = [float(x) for x in re.findall(r"^([\d.]+) ± [\d.]+ \(100 tasks", text, re.MULTILINE)]
     assert len(losses) == 2 and losses[1] < losses[0] / gain
-    assert accuracy_of_the_idea(text) > 85
-
-
-def accuracy_of_the_idea(text):
-    (accuracy,) = re.findall(r"^([\d.]+) % ± [\d.]+ \(100 tasks, 5-way", text, re.MULTILINE)
-    return float(accuracy)
+    found = rf"^([\d.]+) % ± [\d.]+ \({tasks} tasks, 5-way"
+    (percent,) = re.findall(found, text, re.MULTILINE)
+    assert abs(float(percent) - accuracy) < 100 * (queries + 0.5) / (5 * tasks)
 
 
 def check_your_images(text, gain=25, least=71):
@@ -83,9 +89,10 @@ CHECKS = {
 }
 # What is asked of the shorter ones.
 LESS = {
-    "reproduce": {"meta_iterations": 20},
-    "the_idea": {"gain": 1.5},
-    "your_images": {"gain": 10, "least": 45},
+    "reproduce": {"meta_iterations": 4},
+    # Of the first 20 tasks: if another network ships, run the notebook again and change both.
+    "the_idea": {"gain": 1.5, "tasks": 20, "accuracy": 95.0, "queries": 1},
+    "your_images": {"gain": 5, "least": 45},
 }
 
 
@@ -99,24 +106,42 @@ def shorter(name):
     return text
 
 
+@pytest.fixture
+def alone(monkeypatch):
+    """Without a network and a GPU."""
+    for package in ("nbclient", "ipykernel"):
+        pytest.importorskip(package, reason="needs pip install '.[notebooks]'")
+    for variable, value in ALONE.items():
+        monkeypatch.setenv(variable, value)
+
+
 @pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_notebook_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
-    for package in ("nbclient", "ipykernel"):
-        pytest.importorskip(package, reason="needs pip install '.[notebooks]'")
-    for variable, value in {**NOWHERE, "CUDA_VISIBLE_DEVICES": ""}.items():
-        monkeypatch.setenv(variable, value)
+def test_a_notebook_runs_from_top_to_bottom(name, alone, tmp_path):
+    (tmp_path / "shorter.ipynb").write_text(shorter(name))
+    program = "tests/support/notebook_cells.py", tmp_path / "shorter.ipynb"
+    ((status, text, err, _),) = warm.run_together([program], FOLDER, [ALONE])
+    assert status == 0, text + err
+    CHECKS[name](text, **LESS[name])
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_kernel_runs_a_notebook_whose_outputs_are_kept(alone, tmp_path):
     spec = importlib.util.spec_from_file_location("run_notebooks", FOLDER / "run.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    (tmp_path / "shorter.ipynb").write_text(shorter(name))
-    text = printed(module.executed(tmp_path / "shorter.ipynb"))
-    CHECKS[name](text, **LESS[name])
-    if name == "the_idea":
-        # Of the network that ships: one query of 500 is 0.2.
-        shown = accuracy_of_the_idea(printed(stored(name)))
-        assert abs(accuracy_of_the_idea(text) - shown) < 0.5
+    notebook = stored("the_idea")
+    drawn = "import matplotlib.pyplot as plt\n%matplotlib inline\nplt.plot([1]);"
+    code = [drawn, "import os\nprint(os.listdir())\nlen('ab')"]
+    cell = code_cells(notebook)[0]
+    notebook["cells"] = [{**cell, "id": f"{i}", "source": each} for i, each in enumerate(code)]
+    (tmp_path / "short.ipynb").write_text(json.dumps(notebook))
+    ran = module.executed(tmp_path / "short.ipynb")
+    assert "the_idea.ipynb" in printed(ran)
+    kinds = [[output["output_type"] for output in cell["outputs"]] for cell in ran.cells]
+    assert kinds == [["display_data"], ["stream", "execute_result"]]
 
 
 @pytest.mark.parametrize("which", [0, 1])
