@@ -43,7 +43,7 @@ def frozen():
 CASES = {
     "reptile, carried": {},
     "in series, frozen normalization": {"task_order": "serial", "network": frozen},
-    "fomaml in series": {"method": "fomaml", "task_order": "serial", "network": small_dense},
+    "fomaml in series": {"method": "fomaml", "task_order": "serial", "network": small_linear},
 }
 
 

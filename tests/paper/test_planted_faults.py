@@ -10,7 +10,9 @@ import warm
 from planted import NOT_PLANTABLE
 
 PACKAGE = Path(__file__).resolve().parents[2] / "keras_reptile"
-COMPILED = "execution/test_compiled_tasks.py::test_a_compiled_task_has_the_numbers_of_any_other"
+COMPILED = "execution/test_compiled_tasks.py::"
+A_TAIL = COMPILED + "test_a_tail_is_the_last_step_of_a_compiled_task"
+IN_SERIES = COMPILED + "test_a_compiled_task_has_the_numbers_of_any_other"
 
 # By module: what is wrong, the text, what is there instead, and the test that notices.
 FAULTS = {
@@ -440,13 +442,13 @@ FAULTS = {
             "a sum of compiled tasks",
             " / len(values)",
             "",
-            f"{COMPILED}[reptile, carried]",
+            f"{A_TAIL}[2-2-fomaml-carried]",
         ),
         (
             "the mean of compiled tasks in series",
             "        if plan.in_series\n",
             "        if False\n",
-            f"{COMPILED}[fomaml in series]",
+            f"{IN_SERIES}[fomaml in series]",
         ),
     ],
     "execution.weight_vectors": [
