@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+import warm
 from commands import SHORT, run
 
 import keras_reptile as kr
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.process, pytest.mark.slow]
 def folder(tmp_path_factory):
     """A folder with a short run in runs/glyphs, and its export."""
     cwd = tmp_path_factory.mktemp("export")
-    status, _, err = run("train", *SHORT, cwd=cwd)
+    status, _, err = warm.run("tests/support/train_small.py", *SHORT, cwd=cwd)
     assert status == 0, err
     names = "--class_names=a,b,c,d,e"
     status, out, err = run("export", "--checkpoint=runs/glyphs", "--output=out", names, cwd=cwd)
