@@ -14,6 +14,7 @@ SHORTER = {
     "meta_iterations=5000": "meta_iterations=20",
     "epochs=5, steps_per_epoch=1000": "epochs=2, steps_per_epoch=10",
     "tasks=1000": "tasks=20",
+    'load("glyphs").train': 'load("glyphs", classes=250).train',
     "steps_per_epoch=100)": "steps_per_epoch=3)",
 }
 LEARNED = """

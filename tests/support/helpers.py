@@ -127,8 +127,13 @@ def one_layer(recipe, image_shape):
 
 
 def one_block(recipe, image_shape):
-    """The same with a convolution and normalization."""
-    kernels = kr.networks.glorot_uniform(recipe.seed)
+    """In place of `building.build_network`, a network that is traced in half the time."""
+    return one_block_network(recipe.ways, image_shape, recipe.seed)
+
+
+def one_block_network(ways, image_shape=(28, 28, 1), seed=0):
+    """The same, also for pages and as `--network=helpers:one_block_network` in warm processes."""
+    kernels = kr.networks.glorot_uniform(seed)
     return keras.Sequential(
         [
             keras.Input(image_shape),
@@ -136,7 +141,7 @@ def one_block(recipe, image_shape):
             keras.layers.BatchNormalization(),
             keras.layers.ReLU(),
             keras.layers.Flatten(),
-            keras.layers.Dense(recipe.ways, kernel_initializer=next(kernels)),
+            keras.layers.Dense(ways, kernel_initializer=next(kernels)),
         ]
     )
 
