@@ -92,13 +92,13 @@ def drawn_images(ways, shots, side=28, seed=0):
     return canvas
 
 
-@pytest.mark.parametrize("shots", [1, 3])
-def test_logits_of_the_packages_network_are_those_of_the_learner(shipped, shots):
+@pytest.mark.parametrize(("shots", "steps"), [(1, 50), (3, 10)])
+def test_logits_of_the_packages_network_are_those_of_the_learner(shipped, shots, steps):
     model = kr.pretrained("omniglot_5way")
     x, y = drawn_images(5, shots), np.repeat(np.arange(5), shots)
     query = drawn_images(1, 1, seed=1)[0]
-    expected = logits_of_the_learner(model, x, y, 50, query)
-    got = shipped.run(LOGITS, "known", flat(x), y.tolist(), 50, query.ravel().tolist())
+    expected = logits_of_the_learner(model, x, y, steps, query)
+    got = shipped.run(LOGITS, "known", flat(x), y.tolist(), steps, query.ravel().tolist())
     np.testing.assert_allclose(got, expected, atol=1e-3)
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import episode, of_examples, small_convnet, small_episodes, small_model
+from helpers import episode, of_examples, small_convnet, small_dense, small_episodes, small_model
 
 import keras_reptile as kr
 
@@ -60,8 +60,9 @@ def test_methods_by_the_last_step_refuse_to_have_none(method):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size"])
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    ("reduction", "jit_compile"), [("sum", False), ("sum_over_batch_size", True)]
+)
 def test_sizes_that_are_not_known_before(reduction, jit_compile):
     x, y = points(tasks=2)
     known = episode(x, y, np.tile(np.arange(4), (2, 3, 1)))
@@ -211,7 +212,7 @@ def test_accumulated_displacements_go_on_from_the_meta_batch_they_are_at():
         return model
 
     def built():
-        dropped = small_convnet(extra=[keras.layers.Dropout(0.5, seed=1)])
+        dropped = small_dense([keras.layers.Dropout(0.5, seed=1)])
         model = small_model(dropped, inner_state="reset")
         model.compile(SGD(0.5, gradient_accumulation_steps=2))
         return model
@@ -225,7 +226,7 @@ def test_accumulated_displacements_go_on_from_the_meta_batch_they_are_at():
 
 @pytest.mark.slow
 def test_accumulation_draws_dropout_anew_for_every_meta_batch():
-    model = small_model(small_convnet(extra=[keras.layers.Dropout(0.5, seed=1)]))
+    model = small_model(small_dense([keras.layers.Dropout(0.5, seed=1)]))
     model.compile(SGD(0.0, gradient_accumulation_steps=4))
     seen = []
     at_end = keras.callbacks.LambdaCallback(
