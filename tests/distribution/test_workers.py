@@ -16,9 +16,9 @@ pytestmark = [pytest.mark.process, pytest.mark.slow]
 NOTICED_SECONDS = 120
 
 
-def train(folder, name, **variables):
+def train(folder, name, chief=(), **variables):
     """Trains on two workers; the second's own working directory must stay empty."""
-    return run(folder, (f"--output_dir={name}",), {}, variables)
+    return run(folder, (f"--output_dir={name}",), dict(chief), variables)
 
 
 def run(folder, flags, *variables):
@@ -38,7 +38,8 @@ def run(folder, flags, *variables):
 def runs(tmp_path_factory):
     """A run left alone; one whose second worker is killed at meta-iteration 5, and its rest."""
     folder = tmp_path_factory.mktemp("runs")
-    whole = train(folder, "whole")
+    # The chief alone draws, and must not wait for another.
+    whole = train(folder, "whole", {"PICTURES": "1"})
     program = {"PROGRAM": "evaluate"}
     flags = ("--checkpoint=whole", "--tasks=5")
     evaluated = run(folder, flags, program, program)
@@ -65,7 +66,8 @@ def test_two_workers_train_and_the_chief_alone_reports_and_writes(runs):
     assert "5-way 1-shot, inductive, 5 tasks" in out
     assert other_out == ""
     assert list((runs["folder"] / "other").iterdir()) == []
-    assert (runs["folder"] / "chief" / "whole" / "summary.json").exists()
+    files = {path.name for path in (runs["folder"] / "chief" / "whole").iterdir()}
+    assert {"summary.json", "curve.png", "tasks.png"} <= files
 
 
 def test_two_workers_evaluate_the_chiefs_run(runs):

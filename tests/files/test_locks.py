@@ -24,9 +24,11 @@ from keras_reptile.files.atomic_file import remove_partial, replacing, write_tex
 from keras_reptile.recipes import building
 from keras_reptile.runs.run_directory import RunDirectory
 
-# Holds a lock until it is killed.
+TRAIN = Path(__file__).resolve().parents[2] / "bin" / "train"
+# Holds a lock until it is killed. As a program of bin/, it does not import TensorFlow.
 HOLDER = """
 import sys, time, pathlib
+sys.argv[0] = sys.argv.pop()
 from keras_reptile.files.locks import held, only_one
 context = only_one if sys.argv[2] == "folder" else held
 with context(pathlib.Path(sys.argv[1])):
@@ -42,7 +44,9 @@ def holding():
 
     def hold(path, kind):
         process = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, str(path), kind], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", HOLDER, str(path), kind, str(TRAIN)],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         started.append(process)
         assert process.stdout.readline() == "held\n"

@@ -3,27 +3,28 @@
 import json
 import re
 import shutil
-import signal
-import time
-from pathlib import Path
 
 import pytest
 import warm
-from commands import SHORT, run, start
+from commands import SHORT, SHORTEST, run
 from made_images import TinyShapes, class_folders
 
 pytestmark = pytest.mark.process
 
-ROOT = Path(__file__).resolve().parents[2]
 # Compiling would take longer than what there is to see.
-ENDLESS = ["--meta_iterations=100000", "--checkpoint_every=10", "--jit_compile=false"]
+ENDLESS = ["--meta_iterations=100000", "--checkpoint_every=2", "--jit_compile=false"]
+
+
+def disturbed(moment, program, *flags, cwd):
+    """What became of a program at a moment, see `disturbed.py`."""
+    return warm.run("tests/support/disturbed.py", json.dumps(moment), program, *flags, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A short run in the default place, and what it printed."""
     cwd = tmp_path_factory.mktemp("finished")
-    status, out, err = run("train", *SHORT, cwd=cwd)
+    status, out, err = run("train", *SHORTEST, cwd=cwd)
     assert status == 0, err
     return cwd, out
 
@@ -85,14 +86,13 @@ def test_a_single_task_ends_without_an_interval(finished, tmp_path):
     assert status == 0, err
     assert json.loads(out.strip().splitlines()[-1])["confidence_95"] is None
     assert '"confidence_95": null' in out
-    status, out, err = run("train", *SHORT, "--test_tasks=1", cwd=cwd)
-    assert status == 0, err
-    line = out.strip().splitlines()[-4]
-    assert re.fullmatch(r"Test accuracy [\d.]+ % \(5-way 1-shot, inductive, 1 task\)\.", line)
+    # Nor does anything tell the time of a run without its log.
     (cwd / "runs" / "glyphs" / "log.csv").unlink()
-    status, out, err = run("train", *SHORT, cwd=cwd)
+    status, out, err = run("train", *SHORTEST, "--test_tasks=1", cwd=cwd)
     assert status == 0, err
-    assert out.strip().splitlines()[-5] == "Trained 4 meta-iterations."
+    trained, tested = out.strip().splitlines()[-5:-3]
+    assert trained == "Trained 4 meta-iterations."
+    assert re.fullmatch(r"Test accuracy [\d.]+ % \(5-way 1-shot, inductive, 1 task\)\.", tested)
 
 
 @pytest.mark.slow
@@ -130,7 +130,7 @@ def test_a_folder_of_images_trains_and_is_measured(tmp_path):
     counts = {name: 12 for name in "abcdefghijkl"} | {"small": 1}
     class_folders(tmp_path / "My images", counts)
     status, out, err = run(
-        "train", "--image_dir=My images", "--test_classes=7", *SHORT, cwd=tmp_path
+        "train", "--image_dir=My images", "--test_classes=7", *SHORTEST, cwd=tmp_path
     )
     assert status == 0, err
     assert "small (1)." in err
@@ -151,12 +151,13 @@ def test_a_set_of_tfds_trains_in_colour_with_the_other_network(tmp_path):
         "--data_dir=data",
         "--channels=3",
         "--image_size=16",
-        "--network=mini_imagenet_convnet",
         "--ways=2",
         "--train_shots=3",
         "--test_classes=4",
     ]
-    status, out, err = run("train", *arguments, *SHORT, cwd=tmp_path)
+    # Without a test: its pictures in colour take most of the time, see test_task_pictures.py.
+    flags = ("--network=mini_imagenet_convnet", "--test_tasks=0")
+    status, out, err = run("train", *arguments, *SHORTEST, *flags, cwd=tmp_path)
     assert status == 0, err
     assert "In runs/tfds_tiny_shapes: " in out
     settings = json.loads((tmp_path / "runs" / "tfds_tiny_shapes" / "run.json").read_text())
@@ -188,27 +189,16 @@ def test_sine_waves_end_with_their_squared_error_and_a_picture(tmp_path):
     }
 
 
-def wait_for_a_checkpoint(process, directory):
-    deadline = time.monotonic() + 120
-    while not list((directory / "checkpoints").glob("iteration-*.keras")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 @pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
-    arguments = (*ENDLESS, *SHORT[2:])
-    process = start("train", *arguments, cwd=tmp_path)
-    wait_for_a_checkpoint(process, tmp_path / "runs" / "glyphs")
-    process.send_signal(signal.SIGINT)
-    assert process.stderr.readline().startswith("SIGINT: stopping after this meta-iteration, and")
-    # Of someone who did not wait.
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130
-    line = err.strip().splitlines()[-1]
-    assert line == ("train: stopped and saved in runs/glyphs. The same command resumes from there.")
+    flags = (*SHORTEST, *ENDLESS)
+    status, _, err = disturbed(["SIGINT", "step", 3], "train", *flags, cwd=tmp_path)
+    assert status == 130
+    first, *_, last = err.strip().splitlines()
+    assert first.startswith("SIGINT: stopping after this meta-iteration, and")
+    assert last == "train: stopped and saved in runs/glyphs. The same command resumes from there."
+    checkpoints = tmp_path / "runs" / "glyphs" / "checkpoints"
+    assert (checkpoints / "iteration-000000003.keras").exists()
     assert list(tmp_path.rglob(".partial*")) == []
 
 
@@ -216,6 +206,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
 SWEEP = [
     "--figure=gradient_combinations",
     "--dataset=glyphs",
+    "--network=small_network:build",
     "--only=g1,g2",
     "--inner_batch_size=5",
     "--eval_inner_batch_size=5",
@@ -242,23 +233,12 @@ def test_a_sweep_ends_with_accuracies_and_where_things_are(tmp_path):
 @pytest.mark.slow
 def test_a_killed_sweep_goes_on_and_ctrl_c_says_how(tmp_path):
     arguments = (*SWEEP, *ENDLESS)
-    process = start("sweep", *arguments, cwd=tmp_path)
-    g1 = tmp_path / "runs" / "gradient_combinations" / "runs" / "g1"
-    wait_for_a_checkpoint(process, g1)
-    process.kill()
-    process.communicate()
-    reached = sorted((g1 / "checkpoints").glob("iteration-*.keras"))[-1]
-    process = start("sweep", *arguments, cwd=tmp_path)
-    deadline = time.monotonic() + 120
-    while sorted((g1 / "checkpoints").glob("iteration-*.keras"))[-1] == reached:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    status, _, err = disturbed(["kill", "step", 3], "sweep", *arguments, cwd=tmp_path)
+    assert status == -9, err
     # Of Slurm, before the time is over.
-    process.send_signal(signal.SIGUSR1)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "Resuming at meta-iteration " in out
+    status, out, err = disturbed(["SIGUSR1", "step", 1], "sweep", *arguments, cwd=tmp_path)
+    assert status == 130
+    assert "Resuming at meta-iteration 2 in runs/gradient_combinations/runs/g1" in out
     assert err.strip().splitlines()[-1] == (
         "sweep: stopped and saved in runs/gradient_combinations. "
         "The same command resumes from there."
@@ -460,7 +440,7 @@ def test_evaluating_glyphs_in_a_directory_is_refused(finished):
 @pytest.mark.slow
 def test_too_few_folders_to_train_on_are_told_what_took_the_others(tmp_path):
     class_folders(tmp_path / "images", dict.fromkeys("abcdefgh", 12))
-    status, _, err = run("train", "--image_dir=images", *SHORT, cwd=tmp_path)
+    status, _, err = run("train", "--image_dir=images", *SHORTEST, cwd=tmp_path)
     assert status == 1
     assert err.strip() == (
         "train: `ways` must not exceed the number of training classes. Received: ways=5, with 3 "
@@ -507,7 +487,7 @@ def test_settings_of_another_version_end_in_one_clear_line(content, tmp_path):
 @pytest.mark.slow
 def test_another_runs_directory_is_refused(finished):
     cwd, _ = finished
-    status, _, err = run("train", *SHORT, "--inner_steps=4", cwd=cwd)
+    status, _, err = run("train", *SHORTEST, "--inner_steps=4", cwd=cwd)
     assert status == 1
     assert "runs/glyphs has a run with other settings: inner_steps=2 (now 4)" in err
     assert len(err.strip().splitlines()) == 1

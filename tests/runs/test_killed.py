@@ -24,6 +24,10 @@ TRAIN = [
     "--output_dir=run",
     "--meta_iterations=30",
     *SMALL_RUN,
+    # Each step is made eagerly.
+    "--meta_batch_size=1",
+    "--inner_steps=1",
+    "--eval_inner_steps=1",
     "--test_tasks=21",
 ]
 # Where each start is killed, how far it gets first, and what it is in the middle of.

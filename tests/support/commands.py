@@ -15,6 +15,8 @@ SHORT = [
     *SMALL_RUN,
     "--test_tasks=3",
 ]
+# The same with a network of one layer.
+SHORTEST = [*SHORT, "--network=small_network:build"]
 
 
 def start(program, *arguments, cwd):

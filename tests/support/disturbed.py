@@ -4,6 +4,8 @@ Arguments: JSON of the moment, the program's name and its flags. A moment is one
 
     ["kill", event, n]       SIGKILL at the n-th event of this name
     ["kill", "random", f]    SIGKILL at a time that the fraction f chooses out of some five steps
+    ["SIGINT", event, n]     this signal, or another, at the n-th event, and again at once, as of
+                             someone who does not wait
     [errno, event, n]        the n-th event of this name fails with this error of the system
     ["memory", event, n]     and so with a `MemoryError`
     ["tensor", event, n]     a tensor is asked for that no memory holds
@@ -68,6 +70,10 @@ class Disturbance:
             if file is not None:
                 os.truncate(file, os.fstat(file).st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
+        if hasattr(signal, str(self.what)):
+            for _ in range(2):
+                os.kill(os.getpid(), getattr(signal, self.what))
+            return
         self.dying = True
         if self.what == "memory":
             raise MemoryError

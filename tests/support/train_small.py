@@ -1,6 +1,7 @@
-"""`bin/train` on a few classes; with KILL_AT=n, this worker is killed after meta-iteration n.
+"""`bin/train` on a few classes, without pictures but with PICTURES=1.
 
-With PROGRAM=evaluate, `bin/evaluate` of what it trained.
+With KILL_AT=n, this worker is killed after meta-iteration n. With PROGRAM=evaluate, `bin/evaluate`
+of what it trained.
 """
 
 import os
@@ -13,6 +14,7 @@ from helpers import one_block
 
 from keras_reptile import datasets
 from keras_reptile.recipes import building
+from keras_reptile.runs import finishing
 from keras_reptile.runs.callbacks import StopOnDivergence
 
 BIN = Path(__file__).resolve().parents[2] / "bin"
@@ -46,6 +48,8 @@ def kill_at(iteration):
 if __name__ == "__main__":
     building.load_pools = few_classes
     building.build_network = one_block
+    if "PICTURES" not in os.environ:
+        finishing._draw = lambda *_: None
     if "KILL_AT" in os.environ:
         kill_at(int(os.environ["KILL_AT"]))
     name = os.environ.get("PROGRAM", "train")
