@@ -83,6 +83,8 @@ def _functions(endpoints, class_names, defaults) -> dict[str, Any]:
         )
         for name, specs in takes.items()
     }
+    # The endpoints that adapt and predict call this trace. They need not trace adaptation again.
+    endpoints.adapt = functions["adapt"].get_concrete_function()
     if class_names is not None:
         names = tf.constant(list(class_names))
         functions["class_names"] = tf.function(
