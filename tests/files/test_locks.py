@@ -25,10 +25,13 @@ from keras_reptile.recipes import building
 from keras_reptile.runs.run_directory import RunDirectory
 
 TRAIN = Path(__file__).resolve().parents[2] / "bin" / "train"
-# Holds a lock until it is killed. As a program of bin/, it does not import TensorFlow.
+# Holds a lock until it is killed. It does not import TensorFlow, which takes seconds: it begins as
+# programs of bin/ do, and has a stand-in for the classes of errors.
 HOLDER = """
-import sys, time, pathlib
+import sys, time, pathlib, unittest.mock
 sys.argv[0] = sys.argv.pop()
+import keras_reptile
+sys.modules["tensorflow"] = unittest.mock.MagicMock()
 from keras_reptile.files.locks import held, only_one
 context = only_one if sys.argv[2] == "folder" else held
 with context(pathlib.Path(sys.argv[1])):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import warm
-from helpers import SMALL_RUN, assert_same_end, small_model
+from helpers import EAGER_RUN, assert_same_end, small_model
 from made_images import TinyShapes
 
 from keras_reptile import checkpoint
@@ -31,7 +31,7 @@ TRAIN = [
     "--dataset=sinusoid",
     "--output_dir=run",
     "--meta_iterations=6",
-    *SMALL_RUN,
+    *EAGER_RUN,
     "--test_tasks=3",
 ]
 FREE_SPACE = "No space left on device. Free some space, and give the same command again"

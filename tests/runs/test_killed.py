@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import warm
-from helpers import SMALL_RUN, assert_same_end, final_state
+from helpers import EAGER_RUN, assert_same_end, final_state
 
 import keras_reptile as kr
 from keras_reptile.checkpoint import check_checksum, load_checkpoint
@@ -23,11 +23,7 @@ TRAIN = [
     "--dataset=sinusoid",
     "--output_dir=run",
     "--meta_iterations=30",
-    *SMALL_RUN,
-    # Each step is made eagerly.
-    "--meta_batch_size=1",
-    "--inner_steps=1",
-    "--eval_inner_steps=1",
+    *EAGER_RUN,
     "--test_tasks=21",
 ]
 # Where each start is killed, how far it gets first, and what it is in the middle of.

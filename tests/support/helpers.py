@@ -21,6 +21,8 @@ SMALL_RUN = (
     "--eval_inner_steps=2",
     "--validation_tasks=2",
 )
+# The same for a run whose operations are made one by one.
+EAGER_RUN = (*SMALL_RUN, "--meta_batch_size=1", "--inner_steps=1", "--eval_inner_steps=1")
 
 
 @contextlib.contextmanager
