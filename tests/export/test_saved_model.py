@@ -32,13 +32,6 @@ STEPS, RATE = 12, 0.02
 SHOTS = (1, 5, 20)
 
 
-def trained_model(steps=30, **arguments):
-    """A model with carried moments, whose own rate is another than that of the tests."""
-    model = small_model(**arguments)
-    model.fit(small_episodes(inner_steps=2), steps_per_epoch=steps, verbose=0)
-    return model
-
-
 def task(shots, queries=4):
     pool = image_pool(images=40)
     drawn = next(iter(kr.episode_dataset(pool, ways=3, shots=shots, queries=queries, scale=True)))
@@ -62,7 +55,10 @@ def by_the_python_model(model, arrays, transductive, steps=STEPS, rate=RATE):
 
 @pytest.fixture(scope="module")
 def model():
-    return trained_model()
+    """A model with carried moments, whose own rate is another than that of the tests."""
+    model = small_model()
+    model.fit(small_episodes(inner_steps=2), steps_per_epoch=30, verbose=0)
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +176,7 @@ MODELS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_kind_of_model_is_exported(name, tmp_path):
-    model = trained_model(steps=2, **{"network": small_dense(), **MODELS[name]})
+    model = small_model(**{"network": small_dense(), **MODELS[name]})
     model.export_learner(tmp_path / "learner")
     learner = tf.saved_model.load(str(tmp_path / "learner"))
     given = learner.adapt_and_predict(*task(5), 4, RATE)
