@@ -218,7 +218,7 @@ SWEEP = [
 
 @pytest.mark.slow
 def test_a_sweep_ends_with_accuracies_and_where_things_are(tmp_path):
-    status, out, err = run("sweep", *SWEEP, "--meta_iterations=2", cwd=tmp_path)
+    status, out, err = disturbed([], "sweep", *SWEEP, "--meta_iterations=2", cwd=tmp_path)
     assert status == 0, err
     g1, g2, done, where = out.strip().splitlines()[-4:]
     assert g1.startswith("g1: ")

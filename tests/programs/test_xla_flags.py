@@ -1,16 +1,11 @@
 """Flags that XLA takes, and those at which it would end the process."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from processes import environment
+import warm
 
 from keras_reptile.programs import xla_flags
-
-EVALUATE = Path(__file__).resolve().parents[2] / "bin" / "evaluate"
 
 
 @pytest.mark.slow
@@ -26,12 +21,10 @@ EVALUATE = Path(__file__).resolve().parents[2] / "bin" / "evaluate"
         ("--xla_cpu_enable_fast_math=false", "--checkpoint is missing"),
     ],
 )
-def test_a_flag_that_xla_does_not_know_is_said_before_the_work(given, said):
-    command = [sys.executable, str(EVALUATE)]
-    variables = environment(XLA_FLAGS=given)
-    ended = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300)
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith(f"evaluate: {said}") and len(ended.stderr.splitlines()) == 1
+def test_a_flag_that_xla_does_not_know_is_said_before_the_work(given, said, tmp_path):
+    (ended,) = warm.run_together([("bin/evaluate",)], tmp_path, [{"XLA_FLAGS": given}])
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.startswith(f"evaluate: {said}") and len(ended.err.splitlines()) == 1
 
 
 def test_a_value_that_xla_does_not_read_is_its_reason():
