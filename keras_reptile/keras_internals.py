@@ -85,18 +85,18 @@ def own_copies(optimizer: Any, variables: Sequence) -> Iterator[None]:
         optimizer: A built Keras optimizer.
         variables: Sequence of `keras.Variable`, those that it updates.
     """
-    held = [(v, v._value) for v in (*variables, *optimizer.variables)]
+    before = [(v, v._value) for v in (*variables, *optimizer.variables)]
     strategy = optimizer._distribution_strategy
-    copies = [_own_copy(value) for _, value in held]
+    copies = [_own_copy(value) for _, value in before]
     distribute_lib._push_per_thread_mode(distribute_lib._get_default_replica_mode())
     try:
-        for (variable, _), copy in zip(held, copies, strict=True):
+        for (variable, _), copy in zip(before, copies, strict=True):
             variable._value = copy
         optimizer._distribution_strategy = tf.distribute.get_strategy()
         yield
     finally:
         optimizer._distribution_strategy = strategy
-        for variable, value in held:
+        for variable, value in before:
             variable._value = value
         distribute_lib._pop_per_thread_mode()
 

@@ -77,15 +77,16 @@ class InnerLoop:
             state: The `InnerState` to start from.
 
         Returns:
-            An `Adaptation` of all weights. Steps that are recorded are in the place of the weights:
-            see `Parts.solution`.
+            An `Adaptation` of all weights. If the steps of phi are recorded, its weights are
+            (phi_k, psi_k): see `partial_adaptation`. `Parts.solution` returns the weights for
+            predictions.
         """
         parts, order, tail = self.parts, task["order"], task.get("tail")
         start = parts.carried_state(state)
-        found = self.minimize(self.loss_of(task), theta, start, order, tail, parts)
-        return found._replace(
-            weights=parts.whole(theta, found.weights),
-            state=parts.whole_state(state, found.state),
+        result = self.minimize(self.loss_of(task), theta, start, order, tail, parts)
+        return result._replace(
+            weights=parts.whole(theta, result.weights),
+            state=parts.whole_state(state, result.state),
         )
 
     def minimize(
@@ -99,8 +100,12 @@ class InnerLoop:
     ) -> Adaptation:
         """Runs the inner loop on a loss `(weights, minibatch, step)`, of one task or of many.
 
-        The weights are those of `parts`, by default the carried weights alone. The state is that of
-        the carried weights.
+        Args:
+            loss_fn, order, tail: See `adaptation.adapt`.
+            theta: Sequence of tensors, all weights if `parts` is given, else the carried weights
+                only.
+            state: The `InnerState` of the carried weights.
+            parts: The `Parts` of theta. Defaults to all and none.
         """
         adapt = loss_scaling.where_needed(self.rules.adapt, self.f.network)
         optimizer = self.parts.optimizer(self.optimizer)

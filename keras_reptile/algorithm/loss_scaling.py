@@ -51,10 +51,10 @@ def scaled(adapt: Callable, scale: float = SCALE) -> Callable:
 
     def scaled_adapt(loss_fn, optimizer, *arguments):
         scaled_loss = lambda *given: scale * loss_fn(*given)  # noqa: E731
-        found = adapt(scaled_loss, Unscaling(optimizer, scale), *arguments)
-        return found._replace(
-            first_loss=found.first_loss / scale,
-            gradient=tuple(g / scale for g in found.gradient),
+        result = adapt(scaled_loss, Unscaling(optimizer, scale), *arguments)
+        return result._replace(
+            first_loss=result.first_loss / scale,
+            gradient=tuple(g / scale for g in result.gradient),
         )
 
     return scaled_adapt

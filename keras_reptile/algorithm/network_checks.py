@@ -7,7 +7,7 @@ import keras
 from keras_reptile.keras_internals import all_layers
 
 # They normalize by TensorFlow's moments, whose second derivative is wrong.
-DERIVED_ONCE = (keras.layers.LayerNormalization, keras.layers.GroupNormalization)
+DIFFERENTIABLE_ONCE = (keras.layers.LayerNormalization, keras.layers.GroupNormalization)
 
 
 def check_output(outputs: Any) -> None:
@@ -57,7 +57,7 @@ def check_network(method: str, network: keras.Model) -> None:
         )
     layers = all_layers(network)
     _check_layers(layers)
-    wrong = [layer.name for layer in layers if isinstance(layer, DERIVED_ONCE)]
+    wrong = [layer.name for layer in layers if isinstance(layer, DIFFERENTIABLE_ONCE)]
     if method == "maml" and wrong:
         raise ValueError(
             "method='maml' differentiates the network twice, and LayerNormalization and "

@@ -57,7 +57,7 @@ def copy_of(network: keras.Model) -> keras.Model:
     except Exception as error:
         raise ValueError(_why_not(network, error)) from error
     copy.set_weights(network.get_weights())
-    # The configuration of a subclassed network does not have them.
+    # The configuration of a subclassed network does not say which layers are frozen.
     for layer, copied in zip(all_layers(network), all_layers(copy), strict=True):
         if copied.trainable != layer.trainable:
             copied.trainable = layer.trainable

@@ -33,7 +33,7 @@ VERSION = 1
 # Fewer images are not cached. Decoding them takes a moment.
 LEAST = 1000
 # The total bytes of all caches. The least recently used ones beyond it are removed.
-MOST = 16 << 30
+MAX_CACHE_BYTES = 16 << 30
 # A file that changed so recently may change again within the resolution of its times.
 SETTLED_SECONDS = 3
 DIGEST = hashlib.sha256().digest_size
@@ -167,7 +167,7 @@ class ImageCache:
         return [images[a:b] for a, b in itertools.pairwise([0, *ends])]
 
 
-def remove_oldest(folder: Path, most: int = MOST) -> None:
+def remove_oldest(folder: Path, most: int = MAX_CACHE_BYTES) -> None:
     """Removes the least recently used caches until the others have at most `most` bytes."""
     caches = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime)
     sizes = [path.stat().st_size for path in caches]

@@ -69,9 +69,9 @@ def _train(loop, plan, others, tasks, thetas, states) -> tuple:
     )
     state = states[0]._replace(slots=slots)
     adapted = batched_tasks.adapt(loop, network, layout, tasks, theta, state)
-    found = adapted, batched_tasks.predict(loop, network, layout, tasks, theta, adapted)
+    results = adapted, batched_tasks.predict(loop, network, layout, tasks, theta, adapted)
     return tuple(
-        batched_tasks.outcome_of(loop, plan, layout, own, *_of_model(found, i, len(thetas)))
+        batched_tasks.outcome_of(loop, plan, layout, own, *_of_model(results, i, len(thetas)))
         for i, own in enumerate(thetas)
     )
 
@@ -87,6 +87,6 @@ def _for_each_task(of_models, number) -> tf.Tensor:
     return tf.tile(of_models, (number, *[1] * (of_models.shape.rank - 1)))
 
 
-def _of_model(found, index, models):
-    """Returns what was found for the tasks of one model. Scalars are those of all."""
-    return tf.nest.map_structure(lambda t: t[index::models] if t.shape.rank else t, found)
+def _of_model(results, index, models):
+    """Returns the results of one model's tasks. A scalar is the same for all models."""
+    return tf.nest.map_structure(lambda t: t[index::models] if t.shape.rank else t, results)

@@ -106,7 +106,7 @@ def adapt(loop, network, layout, tasks, theta, state) -> Adaptation:
     def loss_and_gradient(vectors, minibatch, step):
         del step  # Known layers draw no random numbers.
         x, y = (tf.gather(t, minibatch, batch_dims=1) for t in support)
-        # Without an axis of tasks where the loop does not move them.
+        # Weights that the loop does not move have an axis of tasks only if theta has one.
         outputs, gradient_of = network(loop.parts.solution(theta, layout.unpack(vectors)), x)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(outputs)

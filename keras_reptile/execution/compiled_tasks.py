@@ -76,7 +76,7 @@ def _outcome(loop, plan, theta, tasks: Sequence[Adaptation]) -> Outcome:
 
 
 def _mean(*values) -> tf.Tensor:
-    # The last task ends last. The sum of the others does not wait for it.
+    # The last task ends last. Sum the others meanwhile.
     *others, last = values
     return (tf.add_n(others) + last if others else last) / len(values)
 

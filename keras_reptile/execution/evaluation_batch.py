@@ -14,7 +14,7 @@ MOST_TASKS = 200
 # Bytes of a device whose memory is not known.
 USUAL_MEMORY = 8 * 2**30
 # The share of a device's memory that the tasks at once may need by the estimate.
-SHARE = 1 / 2
+MAX_SHARE_OF_MEMORY = 1 / 2
 # The share of all operations' values that are in memory at the same time: in an inner step, which
 # keeps values for its gradient, and in a prediction. With these shares, the estimates are equal to
 # or above the temporary memory of programs that XLA has compiled for an H200.
@@ -57,7 +57,9 @@ def evaluation_batch(loop: InnerLoop, plan: Plan, spec: dict[str, Any]) -> Evalu
         return None
     needed = PADDING.get(plan.device, 1) * bytes_of_task(loop, spec)
     memory = memory_of(plan.device) or USUAL_MEMORY
-    return EvaluationBatch(int(min(MOST_TASKS, max(1, SHARE * memory // needed))), needed)
+    return EvaluationBatch(
+        int(min(MOST_TASKS, max(1, MAX_SHARE_OF_MEMORY * memory // needed))), needed
+    )
 
 
 def bytes_of_task(loop: InnerLoop, spec: dict[str, Any]) -> int:

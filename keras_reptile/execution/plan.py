@@ -9,7 +9,7 @@ from keras_reptile.kernels.forms import Forms
 
 ONE_AT_A_TIME = "Tasks are computed one at a time, as they cannot be computed as one batch: {}"
 # XLA's second derivative of max pooling has the precision of bfloat16, or is missing.
-MAML = "XLA does not compile MAML's gradient through the loop for every network."
+MAML_IS_NOT_COMPILED = "XLA does not compile MAML's gradient through the loop for every network."
 
 # The part of the computation that XLA compiles.
 NOTHING, EACH_TASK, THE_LOOP, WHOLE_STEPS = "nothing", "each task", "the loop", "whole steps"
@@ -142,9 +142,9 @@ def _compiled(jit_compile: bool | str, device, replicas, eagerly) -> str:
 
 
 def _refused(settings, one_batch, compiled) -> tuple[str, ...]:
-    """Returns a sentence for each thing that MAML's training cannot be."""
-    told = settings.jit_inner_loops is True and compiled != NOTHING
+    """Returns a sentence for each setting that training by MAML cannot follow."""
+    was_asked = settings.jit_inner_loops is True and compiled != NOTHING
     return (
-        *((ONE_AT_A_TIME.format(MAML),) if one_batch else ()),
-        *((f"Training is not compiled: {MAML}",) if told else ()),
+        *((ONE_AT_A_TIME.format(MAML_IS_NOT_COMPILED),) if one_batch else ()),
+        *((f"Training is not compiled: {MAML_IS_NOT_COMPILED}",) if was_asked else ()),
     )

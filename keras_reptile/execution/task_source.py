@@ -8,7 +8,7 @@ from keras_reptile.episodes.streams import Stream, stream_of
 # The largest pool on a device, in bytes. Positions in the program are integers of 32 bits.
 LARGEST_POOL = 2**31 - 1
 # The largest share of a device's memory for a pool.
-SHARE = 1 / 4
+MAX_SHARE_OF_MEMORY = 1 / 4
 
 NO_STREAM = "the data are not an endless stream as `episode_dataset` returns it"
 TOO_LARGE = "the pool has {:,} bytes, and at most {:,} are put on a device"
@@ -97,6 +97,6 @@ def _against_data(stream: Stream | None, device: str) -> str:
         return NO_STREAM
     # A CPU has the pool already.
     memory = None if device == "CPU" else keras_internals.memory_of(device)
-    most = LARGEST_POOL if memory is None else min(LARGEST_POOL, int(SHARE * memory))
+    most = LARGEST_POOL if memory is None else min(LARGEST_POOL, int(MAX_SHARE_OF_MEMORY * memory))
     size = stream.pool.images.nbytes
     return TOO_LARGE.format(size, most) if size > most else ""

@@ -34,7 +34,8 @@ class Traces:
         """Returns whether the model has changed since the last call with this name."""
         before = self._made_for.get(name, now)
         self._made_for[name] = now
-        # A network that was not built then was built before its first trace. This is no change.
+        # The network may have been built since the last call, but before its first trace. This is
+        # no change.
         return before[0] != now[0] or (before[1] is not None and before[1] != now[1])
 
     def forget(self) -> None:

@@ -127,9 +127,10 @@ def _for_each_task(function, arguments):
 
 
 def as_one_batch(network: keras.Model, function: Callable, arguments: tuple) -> Callable | None:
-    """Returns a function that makes the one of all tasks, or warns and returns `None`.
+    """Returns a function without arguments that compiles `function` for all tasks.
 
-    What it makes is `None`, after a warning, if the network cannot be batched.
+    It returns `None` if the network has loops, and the returned function returns `None` if the
+    tasks cannot be one batch. Each `None` comes with a warning.
 
     Args:
         network: A built `keras.Model`.

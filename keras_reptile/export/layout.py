@@ -6,7 +6,7 @@ NETWORK = "network.keras"
 MODEL = "model.keras"
 MARKS = (METADATA, MODEL)
 # Patterns of all paths that an export writes. A directory with other files is not an export.
-OWN = (
+FILES_OF_AN_EXPORT = (
     *MARKS,
     NETWORK,
     "saved_model.pb",

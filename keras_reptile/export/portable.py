@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_reptile.algorithm.network_copy import copy_of
 from keras_reptile.episodes.network_inputs import taken_by
-from keras_reptile.export.layout import MARKS, METADATA, MODEL, OWN
+from keras_reptile.export.layout import FILES_OF_AN_EXPORT, MARKS, METADATA, MODEL
 from keras_reptile.files import provenance
 from keras_reptile.files.atomic_directory import whole_directory
 
@@ -136,5 +136,5 @@ def export_portable(
     """Writes only model.keras and metadata.json, which `keras_reptile.pretrained` loads."""
     check(model)
     described = describe(model, class_names, metadata)
-    with whole_directory(path, overwrite, MARKS, OWN) as directory:
+    with whole_directory(path, overwrite, MARKS, FILES_OF_AN_EXPORT) as directory:
         write(model, directory, described)

@@ -12,7 +12,7 @@ from keras_reptile.checks import check_integer
 from keras_reptile.export import arguments, portable
 from keras_reptile.export.endpoint_checks import MAX_STEPS
 from keras_reptile.export.endpoints import Endpoints
-from keras_reptile.export.layout import MARKS, NETWORK, OWN
+from keras_reptile.export.layout import FILES_OF_AN_EXPORT, MARKS, NETWORK
 from keras_reptile.files.atomic_directory import whole_directory
 
 
@@ -37,7 +37,7 @@ def export(
     check_integer("steps", steps, 0, MAX_STEPS)
     defaults = _defaults(model, steps)
     described = portable.describe(model, class_names, metadata, {"defaults": defaults})
-    with whole_directory(path, overwrite, MARKS, OWN) as directory:
+    with whole_directory(path, overwrite, MARKS, FILES_OF_AN_EXPORT) as directory:
         write_saved_model(model, directory, class_names, defaults)
         model.network.save(directory / NETWORK)
         portable.write(model, directory, described)

@@ -210,7 +210,7 @@ class EpisodeModel(PlannedModel):
     def _regrouped(self, data: Any) -> Any:
         """Returns the tasks of an evaluation in meta-batches that a GPU or TPU computes at once.
 
-        Others than finite datasets of episodes are returned unchanged.
+        Only finite datasets of episodes are regrouped. All other data are returned unchanged.
         """
         episodes = as_episodes(data)
         if episodes is None or not self.compiled or int(episodes.cardinality()) <= 0:

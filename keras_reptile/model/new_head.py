@@ -53,7 +53,7 @@ def with_head(model: Any, ways: int, seed: int) -> Any:
         metrics = given["metrics"] and [_without_state(m) for m in given["metrics"]]
         optimizer = _without_state(given["optimizer"])
         other.compile(**{**given, "optimizer": optimizer, "metrics": metrics})
-        # The weights have been trained for so long, if by another optimizer.
+        # Count the meta-iterations of the earlier optimizer, too.
         other._iterations_before_compile.assign(model.meta_iteration)
         if model.optimizer.built:
             other.optimizer.build(other.trainable_variables)
@@ -81,7 +81,7 @@ def _of_other_classes(model: Any, classes: int, seed: int, repeat: bool) -> Any:
     if repeat:
         shared_head.repeat_output(_of_head(other), _of_head(model))
     else:
-        # A head with as many classes as before has slots of the same shapes: they are not its own.
+        # With the same number of classes, the old head's slots were copied above. Reset them.
         for variable in _slots_of_head(other):
             variable.assign(keras.ops.zeros_like(variable))
     return other

@@ -19,9 +19,9 @@ ASKS = ("-h", "-help", "--help", "-?", "-helpshort", "--helpshort")
 WIDTH = 80
 INDENT = 6
 CHOICES = {f.name: f.metadata.get("choices", ()) for f in dataclasses.fields(Recipe)}
-OWN = "Flags"
+PROGRAM_FLAGS = "Flags"
 TOPICS = {
-    OWN: (),
+    PROGRAM_FLAGS: (),
     "Data": (
         "dataset",
         "dataset_split",
@@ -151,8 +151,10 @@ def _by_topic(values: dict[str, Any]) -> Iterator[str]:
     # A program without the flags of a recipe has too few flags for topics.
     placed = {n for names in TOPICS.values() for n in names} if "shots" in ours else set()
     for topic, names in TOPICS.items():
-        chosen = [n for n in ours if n not in placed] if topic == OWN else names
-        found = [ours[name] for name in chosen if name in ours and (topic == OWN or placed)]
+        chosen = [n for n in ours if n not in placed] if topic == PROGRAM_FLAGS else names
+        found = [
+            ours[name] for name in chosen if name in ours and (topic == PROGRAM_FLAGS or placed)
+        ]
         if found:
             yield from ["", f"{topic}:"]
         for flag in found:

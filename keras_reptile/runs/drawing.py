@@ -12,9 +12,9 @@ TOGETHER = 10
 
 
 def choose(recipe: Recipe, model: Any, episodes: tf.data.Dataset) -> str:
-    """Sets where a `ReptileModel` draws the training tasks, and returns the sentence that says it.
+    """Sets where a `ReptileModel` draws the training tasks. Returns a sentence for the user.
 
-    The sentence is empty where nothing but the host can draw.
+    It is "" if the recipe chooses the host, or if "auto" finds only a CPU.
 
     Raises:
         ValueError: If the recipe demands that the device draws, and it cannot.

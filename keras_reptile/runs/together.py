@@ -32,7 +32,7 @@ def train_together(
 ) -> list[dict[str, Any] | Diverged]:
     """Trains runs that differ in their seed only, or resumes them.
 
-    Each directory has the files that `train` writes there, and either may go on with it. The runs
+    Each directory has the files that `train` writes there, and either can resume it. The runs
     that have made the fewest meta-iterations make the next one, together.
 
     Args:

@@ -14,7 +14,7 @@ class Cancelled(BaseException):
 
 
 class Turn:
-    """A function that runs until it asks for something, and goes on with the answer.
+    """A function that runs until it asks for something, and continues with the answer.
 
     Args:
         function: Function of the `Turn` itself, whose method `ask` it may call.

@@ -284,7 +284,7 @@ def test_the_caches_that_were_not_used_for_longest_are_removed(images, tmp_path,
     os.utime(older, (1, 1))
     os.utime(newer, (2, 2))
     load(images, image_size=5)  # Which is used, and so the newer of the two.
-    monkeypatch.setattr(image_cache, "MOST", 2000)
+    monkeypatch.setattr(image_cache, "MAX_CACHE_BYTES", 2000)
     image_cache.remove_oldest(tmp_path / "cache", 2000)
     assert caches(tmp_path) == [older]
     image_cache.remove_oldest(tmp_path / "cache", 0)

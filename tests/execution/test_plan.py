@@ -4,7 +4,7 @@ import pytest
 
 from keras_reptile.execution.plan import (
     EACH_TASK,
-    MAML,
+    MAML_IS_NOT_COMPILED,
     NOTHING,
     ONE_AT_A_TIME,
     THE_LOOP,
@@ -15,8 +15,8 @@ from keras_reptile.execution.settings import Settings
 from keras_reptile.kernels import forms
 
 MIRRORED = {"replicas": 2}
-NOT_COMPILED = f"Training is not compiled: {MAML}"
-NO_BATCH = ONE_AT_A_TIME.format(MAML)
+NOT_COMPILED = f"Training is not compiled: {MAML_IS_NOT_COMPILED}"
+NO_BATCH = ONE_AT_A_TIME.format(MAML_IS_NOT_COMPILED)
 CPU, GPU, TPU = {"CPU"}, {"CPU", "GPU"}, {"CPU", "TPU"}
 ONE_TPU, ONE_GPU = "a TPU", "a GPU"
 
