@@ -113,11 +113,9 @@ def answers(model, learner, folder, x):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-@settings(max_examples=4, derandomize=True, deadline=None, database=None)
-@given(first=st.integers(0, 20), number=st.sampled_from([5, 8]))
-def test_bytes_are_what_plain_keras_is_given_for_them(models, name, first, number):
+def test_bytes_are_what_plain_keras_is_given_for_them(models, name):
     _, images, converted = NETWORKS[name]
-    x = images[first : first + number]
+    x, number = images[7:12], 5
     model, learner, _ = models[name]
     by_bytes, by_keras = (answers(*models[name], given) for given in (x, converted(x)))
     for path, value in by_keras.items():
@@ -164,9 +162,8 @@ def test_episodes_of_bytes_are_those_of_what_the_network_takes(name, jit_compile
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["plain", "tokens"])
-def test_vectorized_tasks_take_bytes_alike(name):
-    build, images, converted = NETWORKS[name]
+def test_vectorized_tasks_take_bytes_alike():
+    build, images, converted = NETWORKS["tokens"]
     ends = []
     for x in (images, converted(images)):
         model = made(build(), task_parallelism="vectorized")

@@ -9,8 +9,8 @@ import keras_reptile as kr
 from keras_reptile.execution.batched_models import are_one_batch
 from keras_reptile.model.joint_steps import JointSteps, joint_step
 
-SEEDS = (0, 1, 2)
-STEPS = 5
+SEEDS = (0, 1)
+STEPS = 3
 SGD = keras.optimizers.SGD(0.1, momentum=0.5)
 # Every method, both states and both orders.
 WAYS = {
@@ -110,7 +110,7 @@ def products(seeds):
 
 @pytest.mark.slow
 def test_as_one_batch_more_seeds_need_no_more_matrix_products():
-    assert products(SEEDS) == products(SEEDS[:1]) > 0
+    assert products(SEEDS) == products(SEEDS[1:]) > 0
 
 
 @pytest.mark.parametrize(
