@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import warm
-from helpers import assert_same_end, stop_at
+from helpers import assert_same_end, draw_no_pictures, one_layer, stop_at
 
 import keras_reptile as kr
 from keras_reptile.checkpoint import load_checkpoint
@@ -81,7 +81,8 @@ def test_a_run_writes_both_pictures_and_validates_by_loss(finished):
 
 
 @pytest.mark.slow
-def test_a_run_of_images_draws_no_predictions(tmp_path):
+def test_a_run_of_images_draws_no_predictions(tmp_path, monkeypatch):
+    monkeypatch.setattr(building, "build_network", one_layer)
     glyphs = named.get(
         "glyphs", meta_iterations=1, validation_tasks=0, test_tasks=0, eval_inner_steps=1
     )
@@ -94,6 +95,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(finished, tmp_path, monkeypatch):
     def crash(model):
         raise MemoryError
 
+    draw_no_pictures(monkeypatch)
     with monkeypatch.context() as patch:
         stop_at(patch, 5, crash)
         with pytest.raises(MemoryError):
@@ -117,8 +119,10 @@ def test_measuring_a_run_again_gives_its_summary(finished):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["sinusoid_fomaml", "sinusoid_maml", "sinusoid_joint"])
-def test_every_method_has_a_recipe_that_trains(name, tmp_path):
-    summary = run(tmp_path, name, meta_iterations=2, network="sine_mlp_tanh")
+def test_every_method_has_a_recipe_that_trains(name, tmp_path, monkeypatch):
+    draw_no_pictures(monkeypatch)
+    short = dict(meta_iterations=2, validation_tasks=0, eval_inner_steps=2)
+    summary = run(tmp_path, name, network="sine_mlp_tanh", **short)
     assert np.isfinite(summary["result"]["loss"])
 
 
