@@ -68,7 +68,7 @@ def evaluate(
     (10,)
     """
     episodes = _as_dataset(episodes)
-    mode = _check(model, episodes, transductive)
+    mode = _checked_mode(model, episodes, transductive)
     return _accuracies(model, episodes, {"accuracy": mode}, verbose)[0]
 
 
@@ -101,7 +101,7 @@ def evaluate_both(
     True
     """
     episodes = _as_dataset(episodes)
-    _check(model, episodes, None)
+    _checked_mode(model, episodes, None)
     inductive, transductive = _accuracies(model, episodes, BOTH, verbose)
     return inductive, transductive
 
@@ -138,10 +138,18 @@ def evaluate_loss(
     (10,)
     """
     episodes = _as_dataset(episodes)
-    mode = _check(model, episodes, transductive)
+    mode = _checked_mode(model, episodes, transductive)
     of_tasks = functools.partial(losses.task_losses, model.task_loss)
     (measured,) = _measured(model, episodes, {"loss": mode}, "loss", of_tasks, verbose)
-    return LossEvaluation(*measured[:4], measured.ways, measured.shots, mode)
+    return LossEvaluation(
+        loss=measured.mean,
+        confidence_95=measured.confidence_95,
+        losses=measured.values,
+        non_finite_tasks=measured.non_finite_tasks,
+        ways=measured.ways,
+        shots=measured.shots,
+        transductive=mode,
+    )
 
 
 def _as_dataset(episodes: Any) -> Any:
@@ -149,7 +157,7 @@ def _as_dataset(episodes: Any) -> Any:
     return tf.data.Dataset.from_tensors(episodes) if is_episode(episodes) else episodes
 
 
-def _check(model, episodes, transductive) -> bool:
+def _checked_mode(model, episodes, transductive) -> bool:
     """Checks the arguments, and returns whether to predict transductively."""
     if not isinstance(model, ReptileModel):
         raise ValueError(f"`model` must be a ReptileModel. Received: {type(model).__name__}.")
@@ -192,7 +200,16 @@ def _accuracies(model, episodes, modes: dict[str, bool], verbose: int) -> list[E
     of_tasks = functools.partial(accuracy.task_accuracies, metric)
     measured = _measured(model, episodes, modes, "accuracy", of_tasks, verbose)
     return [
-        Evaluation(*each[:4], each.ways, each.shots, mode, each.answers)
+        Evaluation(
+            accuracy=each.mean,
+            confidence_95=each.confidence_95,
+            accuracies=each.values,
+            non_finite_tasks=each.non_finite_tasks,
+            ways=each.ways,
+            shots=each.shots,
+            transductive=mode,
+            answers=each.answers,
+        )
         for each, mode in zip(measured, modes.values(), strict=True)
     ]
 
@@ -233,7 +250,7 @@ def _measured(
         dtype = tf.float64 if values[0].dtype == tf.float64 else tf.float32
         return tf.concat([tf.cast(c, dtype) for c in columns], axis=1)
 
-    # So that a line of the accuracy and its interval has 80 columns.
+    # With this width, a line with the accuracy and its interval has 80 columns.
     bar = keras.utils.Progbar(
         int(episodes.cardinality()), width=10, verbose=verbose, unit_name="batch"
     )
@@ -248,7 +265,7 @@ def _measured(
             found_labels.append(values[:, 2 * len(modes) :].astype(np.int32))
             so_far = _by_mode(np.concatenate(gathered))
             shown = _shown(modes, so_far)
-            # Stateful: of other metrics the bar shows means of means over meta-batches.
+            # The bar would else show the means over meta-batches of these means.
             bar.stateful_metrics.update(dict(shown))
             bar.update(len(gathered), shown)
     ways, shots, answers = labels.found(np.concatenate(found_labels), len(modes))
@@ -260,11 +277,11 @@ def _measured(
 
 def _by_mode(values: np.ndarray) -> list[Measured]:
     """Returns means and intervals of `(tasks, 2 * modes)`: values, and whether all are finite."""
-    found, numbers = np.split(values, 2, axis=1)
-    finite = np.isfinite(found) & (numbers == 1)
+    of_tasks, numbers = np.split(values, 2, axis=1)
+    finite = np.isfinite(of_tasks) & (numbers == 1)
     return [
         Measured(float(v.mean()), confidence_95(v), v.copy(), int(np.sum(~f)))
-        for v, f in zip(found.T, finite.T, strict=True)
+        for v, f in zip(of_tasks.T, finite.T, strict=True)
     ]
 
 

@@ -114,6 +114,28 @@ def moments_of(optimizer: Any) -> tuple[list, ...]:
     return (optimizer.momentums,)
 
 
+def schedule_of(optimizer: Any) -> Any:
+    """Returns an optimizer's learning rate as it was given: a number or a schedule.
+
+    The public `learning_rate` of a schedule is its value at the present step.
+    """
+    return optimizer._learning_rate
+
+
+def has_mask(outputs: Any) -> bool:
+    """Returns whether a layer passes a mask on with its outputs."""
+    return getattr(outputs, "_keras_mask", None) is not None
+
+
+# The argument with which `fit` tells `evaluate` that Keras has distributed its dataset.
+OF_FIT = "_use_cached_eval_dataset"
+
+
+def values_in_order(model: keras.Model, logs: dict[str, Any]) -> Any:
+    """Returns logs as `test_on_batch` returns them without names: a list, or the only value."""
+    return model._flatten_metrics_in_order(logs)
+
+
 def function_of(metric: keras.metrics.Metric) -> tuple[Callable, dict[str, Any]]:
     """Returns the function of a `MeanMetricWrapper`, and its keyword arguments."""
     return metric._fn, metric._fn_kwargs

@@ -228,7 +228,7 @@ class ReptileModel(AdaptingModel):
         network = keras.saving.deserialize_keras_object(
             config["network"], custom_objects=custom_objects
         )
-        # Older files have neither: they divided bytes by 255.
+        # Files of earlier versions have neither key. Their models divided bytes by 255.
         config = {"byte_scale": network_inputs.UNIT, **config, "network": network}
         trained_on_bytes = config.pop("trained_on_bytes", False)
         model = cls(**config)
@@ -363,7 +363,7 @@ class ReptileModel(AdaptingModel):
             return self._step(*self._learn(episodes))
 
     def _learn(self, episodes: dict) -> tuple:
-        """Returns the gradient, the moments and the logs of a replica's tasks, and the step."""
+        """Returns a replica's gradient, moments and logs, and the number of inner steps."""
         given, loop, plan = self._given(episodes), self._inner_loop, self._plan(training=True)
         return self._learned(episodes, meta_batch.train_tasks(loop, plan, *given, self._made_once))
 
@@ -373,7 +373,7 @@ class ReptileModel(AdaptingModel):
         return self._numbered(self._inner_loop, episodes), theta, self._starting_state(theta)
 
     def _learned(self, episodes: dict, result: outcome.Outcome) -> tuple:
-        """Returns what `_learn` does, from the outcome of the tasks."""
+        """Returns the values of `_learn`, from the outcome of the tasks."""
         if self.head == "shared":
             result = outcome.with_shared_head(result, shared_head.positions(self.network))
         result = outcome.with_nan_shown(result)

@@ -98,10 +98,14 @@ def steps_of(name: str) -> tuple:
     number, size = together(recipe.checkpoint_every), recipe.meta_batch_size
     steps = lambda data: [model.train_step(*data)]  # noqa: E731
     results = [model.task_metrics.container.result]
-    run = on_device.program(steps, results, stream.form, size, number, compiled=True)
+    run = on_device.program(steps, results, stream.meta_batches, size, number, compiled=True)
     numbers = (tf.constant(stream.seed, tf.int64),), (tf.constant(0, tf.int64),)
     sent = sum(n.numpy().nbytes for n in tf.nest.flatten(numbers))
-    return run, (stream.form.tensors(pool), *numbers), {"host_bytes": sent, "meta_steps": number}
+    return (
+        run,
+        (stream.meta_batches.tensors(pool), *numbers),
+        {"host_bytes": sent, "meta_steps": number},
+    )
 
 
 def step_of_seeds(name: str) -> tuple:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.algorithm.inner_optimizers import InnerState, StepRule
 from keras_reptile.algorithm.partial_adaptation import ALL, Parts
 
 
@@ -40,7 +40,7 @@ class LossAndGradient(NamedTuple):
 
 def adapt(
     loss_fn: Callable | LossAndGradient,
-    optimizer: Any,
+    optimizer: StepRule,
     theta: Sequence,
     state: InnerState,
     order: tf.Tensor,
@@ -59,7 +59,7 @@ def adapt(
             `minibatch` is a row of `order`, or `tail`, and `step` counts from 0. Or a
             `LossAndGradient`: then theta and the moments have no axis of tasks, because all tasks
             share them before the first step.
-        optimizer: An `InnerSGD` or `InnerAdam`.
+        optimizer: An `InnerSGD` or `InnerAdam`, or another `StepRule`.
         theta: Sequence of tensors, the weights to start from.
         state: The `InnerState` to start from, that of the carried weights.
         order: Integer tensor `(steps, inner_batch_size)`, the images of each minibatch. If it is
@@ -74,8 +74,9 @@ def adapt(
     Returns:
         An `Adaptation` of the carried weights.
     """
-    loss_fn, carried = parts.loss(loss_fn, theta), parts.carried(theta)
-    so_far, done = Adaptation(carried, state, _no_loss(order, theta[0].dtype)), 0
+    loss_fn = parts.loss(loss_fn, theta)
+    so_far = Adaptation(parts.carried(theta), state, _no_loss(order, theta[0].dtype))
+    done = 0
     if isinstance(loss_fn, LossAndGradient) and rows(order) != 0:
         so_far, done = _after(so_far, loss_fn, optimizer, order[0], 0, rate), 1
     so_far = steps_between(loss_fn, optimizer, so_far, order, done, rows(order), rate)
@@ -86,7 +87,7 @@ def adapt(
 
 def steps_between(
     loss_fn: Callable | LossAndGradient,
-    optimizer: Any,
+    optimizer: StepRule,
     so_far: Adaptation,
     order: tf.Tensor,
     first: Any,
@@ -133,7 +134,7 @@ def steps_between(
 
 def adapt_keeping_last(
     loss_fn: Callable | LossAndGradient,
-    optimizer: Any,
+    optimizer: StepRule,
     theta: Sequence,
     state: InnerState,
     order: tf.Tensor,
@@ -141,7 +142,10 @@ def adapt_keeping_last(
     rate: float = 1.0,
     parts: Parts = ALL,
 ) -> Adaptation:
-    """Runs `adapt`, and also returns the weights before the last step, for first-order MAML."""
+    """Runs `adapt`, and also returns the weights before the last step, for first-order MAML.
+
+    The arguments are those of `adapt`. The `Adaptation` has `before_last`.
+    """
     earlier, last = split(order, tail)
     before = adapt(loss_fn, optimizer, theta, state, earlier, rate=rate, parts=parts)
     loss_fn = parts.loss(loss_fn, theta)
@@ -151,7 +155,7 @@ def adapt_keeping_last(
 
 def adapt_and_differentiate(
     loss_fn: Callable,
-    optimizer: Any,
+    optimizer: StepRule,
     theta: Sequence,
     state: InnerState,
     order: tf.Tensor,
@@ -166,6 +170,8 @@ def adapt_and_differentiate(
     The last minibatch has the role of the test set: its loss at W_{k-1} is differentiated with
     respect to theta. Its step leads to W_k. The inner state at the start is a constant. The
     gradient has all weights, also those that the loop does not carry: they are in each loss.
+
+    The arguments are those of `adapt`. The `Adaptation` has `gradient`.
     """
     earlier, last = split(order, tail)
     theta, k = tuple(tf.identity(t) for t in theta), rows(earlier)

@@ -7,7 +7,7 @@ the Keras optimizer of its name, see `keras_optimizers.from_keras`.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import tensorflow as tf
@@ -70,6 +70,16 @@ def at_step(learning_rate: LearningRate, k: Any, dtype) -> tf.Tensor:
     return tf.constant(learning_rate, dtype)
 
 
+class StepRule(Protocol):
+    """What the inner loop calls at each of its steps: first `clipped`, then `update`."""
+
+    def clipped(self, gradients: Sequence, task_axes: int = 0) -> tuple:
+        """Returns the gradients of a step, clipped. `task_axes` is 1 for many tasks at once."""
+
+    def update(self, weights: Sequence, gradients: Sequence, state: InnerState, k: Any) -> tuple:
+        """Returns the weights and the state after a task's step number `k`."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Clipping:
     """Gradient clipping by norm, before an optimizer's step.
@@ -117,13 +127,21 @@ def _clipped(gradient, norm, limit) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class InnerSGD(Clipping):
-    """w <- w - a g; with momentum u <- mu u - a g, w <- w + u; Nesterov: w <- w + mu u - a g."""
+    """SGD: w <- w - a g.
+
+    With momentum: u <- mu u - a g, then w <- w + u, or with Nesterov w <- w + mu u - a g.
+
+    learning_rate: Float, or function of the task's step k, a.
+    momentum: Float, mu. Defaults to `0.0`: there is no u.
+    nesterov: Boolean. Defaults to `False`.
+    """
 
     learning_rate: LearningRate
     momentum: float = 0.0
     nesterov: bool = False
 
     def init(self, weights: Sequence) -> InnerState:
+        """Returns the state before the first step."""
         slots = (zeros_like(weights),) if self.momentum else ()
         return InnerState(tf.zeros((), tf.int32), slots)
 
@@ -151,6 +169,10 @@ class InnerAdam(Clipping):
 
     t is the number of updates of the moments, which may be carried from task to task. The learning
     rate depends on k, the step of the task.
+
+    learning_rate: Float, or function of the task's step k, a.
+    beta_1, beta_2: Floats, b1 and b2.
+    epsilon: Float, is added to the root of v.
     """
 
     learning_rate: LearningRate
@@ -159,6 +181,7 @@ class InnerAdam(Clipping):
     epsilon: float = 1e-8
 
     def init(self, weights: Sequence) -> InnerState:
+        """Returns the state before the first step."""
         kinds = 2 if self.beta_1 else 1
         return InnerState(tf.zeros((), tf.int32), tuple(zeros_like(weights) for _ in range(kinds)))
 

@@ -1,5 +1,6 @@
 """The inner loop's loss, from the `loss` of `compile`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -34,10 +35,16 @@ def batch_loss(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     Returns:
         Scalar tensor.
     """
-    values = _values(loss, y_true, y_pred)
-    if not isinstance(loss, keras.losses.Loss):
-        return tf.reduce_mean(values)
-    return tf.reduce_sum(values) if loss.reduction == "sum" else tf.reduce_mean(values)
+    return _reduction(loss)(_values(loss, y_true, y_pred))
+
+
+def _reduction(loss) -> Callable:
+    """Returns how a loss is computed from the values of its examples."""
+    return tf.reduce_sum if _is_sum(loss) else tf.reduce_mean
+
+
+def _is_sum(loss) -> bool:
+    return isinstance(loss, keras.losses.Loss) and loss.reduction == "sum"
 
 
 def _values(loss, y_true, y_pred) -> tf.Tensor:
@@ -69,18 +76,15 @@ def _as_keras_does(loss, y_true, y_pred):
 
 def example_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """Returns each example's loss `(batch,)`. A scalar loss is repeated for each example."""
-    is_loss = isinstance(loss, keras.losses.Loss)
     values = _values(loss, y_true, y_pred)
     if values.shape.rank == 0:
         return tf.fill(tf.shape(y_pred)[:1], values)
-    reduce = tf.reduce_sum if is_loss and loss.reduction == "sum" else tf.reduce_mean
-    return reduce(tf.reshape(values, (tf.shape(values)[0], -1)), axis=-1)
+    return _reduction(loss)(tf.reshape(values, (tf.shape(values)[0], -1)), axis=-1)
 
 
 def mean_of(loss: Any, value: tf.Tensor, examples: Any) -> tf.Tensor:
     """Returns a `batch_loss` per example, for any reduction."""
-    summed = isinstance(loss, keras.losses.Loss) and loss.reduction == "sum"
-    return value / tf.cast(examples, value.dtype) if summed else value
+    return value / tf.cast(examples, value.dtype) if _is_sum(loss) else value
 
 
 def task_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_reptile.keras_internals import all_layers
+from keras_reptile.keras_internals import all_layers, has_mask
 
 # They normalize by TensorFlow's moments, whose second derivative is wrong.
 DIFFERENTIABLE_ONCE = (keras.layers.LayerNormalization, keras.layers.GroupNormalization)
@@ -17,7 +17,7 @@ def check_output(outputs: Any) -> None:
             "`network` must have one output. Received: a network whose `call` returns a "
             f"{type(outputs).__name__}. Return the one tensor itself."
         )
-    if getattr(outputs, "_keras_mask", None) is not None:
+    if has_mask(outputs):
         raise ValueError(
             "A task's loss and accuracy count every example and every place in it. Received: a "
             "network whose output has a mask. End it in a layer that passes no mask on, such as "

@@ -15,7 +15,7 @@ from keras_reptile.distribution.shares import (
     elements_of,
 )
 from keras_reptile.distribution.steps import step_function
-from keras_reptile.keras_internals import strategy_of, updates_of
+from keras_reptile.keras_internals import OF_FIT, strategy_of, updates_of, values_in_order
 
 # The key of this count in a file of weights.
 BEFORE_COMPILE = "meta_iterations_before_compile"
@@ -120,7 +120,7 @@ class DistributedModel(keras.Model):
         check_steps(steps=steps)
         with self._explained():
             # In `fit`, Keras passes the validation dataset that it has already distributed.
-            if not kwargs.get("_use_cached_eval_dataset"):
+            if not kwargs.get(OF_FIT):
                 x, steps = self._divided(x, steps, True)
             return super().evaluate(x, *args, steps=steps, **kwargs)
 
@@ -158,7 +158,7 @@ class DistributedModel(keras.Model):
             logs = super().test_on_batch(shares, y, sample_weight, return_dict=True)
         # The step returned the first replica's logs. The metrics include all replicas.
         logs = {k: float(v) for k, v in self._get_metrics_result_or_logs(logs).items()}
-        return logs if return_dict else self._flatten_metrics_in_order(logs)
+        return logs if return_dict else values_in_order(self, logs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """Predicts as `keras.Model.predict_on_batch` does, with the batch shared among replicas."""

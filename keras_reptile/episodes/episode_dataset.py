@@ -108,17 +108,17 @@ def episode_dataset(
     check_boolean("scale", scale)
     check_choice("split", split, SPLITS)
     check_boolean("within_groups", within_groups)
-    named = tasks is not None
-    form, seed = MetaBatches(spec, scale, named, within_groups), seed_of(seed, split)
-    own = form.tensors(pool)
+    meta_batches = MetaBatches(spec, scale, tasks is not None, within_groups)
+    tensors, seed = meta_batches.tensors(pool), seed_of(seed, split)
 
     def draw(first, size):
-        return form.episodes(own, form.traced_positions(own, seed, first, size))
+        positions = meta_batches.traced_positions(tensors, seed, first, size)
+        return meta_batches.episodes(tensors, positions)
 
     dataset = task_stream(draw, meta_batch_size, start, tasks)
     if tasks is not None:
         return dataset
-    return streams.known(dataset, streams.Stream(pool, form, seed, meta_batch_size, start))
+    return streams.known(dataset, streams.Stream(pool, meta_batches, seed, meta_batch_size, start))
 
 
 def executions_of(stream: streams.Stream, number: int, steps: int | None) -> tf.data.Dataset:
@@ -207,6 +207,7 @@ def _following(draw, meta_batch_size, start, tasks):
 
 
 def _finite(draw, meta_batch_size, first, tasks):
+    """Returns a dataset of a fixed number of tasks. The last meta-batch may be smaller."""
     whole = tasks - tasks % meta_batch_size
     parts = []
     if whole:
@@ -219,6 +220,7 @@ def _finite(draw, meta_batch_size, first, tasks):
 
 
 def _mapped(firsts, draw, size):
+    """Returns a dataset of episodes, from that of the number of each one's first task."""
     # AutoGraph has nothing to convert here, and its search takes a second.
     drawn = tf.autograph.experimental.do_not_convert(lambda first: draw(first, size))
     # `draw` is stateless, so parallel calls change the speed only.

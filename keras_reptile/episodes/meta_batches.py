@@ -38,12 +38,12 @@ def _traced(spec: TaskSpec, size: int) -> Callable:
 class MetaBatches(NamedTuple):
     """The form of meta-batches: a `TaskSpec`, and arguments of `episode_dataset`.
 
-    `named` says whether `tasks` is given.
+    `with_classes` says whether episodes have the key "classes".
     """
 
     spec: TaskSpec
     scale: bool
-    named: bool
+    with_classes: bool
     within_groups: bool = False
 
     def tensors(self, pool: ClassPool) -> PoolTensors:
@@ -76,13 +76,13 @@ class MetaBatches(NamedTuple):
         images, order, classes = positions
         size, spec = images.shape[0], self.spec
         tail = {} if spec.tail_shots is None else {"tail": tf.tile(tail_of(spec)[None], (size, 1))}
-        named = {CLASSES: tf.cast(classes, tf.int32)} if self.named else {}
+        by_name = {CLASSES: tf.cast(classes, tf.int32)} if self.with_classes else {}
         return {
             "support": self._examples(pool, images[..., : spec.shots]),
             "order": order,
             "query": self._examples(pool, images[..., spec.shots :]),
             **tail,
-            **named,
+            **by_name,
         }
 
     def _examples(self, pool, indices):

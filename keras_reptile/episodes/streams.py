@@ -17,7 +17,7 @@ class Stream(NamedTuple):
     """
 
     pool: ClassPool
-    form: MetaBatches
+    meta_batches: MetaBatches
     seed: int
     meta_batch_size: int
     start: int | Callable[[], int]

@@ -51,7 +51,7 @@ def train_tasks(
         warnings.warn(sentence, stacklevel=2)
 
     at_once = functools.partial(vectorized.train, loop, plan)
-    separately = functools.partial(_train_separately, plan.separately())
+    separately = functools.partial(_train_separately, loop, plan.separately())
     return _run("train", loop, plan, at_once, separately, (tasks, theta, state), made_once)
 
 
@@ -76,13 +76,17 @@ def evaluate_tasks(
     """
 
     at_once = functools.partial(vectorized.evaluate, loop, plan, modes)
-    separately = functools.partial(_evaluate_separately, plan.separately(), modes)
+    separately = functools.partial(_evaluate_separately, loop, plan.separately(), modes)
     arguments = tasks, theta, state
     return _run(f"evaluate {modes}", loop, plan, at_once, separately, arguments, made_once)
 
 
 def _run(name, loop, plan, at_once, separately, arguments, made_once):
-    """Computes all tasks as one batch if the plan says so and it is possible, else separately."""
+    """Computes all tasks as one batch if the plan says so and it is possible, else separately.
+
+    `at_once` is called with the values of the network's other variables and the arguments,
+    `separately` with the arguments.
+    """
     if plan.one_batch:
         make = vectorized.as_one_batch(loop.f.network, at_once, arguments)
         if make and tf.executing_eagerly():
@@ -93,13 +97,12 @@ def _run(name, loop, plan, at_once, separately, arguments, made_once):
         if run:
             return run(vectorized.others_of(loop.f.network), *arguments)
         plan = plan.separately()
-    run = functools.partial(separately, loop)
     if plan.compiled in (THE_LOOP, WHOLE_STEPS):
-        run = tf.function(run, jit_compile=True, autograph=False)
-    return run(*arguments)
+        separately = tf.function(separately, jit_compile=True, autograph=False)
+    return separately(*arguments)
 
 
-def _train_separately(plan, loop, tasks, theta, state) -> Outcome:
+def _train_separately(loop, plan, tasks, theta, state) -> Outcome:
     if plan.compiled == EACH_TASK and compiled_tasks.fits(tasks):
         return compiled_tasks.train(loop, plan, tasks, theta, state)
     has_queries = number_of_queries(tasks) != 0
@@ -121,7 +124,7 @@ def _train_separately(plan, loop, tasks, theta, state) -> Outcome:
     return outcome.of_tasks(loop, plan, theta, *results)
 
 
-def _evaluate_separately(plan, modes, loop, tasks, theta, state) -> tuple:
+def _evaluate_separately(loop, plan, modes, tasks, theta, state) -> tuple:
     if plan.compiled == EACH_TASK and compiled_tasks.fits(tasks):
         return compiled_tasks.evaluate(loop, modes, tasks, theta, state)
 

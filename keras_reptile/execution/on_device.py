@@ -17,7 +17,7 @@ def train_function(stream: Stream, device: str, steps: int, program_of: Callable
 
     Args:
         stream, device, steps: See `TaskSource`.
-        program_of: Function `(form, size, number)` to the `program` of so many meta-steps.
+        program_of: Function `(meta_batches, size, number)` to the `program` of so many meta-steps.
 
     Returns:
         Function from an iterator over `executions_of` to the logs of the last meta-step.
@@ -36,8 +36,8 @@ def joint_function(
             pool of the first. Their parts have the same number of meta-steps.
         device, steps, program_of: See `train_function`.
     """
-    form, size = streams[0].form, streams[0].meta_batch_size
-    pool = placed(form.tensors(streams[0].pool), device)
+    meta_batches, size = streams[0].meta_batches, streams[0].meta_batch_size
+    pool = placed(meta_batches.tensors(streams[0].pool), device)
     seeds = tuple(tf.constant(stream.seed, tf.int64) for stream in streams)
 
     def function(parts):
@@ -46,7 +46,7 @@ def joint_function(
         together = steps if number == steps else 1
         for i in range(0, int(number), together):
             starts = tuple(first + i * size if i else first for first in firsts)
-            logs = program_of(form, size, together)(pool, seeds, starts)
+            logs = program_of(meta_batches, size, together)(pool, seeds, starts)
         return logs
 
     return function
@@ -62,7 +62,7 @@ def placed(pool: PoolTensors, kind: str) -> PoolTensors:
 def program(
     train_step: Callable,
     results: Sequence[Callable],
-    form: MetaBatches,
+    meta_batches: MetaBatches,
     size: int,
     number: int,
     compiled: bool,
@@ -73,7 +73,7 @@ def program(
         train_step: Function of a list with a meta-batch for each model to a list of their logs. The
             models have all their variables.
         results: Sequence with a function for each model, to the values of all logs so far, by name.
-        form: The `MetaBatches` of the stream.
+        meta_batches: The `MetaBatches` of the stream.
         size: Integer, the tasks of a meta-batch.
         number: Integer, the meta-steps.
         compiled: Boolean, whether XLA compiles the function.
@@ -84,7 +84,7 @@ def program(
     """
 
     def drawn(pool, seed, first):
-        images, *others = form.positions(pool, seed, first, number * size, philox.task_bits)
+        images, *others = meta_batches.positions(pool, seed, first, number * size, philox.task_bits)
         return [
             tf.reshape(t, (number, size, *t.shape[1:]))
             for t in (tf.cast(images, tf.int32), *others)
@@ -95,7 +95,7 @@ def program(
         names: list[list[str]] = []
 
         def step(i):
-            data = [form.episodes(pool, tuple(t[i] for t in tasks)) for tasks in streams]
+            data = [meta_batches.episodes(pool, tuple(t[i] for t in tasks)) for tasks in streams]
             names[:] = map(list, train_step(data))
             return (i + 1,)
 

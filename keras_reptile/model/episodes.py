@@ -1,6 +1,7 @@
 """A model that reads episodes: which data the entry points of Keras take, after which checks."""
 
 import contextlib
+import functools
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -179,9 +180,12 @@ class EpisodeModel(PlannedModel):
     def _byte_scale(self) -> float | None:
         return network_inputs.resolved(self.byte_scale, self.network)
 
-    def _as_taken(self, images: Any) -> Any:
-        """Images with their bytes as the network takes them."""
-        return network_inputs.as_taken(images, self.network, self._byte_scale)
+    @property
+    def _as_taken(self) -> Callable:
+        """The function from images to the network's inputs, which scales bytes."""
+        return functools.partial(
+            network_inputs.as_taken, network=self.network, scale=self._byte_scale
+        )
 
     @property
     def _input_ranges(self) -> input_ranges.InputRanges:

@@ -80,9 +80,9 @@ class JointSteps:
         streams = [model._source.stream for model in models]
         results = [model.task_metrics.container.result for model in models]
 
-        def program_of(form, size, number):
+        def program_of(meta_batches, size, number):
             compiled = models[0].jit_compile
-            how = form, size, number, compiled
+            how = meta_batches, size, number, compiled
             return self._made_once(
                 models, how, lambda _: on_device.program(step_together(models), results, *how)
             )

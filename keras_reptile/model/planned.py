@@ -116,9 +116,10 @@ class PlannedModel(distribution.DistributedModel):
         """Returns whether XLA compiles this part of a step: the plan says so, and layers allow."""
         return plan.compiled == part and supports_jit(self)
 
-    def _made_once(self, key: Any, make: Callable) -> Any:
-        """Returns the object of a key, made by the first call since the model has changed."""
-        return self._traces.made_once(self._dependencies(), key, make)
+    @property
+    def _made_once(self) -> Callable:
+        """The function `(key, make)` that makes an object once for the model as it is now."""
+        return functools.partial(self._traces.made_once, self._dependencies())
 
     def _dependencies(self) -> tuple:
         return dependencies(self.network, self._settings, self.run_eagerly)
@@ -143,10 +144,10 @@ class PlannedModel(distribution.DistributedModel):
             # Keras has begun to count steps. It evaluates as it always does.
             self.steps_per_execution = self._steps_of_keras
 
-    def _program_on_device(self, form: MetaBatches, size: int, number: int) -> Callable:
+    def _program_on_device(self, meta_batches: MetaBatches, size: int, number: int) -> Callable:
         """Returns the program of so many meta-steps, with tasks drawn on the device."""
         steps = lambda data: [self.train_step(*data)]  # noqa: E731
-        key = "meta-steps", form, size, number, self.jit_compile
+        key = "meta-steps", meta_batches, size, number, self.jit_compile
         results = [self.task_metrics.container.result]
         make = functools.partial(on_device.program, steps, results, *key[1:])
         return self._made_once(key, make)

@@ -17,6 +17,7 @@ from keras_reptile.execution import task_source
 from keras_reptile.execution.plan import in_series
 from keras_reptile.execution.task_source import NO_STREAM, STRATEGY
 from keras_reptile.files import provenance
+from keras_reptile.keras_internals import schedule_of
 from keras_reptile.networks import SEEDS
 from keras_reptile.recipes import building
 from keras_reptile.recipes.data_options import more_classes
@@ -200,7 +201,7 @@ def _of_model(model) -> dict[str, Any]:
 
 
 def _of_optimizers(inner, outer) -> dict[str, Any]:
-    schedule: Any = getattr(outer, "_learning_rate", None)
+    schedule = schedule_of(outer)
     sizes = schedule.get_config() if hasattr(schedule, "get_config") else {}
     return {
         "inner_optimizer": (type(inner).__name__, *dataclasses.astuple(inner)),

@@ -49,12 +49,14 @@ def uneven_pool():
 def test_meta_batches_are_those_of_the_pipeline(spec):
     pool = uneven_pool()
     dataset = episode_dataset(pool, **SPECS[spec], meta_batch_size=2, seed=-3, start=2**31)
-    form = stream_of(dataset).form
-    tensors = form.tensors(pool)
+    meta_batches = stream_of(dataset).meta_batches
+    tensors = meta_batches.tensors(pool)
 
     @tf.function(jit_compile=True, autograph=False)
     def drawn(pool, seed, first):
-        return form.episodes(pool, form.positions(pool, seed, first, 4, philox.task_bits))
+        return meta_batches.episodes(
+            pool, meta_batches.positions(pool, seed, first, 4, philox.task_bits)
+        )
 
     found = drawn(tensors, tf.constant(-3, tf.int64), tf.constant(2**32, tf.int64))
     expected = [next(iter(dataset.skip(i))) for i in range(2)]

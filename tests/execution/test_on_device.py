@@ -95,10 +95,10 @@ def test_afterwards_the_model_is_as_before(drawing):
 def test_all_tasks_are_drawn_from_one_number_of_the_host(drawing, monkeypatch):
     model, _ = drawing
     given = []
-    make = model._made_once
+    make = model._traces.made_once
 
-    def recorded(key, make_it):
-        made = make(key, make_it)
+    def recorded(now, key, make_it):
+        made = make(now, key, make_it)
         if key[0] != "meta-steps":
             return made
 
@@ -108,7 +108,7 @@ def test_all_tasks_are_drawn_from_one_number_of_the_host(drawing, monkeypatch):
 
         return run
 
-    monkeypatch.setattr(model, "_made_once", recorded)
+    monkeypatch.setattr(model._traces, "made_once", recorded)
     model.fit(small_episodes(scale=False), steps_per_epoch=5, verbose=0)
     assert given == [(4, 16), (1, 16)]
 

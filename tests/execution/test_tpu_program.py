@@ -97,9 +97,11 @@ def test_several_meta_steps_with_their_tasks_are_such_a_program():
     stream = stream_of(episodes)
     steps = lambda data: [model.train_step(*data)]  # noqa: E731
     results = [model.task_metrics.container.result]
-    run = on_device.program(steps, results, stream.form, stream.meta_batch_size, 3, compiled=True)
+    run = on_device.program(
+        steps, results, stream.meta_batches, stream.meta_batch_size, 3, compiled=True
+    )
     number = (tf.constant(0, tf.int64),)
-    given = stream.form.tensors(stream.pool), number, number
+    given = stream.meta_batches.tensors(stream.pool), number, number
     text = run.experimental_get_compiler_ir(*given)(stage="hlo")
     check_needs_no_host(text)
     assert parameters(text) == len(run.get_concrete_function(*given).inputs)

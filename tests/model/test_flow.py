@@ -53,6 +53,16 @@ def test_the_page_lists_them(monkeypatch):
     assert calls == listed
 
 
+def test_what_goes_down_is_of_no_model():
+    """Neither values nor functions of them are methods of a model."""
+    model = small_model()
+    loop = vars(model._inner_loop)
+    given = [*loop.values(), model._made_once, model._as_taken]
+    functions = [getattr(each, "func", each) for each in given]
+    assert not any(isinstance(getattr(f, "__self__", f), kr.ReptileModel) for f in functions)
+    assert isinstance(model.train_step.__self__, kr.ReptileModel)
+
+
 # The rooms below the model.
 BELOW = ("kernels", "episodes", "algorithm", "datasets", "distribution", "metrics", "execution")
 

@@ -25,6 +25,42 @@ class Holder(keras.layers.Layer):
         return self.inner(x)
 
 
+def test_schedule_of():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
+    assert internals.schedule_of(keras.optimizers.SGD(schedule)) is schedule
+    assert float(internals.schedule_of(keras.optimizers.Adam(0.5))) == 0.5
+
+
+def test_has_mask():
+    words = keras.Input((3,), dtype="int32")
+    assert internals.has_mask(keras.layers.Embedding(5, 2, mask_zero=True)(words))
+    assert not internals.has_mask(keras.layers.Embedding(5, 2)(words))
+
+
+def test_values_in_order():
+    model = dense()
+    model.compile(loss="mse", metrics=["mae"])
+    values = model.test_on_batch(np.ones((4, 3)), np.ones((4, 2)))
+    logs = model.test_on_batch(np.ones((4, 3)), np.ones((4, 2)), return_dict=True)
+    assert internals.values_in_order(model, logs) == values
+
+
+def test_of_fit():
+    told = []
+
+    class Model(keras.Sequential):
+        def evaluate(self, *arguments, **given):
+            told.append(given.get(internals.OF_FIT))
+            return super().evaluate(*arguments, **given)
+
+    model = Model([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(loss="mse")
+    data = np.ones((4, 3)), np.ones((4, 2))
+    model.fit(*data, validation_data=data, verbose=0)
+    model.evaluate(*data, verbose=0)
+    assert told == [True, None]
+
+
 def test_all_layers():
     nested, holder = dense(), Holder()
     network = keras.Sequential([keras.Input((3,)), nested, holder])

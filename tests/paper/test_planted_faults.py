@@ -197,8 +197,8 @@ FAULTS = {
     "algorithm.losses": [
         (
             "the mean for the sum",
-            'tf.reduce_sum(values) if loss.reduction == "sum"',
-            'tf.reduce_mean(values) if loss.reduction == "sum"',
+            "return tf.reduce_sum if",
+            "return tf.reduce_mean if",
             "algorithm/test_maml.py::test_a_summed_loss_is_derived_as_a_sum",
         ),
     ],
