@@ -40,12 +40,14 @@ def adaptation(loop: InnerLoop) -> Callable:
     return tf.function(functools.partial(adapted, loop), autograph=False, reduce_retracing=True)
 
 
-def adapted(loop: InnerLoop, task: dict, theta: list, others: list, state: InnerState) -> tuple:
+def adapted(
+    loop: InnerLoop, task: dict, theta: list, non_trainable: list, state: InnerState
+) -> tuple:
     """Returns adapted weights, the other variables by the support's statistics, the inner state."""
-    loop = loop.with_forms(loop.f.forms, others)
+    loop = loop.with_forms(loop.f.forms, non_trainable)
     result = loop.adapt(task, theta, state)
-    others = loop.f.support_statistics(result.weights, loop.as_taken(task["support"][0]))
-    return result.weights, others, result.state
+    non_trainable = loop.f.support_statistics(result.weights, loop.as_taken(task["support"][0]))
+    return result.weights, non_trainable, result.state
 
 
 def fine_tuned(start: Initialization, adapt: Callable, task: dict, steps: int) -> keras.Model:
@@ -63,11 +65,11 @@ def fine_tuned(start: Initialization, adapt: Callable, task: dict, steps: int) -
     network = start.loop.f.network
     # Made first, as not every network can be copied.
     learner = copy_of(network)
-    theta, others = (
+    theta, non_trainable = (
         [tf.convert_to_tensor(v) for v in variables]
         for variables in (network.trainable_variables, network.non_trainable_variables)
     )
-    weights, others, state = adapt(task, theta, others, start.state)
+    weights, non_trainable, state = adapt(task, theta, non_trainable, start.state)
     if not all_finite(weights):
         raise ValueError(
             "The inner loop diverged: the adapted weights contain NaN or infinity. Received: "
@@ -77,7 +79,7 @@ def fine_tuned(start: Initialization, adapt: Callable, task: dict, steps: int) -
     learner.trainable = network.trainable
     trainable = learner.trainable_variables
     variables = (*trainable, *learner.non_trainable_variables)
-    for variable, value in zip(variables, (*weights, *others), strict=True):
+    for variable, value in zip(variables, (*weights, *non_trainable), strict=True):
         variable.assign(value)
     return _compiled(start, learner, trainable, steps, state)
 

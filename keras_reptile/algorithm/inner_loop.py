@@ -59,13 +59,13 @@ class InnerLoop:
         parts = dataclasses.replace(self.parts, records=False)
         return dataclasses.replace(self, method="reptile", parts=parts)
 
-    def with_forms(self, forms: Forms, others: Sequence | None = None) -> "InnerLoop":
+    def with_forms(self, forms: Forms, non_trainable: Sequence | None = None) -> "InnerLoop":
         """Returns the loop with other forms of layers. Its results are the same.
 
         Args:
-            forms, others: See `NetworkFunction`.
+            forms, non_trainable: See `NetworkFunction`.
         """
-        f = dataclasses.replace(self.f, forms=forms, others=others)
+        f = dataclasses.replace(self.f, forms=forms, non_trainable=non_trainable)
         return dataclasses.replace(self, f=f)
 
     def adapt(self, task: dict, theta: Sequence, state: InnerState) -> Adaptation:

@@ -29,14 +29,14 @@ class NetworkFunction:
     network: A built `keras.Model`.
     forms: Tuple of `Form`, the forms of its layers while it is called. Defaults to forms that run
         on any device.
-    others: Sequence of tensors, the values of `network.non_trainable_variables`. Defaults to
+    non_trainable: Sequence of tensors, the values of `network.non_trainable_variables`. Defaults to
         `None`: the variables are read. A function that XLA compiles locks every variable that it
         reads, and waits for all other readers. With tensors it does not wait.
     """
 
     network: keras.Model
     forms: Forms = forms.ANYWHERE
-    others: Sequence | None = None
+    non_trainable: Sequence | None = None
 
     def train(self, weights: Sequence, x: Any, call_id: Any) -> tuple:
         """Returns the outputs and the sum of penalties in training mode.
@@ -50,7 +50,10 @@ class NetworkFunction:
         Returns:
             Tuple `(outputs, penalty)`; `penalty` is the sum of the regularization losses, or 0.
         """
-        state = [_folded(o, call_id) if is_seed(v) else o for v, o in self._others()]
+        state = [
+            _folded(value, call_id) if is_seed(v) else value
+            for v, value in self._variables_and_values()
+        ]
         with fast_forms(self.network, self.forms):
             outputs, _, losses = self.network.stateless_call(
                 list(weights), state, x, **mode(self.network, True), return_losses=True
@@ -60,16 +63,17 @@ class NetworkFunction:
 
     def predict(self, weights: Sequence, x: Any) -> tf.Tensor:
         """Returns the outputs in inference mode, with `x`'s statistics in batch normalization."""
-        state = [value for _, value in self._others()]
+        state = [value for _, value in self._variables_and_values()]
         with fast_forms(self.network, self.forms):
             outputs, _ = self.network.stateless_call(
                 list(weights), state, x, **mode(self.network, False)
             )
         return outputs
 
-    def _others(self) -> list[tuple]:
+    def _variables_and_values(self) -> list[tuple]:
         variables = self.network.non_trainable_variables
-        return list(zip(variables, variables if self.others is None else self.others, strict=True))
+        values = variables if self.non_trainable is None else self.non_trainable
+        return list(zip(variables, values, strict=True))
 
     def support_statistics(self, weights: Sequence, x: Any) -> list:
         """Returns values of the non-trainable variables, with `x`'s statistics as moving averages.
@@ -81,7 +85,7 @@ class NetworkFunction:
         moving = {i for layer in normalizations(self.network) for i in _moving(layer)}
         state = [
             tf.zeros_like(v) if id(v) in moving else tf.convert_to_tensor(value)
-            for v, value in self._others()
+            for v, value in self._variables_and_values()
         ]
         calls: Counter = Counter()
         counted = Form(is_normalization, functools.partial(_counted_in_training, calls))
@@ -93,7 +97,7 @@ class NetworkFunction:
         share = {i: 1 - n.momentum ** calls[n] for n in calls for i in _moving(n)}
         return [
             new / share[id(v)] if id(v) in share else tf.convert_to_tensor(value)
-            for (v, value), new in zip(self._others(), updated, strict=True)
+            for (v, value), new in zip(self._variables_and_values(), updated, strict=True)
         ]
 
 

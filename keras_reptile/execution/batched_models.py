@@ -57,8 +57,8 @@ def train_tasks(
     return run(*arguments)
 
 
-def _train(loop, plan, others, tasks, thetas, states) -> tuple:
-    loop = loop.with_forms(plan.forms, others)
+def _train(loop, plan, non_trainable, tasks, thetas, states) -> tuple:
+    loop = loop.with_forms(plan.forms, non_trainable)
     tasks = with_inputs(tf.nest.map_structure(_in_turn, *tasks), loop.as_taken)
     network = batched_network(loop.f.network, tasks["support"][0])
     layout = layout_of(thetas[0], loop.optimizer, batched_tasks.MAX_ELEMENTS_IN_VECTOR)

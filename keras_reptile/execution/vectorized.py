@@ -28,14 +28,14 @@ from keras_reptile.keras_internals import all_layers
 
 
 def train(
-    loop: InnerLoop, plan: Plan, others: list, tasks: dict, theta: list, state: InnerState
+    loop: InnerLoop, plan: Plan, non_trainable: list, tasks: dict, theta: list, state: InnerState
 ) -> Outcome:
     """Adapts to all training tasks at once, and predicts their queries.
 
     Args:
         loop: The `InnerLoop`.
         plan: The `Plan` of training.
-        others: List of tensors, the values of the network's non-trainable variables.
+        non_trainable: List of tensors, the values of the network's non-trainable variables.
         tasks: Numbered episodes, tasks along the first axis.
         theta: List of tensors, the weights to start from.
         state: The `InnerState` to start from.
@@ -43,7 +43,7 @@ def train(
     Returns:
         An `Outcome`.
     """
-    loop = loop.with_forms(plan.forms, others)
+    loop = loop.with_forms(plan.forms, non_trainable)
     tasks = with_inputs(tasks, loop.as_taken)
     if network := batched_network(loop.f.network, tasks["support"][0]):
         return batched_tasks.train(loop, plan, network, tasks, theta, state)
@@ -58,13 +58,13 @@ def evaluate(
     loop: InnerLoop,
     plan: Plan,
     modes: Sequence[bool],
-    others: list,
+    non_trainable: list,
     tasks: dict,
     theta: list,
     state: InnerState,
 ) -> tuple:
     """Adapts to all tasks at once. Returns the first losses, and predictions in each mode."""
-    loop = loop.with_forms(plan.forms, others)
+    loop = loop.with_forms(plan.forms, non_trainable)
     tasks = with_inputs(tasks, loop.as_taken)
     if network := batched_network(loop.f.network, tasks["support"][0]):
         return batched_tasks.evaluate(loop, network, modes, tasks, theta, state)

@@ -34,8 +34,8 @@ class VectorLayout(NamedTuple):
     def pack(self, weights: Sequence) -> tuple:
         """Returns tensors of these shapes as vectors, with the tensors' leading axes."""
         return tuple(
-            tf.concat([self._flat(weights[i], i) for i in places], axis=-1)
-            for places in self._places()
+            tf.concat([self._flat(weights[i], i) for i in positions], axis=-1)
+            for positions in self._positions()
         )
 
     def _flat(self, weight, i):
@@ -45,13 +45,13 @@ class VectorLayout(NamedTuple):
     def unpack(self, vectors: Sequence) -> tuple:
         """Returns the tensors in vectors, with the vectors' leading axes."""
         weights = [None] * len(self.shapes)
-        for vector, places in zip(vectors, self._places(), strict=True):
-            sizes = [self.shapes[i].num_elements() for i in places]
-            for i, part in zip(places, tf.split(vector, sizes, axis=-1), strict=True):
+        for vector, positions in zip(vectors, self._positions(), strict=True):
+            sizes = [self.shapes[i].num_elements() for i in positions]
+            for i, part in zip(positions, tf.split(vector, sizes, axis=-1), strict=True):
                 weights[i] = tf.reshape(part, (*vector.shape[:-1], *self.shapes[i]))
         return tuple(weights)
 
-    def _places(self) -> list:
+    def _positions(self) -> list:
         """Returns the positions of the weights of each vector."""
         found: dict = {}
         for i, (shape, dtype) in enumerate(zip(self.shapes, self.dtypes, strict=True)):

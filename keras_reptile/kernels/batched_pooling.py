@@ -15,7 +15,7 @@ from keras_reptile.kernels.batch_normalization import scale_and_offset
 from keras_reptile.kernels.batched_normalization import statistics, statistics_of_parts
 from keras_reptile.kernels.batched_sums import blocks, in_blocks, sums_of_rows
 from keras_reptile.kernels.devices import device_kinds, on_gpu
-from keras_reptile.kernels.max_pooling import by_place, first_offset, given_to
+from keras_reptile.kernels.max_pooling import by_offset_in_tiles, first_offset, given_to
 from keras_reptile.kernels.window_axes import Axis, by_offset, sum_back
 
 
@@ -33,15 +33,15 @@ def batched_max_pooling(x: tf.Tensor, sizes: Sequence, padding: str) -> tuple[tf
     return y, lambda dy: (to_largest(dy),)
 
 
-def _largest(places, to_place) -> tuple:
+def _largest(at_offsets, to_offset) -> tuple:
     """Returns the largest element of each window, and the function from `dy` to `dx`.
 
     If several elements of a window are the largest, the first one gets the gradient.
     """
-    y = functools.reduce(tf.maximum, places)
-    dtype = tf.uint8 if len(places) < 256 else tf.int32
-    y, first = optimization_barriers(y, first_offset(places, y, dtype))
-    return y, lambda dy: to_place(first, dy)
+    y = functools.reduce(tf.maximum, at_offsets)
+    dtype = tf.uint8 if len(at_offsets) < 256 else tf.int32
+    y, first = optimization_barriers(y, first_offset(at_offsets, y, dtype))
+    return y, lambda dy: to_offset(first, dy)
 
 
 def _windows(x, sizes, padding) -> tuple:
@@ -49,27 +49,27 @@ def _windows(x, sizes, padding) -> tuple:
     if "TPU" in device_kinds():
         return _strided_windows(x, sizes, padding)
     images, of_sets = tf.reshape(x, (-1, *x.shape[2:])), x.shape[:2]
-    places = by_place(images, sizes, padding)
-    of_images = places[0].shape
+    at_offsets = by_offset_in_tiles(images, sizes, padding)
+    of_images = at_offsets[0].shape
 
-    def to_place(first, dy):
+    def to_offset(first, dy):
         first, dy = (tf.reshape(t, of_images) for t in (first, dy))
         return tf.reshape(given_to(first, dy, images.shape, sizes, padding), x.shape)
 
-    return [tf.reshape(place, (*of_sets, *of_images[1:])) for place in places], to_place
+    return [tf.reshape(elements, (*of_sets, *of_images[1:])) for elements in at_offsets], to_offset
 
 
 def _strided_windows(x, sizes, padding) -> tuple:
     """Computes `_windows` without an axis for the window, which a TPU would pad."""
     axes = [Axis(n, size, size, 1, padding) for n, size in zip(x.shape[2:-1], sizes, strict=True)]
-    places = by_offset(x, axes, fill=x.dtype.min)
+    at_offsets = by_offset(x, axes, fill=x.dtype.min)
 
-    def to_place(first, dy):
+    def to_offset(first, dy):
         zero = tf.zeros((), dy.dtype)
-        own = [tf.where(first == place, dy, zero) for place in range(len(places))]
+        own = [tf.where(first == offset, dy, zero) for offset in range(len(at_offsets))]
         return sum_back(own, axes)
 
-    return places, to_place
+    return at_offsets, to_offset
 
 
 def batched_normalized_pooling(
@@ -117,11 +117,13 @@ def _largest_and_statistics(x, signed, epsilon, sizes, padding) -> tuple:
     if not on_gpu() or not whole or blocks(windows) == 1:
         largest = _largest(*_windows(signed(x), sizes, padding))
         return *largest, *statistics(_rows(x), epsilon)
-    places, to_place = _windows(x, sizes, padding)
-    parts = [in_blocks(_rows(place)) for place in places]
+    at_offsets, to_offset = _windows(x, sizes, padding)
+    parts = [in_blocks(_rows(elements)) for elements in at_offsets]
     # XLA would copy all parts if the sums were those of signed parts.
-    y, to_largest = _largest([in_blocks(_rows(signed(place))) for place in places], to_place)
-    return tf.reshape(y, places[0].shape), to_largest, *statistics_of_parts(parts, epsilon)
+    y, to_largest = _largest(
+        [in_blocks(_rows(signed(elements))) for elements in at_offsets], to_offset
+    )
+    return tf.reshape(y, at_offsets[0].shape), to_largest, *statistics_of_parts(parts, epsilon)
 
 
 def _rows(x):

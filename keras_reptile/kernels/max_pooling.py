@@ -66,7 +66,7 @@ def max_pooling_gradient(
     Returns:
         Tensor of the shape of `x`.
     """
-    first = first_offset(by_place(x, sizes, padding), y)
+    first = first_offset(by_offset_in_tiles(x, sizes, padding), y)
     return given_to(first, dy, x.shape, sizes, padding)
 
 
@@ -100,7 +100,7 @@ def given_to(
 _compiled_gradient = tf.function(max_pooling_gradient, autograph=False, jit_compile=True)
 
 
-def by_place(x: tf.Tensor, sizes: Sequence, padding: str) -> list[tf.Tensor]:
+def by_offset_in_tiles(x: tf.Tensor, sizes: Sequence, padding: str) -> list[tf.Tensor]:
     """Returns the elements of all windows at each offset in a window, in row-major order.
 
     Returns:
@@ -126,16 +126,16 @@ def _margins(shape, sizes, padding):
     return before, after
 
 
-def first_offset(by_place: Sequence, y: tf.Tensor, dtype: tf.DType = tf.int32) -> tf.Tensor:
+def first_offset(at_offsets: Sequence, y: tf.Tensor, dtype: tf.DType = tf.int32) -> tf.Tensor:
     """Returns the first offset in each window at which its maximum `y` is.
 
     Args:
-        by_place: Sequence of tensors, from `by_place`.
+        at_offsets: Sequence of tensors, from `by_offset_in_tiles`.
         y: Tensor `(batch, *outputs, channels)`.
         dtype: Integer dtype. Defaults to `tf.int32`.
     """
-    first = tf.fill(tf.shape(y), tf.constant(len(by_place), dtype))
-    for offset, elements in reversed(list(enumerate(by_place))):
+    first = tf.fill(tf.shape(y), tf.constant(len(at_offsets), dtype))
+    for offset, elements in reversed(list(enumerate(at_offsets))):
         first = tf.where(elements == y, tf.constant(offset, dtype), first)
     return first
 

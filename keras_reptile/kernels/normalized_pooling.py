@@ -22,7 +22,12 @@ from keras_reptile.kernels.batch_normalization import (
     scale_and_offset,
     statistics,
 )
-from keras_reptile.kernels.max_pooling import by_place, max_pooling, max_pooling_gradient, separates
+from keras_reptile.kernels.max_pooling import (
+    by_offset_in_tiles,
+    max_pooling,
+    max_pooling_gradient,
+    separates,
+)
 from keras_reptile.kernels.row_sums import sum_of_rows
 from keras_reptile.kernels.switching import Form
 
@@ -86,7 +91,7 @@ def _forward(x, gamma, beta, epsilon, sizes, padding):
     `largest` is the maximum over each window of x, or of -x where gamma is negative.
     """
     _, mean, r = statistics(_rows(x), epsilon)
-    largest = functools.reduce(tf.maximum, by_place(_signed(x, gamma), sizes, padding))
+    largest = functools.reduce(tf.maximum, by_offset_in_tiles(_signed(x, gamma), sizes, padding))
     return gamma * _deviation(largest, gamma, mean, r) + beta, largest, mean, r
 
 

@@ -344,8 +344,8 @@ FAULTS = {
     "kernels.max_pooling": [
         (
             "the last of the largest",
-            "in reversed(list(enumerate(by_place)))",
-            "in list(enumerate(by_place))",
+            "in reversed(list(enumerate(at_offsets)))",
+            "in list(enumerate(at_offsets))",
             "kernels/test_max_pooling.py::test_values_and_gradients_are_those_of_keras",
         ),
         (
@@ -454,8 +454,8 @@ FAULTS = {
     "execution.weight_vectors": [
         (
             "weights in another order",
-            "zip(places, tf.split",
-            "zip(reversed(places), tf.split",
+            "zip(positions, tf.split",
+            "zip(reversed(positions), tf.split",
             "execution/test_weight_vectors.py::test_unpacking_gives_the_weights_back",
         ),
     ],
