@@ -59,6 +59,15 @@ class CarriedState:
         ]
         return tf.nest.pack_sequence_as(self._specs, values)
 
+    def slots_of(self, positions: Sequence[int]) -> list:
+        """Returns the variables of the moments of some weights.
+
+        Args:
+            positions: Sequence of integers, the positions of the weights.
+        """
+        number = len(self._weights)
+        return [v for i, v in enumerate(self.variables[1:]) if i % number in positions]
+
     def assign(self, state: InnerState) -> None:
         for variable, value in zip(self.variables, tf.nest.flatten(state), strict=True):
             variable.assign(value)

@@ -110,17 +110,15 @@ class Endpoints:
         self, support_images, support_labels, query_images, steps, learning_rate
     ) -> tf.Tensor:
         """Fine-tunes, and returns the logits of each query in a batch with the support set."""
-        weights = self.adapt(support_images, support_labels, steps, learning_rate)
-        (query_images,) = check_images("query_images", query_images, 0, self.most)
-        return self._predict(weights, support_images, query_images, transductive=False)
+        support = support_images, support_labels
+        return self._adapt_and_predict(*support, query_images, steps, learning_rate, False)
 
     def adapt_and_predict_transductive(
         self, support_images, support_labels, query_images, steps, learning_rate
     ) -> tf.Tensor:
         """Fine-tunes, and returns the logits of all queries in one batch."""
-        weights = self.adapt(support_images, support_labels, steps, learning_rate)
-        (query_images,) = check_images("query_images", query_images, 1, self.most)
-        return self._predict(weights, None, query_images, transductive=True)
+        support = support_images, support_labels
+        return self._adapt_and_predict(*support, query_images, steps, learning_rate, True)
 
     def train_logits(self, images) -> tf.Tensor:
         """Returns the logits in training mode, with batch statistics, for a gradient tape."""
@@ -145,6 +143,12 @@ class Endpoints:
         }
         loop = dataclasses.replace(self.loop, optimizer=rule)
         return loop.adapt(task, theta, self.model._starting_state(theta)).weights
+
+    def _adapt_and_predict(self, x, y, query_x, steps, learning_rate, transductive) -> tf.Tensor:
+        weights = self.adapt(x, y, steps, learning_rate)
+        # Without the support set, batch statistics need at least one query.
+        (query_x,) = check_images("query_images", query_x, int(transductive), self.most)
+        return self._predict(weights, None if transductive else x, query_x, transductive)
 
     def _predict(self, weights, support_x, query_x, transductive):
         weights = check_weights([weights[name] for name in self.names])

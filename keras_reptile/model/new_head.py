@@ -93,11 +93,7 @@ def _of_head(model) -> list:
 
 
 def _slots_of_head(model) -> list:
-    number = len(model.network.trainable_variables)
-    head = len(model.network.layers[-1].trainable_variables)
-    slots = model.inner_variables[1:]
-    last_of_kind = range(number, len(slots) + 1, number)
-    return [v for end in last_of_kind for v in slots[end - head : end]]
+    return model._carried.slots_of(shared_head.positions(model.network))
 
 
 def with_new_head(model: Any, classes: int, seed: int, repeat: bool) -> Any:
