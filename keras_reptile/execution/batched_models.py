@@ -47,7 +47,7 @@ def train_tasks(
             `meta_batch.train_tasks`. Tasks have the same shapes, and the inner states have made the
             same number of steps.
     """
-    arguments = vectorized.others_of(loop.f.network), *map(tuple, zip(*given, strict=True))
+    arguments = vectorized.non_trainable_of(loop.f.network), *map(tuple, zip(*given, strict=True))
     run = vectorized.compiled(functools.partial(_train, loop, plan), *arguments)
     if run is None:
         raise ValueError(

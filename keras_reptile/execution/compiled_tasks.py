@@ -171,7 +171,7 @@ def compiled(loop: InnerLoop, function: Callable) -> Callable:
         loop: The `InnerLoop`.
         function: Function `(loop, *tensors)` to a structure of tensors.
     """
-    loop = loop.with_forms(BY_XLA_ON_A_CPU, vectorized.others_of(loop.f.network))
+    loop = loop.with_forms(BY_XLA_ON_A_CPU, vectorized.non_trainable_of(loop.f.network))
     return tf.function(functools.partial(function, loop), autograph=False, jit_compile=True)
 
 

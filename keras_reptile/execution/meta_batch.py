@@ -95,7 +95,7 @@ def _run(name, loop, plan, at_once, separately, arguments, made_once):
         else:
             run = make and make()
         if run:
-            return run(vectorized.others_of(loop.f.network), *arguments)
+            return run(vectorized.non_trainable_of(loop.f.network), *arguments)
         plan = plan.separately()
     if plan.compiled in (THE_LOOP, WHOLE_STEPS):
         separately = tf.function(separately, jit_compile=True, autograph=False)

@@ -140,10 +140,10 @@ def as_one_batch(network: keras.Model, function: Callable, arguments: tuple) -> 
     if layers := loops(network):
         one_at_a_time(f"XLA does not compile the loops of the layers {layers} for many tasks.")
         return None
-    return functools.partial(compiled, function, others_of(network), *arguments)
+    return functools.partial(compiled, function, non_trainable_of(network), *arguments)
 
 
-def others_of(network: keras.Model) -> list[tf.Tensor]:
+def non_trainable_of(network: keras.Model) -> list[tf.Tensor]:
     """Returns the values of a network's non-trainable variables."""
     return [tf.convert_to_tensor(v) for v in network.non_trainable_variables]
 
