@@ -11,6 +11,7 @@ from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState, TaskSchedule
 from keras_reptile.algorithm.moved_layers import freeze_others
 from keras_reptile.algorithm.network_copy import copy_of
+from keras_reptile.algorithm.network_function import values_of
 from keras_reptile.algorithm.partial_adaptation import part
 from keras_reptile.algorithm.prediction import all_finite
 from keras_reptile.fine_tuned import taking_bytes
@@ -65,10 +66,8 @@ def fine_tuned(start: Initialization, adapt: Callable, task: dict, steps: int) -
     network = start.loop.f.network
     # Made first, as not every network can be copied.
     learner = copy_of(network)
-    theta, non_trainable = (
-        [tf.convert_to_tensor(v) for v in variables]
-        for variables in (network.trainable_variables, network.non_trainable_variables)
-    )
+    theta = values_of(network.trainable_variables)
+    non_trainable = values_of(network.non_trainable_variables)
     weights, non_trainable, state = adapt(task, theta, non_trainable, start.state)
     if not all_finite(weights):
         raise ValueError(

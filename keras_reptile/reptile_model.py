@@ -20,7 +20,7 @@ from keras_reptile.algorithm.network_checks import (
     ends,
     symbolic_inputs,
 )
-from keras_reptile.algorithm.network_function import NetworkFunction
+from keras_reptile.algorithm.network_function import NetworkFunction, values_of
 from keras_reptile.algorithm.partial_adaptation import Parts
 from keras_reptile.checks import check_boolean, check_integer
 from keras_reptile.episodes import network_inputs
@@ -426,7 +426,7 @@ class ReptileModel(AdaptingModel):
         if not self.built:
             self._build_for(episodes)
         check_trainable(self.network)
-        return [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
+        return values_of(self.network.trainable_variables)
 
     def _evaluate_tasks(self, episodes: dict, modes: tuple[bool, ...]) -> tuple:
         """Runs `adapt_and_predict` in several modes, with one adaptation to each task."""

@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.algorithm.network_function import values_of
 
 
 class CarriedState:
@@ -29,7 +30,7 @@ class CarriedState:
             add_weight: The method of the model that owns the new variables.
         """
         self._weights = [id(v) for v in weights]
-        initial = self.rule.init([tf.convert_to_tensor(v) for v in weights])
+        initial = self.rule.init(values_of(weights))
         self._specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, initial)
         # TensorFlow keeps int32 variables on the CPU, out of reach of a GPU's program.
         self.variables = [

@@ -22,6 +22,11 @@ from keras_reptile.kernels.forms import Forms
 from keras_reptile.kernels.switching import Form, fast_forms
 
 
+def values_of(variables: Sequence) -> list[tf.Tensor]:
+    """Returns the present values of variables, as tensors."""
+    return [tf.convert_to_tensor(v) for v in variables]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class NetworkFunction:
     """A network as a function of its trainable weights and its inputs.

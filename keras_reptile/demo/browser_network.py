@@ -11,13 +11,9 @@ import tensorflow as tf
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerAdam, InnerState, at_step
 from keras_reptile.algorithm.partial_adaptation import Parts
-from keras_reptile.demo.drawn_task import (
-    INNER_BATCH_SIZE,
-    MOST_STEPS,
-    drawing_scale,
-    random_weights,
-)
+from keras_reptile.demo.drawn_task import MOST_STEPS, drawing_scale, random_weights
 from keras_reptile.demo.models import sizes
+from keras_reptile.episodes.sampling import INNER_BATCH_SIZE
 from keras_reptile.errors import RunError
 from keras_reptile.reptile_model import ReptileModel
 

@@ -10,15 +10,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.algorithm.network_function import values_of
 from keras_reptile.demo.models import sizes
-from keras_reptile.episodes.sampling import support_order
+from keras_reptile.episodes.sampling import INNER_BATCH_SIZE, support_order
 from keras_reptile.learner import Initialization
 from keras_reptile.reptile_model import ReptileModel
 
 STEPS = 50
 # The longest adaptation that a page may ask for.
 MOST_STEPS = 200
-INNER_BATCH_SIZE = 10
 SHOTS = 5
 # Seconds that both adaptations may take together, so that the answer seems to come at once.
 BUDGET = 0.5
@@ -67,7 +67,7 @@ class DrawnTask:
             check_steps(steps)
         start = model._initialization()
         self._adapt, self._logits = functions_of(start, self.size)
-        self._theta = [tf.convert_to_tensor(v) for v in model.network.trainable_variables]
+        self._theta = values_of(model.network.trainable_variables)
         self._random = random_weights(model.network)
         self._state = start.state
         self._new_state = start.loop.optimizer.init(self._random)
@@ -159,7 +159,7 @@ def random_weights(network: keras.Model, seed: int = 0) -> list[tf.Tensor]:
         random.setstate(state)
     if not fresh.built:
         fresh.build(network.input_shape)
-    return [tf.convert_to_tensor(v) for v in fresh.trainable_variables]
+    return values_of(fresh.trainable_variables)
 
 
 def functions_of(start: Initialization, size: int) -> tuple:

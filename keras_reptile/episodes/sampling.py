@@ -11,6 +11,8 @@ from keras_reptile.episodes.task_spec import TaskSpec
 # Loops with more turns than this become loops in the graph. Unrolled, hundreds of ways or tasks
 # would take minutes to trace.
 UNROLLED = 32
+# The images of a minibatch from a support set, where no other number is given.
+INNER_BATCH_SIZE = 10
 
 
 def draw_tasks(
@@ -182,3 +184,32 @@ def support_order(number: int, batch: int, steps: int, seed: int) -> tf.Tensor:
     spec = TaskSpec(1, number, 0, batch, steps)
     bits = np.random.RandomState(seed).randint(0, 2**62, (spec.passes, number))
     return minibatch_order(tf.constant(bits, tf.int64), spec)
+
+
+def seedless_support_order(images: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+    """Returns the support images of each inner step, for sizes that are known when a graph runs.
+
+    Minibatches cycle through the support set in passes. Each pass has another pseudo-random order,
+    and a minibatch can span two passes. There is no seed: the same sizes give the same result.
+
+    Args:
+        images: Integer, the size of the support set.
+        steps: Integer, inner steps.
+
+    Returns:
+        int32 `(steps, min(10, images))`, positions in the support set.
+
+    Example:
+
+    >>> seedless_support_order(3, 2).numpy()
+    array([[1, 0, 2],
+           [0, 1, 2]], dtype=int32)
+    """
+    images, steps = tf.convert_to_tensor(images), tf.convert_to_tensor(steps)
+    batch = tf.minimum(images, INNER_BATCH_SIZE)
+    passes = -(-steps * batch // images)
+    bits = tf.random.stateless_uniform(
+        tf.stack([passes, images]), (0, 0), None, None, tf.int32, alg="philox"
+    )
+    stream = tf.reshape(tf.argsort(bits, stable=True), (-1,))[: steps * batch]
+    return tf.reshape(stream, tf.stack([steps, batch]))

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.algorithm.network_function import values_of
 from keras_reptile.episodes.episode_format import with_inputs
 from keras_reptile.execution import batched_tasks, vectorized
 from keras_reptile.execution.batched_network import batched_network
@@ -47,7 +48,10 @@ def train_tasks(
             `meta_batch.train_tasks`. Tasks have the same shapes, and the inner states have made the
             same number of steps.
     """
-    arguments = vectorized.non_trainable_of(loop.f.network), *map(tuple, zip(*given, strict=True))
+    arguments = (
+        values_of(loop.f.network.non_trainable_variables),
+        *map(tuple, zip(*given, strict=True)),
+    )
     run = vectorized.compiled(functools.partial(_train, loop, plan), *arguments)
     if run is None:
         raise ValueError(

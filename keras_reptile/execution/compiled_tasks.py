@@ -15,8 +15,9 @@ import tensorflow as tf
 from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.algorithm.network_function import values_of
 from keras_reptile.episodes.episode_format import number_of_queries
-from keras_reptile.execution import core_schedule, outcome, vectorized
+from keras_reptile.execution import core_schedule, outcome
 from keras_reptile.execution.outcome import Outcome
 from keras_reptile.execution.plan import Plan
 from keras_reptile.execution.weight_vectors import layout_of
@@ -171,7 +172,7 @@ def compiled(loop: InnerLoop, function: Callable) -> Callable:
         loop: The `InnerLoop`.
         function: Function `(loop, *tensors)` to a structure of tensors.
     """
-    loop = loop.with_forms(BY_XLA_ON_A_CPU, vectorized.non_trainable_of(loop.f.network))
+    loop = loop.with_forms(BY_XLA_ON_A_CPU, values_of(loop.f.network.non_trainable_variables))
     return tf.function(functools.partial(function, loop), autograph=False, jit_compile=True)
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState
+from keras_reptile.algorithm.network_function import values_of
 from keras_reptile.episodes import network_inputs
 from keras_reptile.episodes.episode_format import (
     check_last_step,
@@ -95,7 +96,7 @@ def _run(name, loop, plan, at_once, separately, arguments, made_once):
         else:
             run = make and make()
         if run:
-            return run(vectorized.non_trainable_of(loop.f.network), *arguments)
+            return run(values_of(loop.f.network.non_trainable_variables), *arguments)
         plan = plan.separately()
     if plan.compiled in (THE_LOOP, WHOLE_STEPS):
         separately = tf.function(separately, jit_compile=True, autograph=False)

@@ -19,6 +19,7 @@ from keras_reptile.algorithm.adaptation import Adaptation, rows
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.known_layers import computes_examples_separately
+from keras_reptile.algorithm.network_function import values_of
 from keras_reptile.episodes.episode_format import with_inputs
 from keras_reptile.execution import batched_tasks, outcome, xla
 from keras_reptile.execution.batched_network import batched_network
@@ -140,12 +141,9 @@ def as_one_batch(network: keras.Model, function: Callable, arguments: tuple) -> 
     if layers := loops(network):
         one_at_a_time(f"XLA does not compile the loops of the layers {layers} for many tasks.")
         return None
-    return functools.partial(compiled, function, non_trainable_of(network), *arguments)
-
-
-def non_trainable_of(network: keras.Model) -> list[tf.Tensor]:
-    """Returns the values of a network's non-trainable variables."""
-    return [tf.convert_to_tensor(v) for v in network.non_trainable_variables]
+    return functools.partial(
+        compiled, function, values_of(network.non_trainable_variables), *arguments
+    )
 
 
 def compiled(function: Callable, *arguments) -> Callable | None:

@@ -6,9 +6,8 @@ import tensorflow as tf
 
 from keras_reptile.algorithm.prediction import all_finite
 from keras_reptile.checks import INT32
+from keras_reptile.episodes.sampling import INNER_BATCH_SIZE
 
-# The largest minibatch of an exported inner loop, as in `ReptileModel.adapt`.
-INNER_BATCH_SIZE = 10
 # The images of all inner steps are counted in int32.
 MAX_STEPS = INT32 // INNER_BATCH_SIZE
 

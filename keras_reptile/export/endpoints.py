@@ -8,44 +8,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile.algorithm.network_function import has_randomness, mode
+from keras_reptile.algorithm.network_function import has_randomness, mode, values_of
 from keras_reptile.episodes.network_inputs import taken_by
+from keras_reptile.episodes.sampling import seedless_support_order
 from keras_reptile.export.endpoint_checks import (
-    INNER_BATCH_SIZE,
     check_examples,
     check_images,
     check_steps,
     check_weights,
 )
-
-
-def minibatch_order(images: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-    """Returns the support images of each inner step. The same arguments give the same result.
-
-    Minibatches cycle through the support set in passes. Each pass has another pseudo-random order,
-    and a minibatch can span two passes. There is no seed and no state.
-
-    Args:
-        images: Integer, the size of the support set.
-        steps: Integer, inner steps.
-
-    Returns:
-        int32 `(steps, min(10, images))`, positions in the support set.
-
-    Example:
-
-    >>> minibatch_order(3, 2).numpy()
-    array([[1, 0, 2],
-           [0, 1, 2]], dtype=int32)
-    """
-    images, steps = tf.convert_to_tensor(images), tf.convert_to_tensor(steps)
-    batch = tf.minimum(images, INNER_BATCH_SIZE)
-    passes = -(-steps * batch // images)
-    bits = tf.random.stateless_uniform(
-        tf.stack([passes, images]), (0, 0), None, None, tf.int32, alg="philox"
-    )
-    stream = tf.reshape(tf.argsort(bits, stable=True), (-1,))[: steps * batch]
-    return tf.reshape(stream, tf.stack([steps, batch]))
 
 
 def weight_names(network: Any) -> list[str]:
@@ -131,14 +102,14 @@ class Endpoints:
         return self.loop.minibatch_loss(self._theta(), x, y, self._call_id())
 
     def _theta(self) -> tuple:
-        return tuple(tf.convert_to_tensor(v) for v in self.network.trainable_variables)
+        return tuple(values_of(self.network.trainable_variables))
 
     def _adapted(self, x, y, steps, learning_rate) -> tuple:
         theta = self._theta()
         rule = dataclasses.replace(self.loop.optimizer, learning_rate=lambda step: learning_rate)
         task = {
             "support": (x, y),
-            "order": minibatch_order(tf.shape(x)[0], steps),
+            "order": seedless_support_order(tf.shape(x)[0], steps),
             "number": (tf.constant(0), tf.constant(0)),
         }
         loop = dataclasses.replace(self.loop, optimizer=rule)
@@ -146,6 +117,8 @@ class Endpoints:
 
     def _adapt_and_predict(self, x, y, query_x, steps, learning_rate, transductive) -> tf.Tensor:
         weights = self.adapt(x, y, steps, learning_rate)
+        # The prediction does not wait for the checks of `adapt`.
+        (x,) = check_images("support_images", x, most=self.most)
         # Without the support set, batch statistics need at least one query.
         (query_x,) = check_images("query_images", query_x, int(transductive), self.most)
         return self._predict(weights, None if transductive else x, query_x, transductive)

@@ -10,9 +10,10 @@ from keras_reptile.algorithm import network_copy
 from keras_reptile.algorithm.assignments import check_assignments
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.network_checks import check_built
+from keras_reptile.algorithm.network_function import values_of
 from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
 from keras_reptile.episodes.label_checks import known_outputs
-from keras_reptile.episodes.sampling import support_order
+from keras_reptile.episodes.sampling import INNER_BATCH_SIZE, support_order
 from keras_reptile.learner import Initialization
 from keras_reptile.model import new_head, support_set
 from keras_reptile.model.episodes import EpisodeModel
@@ -93,7 +94,7 @@ class AdaptingModel(EpisodeModel):
         self._check_compiled()
         x, y, number = support_set.checked(self.network, support_x, support_y)
         self._input_ranges.watch_arrays(self.network, x)
-        batch = min(number, 10) if inner_batch_size is None else inner_batch_size
+        batch = min(number, INNER_BATCH_SIZE) if inner_batch_size is None else inner_batch_size
         check_positive("inner_batch_size", batch)
         model, traced = new_head.for_labels(self, head, y, seed)
         task = {
@@ -117,7 +118,7 @@ class AdaptingModel(EpisodeModel):
 
     def _initialization(self) -> Initialization:
         """Returns everything that a learner is made from, except for its task."""
-        theta = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
+        theta = values_of(self.network.trainable_variables)
         return Initialization(
             self._inner_loop.for_evaluation(),
             self._starting_state(theta),

@@ -24,9 +24,10 @@ from helpers import (
 from tensorflow.python.tools import saved_model_cli
 
 import keras_reptile as kr
+from keras_reptile.episodes.sampling import seedless_support_order
 from keras_reptile.errors import RunError
 from keras_reptile.export import portable, saved_model
-from keras_reptile.export.endpoints import minibatch_order, weight_names
+from keras_reptile.export.endpoints import weight_names
 
 STEPS, RATE = 12, 0.02
 SHOTS = (1, 5, 20)
@@ -48,7 +49,7 @@ def by_the_python_model(model, arrays, transductive, steps=STEPS, rate=RATE):
     same.compile(keras.optimizers.SGD(1.0), loss=model.task_loss)
     same.set_weights(model.get_weights())
     x, y, query_x = arrays
-    order = minibatch_order(len(x), steps).numpy()
+    order = seedless_support_order(len(x), steps).numpy()
     given = episode(x[None], y[None], order[None], query_x[None], np.zeros((1, len(query_x)), int))
     return same.adapt_and_predict(given, transductive)[1][0].numpy()
 
@@ -141,7 +142,7 @@ def test_the_class_names_come_back(used_alone):
 
 
 def test_minibatches_cycle_through_the_support_set():
-    order = minibatch_order(25, 7).numpy()
+    order = seedless_support_order(25, 7).numpy()
     assert order.shape == (7, 10)
     passes = order.ravel()[:50].reshape(2, 25)
     assert (np.sort(passes) == np.arange(25)).all()
@@ -150,7 +151,10 @@ def test_minibatches_cycle_through_the_support_set():
 
 @pytest.mark.parametrize("images", [1, 3, 10, 60])
 def test_more_steps_begin_with_the_minibatches_of_fewer(images):
-    few, many = minibatch_order(images, 3).numpy(), minibatch_order(images, 40).numpy()
+    few, many = (
+        seedless_support_order(images, 3).numpy(),
+        seedless_support_order(images, 40).numpy(),
+    )
     assert few.shape == (3, min(images, 10))
     np.testing.assert_array_equal(few, many[:3])
 
