@@ -128,7 +128,7 @@ def test_bytes_are_what_plain_keras_is_given_for_them(models, name):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Received. float inputs up to")
 # Not shrunk: each further example of another dtype is traced anew.
-@settings(max_examples=40, derandomize=True, deadline=None, database=None, phases=[Phase.generate])
+@settings(max_examples=24, derandomize=True, deadline=None, database=None, phases=[Phase.generate])
 @given(
     name=st.sampled_from(sorted(NETWORKS)),
     dtype=st.one_of(st.just("uint8"), st.sampled_from(OTHER_DTYPES)),

@@ -5,7 +5,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import differences, image_pool, small_convnet, small_episodes, small_model
+from helpers import (
+    differences,
+    image_pool,
+    small_convnet,
+    small_episodes,
+    small_linear,
+    small_model,
+)
 from tensorflow.python.framework import ops
 
 import keras_reptile as kr
@@ -55,7 +62,7 @@ CALLS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_nothing_is_traced_or_kept_after_the_first_call(name, traced):
-    model = small_model(small_convnet(extra=[keras.layers.Dropout(0.1, seed=1)]))
+    model = small_model(small_linear(extra=[keras.layers.Dropout(0.1, seed=1)]))
     call = CALLS[name]
     first = call(model, small_episodes(tasks=3))
     assert traced

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import scalar_episode, scalar_model, small_episodes, small_model, weight
+from helpers import scalar_episode, scalar_model, small_episodes, small_linear, small_model, weight
 
 import keras_reptile as kr
 from keras_reptile.execution.outcome import Outcome, with_nan_shown
@@ -14,7 +14,7 @@ REFUSED = r"Inputs and targets must be finite numbers\. Received: a task with Na
 
 def diverging_model(**arguments):
     """Its inner loop's weights are beyond the range of float32 after some steps."""
-    return small_model(inner_optimizer=keras.optimizers.SGD(1e20), **arguments)
+    return small_model(small_linear(), inner_optimizer=keras.optimizers.SGD(3e38), **arguments)
 
 
 def with_nan(value=np.nan):
