@@ -143,12 +143,9 @@ def evaluate_loss(
     (measured,) = _measured(model, episodes, {"loss": mode}, "loss", of_tasks, verbose)
     return LossEvaluation(
         loss=measured.mean,
-        confidence_95=measured.confidence_95,
         losses=measured.values,
-        non_finite_tasks=measured.non_finite_tasks,
-        ways=measured.ways,
-        shots=measured.shots,
         transductive=mode,
+        **measured.shared(),
     )
 
 
@@ -202,13 +199,10 @@ def _accuracies(model, episodes, modes: dict[str, bool], verbose: int) -> list[E
     return [
         Evaluation(
             accuracy=each.mean,
-            confidence_95=each.confidence_95,
             accuracies=each.values,
-            non_finite_tasks=each.non_finite_tasks,
-            ways=each.ways,
-            shots=each.shots,
             transductive=mode,
             answers=each.answers,
+            **each.shared(),
         )
         for each, mode in zip(measured, modes.values(), strict=True)
     ]
@@ -224,6 +218,11 @@ class Measured(NamedTuple):
     ways: int | None = None
     shots: int | None = None
     answers: np.ndarray | None = None
+
+    def shared(self) -> dict[str, Any]:
+        """Returns the fields that have the same names in both."""
+        names = ("confidence_95", "non_finite_tasks", "ways", "shots")
+        return {name: getattr(self, name) for name in names}
 
 
 def _measured(
@@ -265,7 +264,7 @@ def _measured(
             found_labels.append(values[:, 2 * len(modes) :].astype(np.int32))
             so_far = _by_mode(np.concatenate(gathered))
             shown = _shown(modes, so_far)
-            # The bar would else show the means over meta-batches of these means.
+            # Otherwise the bar would show the mean over meta-batches of these means.
             bar.stateful_metrics.update(dict(shown))
             bar.update(len(gathered), shown)
     ways, shots, answers = labels.found(np.concatenate(found_labels), len(modes))

@@ -29,6 +29,8 @@ class PoolTensors(NamedTuple):
 
 @functools.lru_cache(maxsize=100)
 def _traced(spec: TaskSpec, size: int) -> Callable:
+    """Returns `draw_tasks` for tasks of one kind, traced at its first call."""
+
     def drawn(counts, offsets, seed, first, groups):
         return draw_tasks(spec, counts, offsets, seed, first, size, groups)
 
@@ -67,7 +69,7 @@ class MetaBatches(NamedTuple):
         )
 
     def traced_positions(self, pool: PoolTensors, seed: int, first: tf.Tensor, size: int) -> tuple:
-        """Returns the same as an operation of a graph: all pools share the trace of a form."""
+        """Returns `positions` as one operation of a graph. All pools share its trace."""
         seed = tf.constant(seed, tf.int64)
         return _traced(self.spec, size)(pool.counts, pool.offsets, seed, first, pool.groups)
 

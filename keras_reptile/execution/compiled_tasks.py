@@ -77,7 +77,7 @@ def _outcome(loop, plan, theta, tasks: Sequence[Adaptation]) -> Outcome:
 
 
 def _mean(*values) -> tf.Tensor:
-    # The last task ends last. Sum the others meanwhile.
+    # The last task ends last. The others are summed meanwhile.
     *others, last = values
     return (tf.add_n(others) + last if others else last) / len(values)
 

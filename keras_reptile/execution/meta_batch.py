@@ -85,8 +85,8 @@ def evaluate_tasks(
 def _run(name, loop, plan, at_once, separately, arguments, made_once):
     """Computes all tasks as one batch if the plan says so and it is possible, else separately.
 
-    `at_once` is called with the values of the network's other variables and the arguments,
-    `separately` with the arguments.
+    `at_once` takes the values of the network's non-trainable variables, and the arguments.
+    `separately` takes the arguments.
     """
     if plan.one_batch:
         make = vectorized.as_one_batch(loop.f.network, at_once, arguments)

@@ -117,11 +117,13 @@ class Endpoints:
 
     def _adapt_and_predict(self, x, y, query_x, steps, learning_rate, transductive) -> tf.Tensor:
         weights = self.adapt(x, y, steps, learning_rate)
-        # The prediction does not wait for the checks of `adapt`.
-        (x,) = check_images("support_images", x, most=self.most)
+        support_x = None
+        if not transductive:
+            # The prediction does not wait for the checks of `adapt`.
+            (support_x,) = check_images("support_images", x, most=self.most)
         # Without the support set, batch statistics need at least one query.
         (query_x,) = check_images("query_images", query_x, int(transductive), self.most)
-        return self._predict(weights, None if transductive else x, query_x, transductive)
+        return self._predict(weights, support_x, query_x, transductive)
 
     def _predict(self, weights, support_x, query_x, transductive):
         weights = check_weights([weights[name] for name in self.names])

@@ -231,7 +231,7 @@ def test_a_gpus_choices_give_the_numbers_of_a_cpu(tmp_path, monkeypatch, capsys,
     said = capsys.readouterr().out
     assert "Tasks run as one batch on a GPU" in said
     assert "The GPU draws the tasks (--draw_on_device), and 2 meta-iterations are one prog" in said
-    # The second of them: the first has the tasks and weights of a seed of 0.
+    # The second one: it would differ if both had the tasks of the first.
     train(recipes[1], tmp_path / "alone", verbose=0)
     for a, b in zip(final_state(paths[1]), final_state(tmp_path / "alone"), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
