@@ -6,7 +6,9 @@ from pathlib import Path
 # What imports and collection make stays.
 gc.disable()
 
+import keras  # noqa: E402
 import pytest  # noqa: E402
+import warm  # noqa: E402
 from helpers import in_float64  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +39,20 @@ LONGEST = (
     "test_hosts",
     "test_any_command_line",
 )
+
+
+def pytest_configure():
+    warm.begin()
+
+
+def pytest_unconfigure():
+    warm.end()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    # What a test and its fixtures draw without a seed is the same in each run.
+    keras.utils.set_random_seed(0)
 
 
 @pytest.hookimpl(optionalhook=True)  # Tests of planted faults run without xdist.

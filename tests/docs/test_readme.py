@@ -55,7 +55,8 @@ def test_the_python_of_the_first_steps_runs_and_is_better_than_chance(shared, tm
     data = str(shared / "tensorflow_datasets")
     out = run(python_of(FIRST_STEPS) + shown, tmp_path, TFDS_DATA_DIR=data)
     (accuracy,) = re.findall(r"^([\d.]+) % ± [\d.]+ \(20 tasks", out, flags=re.MULTILINE)
-    assert float(accuracy) > 30
+    # 100 queries: chance is 20 % ± 4.
+    assert float(accuracy) > 26
     assert "predicted (5, 5)" in out
 
 

@@ -3,13 +3,19 @@
 import functools
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import filelock
+
 ROOT = Path(__file__).resolve().parents[2]
+# Environment variables: where the hub of this test run is, and the process that began the run.
+FOLDER, OWNER = "KERAS_REPTILE_WARM_FOLDER", "KERAS_REPTILE_WARM_OWNER"
 QUIET = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
@@ -61,21 +67,49 @@ def run_together(programs, cwd, environments=None):
 
 def ask(program, *job, **environment):
     """What a program of tests/support/ answers to a line of JSON; it is started only once."""
-    process = _server(program, tuple(environment.items()))
-    process.stdin.write(json.dumps(job) + "\n")
-    process.stdin.flush()
-    return json.loads(process.stdout.readline())
+    questions, answers = _server(program, tuple(environment.items()))
+    questions.write(json.dumps(job) + "\n")
+    questions.flush()
+    return json.loads(answers.readline())
 
 
 @functools.cache
 def _server(program, environment):
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "tests" / "support" / program)],
-        text=True,
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **QUIET, **dict(environment), "PYTHONPATH": path},
-    )
+    """A pair of files, to ask a server and to read its answers."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(_hub())
+    questions, answers = connection.makefile("w"), connection.makefile("r")
+    questions.write(json.dumps([program, dict(environment)]) + "\n")
+    return questions, answers
+
+
+def _hub():
+    """The path of the socket of `warm_hub`, which the first who asks for it starts."""
+    folder = os.environ[FOLDER]
+    path = os.path.join(folder, "socket")
+    with filelock.FileLock(os.path.join(folder, "lock")):
+        if not os.path.exists(path):
+            hub = [sys.executable, str(ROOT / "tests" / "support" / "warm_hub.py")]
+            places = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+            started = subprocess.Popen(
+                [*hub, path, os.environ[OWNER]],
+                text=True,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, **QUIET, "PYTHONPATH": places},
+            )
+            assert started.stdout.readline() == "listening\n"
+    return path
+
+
+def begin():
+    """Gives this process's test run, if it is not a part of one, a folder for the hub."""
+    if FOLDER not in os.environ:
+        os.environ.update({FOLDER: tempfile.mkdtemp(prefix="warm"), OWNER: str(os.getpid())})
+
+
+def end():
+    if os.environ[OWNER] == str(os.getpid()):
+        shutil.rmtree(os.environ[FOLDER])
