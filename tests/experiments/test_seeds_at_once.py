@@ -32,7 +32,7 @@ SMALL = dict(
     eval_inner_batch_size=5,
     eval_inner_steps=2,
     curve_tasks=2,
-    test_tasks=3,
+    test_tasks=2,
 )
 PICTURES = {"curve.png", "tasks.png"}
 # What depends on the time, and not on the numbers.

@@ -32,7 +32,7 @@ TRAIN = [
     "--output_dir=run",
     "--meta_iterations=6",
     *EAGER_RUN,
-    "--test_tasks=3",
+    "--test_tasks=2",
 ]
 FREE_SPACE = "No space left on device. Free some space, and give the same command again"
 READ_ONLY = "Read-only file system. Make it writable, or choose another place"

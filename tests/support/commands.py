@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SHORT = [
     "--meta_iterations=4",
     *SMALL_RUN,
-    "--test_tasks=3",
+    "--test_tasks=2",
 ]
 # The same with a network of one layer.
 SHORTEST = [*SHORT, "--network=small_network:build"]
