@@ -116,6 +116,18 @@ class ReptileModel(AdaptingModel):
             they are; FOMAML's is the last of these steps; MAML's is the exact derivative. With
             inner SGD(a), Reptile's is a times the sum of their k gradients. Defaults to `"all"`.
 
+    Attributes:
+        network: The `keras.Model` whose weights are theta.
+        inner_rule: The inner optimizer as functions of values: `InnerSGD` or `InnerAdam`.
+        inner_optimizer_config: Dict, the inner optimizer a config of Keras.
+        inner_variables: List of variables, the carried moments and their step count. Empty with
+            `inner_state="reset"`, and before the model is built.
+        task_loss: The `keras.losses.Loss` of tasks, which `compile` sets.
+        task_metrics: The `TaskMetrics` of `fit` and `evaluate`, which `compile` sets.
+        trained_on_bytes: Boolean, whether it was trained on inputs of dtype uint8. Then the model
+            and its learners warn of floats far above the range of scaled bytes.
+        has_strategy: Boolean, whether the model was made in the scope of a strategy.
+
     Input: the elements of `episode_dataset`, which documents their keys, shapes and dtypes.
 
     Raises:

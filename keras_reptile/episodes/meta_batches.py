@@ -38,7 +38,7 @@ def _traced(spec: TaskSpec, size: int) -> Callable:
 
 
 class MetaBatches(NamedTuple):
-    """The form of meta-batches: a `TaskSpec`, and arguments of `episode_dataset`.
+    """What meta-batches contain: a `TaskSpec`, and arguments of `episode_dataset`.
 
     `with_classes` says whether episodes have the key "classes".
     """
