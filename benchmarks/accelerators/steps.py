@@ -91,7 +91,7 @@ def steps_of(name: str) -> tuple:
     from keras_reptile.episodes.streams import stream_of
     from keras_reptile.execution import on_device
     from keras_reptile.recipes import building
-    from keras_reptile.runs.drawing import together
+    from keras_reptile.runs.draw_on_device import together
 
     recipe, model, pool = built(name.split("/")[0], POOL)
     stream = stream_of(building.training_episodes(recipe, pool))

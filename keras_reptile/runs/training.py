@@ -15,7 +15,7 @@ from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import SINUSOID, Recipe
 from keras_reptile.runs import (
     compilation,
-    drawing,
+    draw_on_device,
     finishing,
     run_classes,
     run_length,
@@ -203,7 +203,7 @@ def _fit(recipe, directory, pools, model, verbose, run) -> RunLog:
     run_log = RunLog(directory, rows, best, run.clock)
     say(verbose, str(model._plan(training=True, eagerly=False)))
     stream = building.training_episodes(recipe, pools.train, done)
-    say(verbose, drawing.choose(recipe, model, stream))
+    say(verbose, draw_on_device.choose(recipe, model, stream))
     validation = None
     if validates(recipe, pools):
         validation = building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)

@@ -16,7 +16,7 @@ from keras_reptile import checkpoint, datasets
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
-from keras_reptile.runs import drawing, run_checks, training
+from keras_reptile.runs import draw_on_device, run_checks, training
 from keras_reptile.runs.evaluating import evaluate_run as measure
 from keras_reptile.runs.exporting import export_run
 from keras_reptile.runs.run_directory import RunDirectory, complete
@@ -122,7 +122,7 @@ def test_a_run_that_draws_on_the_device_stops_and_goes_on_bit_for_bit(
     undisturbed, tmp_path, capsys, monkeypatch
 ):
     # Each epoch of three meta-iterations is a program of two and one of one.
-    monkeypatch.setattr(drawing, "together", lambda _: 2)
+    monkeypatch.setattr(draw_on_device, "together", lambda _: 2)
     with monkeypatch.context() as patch:
         stop_at(patch, 2, lambda model: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(Interrupted):
@@ -490,7 +490,7 @@ def test_divergence_stops_the_run_and_keeps_earlier_checkpoints(
     def poison(model):
         model.trainable_variables[0].assign(model.trainable_variables[0] * np.nan)
 
-    monkeypatch.setattr(drawing, "together", lambda _: 2)
+    monkeypatch.setattr(draw_on_device, "together", lambda _: 2)
     stop_at(monkeypatch, spoilt, poison)
     message = rf"loss_before is nan at meta-iteration {noticed}.*are intact. Lower"
     with pytest.raises(RunError, match=message):

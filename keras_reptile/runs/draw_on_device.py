@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_reptile.kernels.row_sums import largest_divisor
 from keras_reptile.recipes.recipe import Recipe
 
 DRAW_ON_DEVICE: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False}
@@ -32,4 +33,4 @@ def together(steps: int) -> int:
     >>> together(1000), together(14), together(11)
     (10, 7, 1)
     """
-    return max(n for n in range(1, TOGETHER + 1) if steps % n == 0)
+    return largest_divisor(steps, TOGETHER)
