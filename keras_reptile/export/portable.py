@@ -92,7 +92,8 @@ def _checked_names(model, class_names) -> list[str] | None:
         return None
     outputs = model.network.output_shape[-1]
     names = list(class_names)
-    if isinstance(class_names, str) or not model._is_classifier or len(set(names)) != outputs:
+    are_different = len(names) == len(set(names)) == outputs
+    if isinstance(class_names, str) or not model._is_classifier or not are_different:
         raise ValueError(
             "`class_names` needs a different name for each output of a classifier. "
             f"Received: class_names={class_names!r}, with {outputs} outputs."

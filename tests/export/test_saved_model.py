@@ -478,6 +478,11 @@ MISUSES = {
     "two inputs": (two_inputs, {}, "whose shape is known. Received: Functional with 2 inputs."),
     "too few names": (small_model, dict(class_names=["a", "b"]), "different name for each output"),
     "a name twice": (small_model, dict(class_names=["a", "b", "b"]), "different name for each out"),
+    "more names than outputs": (
+        small_model,
+        dict(class_names=["a", "b", "c", "a"]),
+        "different name for each output",
+    ),
     "text as names": (small_model, dict(class_names="abc"), "different name for each output"),
     "metadata of ours": (small_model, dict(metadata={"versions": 1}), r"entries. Received: \['ver"),
     "metadata that are none": (
