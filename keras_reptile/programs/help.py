@@ -107,7 +107,8 @@ def defaults(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     if name not in ("train", "sweep"):
         return {}
     try:
-        recipe = named.get(chosen["recipe"] or chosen["figure"], chosen["dataset"])
+        name = chosen["recipe"] or chosen["figure"]
+        recipe = named.get(name, chosen["dataset"], image_dir=chosen["image_dir"])
     except ValueError:
         return {}
     return dataclasses.asdict(recipe)

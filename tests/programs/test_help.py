@@ -67,6 +67,7 @@ def test_every_flag_of_a_recipe_has_a_topic_and_the_values_of_the_recipe_that_is
     [
         (["--dataset=sinusoid"], "--network=sine_mlp_relu"),
         ([], "--dataset=glyphs"),
+        (["--image_dir=images"], "--meta_iterations=2000"),
         (["--recipe=none"], "--dataset="),
     ],
 )
