@@ -129,8 +129,12 @@ def plot_hardest_classes(
 
 def _row_of_images(figure, pool, position) -> None:
     images = pool.class_images(position)[:IMAGES]
-    for axes, image in zip(figure.subplots(1, IMAGES), images, strict=False):
+    all_axes = figure.subplots(1, IMAGES)
+    for axes, image in zip(all_axes, images, strict=False):
         show_image(axes, image)
+    # A class may have fewer images.
+    for axes in all_axes[len(images) :]:
+        axes.set_axis_off()
 
 
 def _hardest_and_their_rivals(evaluation, most: int) -> list[int]:

@@ -44,6 +44,13 @@ def test_the_hardest_classes_stand_beside_those_that_they_are_mistaken_for():
         np.testing.assert_allclose(np.stack(images), wanted, atol=1e-6)
 
 
+def test_a_class_of_few_images_leaves_no_empty_frames():
+    pool = kr.ClassPool.from_arrays(np.zeros((12, 8, 8, 1)), np.arange(12) % 6)
+    figure = kr.plot_hardest_classes(FOUND, pool, classes=1)
+    for part in figure.subfigs:
+        assert [axes.axison for axes in part.axes] == [True, True, False, False]
+
+
 def test_what_cannot_be_drawn_is_refused():
     unknown = kr.Evaluation(0.8, 0.1, np.array([0.8]))
     with pytest.raises(ValueError, match="classes of the tasks are not known"):
