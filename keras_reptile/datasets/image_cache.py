@@ -169,10 +169,14 @@ class ImageCache:
 
 def remove_oldest(folder: Path, most: int = MAX_CACHE_BYTES) -> None:
     """Removes the least recently used caches until the others have at most `most` bytes."""
-    caches = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime)
-    sizes = [path.stat().st_size for path in caches]
-    excess = sum(sizes) - most
-    for path, size in zip(caches, sizes, strict=True):
+    caches = []
+    for path in folder.glob(f"*{SUFFIX}"):
+        # Another process may have removed it in the meantime.
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            caches.append((status.st_mtime, status.st_size, path))
+    excess = sum(size for _, size, _ in caches) - most
+    for _, size, path in sorted(caches):
         if excess <= 0:
             return
         path.unlink(missing_ok=True)

@@ -291,6 +291,13 @@ def test_the_caches_that_were_not_used_for_longest_are_removed(images, tmp_path,
     assert caches(tmp_path) == []
 
 
+def test_a_cache_that_another_process_removes_meanwhile_is_passed_over(tmp_path):
+    (tmp_path / "gone.images").symlink_to("nowhere")
+    (tmp_path / "old.images").write_bytes(bytes(10))
+    image_cache.remove_oldest(tmp_path, 0)
+    assert not (tmp_path / "old.images").exists()
+
+
 def test_the_images_of_all_parts_lie_in_one_array(images):
     pools = load(images)
     assert pools.train.images.base is not None
