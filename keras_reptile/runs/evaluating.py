@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from keras_reptile import distribution
 from keras_reptile.checkpoint import load_checkpoint
-from keras_reptile.checks import check_positive, local_path
+from keras_reptile.checks import check_choice, check_positive, local_path
+from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import check_writable
 from keras_reptile.recipes import building
@@ -27,6 +28,8 @@ from keras_reptile.runs.run_checks import (
 )
 from keras_reptile.runs.run_directory import RunDirectory
 
+# The checkpoints that can be chosen: the newest one, and the best one.
+WHICH = ("last", "best")
 # All fields that an evaluation can replace: the data, the tasks, and how they are computed.
 CHOICES = (
     "dataset",
@@ -92,6 +95,8 @@ def evaluate_run(
         ValueError: If settings do not fit together or the data cannot be read.
     """
     check_positive("tasks", tasks)
+    check_choice("which", which, WHICH)
+    check_choice("split", split, Pools._fields)
     check_choices(overrides)
     record = local_path(record) if record else None
     workers = distribution.Workers(strategy)

@@ -4,10 +4,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from keras_reptile.checks import check_choice
 from keras_reptile.export import portable
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
-from keras_reptile.runs.evaluating import load_chosen, read_run
+from keras_reptile.runs.evaluating import WHICH, load_chosen, read_run
 from keras_reptile.runs.run_checks import check_checkpoint
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.run_length import HISTORY
@@ -39,8 +40,10 @@ def export_run(
 
     Raises:
         RunError: If there is no run, or its checkpoint cannot be read.
-        ValueError: If the model cannot be exported, the names do not fit or the path is taken.
+        ValueError: If the model cannot be exported, the names do not fit, the path is taken, or
+            there is no such choice of `which`.
     """
+    check_choice("which", which, WHICH)
     directory = RunDirectory(output_dir)
     run = read_run(directory)
     recipe = Recipe(**run["settings"])

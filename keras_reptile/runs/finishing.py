@@ -41,14 +41,12 @@ def finish(
     result = _test(recipe, pools, model, verbose)
     test_seconds = time.perf_counter() - started
     _draw(recipe, directory, pools, model, run_log, result)
-    seconds = run_log.seconds
     summary = {
         "result": result,
         "best_validation": best_validation(run_log.best),
-        "seconds": seconds,
+        "seconds": run_log.seconds,
         "test_seconds": test_seconds,
-        # The seconds are 0 if a finished run's log was removed.
-        "meta_iterations_per_second": recipe.meta_iterations / seconds if seconds else None,
+        "meta_iterations_per_second": _rate(recipe, run_log),
         "settings": dataclasses.asdict(recipe),
         "images": building.describe_images(recipe),
         **run_length.described(lengths),
@@ -56,6 +54,13 @@ def finish(
     }
     directory.write_json("summary.json", summary)
     return summary
+
+
+def _rate(recipe, run_log) -> float | None:
+    """Returns the meta-iterations per second; `None` if the log lacks the run's first rows."""
+    rows = run_log.rows
+    is_whole = bool(rows) and int(rows[0]["meta_iteration"]) <= recipe.checkpoint_every
+    return recipe.meta_iterations / run_log.seconds if is_whole else None
 
 
 def _draw(recipe, directory, pools, model, run_log, result) -> None:

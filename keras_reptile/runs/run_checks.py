@@ -65,7 +65,7 @@ def shared_facts(recipe: Recipe, pools: Pools) -> dict[str, Any]:
 
 
 def check_settings(recipe: Recipe) -> None:
-    """Raises `ValueError` if a field of the recipe is out of range."""
+    """Raises `ValueError` if a field of the recipe is out of range, or does not fit the data."""
     check_values(recipe)
     check_seed("seed", recipe.seed, -SEEDS, SEEDS)
     for name in ("queries", "meta_batch_size", "meta_iterations", "checkpoint_every"):
@@ -73,6 +73,12 @@ def check_settings(recipe: Recipe) -> None:
     for name in ("validation_tasks", "test_tasks", "curve_tasks", "validation_classes"):
         if getattr(recipe, name) < 0:
             raise ValueError(f"`{name}` must not be negative. Received: {getattr(recipe, name)}.")
+    if recipe.curve_tasks and recipe.dataset == SINUSOID:
+        raise ValueError(
+            "`curve_tasks` draws a curve of accuracy, and sine waves have no accuracy. Received: "
+            f"curve_tasks={recipe.curve_tasks}, dataset={recipe.dataset!r}. Leave it out. For a "
+            "curve of the loss, use `validation_tasks`."
+        )
     for name in ("inner_learning_rate", "inner_epsilon"):
         if not getattr(recipe, name) > 0:
             raise ValueError(f"`{name}` must be positive. Received: {getattr(recipe, name)}.")

@@ -69,8 +69,8 @@ def train(
 
     Returns:
         Dict, the content of summary.json: the result, the settings, versions and times. Unknown
-        values are `None`: the interval of a single test task, or the speed of a finished run whose
-        log.csv was removed.
+        values are `None`: the interval of a single test task, or the speed of a run whose log.csv
+        was removed or has lost its first rows.
 
     Raises:
         ValueError: If settings do not fit together or the data cannot be read.

@@ -214,6 +214,12 @@ def test_what_waves_have_no_choice_of_is_refused(name, changes, data_dir, text):
         data_options(named.get(name, **changes), data_dir)
 
 
+def test_a_curve_of_accuracy_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match=r"sine waves have no accuracy. Received: curve_tasks=5, "):
+        run(tmp_path / "run", curve_tasks=5)
+    assert not (tmp_path / "run").exists()
+
+
 def test_more_shots_than_points_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match=r"shots=60, queries=50. Lower `shots`"):
         run(tmp_path / "run", shots=60)

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import threading
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from keras_reptile import checkpoint, datasets
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
-from keras_reptile.runs import draw_on_device, run_checks, training
+from keras_reptile.runs import draw_on_device, finishing, run_checks, training
 from keras_reptile.runs.evaluating import evaluate_run as measure
 from keras_reptile.runs.exporting import export_run
 from keras_reptile.runs.run_directory import RunDirectory, complete
@@ -665,6 +666,28 @@ def test_a_finished_run_without_its_log_gives_its_summary(finished, tmp_path):
     assert again["result"] == finished["result"]
     assert again["meta_iterations_per_second"] is None
     assert strictly(tmp_path / "summary.json") == again
+
+
+@pytest.mark.parametrize(("first", "rate"), [(3, 2.0), (6, None), (None, None)])
+def test_the_speed_is_unknown_if_the_log_lacks_the_first_rows(first, rate):
+    rows = [] if first is None else [{"meta_iteration": str(first)}, {"meta_iteration": 7}]
+    log = SimpleNamespace(rows=rows, seconds=3.5 if rows else 0.0)
+    assert finishing._rate(recipe(), log) == rate
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (dict(which="Best"), r"`which` must be one of \('last', 'best'\). Received: which='Best'"),
+        (dict(split="val"), r"`split` must be one of .*Received: split='val'"),
+    ],
+)
+def test_a_choice_that_is_none_is_refused(arguments, text, tmp_path):
+    with pytest.raises(ValueError, match=text):
+        measure(tmp_path, **arguments)
+    if "which" in arguments:
+        with pytest.raises(ValueError, match=text):
+            export_run(tmp_path, tmp_path / "out", **arguments)
 
 
 @pytest.mark.slow
