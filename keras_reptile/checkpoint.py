@@ -104,7 +104,7 @@ def _digest(content: bytes) -> bytes:
 
 
 def _ends_as_keras_ends_it(content: bytes) -> bool:
-    """Returns whether the archive has no comment. An incomplete checksum is a comment."""
+    """Returns whether the archive has no comment. A damaged checksum would be a comment."""
     return content[-END_LENGTH:].startswith(END) and content.endswith(NO_COMMENT)
 
 

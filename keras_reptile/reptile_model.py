@@ -119,7 +119,7 @@ class ReptileModel(AdaptingModel):
     Attributes:
         network: The `keras.Model` whose weights are theta.
         inner_rule: The inner optimizer as functions of values: `InnerSGD` or `InnerAdam`.
-        inner_optimizer_config: Dict, the inner optimizer a config of Keras.
+        inner_optimizer_config: Dict, the inner optimizer as a config of Keras.
         inner_variables: List of variables, the carried moments and their step count. Empty with
             `inner_state="reset"`, and before the model is built.
         task_loss: The `keras.losses.Loss` of tasks, which `compile` sets.

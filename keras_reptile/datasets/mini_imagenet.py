@@ -40,7 +40,7 @@ class MiniImagenet(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict({"image": image, "label": tfds.features.Text()}),
             supervised_keys=("image", "label"),
             homepage="https://openreview.net/forum?id=rJY0-Kcll",
-            # Episodes are drawn at random in any case. In order, reading needs no second copy.
+            # Episodes are drawn at random anyway. Images in order are read without a second copy.
             disable_shuffling=True,
         )
 

@@ -9,10 +9,10 @@ from keras_reptile.checks import did_you_mean
 class Published(NamedTuple):
     """A published split: its data, its number of classes, and where it comes from.
 
-    data: String, whose classes it names.
+    data: String, the data set whose classes it names.
     classes: Tuple of integers, the numbers of training, validation and test classes.
     source: String, the paper.
-    lists: String, where the lists were read.
+    lists: String, the place from which the lists of names were read.
     """
 
     data: str

@@ -12,7 +12,7 @@ BUTTONS = {
     "examples": [("examples", "Examples"), ("undo", "Undo"), ("clear", "Clear")],
     "query": [("examples", "Example"), ("undo", "Undo"), ("clear", "Clear")],
 }
-# What the blocks' JavaScript consists of.
+# The files of the blocks' JavaScript.
 SCRIPTS = ("picture.js", "page.js", "upload.js")
 # An arrow out of a tray.
 ARROW = (

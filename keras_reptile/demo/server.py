@@ -65,7 +65,7 @@ def temporary_folder() -> Iterator[str]:
 
 @contextlib.contextmanager
 def cleaned_up_at_signals() -> Iterator[None]:
-    """Has a termination signal and a closed terminal end the block as an exception does."""
+    """Makes a termination signal and a closed terminal raise `SystemExit` in the block."""
     names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
     # Windows has no SIGHUP. A signal that is ignored, as by nohup, stays ignored.
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]

@@ -1,4 +1,4 @@
-"""What this machine's processor has. Nothing here imports TensorFlow."""
+"""The name and the instructions of this machine's processor. It does not import TensorFlow."""
 
 import platform
 from pathlib import Path

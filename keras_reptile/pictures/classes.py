@@ -1,4 +1,4 @@
-"""The classes that are hard to tell apart, as pictures of an evaluation."""
+"""Pictures of an evaluation: the classes that are hard to tell apart."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,10 @@ def plot_confusion(
     classes: int = 12,
     title: str | None = None,
 ) -> "Figure":
-    """Draws which classes are taken for which, in percent of each class's queries.
+    """Draws which classes are predicted for each class, in percent of the class's queries.
 
-    Of many classes it shows the hardest ones, and beside them those that they are mistaken for.
-    A last column, "others", adds up all that are not shown.
+    If there are more than `classes`, it shows the hardest ones and those that they are mistaken
+    for. A last column, "others", is the sum over all classes that are not shown.
 
     Args:
         evaluation: An `Evaluation` of `evaluate`.
@@ -93,8 +93,8 @@ def plot_hardest_classes(
         A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it, a notebook shows it.
 
     Raises:
-        ValueError: If the evaluation does not know its classes, or the pool has not all of them, or
-            holds no images.
+        ValueError: If the evaluation does not know its classes, or the pool lacks one of them or
+            contains no images.
 
     Example:
 
@@ -108,7 +108,7 @@ def plot_hardest_classes(
 
     check_integer("classes", classes, 1)
     _check_images(pool)
-    # Positions first, by which the pool finds images; all of them have a name.
+    # Raises an error if the pool lacks a class.
     evaluation.confusion(pool.names)
     hardest = evaluation.by_class()[:classes]
     with styled():
@@ -138,7 +138,7 @@ def _row_of_images(figure, pool, position) -> None:
 
 
 def _hardest_and_their_rivals(evaluation, most: int) -> list[int]:
-    """Places in the confusion's names: hard classes, each with the one it is mistaken for."""
+    """Returns positions in the confusion's names: hard classes and those they are mistaken for."""
     place = {name: i for i, name in enumerate(evaluation.confusion().names)}
     chosen: list[int] = []
     for found in evaluation.by_class():
@@ -150,7 +150,10 @@ def _hardest_and_their_rivals(evaluation, most: int) -> list[int]:
 
 
 def _shares(answers: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Counts in percent of the queries of each row's class, those without a prediction included."""
+    """Returns counts in percent of the queries of each row's class.
+
+    Queries without a prediction are queries, too.
+    """
     present = np.unique(answers[answers >= 0])
     queries = np.array([np.sum(answers[:, 0] == c) for c in present])
     return 100 * counts / np.maximum(queries, 1)[:, None]

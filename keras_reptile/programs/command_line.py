@@ -63,7 +63,7 @@ def _work(name: str, argv: Sequence[str]) -> None:
 
         program = importlib.import_module(f"keras_reptile.programs.{name}")
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        # Before, Ctrl-C ended the process at once, see `start.end_at_ctrl_c`.
+        # Until here, Ctrl-C ends the process at once, see `start.end_at_ctrl_c`.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     work(program.main, getattr(program, "threads", dict))
 

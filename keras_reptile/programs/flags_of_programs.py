@@ -17,8 +17,8 @@ RUNS = "Output directories of bin/train, or logs, separated by commas."
 STEPS = "Inner steps at the start. Default: 50. A served page has fewer if they take over 500 ms."
 STATIC = "An HTML file to write instead: the page with the network in it, without a server."
 SEEDS_AT_ONCE = (
-    "Runs of one setting with several seeds (study) that make their meta-steps in one program. "
-    "Their results are those of one at a time."
+    "Number of runs that make their meta-steps in one program. They are runs of one setting with "
+    "different seeds, as in study. The results stay the same."
 )
 PORT = "Where the page is served: http://127.0.0.1:PORT."
 

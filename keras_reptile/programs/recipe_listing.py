@@ -40,7 +40,7 @@ def chosen() -> Recipe:
 
 
 def output_dir() -> str:
-    """The directory of the run that the flags ask for."""
+    """Returns the directory of the run that the flags ask for."""
     name = flags.FLAGS.recipe or named.run_name(chosen())
     return flags.FLAGS.output_dir or os.path.join("runs", name)
 

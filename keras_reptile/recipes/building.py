@@ -21,7 +21,7 @@ from keras_reptile.reptile_model import ReptileModel
 
 # Validation and test tasks are the same for every run. They do not depend on its seed, and are
 # drawn in batches of EVALUATION_BATCH. They come from the stream of `split="train"`, because the
-# published numbers are of these tasks. Their classes are not training classes.
+# results in docs/ were measured on these tasks. Their classes are not training classes.
 EVALUATION_SEED = 0
 EVALUATION_BATCH = 20
 # The names of the classes in each of the `Pools`.

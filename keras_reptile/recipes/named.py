@@ -99,8 +99,8 @@ GRADIENT_COMBINATIONS = Recipe(
 )
 
 RECIPES = {
-    # In such a short run, the mean is better than the sum: 89.36 versus 86.44. Its inner steps in
-    # evaluation are longer.
+    # In such a short run, the mean is better than the sum: 89.36 versus 86.44. With the mean, inner
+    # steps in evaluation are longer.
     "glyphs": Recipe(
         dataset="glyphs",
         loss_reduction="mean",
@@ -115,8 +115,8 @@ RECIPES = {
         expected="95.39 ± 0.09, transductive 97.68 ± 0.04; "
         "with --shots=5 98.90 ± 0.10, transductive 99.48 ± 0.06",
     ),
-    # The settings of a search on validation classes, benchmarks/recipe_search.py. As many images in
-    # inner steps as the paper's run.
+    # benchmarks/recipe_search.py found these settings on validation classes. Its inner steps see as
+    # many images in all as those of the paper's run.
     "omniglot_5way_best": Recipe(
         head="shared",
         inner_batch_size=5,

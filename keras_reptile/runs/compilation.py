@@ -16,7 +16,7 @@ from keras_reptile.threads import usable_cores
 # several times faster in float16 and bfloat16. The paper's other network, with large images and few
 # filters, was not faster.
 FASTER = ("omniglot_convnet",)
-# By precision, the pixels that a run must compute until it has regained the seconds of compilation.
+# From this number of pixels on, a run saves more seconds than compilation takes, by precision.
 # Other precisions were not measured.
 WORTH = {"float32": 250_000_000, "mixed_bfloat16": 25_000_000, "mixed_float16": 25_000_000}
 # The key in run.json.
@@ -24,7 +24,9 @@ KERNELS = "cpu_kernels"
 
 
 class Kernels(NamedTuple):
-    """What a CPU computes a run's inner loops by. A resumed run keeps it, for equal bits.
+    """The kernels with which a CPU computes a run's inner loops.
+
+    A resumed run keeps them, so that its results are the same bit for bit.
 
     jit_compile: Boolean or `"auto"`, as in `ReptileModel.compile`; True is XLA.
     onednn: Boolean, whether TensorFlow's operations are those of oneDNN.
@@ -77,7 +79,7 @@ def of_other_kernels(kernels: Kernels) -> str | None:
         return None
     return (
         f"This process computes {'without' if kernels.onednn else 'with'} oneDNN, unlike the run "
-        "until now: numbers differ in their last bits. To have the same, stop, and set "
+        "until now: numbers differ in their last bits. To keep the same numbers, stop, and set "
         f"TF_ENABLE_ONEDNN_OPTS={int(kernels.onednn)} before the command."
     )
 
@@ -121,7 +123,7 @@ def of_evaluation(recipe: Recipe, tasks: int) -> bool | str:
 
 
 def chosen(recipe: Recipe, images: int) -> bool | str:
-    """Returns the recipe's `jit_compile`. If it is "auto", a CPU and the images decide.
+    """Returns the recipe's `jit_compile`. If it is "auto", it is chosen for the run.
 
     Args:
         recipe: A `Recipe`.

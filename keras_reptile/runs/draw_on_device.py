@@ -26,7 +26,7 @@ def choose(recipe: Recipe, model: Any, episodes: tf.data.Dataset) -> str:
 
 
 def together(steps: int) -> int:
-    """Returns how many of an epoch's meta-iterations are one program: they divide it evenly.
+    """Returns the number of meta-iterations in one program. It divides those of an epoch.
 
     Example:
 

@@ -16,7 +16,7 @@ class SingleRun:
     stopped: Flag | None = None
 
     def clock(self) -> float:
-        """Returns the seconds of this run, from any beginning."""
+        """Returns the seconds of this run. Only differences of its values have a meaning."""
         return time.perf_counter()
 
     def pools(self, load: Callable[[], Pools]) -> Pools:
@@ -24,7 +24,7 @@ class SingleRun:
         return load()
 
     def join(self, model: Any) -> None:
-        """Takes the steps of a model's `fit`, or leaves them to Keras."""
+        """Sets who makes the steps of a model's `fit`. For a single run it is Keras."""
 
 
 class JointRun(SingleRun):
@@ -38,7 +38,8 @@ class JointRun(SingleRun):
             element of its data, see `JointSteps`. Its answer is a pair of the logs, and the run's
             share of the seconds.
         stopped: `Flag` that is set when a signal asks all runs to stop.
-        loaded: List to which the first run adds its data, for all: they do not depend on the seed.
+        loaded: List to which the first run adds its data. The others use them, too, because they do
+            not depend on the seed.
     """
 
     def __init__(self, turn: Turn, stopped: Flag, loaded: list[Pools]):

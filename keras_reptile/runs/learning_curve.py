@@ -30,7 +30,7 @@ def learning_curve(
 ) -> None:
     """Draws the accuracy and the loss of a run against meta-iterations, from log.csv's rows.
 
-    Of a run without accuracy it draws the loss after adaptation instead.
+    For a run without accuracy, it draws the loss after adaptation instead.
 
     Args:
         rows: List of dicts with `meta_iteration` and any of `accuracy`, `val_accuracy`,

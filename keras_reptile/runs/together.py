@@ -115,7 +115,7 @@ def _take_turns(turns: Sequence[Turn], stopped: Flag) -> None:
     finally:
         for turn in turns:
             turn.cancel()
-    # Also if the signal came during the tests at the end, which are not interrupted.
+    # The signal may have come during the tests at the end, which are not interrupted.
     if stopped.is_set():
         raise Interrupted
 

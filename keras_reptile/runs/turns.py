@@ -1,7 +1,7 @@
 """Functions that run in turn, and wait for answers in between.
 
-Each function has a thread of its own, so that it may ask from within a call of someone else's code,
-such as Keras's `fit`. But only one of them runs at a time.
+Each function has its own thread, so that it can ask while other code calls it, such as Keras's
+`fit`. Only one of them runs at a time.
 """
 
 import threading
