@@ -107,8 +107,8 @@ def defaults(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     if name not in ("train", "sweep"):
         return {}
     try:
-        name = chosen["recipe"] or chosen["figure"]
-        recipe = named.get(name, chosen["dataset"], image_dir=chosen["image_dir"])
+        of_name = chosen["recipe"] or chosen["figure"]
+        recipe = named.get(of_name, chosen["dataset"], image_dir=chosen["image_dir"])
     except ValueError:
         return {}
     return dataclasses.asdict(recipe)
