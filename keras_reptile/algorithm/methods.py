@@ -24,12 +24,15 @@ class Method(NamedTuple):
     gradient: Function of theta and of the tasks' `Adaptation`, tasks along the first axis. It
         returns the outer optimizer's gradient: the mean over tasks of the gradient of each alone.
     second_order: Boolean, whether the network is differentiated twice. Defaults to `False`.
+    elementwise: Boolean, whether each element of the gradient depends on the same element of the
+        weights only. Then `gradient` may be given vectors of several weights. Defaults to `False`.
     """
 
     adapt: Callable
     keeps: tuple
     gradient: Callable
     second_order: bool = False
+    elementwise: bool = False
 
 
 def _reptile(theta: list, tasks: Adaptation) -> list:
@@ -45,9 +48,9 @@ def _maml(theta: list, tasks: Adaptation) -> list:
 
 
 METHODS = {
-    "reptile": Method(adapt, (), _reptile),
-    "fomaml": Method(adapt_keeping_last, ("before_last",), _fomaml),
-    "maml": Method(adapt_and_differentiate, ("gradient",), _maml, second_order=True),
+    "reptile": Method(adapt, (), _reptile, elementwise=True),
+    "fomaml": Method(adapt_keeping_last, ("before_last",), _fomaml, elementwise=True),
+    "maml": Method(adapt_and_differentiate, ("gradient",), _maml, True, elementwise=True),
 }
 BUILT_IN = tuple(METHODS)
 
@@ -61,8 +64,9 @@ def register_method(name: str, gradient: Callable, before_last: bool = False) ->
     Args:
         name: String. A name that is registered already is replaced.
         gradient: Function `(theta, tasks)` to a list of tensors shaped like `theta`: the mean over
-            tasks of the gradient of each task alone. `theta` is a list of tensors. `tasks.weights`
-            is a list of tensors `(tasks, *shape)`, the weights W_k after the inner steps.
+            tasks of the gradient of each task alone. `theta` is a list of tensors, one for each of
+            the network's trainable variables, in their order. `tasks.weights` is a tuple of tensors
+            `(tasks, *shape)`, the weights W_k after the inner steps.
         before_last: Boolean, whether `tasks.before_last` is available: the weights W_{k-1} before
             the last inner step. Defaults to `False`.
 
@@ -111,5 +115,5 @@ def _check_gradient(gradient: Callable, before_last: bool) -> None:
 
 
 def _by_task(tasks: Adaptation) -> dict:
-    """The fields of an `Adaptation` that have the tasks along the first axis."""
+    """Returns the fields of an `Adaptation` that have the tasks along the first axis."""
     return {name: getattr(tasks, name) for name in ("weights", "first_loss", "before_last")}

@@ -64,7 +64,7 @@ def outcome_of(loop, plan, layout, theta, adapted, predictions) -> Outcome:
     """Returns the outcome of tasks whose weights are in vectors."""
     # Otherwise XLA would read each weight again for the outer step, after a copy of it.
     theta = optimization_barriers(*layout.pack(theta))
-    packed = outcome.of_tasks(loop, plan, theta, adapted, predictions)
+    packed = outcome.of_tasks(loop, plan, theta, adapted, predictions, layout)
     return packed._replace(
         gradient=list(layout.unpack(packed.gradient)),
         state=packed.state._replace(slots=tuple(map(layout.unpack, packed.state.slots))),
@@ -143,4 +143,5 @@ def _inductive(network, weights, support, queries) -> tf.Tensor:
 def _nan_unless_finite(vectors, outputs) -> tf.Tensor:
     """Returns each task's outputs, or NaN if its weights are not all finite."""
     finite = tf.reduce_all(tf.math.is_finite(tf.concat(vectors, axis=-1)), axis=-1)
-    return tf.where(finite[..., None, None], outputs, tf.constant(float("nan"), outputs.dtype))
+    of_outputs = tf.reshape(finite, (-1, *[1] * (outputs.shape.rank - 1)))
+    return tf.where(of_outputs, outputs, tf.constant(float("nan"), outputs.dtype))

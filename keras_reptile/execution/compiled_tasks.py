@@ -40,7 +40,7 @@ def train(loop: InnerLoop, plan: Plan, tasks: dict, theta: list, state: InnerSta
     modes = [True] if number_of_queries(tasks) != 0 else []
     results = _run(loop, layout, tasks, theta, state, modes, plan.in_series)
     adapted, predictions = zip(*results, strict=True)
-    packed = _outcome(loop, plan, layout.pack(theta), adapted)
+    packed = _outcome(loop, plan, layout, layout.pack(theta), adapted)
     return Outcome(
         gradient=list(layout.unpack(packed.gradient)),
         state=packed.state._replace(slots=tuple(map(layout.unpack, packed.state.slots))),
@@ -58,10 +58,10 @@ def evaluate(
     return _stacked([(adapted.first_loss, predictions) for adapted, predictions in results])
 
 
-def _outcome(loop, plan, theta, tasks: Sequence[Adaptation]) -> Outcome:
+def _outcome(loop, plan, layout, theta, tasks: Sequence[Adaptation]) -> Outcome:
     """Returns the mean of the outcomes that each task would have alone."""
     alone = [tf.nest.map_structure(lambda t: t[None], task) for task in tasks]
-    each = [outcome.of_tasks(loop, plan, theta, task, ()) for task in alone]
+    each = [outcome.of_tasks(loop, plan, theta, task, (), layout) for task in alone]
     last = each[-1].state
     slots = (
         last.slots

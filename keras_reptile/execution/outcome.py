@@ -32,14 +32,35 @@ class Outcome(NamedTuple):
 
 
 def of_tasks(
-    loop: InnerLoop, plan: Plan, theta: Sequence, tasks: Adaptation, predictions: Any
+    loop: InnerLoop,
+    plan: Plan,
+    theta: Sequence,
+    tasks: Adaptation,
+    predictions: Any,
+    layout: Any = None,
 ) -> Outcome:
     """Returns the outcome of tasks, from an `Adaptation` with a first axis of tasks.
 
     The state's step may be a scalar, the same for all tasks.
+
+    Args:
+        loop, plan, predictions: See `meta_batch.train_tasks`, and `Outcome`.
+        theta: Sequence of tensors, the weights that the tasks started from.
+        tasks: The `Adaptation`.
+        layout: The layout of vectors, if theta, the `Adaptation` and the outcome are vectors of
+            weights, see `weight_vectors`. Defaults to `None`, they are weights.
     """
-    gradient = loop.rules.gradient(theta, tasks)
+    gradient = _gradient(loop.rules, theta, tasks, layout)
     return Outcome(gradient, state_left_by(plan, tasks.state), tasks.first_loss, predictions)
+
+
+def _gradient(rules, theta, tasks, layout) -> list:
+    """Returns the gradient of a method. A registered method gets weights instead of vectors."""
+    if layout is None or rules.elementwise:
+        return rules.gradient(theta, tasks)
+    kept = {name: layout.unpack(getattr(tasks, name)) for name in ("weights", *rules.keeps)}
+    gradient = rules.gradient(list(layout.unpack(theta)), tasks._replace(**kept))
+    return list(layout.pack(gradient))
 
 
 def with_nan_shown(result: Outcome) -> Outcome:

@@ -119,7 +119,7 @@ def _predict(loop, theta, weights, tasks, transductive):
     outputs = tf.map_fn(output_of, query_first, fn_output_signature=signature)
     return _for_each_task(
         lambda t: prediction.nan_unless_finite(solution(t[0]), t[1]),
-        (weights, tf.transpose(outputs, (1, 0, 2))),
+        (weights, tf.experimental.numpy.swapaxes(outputs, 0, 1)),
     )
 
 

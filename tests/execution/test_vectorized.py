@@ -219,3 +219,22 @@ def test_recurrent_layers_are_computed_task_by_task():
     ):
         history = model.fit(small_episodes(tasks=2).map(rows), verbose=0).history
     assert np.isfinite(history["loss_after"]).all()
+
+
+@pytest.mark.parametrize("last", [[], [keras.layers.LayerNormalization()]])
+def test_outputs_at_many_places_are_those_of_separate_tasks_also_where_one_diverges(last):
+    x = np.random.RandomState(0).rand(2, 2, 4, 2).astype("float32")
+    y = np.tile(np.arange(4, dtype=np.int32) % 2, (2, 2, 1))
+    order = np.zeros((2, 1, 2), np.int32)
+    episodes = {"support": (x.copy(), y), "order": order, "query": (x, y)}
+    episodes["support"][0][0] = 3e38
+    found = {}
+    for how in ("separate", "vectorized"):
+        layers = [keras.layers.Dense(2, kernel_initializer="ones"), *last]
+        network = keras.Sequential([keras.Input((4, 2)), *layers])
+        model = kr.ReptileModel(network, keras.optimizers.SGD(0.1), task_parallelism=how)
+        model.compile(keras.optimizers.SGD(1.0))
+        with warnings.catch_warnings(action="error"):
+            _, found[how] = model.adapt_and_predict(episodes)
+    assert np.isnan(found["separate"][0]).all() and np.isfinite(found["separate"][1]).any()
+    np.testing.assert_allclose(found["separate"], found["vectorized"], rtol=1e-5)

@@ -60,6 +60,35 @@ def test_a_registered_method_moves_the_weights_by_its_gradient(
     assert weight(model) == pytest.approx(expected, abs=1e-6)
 
 
+def kernels_only(theta, tasks):
+    """Reptile's gradient for matrices, and none for vectors."""
+    return [
+        t - tf.reduce_mean(w, axis=0) if t.shape.rank == 2 else tf.zeros_like(t)
+        for t, w in zip(theta, tasks.weights, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task_parallelism", "jit_compile"), [("separate", True), ("vectorized", False)]
+)
+def test_a_registered_method_gets_each_weight_also_where_steps_have_vectors_of_all(
+    task_parallelism, jit_compile
+):
+    kr.register_method("mine", kernels_only)
+    dense = keras.layers.Dense(1, kernel_initializer="zeros")
+    model = kr.ReptileModel(
+        keras.Sequential([keras.Input((1,)), dense]),
+        keras.optimizers.SGD(RATE),
+        method="mine",
+        task_parallelism=task_parallelism,
+    )
+    model.compile(keras.optimizers.SGD(1.0), loss="mean_squared_error", jit_compile=jit_compile)
+    model.train_on_batch(scalar_episode(TARGETS, steps=1))
+    # With x = 1 the first step is 2 RATE target, for the kernel as for the bias.
+    assert weight(model) == pytest.approx(2 * RATE * TARGETS.mean(), abs=1e-6)
+    assert dense.bias.numpy() == 0
+
+
 @pytest.mark.slow
 def test_a_saved_model_comes_back_where_its_method_is_registered(tmp_path):
     kr.register_method("mine", half_way)
