@@ -293,6 +293,10 @@ class ReptileModel(AdaptingModel):
         loss_scaling.check_outer(optimizer)
         check_boolean("run_eagerly", run_eagerly)
         check_integer("steps_per_execution", steps_per_execution, 1)
+        # Made first, so that an error leaves the model as it was.
+        task_loss = losses.get_loss(loss)
+        with self.distribute_strategy.scope():
+            task_metrics = TaskMetrics(task_loss, metrics)
         self._change(jit_inner_loops=jit_compile, draw_on_device=draw_on_device)
         super().compile(
             optimizer=optimizer,
@@ -303,10 +307,8 @@ class ReptileModel(AdaptingModel):
             auto_scale_loss=False,
         )
         # Not given to the base class: its symbolic build would call the network on whole episodes.
-        self.task_loss = losses.get_loss(loss)
+        self.task_loss, self.task_metrics = task_loss, task_metrics
         self._traces.forget()
-        with self.distribute_strategy.scope():
-            self.task_metrics = TaskMetrics(self.task_loss, metrics)
         arguments = dict(
             optimizer=optimizer,
             loss=loss,

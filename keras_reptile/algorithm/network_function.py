@@ -17,7 +17,7 @@ import tensorflow as tf
 from keras_reptile.algorithm.network_checks import check_output
 from keras_reptile.keras_internals import call_takes_training
 from keras_reptile.kernels import forms
-from keras_reptile.kernels.batch_normalization import is_normalization, normalizations
+from keras_reptile.kernels.batch_normalization import is_normalization, mask_of, normalizations
 from keras_reptile.kernels.forms import Forms
 from keras_reptile.kernels.switching import Form, fast_forms
 
@@ -53,7 +53,8 @@ class NetworkFunction:
                 numbers.
 
         Returns:
-            Tuple `(outputs, penalty)`; `penalty` is the sum of the regularization losses, or 0.
+            Tuple `(outputs, penalty)`; `penalty` is the sum of the layers' losses, such as those of
+            regularizers, in the dtype of the weights, or 0.
         """
         state = [
             _folded(value, call_id) if is_seed(v) else value
@@ -64,6 +65,8 @@ class NetworkFunction:
                 list(weights), state, x, **mode(self.network, True), return_losses=True
             )
         check_output(outputs)
+        # In mixed precision these losses have several dtypes. `add_loss` takes any shape.
+        losses = [tf.reduce_sum(tf.cast(t, weights[0].dtype)) for t in losses]
         return outputs, sum(losses) if losses else 0.0
 
     def predict(self, weights: Sequence, x: Any) -> tf.Tensor:
@@ -116,7 +119,7 @@ def mode(network: keras.Model, training: bool) -> dict[str, bool]:
 def _counted_in_training(calls, layer, plain, origins):
     def call(inputs, training=None, mask=None):
         calls[layer] += 1
-        return plain(inputs, training=True, mask=mask)
+        return plain(inputs, training=True, **mask_of(mask))
 
     return call
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.execution.settings import Settings
 from keras_reptile.keras_internals import all_layers
 
@@ -49,7 +50,8 @@ def dependencies(network: keras.Model, settings: Settings, run_eagerly: bool) ->
 
     The second is `None` if the network is not built.
     """
-    first = settings.of_a_trace(), run_eagerly
+    # A method may have been registered again with another gradient.
+    first = settings.of_a_trace(), run_eagerly, METHODS.get(settings.method)
     if not network.built:
         return first, None
     layers = [layer.trainable for layer in all_layers(network, itself=True)]

@@ -44,7 +44,7 @@ def _by_batch(layer, plain, origins, fused: bool) -> Callable:
 
     def call(inputs, training=None, mask=None):
         if mask is not None or own:
-            return plain(inputs, training=True, mask=mask)
+            return plain(inputs, training=True, **mask_of(mask))
         if layer.axis in (-1, inputs.shape.rank - 1):
             # Normalization removes the bias, see convolution_biases.py.
             unbiased = origins.find(BEFORE_BIAS, inputs)
@@ -56,6 +56,11 @@ def _by_batch(layer, plain, origins, fused: bool) -> Callable:
         return normalization(inputs, layer.gamma, layer.beta, layer.epsilon, layer.axis)
 
     return call
+
+
+def mask_of(mask: Any) -> dict[str, Any]:
+    """Returns the argument `mask` if there is one. The `call` of a custom layer may not take it."""
+    return {} if mask is None else {"mask": mask}
 
 
 # With one of these forms, a network uses batch statistics in training and in inference mode.

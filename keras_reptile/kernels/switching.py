@@ -6,6 +6,7 @@ lacks. forms.py lists the forms.
 
 import contextlib
 import functools
+import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -81,10 +82,15 @@ def _switched(layer, form: Form, origins: Origins) -> Iterator[None]:
 def _in_this_thread(replacement: Callable, plain: Callable) -> Callable:
     """Returns a function that calls `replacement` in this thread, and `plain` in all others."""
     thread = threading.get_ident()
+    first = next(iter(inspect.signature(plain).parameters))
 
-    @functools.wraps(replacement)
+    @functools.wraps(plain)
     def chosen(*args, **kwargs):
-        of_thread = replacement if threading.get_ident() == thread else plain
-        return of_thread(*args, **kwargs)
+        if threading.get_ident() != thread:
+            return plain(*args, **kwargs)
+        # Layers name their first argument differently, and may be called by its name.
+        if not args and first in kwargs:
+            args = (kwargs.pop(first),)
+        return replacement(*args, **kwargs)
 
     return chosen

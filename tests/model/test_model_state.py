@@ -179,6 +179,24 @@ def test_a_changed_setting_is_checked_and_a_wrong_one_changes_nothing(name, valu
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("wrong", [{"loss": "no loss"}, {"metrics": ["no metric"]}])
+def test_a_compile_that_fails_changes_nothing(wrong):
+    model = small_model(dense())
+    before = model.optimizer, model.task_loss, model.task_metrics, model.jit_inner_loops
+    with pytest.raises(ValueError):
+        model.compile(keras.optimizers.SGD(0.1), **wrong, jit_compile=True)
+    assert before == (
+        model.optimizer,
+        model.task_loss,
+        model.task_metrics,
+        model.jit_inner_loops,
+    )
+    new = kr.ReptileModel(dense())
+    with pytest.raises(ValueError):
+        new.compile(keras.optimizers.SGD(0.1), **wrong)
+    assert not new.compiled
+
+
 def test_meta_iterations_are_counted_through_a_second_compile(tmp_path):
     model = small_model(dense())
     model.fit(small_episodes(), steps_per_epoch=3, verbose=0)

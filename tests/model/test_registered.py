@@ -89,6 +89,17 @@ def test_a_registered_method_gets_each_weight_also_where_steps_have_vectors_of_a
     assert dense.bias.numpy() == 0
 
 
+def test_a_method_that_is_registered_again_counts_at_once():
+    kr.register_method("mine", lambda theta, tasks: [tf.zeros_like(t) for t in theta])
+    model = scalar_model(keras.optimizers.SGD(RATE), keras.optimizers.SGD(1.0), method="mine")
+    episode = scalar_episode(TARGETS)
+    model.train_on_batch(episode)
+    assert weight(model) == 0
+    kr.register_method("mine", half_way)
+    model.train_on_batch(episode)
+    assert weight(model) == pytest.approx(0.5 * np.mean(solution(1)), abs=1e-6)
+
+
 @pytest.mark.slow
 def test_a_saved_model_comes_back_where_its_method_is_registered(tmp_path):
     kr.register_method("mine", half_way)

@@ -1,0 +1,72 @@
+"""A network as a function of its weights: every way to write its layers that Keras takes."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_reptile.algorithm.network_function import NetworkFunction, values_of
+from keras_reptile.kernels.forms import ANYWHERE, AS_ONE_BATCH, ON_A_CPU, TWICE_DIFFERENTIABLE
+
+X = np.random.RandomState(0).rand(5, 8, 8, 1).astype("float32")
+LAYERS = keras.layers
+CALL_ID = tf.constant([0])
+
+
+class LossOfEachExample(LAYERS.Layer):
+    def call(self, x):
+        self.add_loss(tf.reduce_sum(x, axis=-1))
+        return x
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_losses_of_layers_are_added_in_the_dtype_of_the_weights_and_over_all_examples(policy):
+    dense = LAYERS.Dense(
+        2,
+        kernel_initializer="ones",
+        kernel_regularizer=keras.regularizers.L2(1.0),
+        activity_regularizer=keras.regularizers.L1(1.0),
+        dtype=policy,
+    )
+    network = keras.Sequential([keras.Input((3,)), LossOfEachExample(), dense])
+    _, penalty = NetworkFunction(network).train(
+        [tf.ones((3, 2)), tf.zeros(2)], tf.ones((4, 3)), CALL_ID
+    )
+    # 4 examples of sum 3; 6 ones in the kernel; 2 outputs of 3, as Keras's mean over examples.
+    assert penalty.dtype == tf.float32
+    assert float(penalty) == pytest.approx(4 * 3 + 6 + 2 * 3, rel=1e-2)
+
+
+def by_name():
+    x = keras.Input((8, 8, 1))
+    y = LAYERS.Conv2D(2, 3, padding="same")(inputs=x)
+    y = LAYERS.BatchNormalization()(inputs=y)
+    y = LAYERS.MaxPooling2D(2)(inputs=y)
+    y = LAYERS.UpSampling2D(2, interpolation="bilinear")(inputs=y)
+    y = LAYERS.MaxPooling2D(2, strides=1, padding="same")(inputs=y)
+    return keras.Model(x, y)
+
+
+@pytest.mark.parametrize(
+    "forms", [ANYWHERE, ON_A_CPU, (*ON_A_CPU, *TWICE_DIFFERENTIABLE), AS_ONE_BATCH]
+)
+def test_layers_may_be_called_by_the_name_of_their_argument(forms):
+    network = by_name()
+    weights = values_of(network.trainable_variables)
+    found, _ = NetworkFunction(network, forms).train(weights, X, CALL_ID)
+    np.testing.assert_allclose(found, network(X, training=True), rtol=1e-4, atol=1e-5)
+
+
+class WithoutMask(LAYERS.BatchNormalization):
+    def call(self, inputs, training=None):
+        return super().call(inputs, training=training)
+
+
+def test_a_normalization_whose_call_takes_no_mask():
+    network = keras.Sequential([keras.Input((8, 8, 1)), WithoutMask()])
+    f, weights = NetworkFunction(network), values_of(network.trainable_variables)
+    by_batch = network(X, training=True)
+    found, _ = f.train(weights, X, CALL_ID)
+    np.testing.assert_allclose(found, by_batch, atol=1e-5)
+    mean, variance = f.support_statistics(weights, X)
+    np.testing.assert_allclose([mean, variance], [[X.mean()], [X.var()]], atol=1e-5)
