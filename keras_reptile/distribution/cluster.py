@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from typing import Any, NamedTuple
 
 EXAMPLE = (
@@ -71,12 +72,14 @@ def _object(text) -> dict[str, Any]:
 
 
 def _addresses(job, value) -> list[str]:
-    valid = isinstance(value, list) and all(
-        isinstance(a, str) and a.rpartition(":")[0] and a.rpartition(":")[2].isdigit()
-        for a in value
-    )
+    valid = isinstance(value, list) and all(isinstance(a, str) and _is_address(a) for a in value)
     _require(valid, f'`{job}` must be a list of "host:port"', value)
     return value
+
+
+def _is_address(text) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and re.fullmatch("[0-9]{1,5}", port) is not None and 0 < int(port) < 2**16
 
 
 def _index(task, addresses) -> int:

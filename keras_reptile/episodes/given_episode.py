@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
 from keras_reptile.episodes.episode_checks import check_format
-from keras_reptile.episodes.sampling import support_order
+from keras_reptile.episodes.sampling import INNER_BATCH_SIZE, support_order
 
 
 def episode(
@@ -54,7 +54,7 @@ def episode(
     number = tf.nest.flatten(parts["support"])[0].shape[1]
     if not number:
         raise ValueError("`support` must hold at least one example. Received: none.")
-    batch = min(number, 10) if inner_batch_size is None else inner_batch_size
+    batch = min(number, INNER_BATCH_SIZE) if inner_batch_size is None else inner_batch_size
     check_positive("inner_batch_size", batch)
     order = support_order(number, batch, steps, seed)
     whole = {**parts, "order": order[None]}

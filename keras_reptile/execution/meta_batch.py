@@ -97,7 +97,6 @@ def _run(name, loop, plan, at_once, separately, arguments, made_once):
             run = make and make()
         if run:
             return run(values_of(loop.f.network.non_trainable_variables), *arguments)
-        plan = plan.separately()
     if plan.compiled in (THE_LOOP, WHOLE_STEPS):
         separately = tf.function(separately, jit_compile=True, autograph=False)
     return separately(*arguments)

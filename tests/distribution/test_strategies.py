@@ -154,6 +154,7 @@ def config(workers=TWO, kind="worker", index=0, **jobs):
         (config(["a:1", "a:1"]), r"addresses must differ"),
         (config(["a"]), r"`worker` must be a list of \"host:port\". Received: \['a'\]"),
         (config("a:1"), r"`worker` must be a list"),
+        (config(["a:70000"]), r"`worker` must be a list of \"host:port\". Received: \['a:70000'\]"),
         (config([]), r"addresses must differ"),
     ],
 )
