@@ -74,9 +74,9 @@ def _directory(name_or_path) -> Path:
         return MODELS / str(name_or_path)
     is_path = isinstance(name_or_path, str | os.PathLike)
     # Unlike `Path.is_file`, `os.path.isfile` is false for names that no file can have.
-    files = [os.path.join(name_or_path, name) for name in NEEDED] if is_path else [""]
-    if all(map(os.path.isfile, files)):
-        return Path(name_or_path)
+    folder = os.path.expanduser(name_or_path) if is_path else ""
+    if folder and all(os.path.isfile(os.path.join(folder, name)) for name in NEEDED):
+        return Path(folder)
     raise ValueError(
         f"`name_or_path` must be one of {pretrained_names()}, or a directory that `bin/export` "
         f"has written, with {MODEL} and {METADATA} in it. Received: {name_or_path!r}."

@@ -11,8 +11,8 @@ from keras_reptile.experiments.figures import FIGURES, runs_of
 from keras_reptile.files.atomic_file import read_csv, write_csv
 from keras_reptile.files.cells import count, fraction, half_width, non_negative
 from keras_reptile.pictures.style import save
-from keras_reptile.recipes.recipe import NOTES, Recipe
-from keras_reptile.runs.run_checks import MAY_CHANGE_ON_RESUME
+from keras_reptile.recipes.recipe import Recipe
+from keras_reptile.runs.run_checks import MAY_CHANGE_ON_RESUME, with_absolute_paths
 from keras_reptile.runs.run_directory import RunDirectory
 
 # The settings of a run that are columns of the results.
@@ -29,11 +29,10 @@ SETTINGS = (
     "meta_batch_size",
     "meta_step_size",
 )
-# Settings that the column `others` leaves out: other columns have them, or they do not influence
-# the results.
-NOT_AMONG_OTHERS = {*SETTINGS, *MAY_CHANGE_ON_RESUME, "meta_iterations", "checkpoint_every"} - {
-    "test_tasks"
-}
+# Settings that do not influence the results.
+WITHOUT_EFFECT = {*MAY_CHANGE_ON_RESUME} - {"test_tasks"}
+# Settings that the column `others` leaves out: other columns have them, or they have no effect.
+NOT_AMONG_OTHERS = {*SETTINGS, *WITHOUT_EFFECT, "meta_iterations", "checkpoint_every"}
 
 # The columns of measurements.
 MEASURED = {
@@ -47,12 +46,18 @@ MEASURED = {
 
 
 def summary_of(run: ExperimentRun, directory: RunDirectory) -> dict[str, Any] | None:
-    """Returns the summary of a run if it is done with the settings of this recipe, else `None`."""
+    """Returns the summary of a run that is done with the settings of its recipe, else `None`."""
     summary = directory.read_run("summary.json")
     if summary is None:
         return None
-    saved, wanted = summary["settings"], dataclasses.asdict(run.recipe)
-    return summary if all(saved[k] == v for k, v in wanted.items() if k not in NOTES) else None
+    is_same = _with_effect(summary["settings"]) == _with_effect(dataclasses.asdict(run.recipe))
+    return summary if is_same else None
+
+
+def _with_effect(settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings that influence a run's results."""
+    all_settings = with_absolute_paths(settings)
+    return {name: value for name, value in all_settings.items() if name not in WITHOUT_EFFECT}
 
 
 def is_done(name: str, run: ExperimentRun, directory: RunDirectory, earlier: list[dict]) -> bool:

@@ -145,7 +145,13 @@ def _draw(figure, task: _Task) -> None:
 
 def _examples(episode, part: str, task: int) -> tuple:
     """Returns the images `(images, height, width, channels)` and labels of one task."""
-    x, y = episode[part]
+    examples = episode.get(part, ())
+    if len(examples) != 2:
+        raise ValueError(
+            f"`episode` must have inputs and their labels under {part!r}. Received: "
+            f"{'inputs only' if examples else 'neither'}. Add the labels: each has a column."
+        )
+    x, y = examples
     shape = tuple(getattr(x, "shape", ()))
     if len(shape) != 5 or shape[-1] not in (1, 3, 4):
         raise ValueError(

@@ -104,11 +104,12 @@ def defaults(name: str, arguments: Sequence[str]) -> dict[str, Any]:
         flag: next(values_of((flag,), [*arguments]), None)
         for flag in ("recipe", "figure", "dataset", "image_dir")
     }
-    if name not in ("train", "sweep"):
+    # Each figure of a sweep has its own recipe.
+    if name != "train" and not (name == "sweep" and chosen["figure"]):
         return {}
     try:
-        of_name = chosen["recipe"] or chosen["figure"]
-        recipe = named.get(of_name, chosen["dataset"], image_dir=chosen["image_dir"])
+        recipe_name = chosen["recipe"] or chosen["figure"]
+        recipe = named.get(recipe_name, chosen["dataset"], image_dir=chosen["image_dir"])
     except ValueError:
         return {}
     return dataclasses.asdict(recipe)

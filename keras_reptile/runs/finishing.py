@@ -13,6 +13,7 @@ from keras_reptile.runs import compilation, learning_curve, run_length, task_pic
 from keras_reptile.runs.callbacks import RunLog
 from keras_reptile.runs.progress import bar_verbosity, say, say_evaluation_batch
 from keras_reptile.runs.results import best_validation, measure
+from keras_reptile.runs.run_checks import with_absolute_paths
 from keras_reptile.runs.run_directory import RunDirectory
 
 
@@ -47,7 +48,7 @@ def finish(
         "seconds": run_log.seconds,
         "test_seconds": test_seconds,
         "meta_iterations_per_second": _rate(recipe, run_log),
-        "settings": dataclasses.asdict(recipe),
+        "settings": with_absolute_paths(dataclasses.asdict(recipe)),
         "images": building.describe_images(recipe),
         **run_length.described(lengths),
         **provenance.facts(),

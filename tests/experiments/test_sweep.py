@@ -149,8 +149,9 @@ def test_nothing_is_trained_twice(whole, monkeypatch):
         raise AssertionError("nothing was left to do")
 
     monkeypatch.setattr(module, "train", train)
-    assert run(path) == rows
-    assert run(path, draw_only=True) == rows
+    for changes in ({}, {"jit_compile": "false"}, {"task_parallelism": "separate"}):
+        assert run(path, draw_only=True, **changes) == rows
+        assert run(path, **changes) == rows
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import keras
 import numpy as np
@@ -9,6 +10,8 @@ import keras_reptile as kr
 from keras_reptile.errors import RunError
 from keras_reptile.export.portable import export_portable
 from keras_reptile.pretrained import MODELS
+
+pretrained = sys.modules["keras_reptile.pretrained"]
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +27,14 @@ def model():
 def exported(model, tmp_path):
     export_portable(model, tmp_path / "small", metadata={"result": {"accuracy": 0.5}})
     return tmp_path / "small"
+
+
+def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "small").mkdir()
+    for name in pretrained.NEEDED:
+        (tmp_path / "small" / name).touch()
+    assert pretrained._directory("~/small") == tmp_path / "small"
 
 
 @pytest.mark.slow

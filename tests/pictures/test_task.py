@@ -55,6 +55,12 @@ def test_of_many_images_some_are_shown():
 
 
 REFUSED = {
+    "must have inputs and their labels under 'query'. Received: inputs only. Add": dict(
+        change=lambda e: {**e, "query": e["query"][:1]}
+    ),
+    "must have inputs and their labels under 'query'. Received: neither. Add": dict(
+        change=lambda e: {"support": e["support"]}
+    ),
     r"must hold images, .* Received: support inputs of shape \(2, 6, 8, 8\)": dict(
         change=lambda e: {**e, "support": (e["support"][0][..., 0], e["support"][1])}
     ),

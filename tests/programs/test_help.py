@@ -76,6 +76,13 @@ def test_help_shows_what_a_run_with_the_flags_would_begin_with(arguments, line):
     assert f"\n  {line}\n" in out
 
 
+def test_the_help_of_a_sweep_shows_the_values_of_its_figure():
+    _, out, _ = run("sweep", "--figure=study", "--help")
+    assert "\n  --meta_iterations=5000\n" in out
+    _, out, _ = run("sweep", "--help")
+    assert "\n  --meta_iterations=\n" in out
+
+
 def test_recipes_are_a_table_of_80_columns():
     status, out, _ = run("train", "--list_recipes")
     assert status == 0
