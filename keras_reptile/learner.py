@@ -44,7 +44,10 @@ def adaptation(loop: InnerLoop) -> Callable:
 def adapted(
     loop: InnerLoop, task: dict, theta: list, non_trainable: list, state: InnerState
 ) -> tuple:
-    """Returns adapted weights, the other variables by the support's statistics, the inner state."""
+    """Returns the adapted weights, the other variables, and the inner state.
+
+    The moving averages among the other variables are the statistics of the support set.
+    """
     loop = loop.with_forms(loop.f.forms, non_trainable)
     result = loop.adapt(task, theta, state)
     non_trainable = loop.f.support_statistics(result.weights, loop.as_taken(task["support"][0]))

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from keras_reptile.errors import RunError
+from keras_reptile.export.layout import METADATA
 from keras_reptile.files.atomic_file import read_json
 
 # An exported directory and a finished run keep their result under the same key.
-WITH_RESULT = ("metadata.json", "summary.json")
+WITH_RESULT = (METADATA, "summary.json")
 
 
 def described(path: str | os.PathLike) -> str:

@@ -5,11 +5,9 @@ from pathlib import Path
 
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.errors import RunError
+from keras_reptile.export.layout import MODEL
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs.run_directory import RunDirectory
-
-# The whole model in an exported directory.
-EXPORTED = "model.keras"
 
 
 def load_model(path: str | os.PathLike) -> ReptileModel:
@@ -23,7 +21,7 @@ def load_model(path: str | os.PathLike) -> ReptileModel:
         RunError: If there is no model, or it cannot be read.
     """
     path = Path(path)
-    for file in (path, path / EXPORTED):
+    for file in (path, path / MODEL):
         # Unlike `Path.is_file`, `os.path.isfile` is false for names that no file can have.
         if os.path.isfile(file):
             return load_checkpoint(file)

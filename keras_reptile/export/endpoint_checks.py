@@ -34,7 +34,7 @@ def check_images(name: str, images: tf.Tensor, least: int = 1, most: float | Non
         f"`{name}` must have the shape (number, {', '.join(map(str, expected))}). Received:",
         shape,
     )
-    # First, because the other checks reduce all axes, and fail for others than these.
+    # This check comes first: the others reduce the expected axes, and fail for another number.
     (images,) = _after([of_shape], images)
     checks = _finite(name, images)
     if least:

@@ -44,8 +44,8 @@ def plot_task(
         A `matplotlib.figure.Figure`. `figure.savefig(path)` writes it, and a notebook shows it.
 
     Raises:
-        ValueError: If the inputs are not images, the meta-batch has no such task, or predictions
-            or names do not fit.
+        ValueError: If the inputs are not images or have no labels, the meta-batch has no such
+            task, or predictions or names do not fit.
 
     Example:
 

@@ -20,7 +20,7 @@ from keras_reptile.programs.streams import called, fail
 
 # A small network on two cores needs 2.7 GiB. With 2 GiB, TensorFlow aborts or computes infinities.
 NEEDED_BYTES = 4 * 2**30
-# Whether the user's environment says if oneDNN is used.
+# Whether the user has set TF_ENABLE_ONEDNN_OPTS.
 onednn_is_given = False
 
 
@@ -103,7 +103,7 @@ def onednn(arguments: list[str]) -> str:
 def keep_kernels(place: str) -> None:
     """Chooses oneDNN's kernels as the run in a directory did, so that it resumes to the same bits.
 
-    The environment of the user comes first.
+    A choice of the user in TF_ENABLE_ONEDNN_OPTS is kept.
     """
     kernels = recorded(place, "cpu_kernels")
     if not onednn_is_given and isinstance(kernels.get("onednn"), bool):

@@ -158,7 +158,7 @@ def test_a_model_is_loaded_from_a_run_an_export_or_a_file(kind, tmp_path):
         model.optimizer.build(model.trainable_variables)
         RunDirectory(tmp_path).save(model)
     else:
-        model.save(path if kind == "file" else tmp_path / models.EXPORTED)
+        model.save(path if kind == "file" else tmp_path / models.MODEL)
     loaded = load_model(path)
     assert isinstance(loaded, kr.ReptileModel)
     for one, other in zip(loaded.network.weights, small_convnet().weights, strict=True):
