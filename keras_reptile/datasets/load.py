@@ -66,9 +66,10 @@ def register_dataset(name: str, load: Callable[..., "Pools"]) -> None:
     Args:
         name: String. If the name is already registered, the new data set replaces the old one.
         load: Function that returns `Pools` of three `ClassPool`s without a common class. Its
-            arguments are the options of `datasets.load(name, **options)`. A recipe passes its
-            fields `validation_classes`, `test_classes`, `split_seed`, `image_size`, `channels`, and
-            `data_dir`, if the function has arguments of these names.
+            arguments are the options of `datasets.load(name, **options)`. A recipe passes
+            `data_dir` and its fields `validation_classes`, `test_classes`, `split_seed`,
+            `split_dir`, `published_split`, `dataset_split`, `image_dir`, `manual_dir`,
+            `image_size` and `channels`, if the function has arguments of these names.
 
     Raises:
         ValueError: If the name is one of the package's own, `load` is not a function, or it has

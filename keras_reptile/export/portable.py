@@ -92,11 +92,11 @@ def _checked_names(model, class_names) -> list[str] | None:
         return None
     outputs = model.network.output_shape[-1]
     names = list(class_names)
-    are_different = len(names) == len(set(names)) == outputs
-    if isinstance(class_names, str) or not model._is_classifier or not are_different:
+    are_strings = not isinstance(class_names, str) and all(isinstance(n, str) for n in names)
+    if not (model._is_classifier and are_strings and len(names) == len(set(names)) == outputs):
         raise ValueError(
-            "`class_names` needs a different name for each output of a classifier. "
-            f"Received: class_names={class_names!r}, with {outputs} outputs."
+            "`class_names` needs a different name for each output of a classifier, all of them "
+            f"strings. Received: class_names={class_names!r}, with {outputs} outputs."
         )
     return names
 

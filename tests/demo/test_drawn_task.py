@@ -72,7 +72,7 @@ def test_the_comparison_is_the_same_network_adapted_from_its_untrained_weights()
 def test_random_weights_are_new_and_the_same_every_time():
     layers = [keras.layers.Flatten(), keras.layers.Dense(3)]
     network = keras.Sequential([keras.Input((8, 8, 1)), *layers])
-    first, second, other = (random_weights(network, seed)[0] for seed in (0, 0, 1))
+    first, second, other = (random_weights(network, seed)[0] for seed in (7, 7, 8))
     np.testing.assert_array_equal(first, second)
     assert np.abs(first - other).max() > 0
     assert np.abs(first - network.trainable_variables[0]).max() > 0

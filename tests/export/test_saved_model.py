@@ -483,6 +483,11 @@ MISUSES = {
         dict(class_names=["a", "b", "c", "a"]),
         "different name for each output",
     ),
+    "numbers as names": (
+        small_model,
+        dict(class_names=np.arange(3)),
+        "all of them strings. Received: class_names=array",
+    ),
     "text as names": (small_model, dict(class_names="abc"), "different name for each output"),
     "metadata of ours": (small_model, dict(metadata={"versions": 1}), r"entries. Received: \['ver"),
     "metadata that are none": (
