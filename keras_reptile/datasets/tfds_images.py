@@ -87,7 +87,8 @@ def _builder(name, data_dir):
             f"There is no data set {name!r} in TFDS or in data_dir={data_dir!r}. {hint}"
             f"TFDS's catalogue: {CATALOGUE}"
         ) from None
-    except (ValueError, AssertionError, OSError) as error:
+    # Builders raise errors of many types, for instance if a package is not installed.
+    except Exception as error:
         raise ValueError(f"TFDS cannot open {name!r}: {cause(error)}") from error
 
 
@@ -95,9 +96,11 @@ def _keys(builder) -> tuple[str, str]:
     """Returns the names of the features of the image and its label."""
     features = builder.info.features
     image, label = (builder.info.supervised_keys or ("image", "label"))[:2]
-    has_image = isinstance(features, tfds.features.FeaturesDict) and image in features
-    has_label = has_image and label in features
-    if not has_label or not _labelled_images(features[image], features[label]):
+    # Inputs of several features are a tuple or a dict.
+    are_names = isinstance(image, str) and isinstance(label, str)
+    known = are_names and isinstance(features, tfds.features.FeaturesDict)
+    has_both = known and image in features and label in features
+    if not has_both or not _labelled_images(features[image], features[label]):
         raise ValueError(
             f"TFDS's {builder.name!r} is not a set of images with one label each. "
             f"Its features: {' '.join(str(features).split())[:300]}"

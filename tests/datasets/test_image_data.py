@@ -199,8 +199,11 @@ def test_tfds_sets_that_will_not_do(tmp_path, monkeypatch):
     for name, text in {
         "omnglot": r"There is no data set 'omnglot' in TFDS.*Did you mean omniglot\?.*catalogue",
         "coco": r"TFDS's 'coco' is not a set of images with one label each. Its features: F",
+        # Its inputs are a dict.
+        "hillstrom": r"TFDS's 'hillstrom' is not a set of images with one label each. Its feat",
         "wikipedia": r"TFDS's 'wikipedia' is not a set of images",
         "emnist/nope": r"TFDS cannot open 'emnist/nope': ",
+        "cifar10/nope=1": r"TFDS cannot open 'cifar10/nope=1': TypeError: ",
         "cifar10": r"TFDS has not prepared 'cifar10' in .*The cause: gaierror",
     }.items():
         with pytest.raises(ValueError, match=text):
