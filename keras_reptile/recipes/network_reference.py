@@ -76,5 +76,10 @@ def _import(reference: str, module: str) -> Any:
             f"There is no module {module} in {os.getcwd()} or among those installed. Received: "
             f"network={reference!r}. Give the command where {module.split('.')[0]}.py lies."
         ) from None
+    except SystemExit:
+        raise ValueError(
+            f"Importing {module} would end the process. Put what it runs under "
+            "`if __name__ == '__main__':`."
+        ) from None
     except Exception as error:
         raise ValueError(f"Importing {module} failed: {cause(error)}.") from error

@@ -50,10 +50,11 @@ def module(tmp_path, monkeypatch):
     (tmp_path / f"{name}.py").write_text(SOURCE)
     (tmp_path / "broken.py").write_text("1 / 0")
     (tmp_path / "needs.py").write_text("import no_such_package")
+    (tmp_path / "a_program.py").write_text("import sys; sys.exit(0)")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
     yield name
-    for imported in (name, "broken", "needs"):
+    for imported in (name, "broken", "needs", "a_program"):
         sys.modules.pop(imported, None)
 
 
@@ -113,6 +114,7 @@ def test_a_function_that_makes_no_network_is_refused(function, module):
             "There is no module no_such_module in .* Give the command where no",
         ),
         ("broken:build", "Importing broken failed: ZeroDivisionError: division by zero."),
+        ("a_program:build", "Importing a_program would end the process. Put what it runs under"),
         ("needs:build", "Importing needs failed: ModuleNotFoundError: No module named 'no_such_p"),
     ],
 )
