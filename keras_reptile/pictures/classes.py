@@ -54,6 +54,7 @@ def plot_confusion(
     from matplotlib.figure import Figure
 
     check_integer("classes", classes, 2)
+    _check_evaluation(evaluation)
     names, counts = evaluation.confusion(class_names)
     chosen = _hardest_and_their_rivals(evaluation, classes)
     shares = _shares(evaluation.answers, counts)[np.ix_(chosen, chosen)]
@@ -107,6 +108,7 @@ def plot_hardest_classes(
     from matplotlib.figure import Figure
 
     check_integer("classes", classes, 1)
+    _check_evaluation(evaluation)
     _check_images(pool)
     # Raises an error if the pool lacks a class.
     evaluation.confusion(pool.names)
@@ -157,6 +159,14 @@ def _shares(answers: np.ndarray, counts: np.ndarray) -> np.ndarray:
     present = np.unique(answers[answers >= 0])
     queries = np.array([np.sum(answers[:, 0] == c) for c in present])
     return 100 * counts / np.maximum(queries, 1)[:, None]
+
+
+def _check_evaluation(evaluation) -> None:
+    if not hasattr(evaluation, "confusion"):
+        raise ValueError(
+            "`evaluation` must be an `Evaluation`, as `evaluate` returns it. Received: "
+            f"{type(evaluation).__name__}."
+        )
 
 
 def _check_images(pool) -> None:

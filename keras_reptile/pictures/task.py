@@ -145,6 +145,11 @@ def _draw(figure, task: _Task) -> None:
 
 def _examples(episode, part: str, task: int) -> tuple:
     """Returns the images `(images, height, width, channels)` and labels of one task."""
+    if not isinstance(episode, dict):
+        raise ValueError(
+            "`episode` must be a dict, an element of `episode_dataset`. Received: "
+            f"{type(episode).__name__}. Take an element of a dataset by `next(iter(dataset))`."
+        )
     examples = episode.get(part, ())
     if len(examples) != 2:
         raise ValueError(

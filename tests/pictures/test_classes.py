@@ -52,6 +52,10 @@ def test_a_class_of_few_images_leaves_no_empty_frames():
 
 
 def test_what_cannot_be_drawn_is_refused():
+    losses = kr.LossEvaluation(0.8, 0.1, np.array([0.8]))
+    for draw in (kr.plot_confusion, lambda found: kr.plot_hardest_classes(found, image_pool())):
+        with pytest.raises(ValueError, match=r"must be an `Evaluation`, .*Received: LossEvaluati"):
+            draw(losses)
     unknown = kr.Evaluation(0.8, 0.1, np.array([0.8]))
     with pytest.raises(ValueError, match="classes of the tasks are not known"):
         kr.plot_confusion(unknown)

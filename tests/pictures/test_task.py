@@ -55,6 +55,7 @@ def test_of_many_images_some_are_shown():
 
 
 REFUSED = {
+    "must be a dict, .* Received: list. Take an element": dict(change=lambda e: [e]),
     "must have inputs and their labels under 'query'. Received: inputs only. Add": dict(
         change=lambda e: {**e, "query": e["query"][:1]}
     ),
