@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_reptile.datasets.class_folders import class_folders
 from keras_reptile.datasets.mini_imagenet_cache import read_cache
+from keras_reptile.errors import reason
 
 # The number of classes in Ravi and Larochelle's splits, by TFDS's names of the splits.
 CLASSES = {"train": 64, "validation": 16, "test": 20}
@@ -131,6 +132,15 @@ def _from_csv(folder: Path, split: str) -> list[tuple[Path, str]]:
 
 def _rows(path) -> Iterator[tuple[str, str]]:
     """Yields the file and the class of each row."""
+    try:
+        yield from _read_rows(path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(
+            f"{path} cannot be read: {reason(error)}. Save it as a CSV file in UTF-8."
+        ) from None
+
+
+def _read_rows(path) -> Iterator[tuple[str, str]]:
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file, skipinitialspace=True)
         columns = [(name or "").strip() for name in rows.fieldnames or ()]

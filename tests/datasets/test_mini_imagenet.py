@@ -245,6 +245,16 @@ BROKEN = {
         lambda m: (m / "test.csv").write_text("a.png,n1\n"),
         r"test.csv must have the header filename,label or class_n.* Received: \['a.png', 'n1'\]",
     ),
+    "a list in UTF-16": (
+        "flat",
+        lambda m: (m / "test.csv").write_text("filename,label\na.png,n1\n", encoding="utf-16"),
+        r"test.csv cannot be read: 'utf-8' codec can't decode .* Save it as a CSV file in UTF-8",
+    ),
+    "a list with a line that is too long": (
+        "flat",
+        lambda m: (m / "test.csv").write_text("filename,label\n" + "a" * 200_000 + ",n1\n"),
+        r"test.csv cannot be read: field larger than field limit",
+    ),
     "a row with no label": (
         "flat",
         lambda m: (m / "test.csv").write_text("filename,label\na.png,\n"),
