@@ -160,7 +160,7 @@ def assert_positions(episodes: dict) -> list:
 
     XLA does not fail for such a position: it takes the last example.
     """
-    number = tf.shape(episodes["support"][1])[1]
-    orders = [episodes[key] for key in ("order", "tail") if key in episodes]
-    in_range = [tf.reduce_all((t >= 0) & (t < tf.cast(number, t.dtype))) for t in orders]
+    number = tf.shape(episodes["support"][1], out_type=tf.int64)[1]
+    orders = [tf.cast(episodes[key], tf.int64) for key in ("order", "tail") if key in episodes]
+    in_range = [tf.reduce_all((t >= 0) & (t < number)) for t in orders]
     return [tf.debugging.Assert(tf.reduce_all(in_range), [POSITIONS])]

@@ -34,7 +34,12 @@ def numbered(
     made_once("output", lambda: check_output_of(loop.f.network, episodes))
     # Data other than datasets and arrays have not been checked before.
     with tf.control_dependencies(assert_positions(episodes)):
-        orders = {key: tf.identity(episodes[key]) for key in ("order", "tail") if key in episodes}
+        # `tf.gather` does not take integers of every dtype.
+        orders = {
+            key: tf.identity(tf.cast(episodes[key], tf.int32))
+            for key in ("order", "tail")
+            if key in episodes
+        }
     episodes = {**episodes, **orders}
     # Without randomness, the numbers have no effect.
     by_content = by_content and has_randomness(loop.f.network)

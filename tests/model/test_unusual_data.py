@@ -50,6 +50,15 @@ def test_without_an_inner_step_there_is_no_loss_before_it():
     assert math.isfinite(found["loss_after"])
 
 
+def test_positions_may_be_integers_of_any_dtype():
+    order = np.arange(256).reshape(1, 2, 128)
+    tasks = episode(*points(images=256), order)
+    expected = shown(dense_model(), tasks)
+    assert shown(dense_model(), {**tasks, "order": order.astype(np.uint8)}) == pytest.approx(
+        expected, nan_ok=True
+    )
+
+
 @pytest.mark.parametrize("method", ["fomaml", "maml"])
 def test_methods_by_the_last_step_refuse_to_have_none(method):
     data = tf.data.Dataset.from_tensors(episode(*points(), np.zeros((1, 0, 4))))
