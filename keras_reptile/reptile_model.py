@@ -111,10 +111,11 @@ class ReptileModel(AdaptingModel):
             Defaults to `"separate"`.
         inner_trainable: String or list of strings, the layers that the inner loop moves; the outer
             loop moves all. `"all"`; `"head"`, the last layer with weights (ANIL); `"body"`, all
-            others (BOIL); or names of layers at any depth. For the other layers, Reptile's outer
-            gradient is the inner optimizer's k steps as if it had moved them, with every loss where
-            they are; FOMAML's is the last of these steps; MAML's is the exact derivative. With
-            inner SGD(a), Reptile's is a times the sum of their k gradients. Defaults to `"all"`.
+            others (BOIL); or names of layers at any depth. The other layers stay at theta in every
+            loss of a task. Their outer gradient is, with Reptile, minus the sum of the k steps that
+            the inner optimizer would make with them: with inner SGD(a), a times the sum of their k
+            gradients. With FOMAML it is minus the last of these steps, and with MAML the exact
+            derivative. Defaults to `"all"`.
 
     Attributes:
         network: The `keras.Model` whose weights are theta.
@@ -267,7 +268,8 @@ class ReptileModel(AdaptingModel):
                 with meta-step size epsilon; see `linear_meta_step` for the paper's schedule.
             loss: Keras loss or function, which the inner loop minimizes. With the reduction "sum"
                 it is the sum over a minibatch, as in the authors' program and the paper's recipes.
-                With all other reductions it is the mean. These two differ if moments are carried to
+                With all other reductions it is the mean. With inner SGD, the sum makes steps larger
+                by the number of examples. With inner Adam, the two differ if moments are carried to
                 minibatches of another size. Defaults to `None`, the mean cross-entropy of integer
                 labels and logits.
             metrics: List of Keras metrics of the query predictions. Defaults to `None`: accuracy

@@ -77,7 +77,10 @@ def computes_examples_separately(network: Any) -> bool:
 
 
 def operations(network: Any) -> list:
-    """Returns the layers and operations of a network, at any depth; a subclassed one is its own."""
+    """Returns the layers and operations of a network, at any depth.
+
+    A subclassed network counts as one operation, because its `call` is not known.
+    """
     if not _is_keras_own(type(network)):
         return [network]
     parts = getattr(network, "operations", None) or network.layers

@@ -89,7 +89,8 @@ def _check_layers(layers) -> None:
     if fixed:
         raise ValueError(
             "A learner keeps its support set's statistics in the moving averages, which "
-            f"momentum=1.0 fixes. Received: a network with the layers {fixed}. Use less."
+            f"momentum=1.0 fixes. Received: a network with the layers {fixed}. Use a "
+            "smaller momentum."
         )
 
 

@@ -10,7 +10,7 @@ outputs. This projection is orthogonal. Optimizers that compute the same for all
 equal, bit by bit.
 
 With softmax cross-entropy, the values of k and b have no effect: they add the same number to every
-logit, and the gradients of the outputs sum to zero. Only that they start equal has an effect.
+logit, and the gradients of the outputs sum to zero. Only their equality at the start has an effect.
 """
 
 from collections.abc import Sequence

@@ -172,7 +172,7 @@ def regrouped(dataset: tf.data.Dataset, most: int) -> tf.data.Dataset:
     size, elements = largest_meta_batch(dataset), int(dataset.cardinality())
     pieces = -(-size // most)
     piece = -(-size // pieces)
-    # As many pieces in each meta-batch as in the others, so that few are filled up.
+    # The pieces are divided evenly among the meta-batches, so that few copies fill these up.
     groups = -(-elements * pieces // max(1, most // piece))
     together = -(-elements * pieces // groups)
 

@@ -242,7 +242,7 @@ class ClassPool:
         if len(shape) != 3 or shape[0] != shape[1]:
             raise ValueError(
                 "Rotations need square images `(side, side, channels)`. "
-                f"Received images of shape {shape}."
+                f"Received: images of shape {shape}."
             )
         turned = [np.rot90(self.images, quarter, axes=(1, 2)) for quarter in range(4)]
         names, groups = (

@@ -42,7 +42,8 @@ def joint_function(
 
     def function(parts):
         firsts, (number, *_) = zip(*parts, strict=True)
-        # Short parts have one program for all their numbers of meta-steps.
+        # A shorter part calls the program of one meta-step several times. Otherwise each length
+        # would have a program of its own.
         together = steps if number == steps else 1
         for i in range(0, int(number), together):
             starts = tuple(first + i * size if i else first for first in firsts)
@@ -72,7 +73,8 @@ def program(
     Args:
         train_step: Function of a list with a meta-batch for each model to a list of their logs. The
             models have all their variables.
-        results: Sequence with a function for each model, to the values of all logs so far, by name.
+        results: Sequence of functions, one for each model. They return the values of all logs so
+            far, by name.
         meta_batches: The `MetaBatches` of the stream.
         size: Integer, the tasks of a meta-batch.
         number: Integer, the meta-steps.

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 @contextlib.contextmanager
 def outside_of_xla() -> Iterator[None]:
-    """Traces functions, while this is open, as if XLA did not compile the one around them."""
+    """Returns a context. Functions traced in it are as if XLA did not compile the outer one."""
     graph = tf.compat.v1.get_default_graph()
     with contextlib.ExitStack() as left:
         while graph is not None:

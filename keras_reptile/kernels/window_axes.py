@@ -54,16 +54,16 @@ def by_offset(x: tf.Tensor, axes: Sequence[Axis], fill: Any = 0) -> list[tf.Tens
 
 
 def sum_back(parts: Sequence[tf.Tensor], axes: Sequence[Axis]) -> tf.Tensor:
-    """The adjoint of `by_offset`: the sum, at each element, of all parts that have it.
+    """Adds up, for each element of `x`, all parts that contain it: the adjoint of `by_offset`.
 
-    Each part goes to its elements by a padding before, after and between them.
+    Each part is padded before, after and between its elements to the size of `x`.
 
     Args:
         parts: Sequence of tensors, as from `by_offset`.
         axes: Sequence of `Axis`.
 
     Returns:
-        Tensor `(sets, images, *spatial, channels)`, without the margins.
+        Tensor `(sets, images, *spatial, channels)`, the shape of `x`.
     """
     each = itertools.product(*(range(axis.size) for axis in axes))
     spread = [_put_back(part, at, axes) for part, at in zip(parts, each, strict=True)]

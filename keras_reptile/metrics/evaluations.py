@@ -87,7 +87,7 @@ class Evaluation(NamedTuple):
     def _known_answers(self) -> np.ndarray:
         if self.answers is None:
             raise ValueError(
-                "The classes of the tasks are not known. Received the evaluation of episodes "
+                "The classes of the tasks are not known. Received: the evaluation of episodes "
                 "without 'classes', or of targets that are not labels. Evaluate "
                 "`episode_dataset(..., tasks=...)`, or add integers (tasks, ways) as 'classes'."
             )

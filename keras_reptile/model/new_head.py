@@ -28,12 +28,15 @@ def for_labels(model: Any, head: str, labels: tf.Tensor, seed: int) -> tuple:
         return model, model
     if head == "shared" and model.head != "shared":
         raise ValueError(
-            "`head='shared'` needs a model whose outputs start from one vector. Received a model "
+            "`head='shared'` needs a model whose outputs start from one vector. Received: a model "
             "with head='separate'. Train it as `ReptileModel(network, head='shared')`, or adapt "
             "with head='replace'."
         )
     if not model._is_classifier:
-        raise ValueError(f"`head={head!r}` counts classes, and needs integer labels.")
+        raise ValueError(
+            f"`head={head!r}` counts classes, and needs integer labels. "
+            "Received: a model whose loss takes other targets. Use head='keep'."
+        )
     check_labels(labels.numpy(), outputs=0)
     classes = int(tf.reduce_max(labels)) + 1
     other = with_new_head(model, classes, seed, head == "shared")

@@ -104,9 +104,8 @@ def check_labels(labels: np.ndarray, outputs: int, places: tuple = ()) -> None:
     if labels.dtype.kind not in "iu":
         raise ValueError(f"Labels must be integers. Received: labels of dtype {labels.dtype}.")
     if labels.min() < 0 or (outputs and labels.max() >= outputs):
-        last = (
-            f" to {outputs - 1}, one for each of the network's outputs" if outputs else " or more"
-        )
+        allowed = f"in 0 to {outputs - 1}, one for each of the network's outputs"
         raise ValueError(
-            f"Labels must be in 0{last}. Received: labels from {labels.min()} to {labels.max()}."
+            f"Labels must be {allowed if outputs else '0 or more'}. "
+            f"Received: labels from {labels.min()} to {labels.max()}."
         )

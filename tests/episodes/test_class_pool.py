@@ -56,7 +56,7 @@ def test_rotations_make_four_classes_of_each():
         ),
         (
             lambda: letters().with_rotations(),
-            r"need square images.*Received images of shape \(1,\)",
+            r"need square images.*Received: images of shape \(1,\)",
         ),
     ],
 )

@@ -257,5 +257,5 @@ def test_a_normalization_that_was_not_called_keeps_its_statistics():
 
 def test_a_new_head_needs_labels_from_zero():
     support_x, *_ = support()
-    with pytest.raises(ValueError, match=r"Labels must be in 0 or more. Received: labels from -1"):
+    with pytest.raises(ValueError, match=r"Labels must be 0 or more. Received: labels from -1"):
         small_model().adapt(support_x[:3], [-1, 0, 1], head="replace")
