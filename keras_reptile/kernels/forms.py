@@ -4,7 +4,7 @@ from keras_reptile.kernels.batch_normalization import FUSED_STATISTICS, PLAIN_ST
 from keras_reptile.kernels.convolution_biases import PLAIN_BIASES, SUMMED_BIASES
 from keras_reptile.kernels.interpolation import INTERPOLATIONS
 from keras_reptile.kernels.normalized_pooling import FAST_POOLINGS
-from keras_reptile.kernels.patch_convolution import PATCHES, PATCHES_BY_XLA
+from keras_reptile.kernels.patch_convolution import IN_ONE_DIMENSION, PATCHES, PATCHES_BY_XLA
 from keras_reptile.kernels.shape_keeping_pooling import SHAPE_KEEPING_POOLINGS
 from keras_reptile.kernels.switching import Form
 
@@ -15,8 +15,8 @@ ANYWHERE: Forms = (SUMMED_BIASES, FUSED_STATISTICS)
 ON_A_CPU: Forms = (FAST_POOLINGS, SUMMED_BIASES, FUSED_STATISTICS)
 ON_AN_ACCELERATOR: Forms = (PLAIN_BIASES, FUSED_STATISTICS)
 # All tasks as one batch: operations that `tf.vectorized_map` supports.
-AS_ONE_BATCH: Forms = (PATCHES, PLAIN_BIASES, PLAIN_STATISTICS)
+AS_ONE_BATCH: Forms = (PATCHES, IN_ONE_DIMENSION, PLAIN_BIASES, PLAIN_STATISTICS)
 # One task on one core of a CPU, compiled by XLA.
-BY_XLA_ON_A_CPU: Forms = (PATCHES_BY_XLA, PLAIN_BIASES, PLAIN_STATISTICS)
+BY_XLA_ON_A_CPU: Forms = (PATCHES_BY_XLA, IN_ONE_DIMENSION, PLAIN_BIASES, PLAIN_STATISTICS)
 # Added to one of the others.
 TWICE_DIFFERENTIABLE: Forms = (SHAPE_KEEPING_POOLINGS, INTERPOLATIONS)

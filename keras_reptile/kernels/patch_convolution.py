@@ -38,6 +38,27 @@ PATCHES = Form(by_patches, functools.partial(_convolution_of, by_xla=False), "co
 PATCHES_BY_XLA = Form(by_patches, functools.partial(_convolution_of, by_xla=True), "convolution_op")
 
 
+def _has_own_call(layer) -> bool:
+    """Returns whether the layer's call computes a convolution without `convolution_op`."""
+    return type(layer) is keras.layers.Conv1D and by_patches(layer) and "call" not in vars(layer)
+
+
+def _call_of(layer, plain, origins) -> Callable:
+    def call(inputs):
+        if None in inputs.shape[1:]:
+            return plain(inputs)
+        y = layer.convolution_op(inputs, layer.kernel)
+        if layer.use_bias:
+            y += tf.cast(tf.convert_to_tensor(layer.bias), y.dtype)
+        return y if layer.activation is None else layer.activation(y)
+
+    return call
+
+
+# `Conv1D` pads causal inputs in its call. With this form it calls `convolution_op`.
+IN_ONE_DIMENSION = Form(_has_own_call, _call_of)
+
+
 def convolution(
     x: tf.Tensor,
     kernel: tf.Tensor,

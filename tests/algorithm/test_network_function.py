@@ -6,7 +6,13 @@ import pytest
 import tensorflow as tf
 
 from keras_reptile.algorithm.network_function import NetworkFunction, values_of
-from keras_reptile.kernels.forms import ANYWHERE, AS_ONE_BATCH, ON_A_CPU, TWICE_DIFFERENTIABLE
+from keras_reptile.kernels.forms import (
+    ANYWHERE,
+    AS_ONE_BATCH,
+    BY_XLA_ON_A_CPU,
+    ON_A_CPU,
+    TWICE_DIFFERENTIABLE,
+)
 
 X = np.random.RandomState(0).rand(5, 8, 8, 1).astype("float32")
 LAYERS = keras.layers
@@ -70,3 +76,22 @@ def test_a_normalization_whose_call_takes_no_mask():
     np.testing.assert_allclose(found, by_batch, atol=1e-5)
     mean, variance = f.support_statistics(weights, X)
     np.testing.assert_allclose([mean, variance], [[X.mean()], [X.var()]], atol=1e-5)
+
+
+@pytest.mark.parametrize("padding", ["causal", "same"])
+@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize("forms", [AS_ONE_BATCH, BY_XLA_ON_A_CPU])
+def test_convolutions_in_one_dimension_are_products_of_patches_too(forms, use_bias, padding):
+    options = dict(strides=2, padding=padding, activation="tanh", bias_initializer="ones")
+    layer = LAYERS.Conv1D(3, 3, use_bias=use_bias, **options)
+    network = keras.Sequential([keras.Input((8, 8)), layer])
+    weights = values_of(network.trainable_variables)
+
+    @tf.function(autograph=False)
+    def call(x):
+        return NetworkFunction(network, forms).train(weights, x, CALL_ID)[0]
+
+    kinds = {o.type for o in call.get_concrete_function(X[..., 0]).graph.get_operations()}
+    assert "MatMul" in kinds and "Conv2D" not in kinds
+    if forms is AS_ONE_BATCH:
+        np.testing.assert_allclose(call(X[..., 0]), network(X[..., 0]), atol=1e-6)
