@@ -57,8 +57,8 @@ def adapt(
     Args:
         loss_fn: Function `(weights, minibatch, step)` to a scalar loss, or one for each task;
             `minibatch` is a row of `order`, or `tail`, and `step` counts from 0. Or a
-            `LossAndGradient`: then theta and the moments have no axis of tasks, because all tasks
-            share them before the first step.
+            `LossAndGradient`: then theta and the moments have no axis of tasks if all tasks share
+            them before the first step, which adds this axis.
         optimizer: An `InnerSGD` or `InnerAdam`, or another `StepRule`.
         theta: Sequence of tensors, the weights to start from.
         state: The `InnerState` to start from, that of the carried weights.

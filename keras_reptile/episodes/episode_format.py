@@ -81,9 +81,14 @@ def first_minibatch_size(episodes: dict) -> Any:
     return order.shape[-1] if order.shape[-1] is not None else tf.shape(order)[-1]
 
 
+def has_steps(episodes: dict) -> bool:
+    """Returns whether tasks have an inner step; true if their number is unknown."""
+    return episodes["order"].shape[1] != 0 or "tail" in episodes
+
+
 def check_last_step(episodes: dict) -> None:
     """Raises `ValueError` for tasks without an inner step, which FOMAML and MAML need."""
-    if episodes["order"].shape[1] == 0 and "tail" not in episodes:
+    if not has_steps(episodes):
         raise ValueError(
             "First-order MAML and MAML need at least one inner step. Received: episodes without "
             "'tail' whose 'order' has no rows. Give them at least one minibatch."

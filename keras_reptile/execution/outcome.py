@@ -19,8 +19,8 @@ class Outcome(NamedTuple):
     """The outcome of a meta-batch's tasks.
 
     gradient: List of tensors shaped like the weights, for the outer optimizer.
-    state: The `InnerState` for the next meta-batch, averaged over tasks (not yet over replicas).
-        Its slots are () if no state is carried.
+    state: The `InnerState` for the next meta-batch: the mean over tasks, not yet over replicas; in
+        series, that of the last task. Its slots are () if no state is carried.
     first_loss: Tensor `(tasks,)`, the losses of the first minibatches.
     predictions: Tensor `(tasks, queries, outputs)`; () if the tasks have no queries.
     """
@@ -58,9 +58,17 @@ def _gradient(rules, theta, tasks, layout) -> list:
     """Returns the gradient of a method. A registered method gets weights instead of vectors."""
     if layout is None or rules.elementwise:
         return rules.gradient(theta, tasks)
-    kept = {name: layout.unpack(getattr(tasks, name)) for name in ("weights", *rules.keeps)}
-    gradient = rules.gradient(list(layout.unpack(theta)), tasks._replace(**kept))
+    weights = layout.unpack(tasks.weights)
+    kept = {
+        name: _of_each_task(layout.unpack(getattr(tasks, name)), weights) for name in rules.keeps
+    }
+    gradient = rules.gradient(list(layout.unpack(theta)), tasks._replace(weights=weights, **kept))
     return list(layout.pack(gradient))
+
+
+def _of_each_task(tensors, weights) -> tuple:
+    """Returns tensors with the axis of tasks, which they lack if all tasks share them."""
+    return tuple(tf.broadcast_to(t, w.shape) for t, w in zip(tensors, weights, strict=True))
 
 
 def with_nan_shown(result: Outcome) -> Outcome:

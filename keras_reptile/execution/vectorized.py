@@ -20,7 +20,7 @@ from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.known_layers import computes_examples_separately
 from keras_reptile.algorithm.network_function import values_of
-from keras_reptile.episodes.episode_format import with_inputs
+from keras_reptile.episodes.episode_format import has_steps, with_inputs
 from keras_reptile.execution import batched_tasks, outcome, xla
 from keras_reptile.execution.batched_network import batched_network
 from keras_reptile.execution.outcome import Outcome
@@ -46,7 +46,9 @@ def train(
     """
     loop = loop.with_forms(plan.forms, non_trainable)
     tasks = with_inputs(tasks, loop.as_taken)
-    if network := batched_network(loop.f.network, tasks["support"][0]):
+    network = batched_network(loop.f.network, tasks["support"][0])
+    # Weights of a batched network get an axis of tasks by the first step.
+    if network and has_steps(tasks):
         return batched_tasks.train(loop, plan, network, tasks, theta, state)
     adapted = _adapt(loop, tasks, theta, state)
     predictions = ()

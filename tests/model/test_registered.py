@@ -1,5 +1,7 @@
 """Methods, data sets and networks that are registered from outside of the package."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -7,8 +9,14 @@ import tensorflow as tf
 from helpers import image_pool, scalar_episode, scalar_model, small_convnet, weight
 
 import keras_reptile as kr
+from keras_reptile.algorithm.adaptation import Adaptation
+from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.episodes.class_pool import Pools
+from keras_reptile.execution import outcome
+from keras_reptile.execution.plan import Plan
+from keras_reptile.execution.settings import Settings
+from keras_reptile.execution.weight_vectors import VectorLayout
 from keras_reptile.recipes import building, data_options, named
 from keras_reptile.runs import training
 
@@ -87,6 +95,23 @@ def test_a_registered_method_gets_each_weight_also_where_steps_have_vectors_of_a
     # With x = 1 the first step is 2 RATE target, for the kernel as for the bias.
     assert weight(model) == pytest.approx(2 * RATE * TARGETS.mean(), abs=1e-6)
     assert dense.bias.numpy() == 0
+
+
+def test_a_registered_method_gets_shared_weights_before_the_last_step_for_each_task():
+    def last_step(theta, tasks):
+        pairs = zip(tasks.before_last, tasks.weights, strict=True)
+        return [tf.reduce_mean(b, axis=0) - tf.reduce_mean(w, axis=0) for b, w in pairs]
+
+    theta = [tf.constant([1.0, 3.0]), tf.constant([[5.0]])]
+    layout = VectorLayout.of(theta)
+    weights = [tf.constant([[0.0, 1.0], [2.0, 1.0]]), tf.constant([[[1.0]], [[3.0]]])]
+    state = InnerState(tf.constant(1), ())
+    tasks = Adaptation(layout.pack(weights), state, tf.zeros(2), layout.pack(theta))
+    kr.register_method("mine", last_step, before_last=True)
+    loop = types.SimpleNamespace(rules=METHODS["mine"])
+    plan = Plan.of(Settings(), {"CPU"})
+    result = outcome.of_tasks(loop, plan, layout.pack(theta), tasks, (), layout)
+    np.testing.assert_array_equal(result.gradient[0], [0.0, 2.0, 3.0])
 
 
 def test_a_method_that_is_registered_again_counts_at_once():

@@ -59,6 +59,16 @@ def test_positions_may_be_integers_of_any_dtype():
     )
 
 
+@pytest.mark.parametrize("task_parallelism", ["separate", "vectorized"])
+def test_training_without_an_inner_step_moves_nothing(task_parallelism):
+    model = dense_model(task_parallelism=task_parallelism)
+    model.compile(SGD(1.0))
+    before = model.network.get_weights()
+    model.train_on_batch(episode(*points(tasks=2), np.zeros((2, 0, 4))))
+    for a, b in zip(model.network.get_weights(), before, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-7)
+
+
 @pytest.mark.parametrize("method", ["fomaml", "maml"])
 def test_methods_by_the_last_step_refuse_to_have_none(method):
     data = tf.data.Dataset.from_tensors(episode(*points(), np.zeros((1, 0, 4))))
