@@ -146,14 +146,14 @@ def _check(name, devices, tpu, hosts) -> None:
     """Raises `ValueError` for arguments that contradict each other, before any connection."""
     if (name == "tpu") != bool(tpu):
         raise ValueError(
-            "A TPU needs both strategy='tpu' or 'auto', and `tpu`, its name or address, or 'local' "
-            f"on a TPU VM. Received: strategy={name!r}, tpu={tpu!r}."
+            "strategy='tpu' needs `tpu`: the TPU's name or address, or 'local' on a TPU VM. `tpu` "
+            f"needs strategy='tpu' or 'auto'. Received: strategy={name!r}, tpu={tpu!r}."
         )
     most = {"one_device": 1, "mirrored": len(devices)}.get(name, 0)
     if len(devices) > most:
         raise ValueError(
-            "`devices` is for strategy='mirrored', and one of them for 'one_device'. Received: "
-            f"strategy={name!r}, devices={','.join(devices)!r}."
+            "strategy='mirrored' takes `devices`, 'one_device' takes one of them, and the others "
+            f"take none. Received: strategy={name!r}, devices={','.join(devices)!r}."
         )
     if name == "multi_worker" and hosts is None:
         raise ValueError(

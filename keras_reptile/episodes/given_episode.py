@@ -66,7 +66,8 @@ def _as_task(name: str, given: Any, least: int) -> tuple:
     """Returns the tensors of a part with a new first axis for the task."""
     if not isinstance(given, tuple | list) or not least <= len(given) <= 2:
         kinds = "(x, y)" if least == 2 else "(x, y), or (x,) to predict"
-        received = f"a tuple of {len(given)}" if isinstance(given, tuple | list) else type(given)
+        given_tuple = isinstance(given, tuple | list)
+        received = f"a tuple of {len(given)}" if given_tuple else type(given).__name__
         raise ValueError(f"`{name}` must be {kinds}. Received: {received}.")
     try:
         return tf.nest.map_structure(_one_task, tuple(given))

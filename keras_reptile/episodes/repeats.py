@@ -38,7 +38,7 @@ def warn_of_repeated_tasks(before: Any, dataset: Any, callbacks: Any) -> None:
     if dataset is before:
         _warn("`fit` begins an endless dataset that this model was already fitted to")
     elif any(isinstance(c, keras.callbacks.BackupAndRestore) for c in _listed(callbacks)):
-        _warn("BackupAndRestore resumes the model, but not the stream of tasks. After it resumes")
+        _warn("BackupAndRestore resumes the model, but not the stream of tasks")
 
 
 def _warn(what: str) -> None:

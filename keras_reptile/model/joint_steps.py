@@ -30,8 +30,8 @@ def step_together(models: Sequence) -> Callable:
     layers. Otherwise each model makes its own step in the program. Its operations are then those
     of the model alone, and so are its bits on a CPU.
     """
-    # Nested as in Keras's own function: TensorFlow computes MAML's gradients in another order where
-    # a loop lies in the outermost function.
+    # Nested as in Keras's own function: TensorFlow computes MAML's gradients in another order if
+    # a loop is in the outermost function.
     steps = [tf.function(m.train_step, autograph=False, reduce_retracing=True) for m in models]
 
     def run(data):

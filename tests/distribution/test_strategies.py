@@ -110,13 +110,21 @@ def test_all_gpus_are_taken_if_they_share_a_meta_batch_evenly():
     ("arguments", "hosts", "text"),
     [
         (dict(name="nope"), None, r"`strategy` must be one of .*Received: 'nope'"),
-        (dict(name="tpu"), None, r"A TPU needs both .*Received: strategy='tpu', tpu=''"),
-        (dict(name="none", tpu="x"), None, r"A TPU needs both .*strategy='none', tpu='x'"),
+        (dict(name="tpu"), None, r"'tpu' needs `tpu`: .*Received: strategy='tpu', tpu=''"),
+        (dict(name="none", tpu="x"), None, r"`tpu` needs strategy.*strategy='none', tpu='x'"),
         (dict(devices="cpu"), None, r"different devices of this host.*devices='cpu'"),
         (dict(devices="cpu:0,cpu:0"), None, r"different devices.*'cpu:0,cpu:0'"),
         (dict(devices="gpu:7"), None, r"There is no GPU:7 on this host.*with 0 GPUs"),
-        (dict(name="none", devices="cpu:0"), None, r"`devices` is for strategy='mirrored'"),
-        (dict(name="one_device", devices="cpu:0,cpu:1"), None, r"one of them for 'one_device'"),
+        (
+            dict(name="none", devices="cpu:0"),
+            None,
+            r"strategy='mirrored' takes `devices`.*none\. Received",
+        ),
+        (
+            dict(name="one_device", devices="cpu:0,cpu:1"),
+            None,
+            r"'one_device' takes one of them",
+        ),
         (dict(name="multi_worker"), None, r"needs the hosts in .* TF_CONFIG. It is not set or"),
         (dict(name="mirrored"), TWO, r"TF_CONFIG has 2 hosts, and each would.*'mirrored'"),
         (
