@@ -88,7 +88,8 @@ def rows(flags: list[Flag]) -> str:
 
 def row(flag: Flag) -> tuple[str, str, str]:
     """A flag's cells. An empty default is none: the meaning says what then holds."""
-    choices = f" One of {', '.join(f'`{c}`' for c in flag.choices)}." if flag.choices else ""
+    listed = ", ".join(f"`{choice}`" for choice in flag.choices if choice)
+    choices = f" One of {listed}." if listed else ""
     default = "" if flag.default in (None, "", []) else f"`{written(flag.default)}`"
     return f"`--{flag.name}`", default, f"{flag.help}{choices}".replace("|", "\\|")
 

@@ -167,7 +167,8 @@ def _described(flag: flags.Flag, default: Any) -> Iterator[str]:
     choices = getattr(flag.parser, "enum_values", None) or CHOICES.get(flag.name, ())
     # absl writes the choices before the help of the flag.
     about = flag.help.removeprefix(f"<{'|'.join(choices)}>: ")
-    listed = f" One of {', '.join(choices)}." if choices else ""
+    # The empty choice is the default, "not given".
+    listed = f" One of {', '.join(filter(None, choices))}." if choices else ""
     yield f"  --{flag.name}={written(default)}"
     indent = " " * INDENT
     yield from textwrap.wrap(

@@ -1,12 +1,13 @@
 """docs/reference/flags.md has the flags of the programs, which it reads from their source."""
 
 import dataclasses
+import re
 
 import pytest
 from tables import flags
 
 from keras_reptile.programs import flags_of_programs
-from keras_reptile.recipes.recipe import NOTES, Recipe
+from keras_reptile.recipes.recipe import NOTES, OF_EVALUATION, Recipe
 
 
 def test_the_hyper_parameters_are_the_fields_of_a_recipe():
@@ -41,8 +42,16 @@ def test_the_page_has_every_program():
     assert set(flags.PROGRAMS) == programs
 
 
+def test_the_page_names_the_hyper_parameters_that_an_evaluation_replaces():
+    page = (flags.ROOT / "docs" / "reference" / "flags.md").read_text()
+    (sentence,) = re.findall(r"`bin/evaluate` has flags for some: (.*?)\. ", page, re.DOTALL)
+    assert tuple(re.findall(r"`--(\w+)`", sentence)) == OF_EVALUATION
+
+
 def test_a_flag_is_written_as_the_command_line_takes_it():
     choice = flags.Flag("kind", "a", "The kind.", ("a", "b"))
     assert flags.row(choice) == ("`--kind`", "`a`", "The kind. One of `a`, `b`.")
+    empty = flags.Flag("kind", "", "The kind.", ("", "b"))
+    assert flags.row(empty) == ("`--kind`", "", "The kind. One of `b`.")
     assert flags.row(flags.Flag("both", False, "x | y", ()))[1:] == ("`false`", "x \\| y")
     assert flags.row(flags.Flag("names", [], "Names.", ()))[1] == ""

@@ -56,6 +56,8 @@ def test_every_flag_of_a_recipe_has_a_topic_and_the_values_of_the_recipe_that_is
     _, out, _ = run("train", "--help", "--recipe=omniglot_20way")
     fields = {f.name for f in dataclasses.fields(Recipe)} - {*NOTES}
     assert fields - {"seed"} <= {name for names in help.TOPICS.values() for name in names}
+    # A flag that may be left empty lists the other choices.
+    assert "One of cifar_fs, cub, fc100, tiered_imagenet." in " ".join(out.split())
     for name in fields:
         value = help.written(getattr(named.RECIPES["omniglot_20way"], name))
         assert f"\n  --{name}={value}\n" in out
