@@ -16,8 +16,11 @@ UINT32 = 2**32 - 1
 INT32 = 2**31 - 1
 
 
-def check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
-    """Raises `ValueError` unless a value is an integer in a range. Booleans are not integers.
+def check_integer(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Returns a value as an `int`, in which products of NumPy's small integers cannot overflow.
+
+    Raises:
+        ValueError: If it is not an integer in a range. Booleans are not integers.
 
     Example:
 
@@ -35,16 +38,17 @@ def check_integer(name: str, value: Any, least: int, most: int | None = None) ->
         raise ValueError(f"`{name}` must {bound}. {_received(name, value)}")
     if most is not None and number > most:
         raise ValueError(f"`{name}` must be at most {most}. {_received(name, value)}")
+    return number
 
 
-def check_positive(name: str, value: Any, most: int | None = None) -> None:
-    """Raises `ValueError` unless a value is an integer of at least 1."""
-    check_integer(name, value, 1, most)
+def check_positive(name: str, value: Any, most: int | None = None) -> int:
+    """Returns a value as an `int`. Raises `ValueError` unless it is an integer of at least 1."""
+    return check_integer(name, value, 1, most)
 
 
-def check_seed(name: str, value: Any, least: int = 0, most: int = UINT32) -> None:
-    """Raises `ValueError` unless a value can be the seed of a random number generator."""
-    check_integer(name, value, least, most)
+def check_seed(name: str, value: Any, least: int = 0, most: int = UINT32) -> int:
+    """Returns a value as an `int`. Raises `ValueError` unless it can be the seed of a generator."""
+    return check_integer(name, value, least, most)
 
 
 def check_number(name: str, value: Any) -> None:

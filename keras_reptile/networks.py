@@ -91,10 +91,10 @@ def mini_imagenet_convnet(
 
 def _convnet(name, ways, image_shape, filters, seed, pooling: bool) -> keras.Model:
     """Returns four blocks that halve the image, by pooling or by strides, and a linear layer."""
-    _check_images(ways, image_shape, filters, seed)
-    kernels = glorot_uniform(seed)
+    ways, filters = check_positive("ways", ways, INT32), check_positive("filters", filters, INT32)
+    kernels = glorot_uniform(_checked_seed(seed))
     strides = 1 if pooling else 2
-    layers = [keras.Input(tuple(image_shape))]
+    layers = [keras.Input(_checked_shape(image_shape))]
     for _ in range(4):
         layers += [
             keras.layers.Conv2D(filters, 3, strides, **SAME, kernel_initializer=next(kernels)),
@@ -133,11 +133,9 @@ def sine_mlp(
     >>> sine_mlp().count_params()
     4353
     """
-    _check_seed(seed)
-    _check_hidden(hidden)
-    kernels = glorot_uniform(seed)
+    kernels = glorot_uniform(_checked_seed(seed))
     layers = [keras.Input((1,))]
-    for units in hidden:
+    for units in _checked_hidden(hidden):
         layers.append(
             keras.layers.Dense(units, activation=activation, kernel_initializer=next(kernels))
         )
@@ -188,31 +186,27 @@ def glorot_uniform(seed: int | None) -> Iterator[keras.initializers.Initializer]
         yield keras.initializers.GlorotUniform(None if seed is None else seed * 1000 + layer)
 
 
-def _check_images(ways: Any, image_shape: Any, filters: Any, seed: Any) -> None:
-    check_positive("ways", ways, INT32)
-    check_positive("filters", filters, INT32)
-    _check_seed(seed)
+def _checked_shape(image_shape: Any) -> tuple[int, ...]:
     sizes = image_shape if isinstance(image_shape, Sequence) else ()
     if len(sizes) != 3 or isinstance(image_shape, str):
         raise ValueError(
             "`image_shape` must be three integers, (height, width, channels). "
             f"Received: image_shape={image_shape!r}."
         )
-    for name, size in zip(("height", "width", "channels"), sizes, strict=True):
-        check_positive(f"image_shape's {name}", size, INT32)
+    names = ("height", "width", "channels")
+    named = zip(names, sizes, strict=True)
+    return tuple(check_positive(f"image_shape's {name}", size, INT32) for name, size in named)
 
 
-def _check_hidden(hidden: Any) -> None:
+def _checked_hidden(hidden: Any) -> list[int]:
     if isinstance(hidden, str) or not isinstance(hidden, Sequence):
         raise ValueError(
             "`hidden` must be a sequence of integers, one for each hidden layer. "
             f"Received: hidden={hidden!r}."
         )
-    for units in hidden:
-        check_positive("hidden", units, INT32)
+    return [check_positive("hidden", units, INT32) for units in hidden]
 
 
-def _check_seed(seed: Any) -> None:
+def _checked_seed(seed: Any) -> int | None:
     # The seed of layer i is seed * 1000 + i. It must fit in 64 bits.
-    if seed is not None:
-        check_seed("seed", seed, -SEEDS, SEEDS)
+    return None if seed is None else check_seed("seed", seed, -SEEDS, SEEDS)

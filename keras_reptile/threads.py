@@ -97,7 +97,7 @@ def one_task_per_core(
         share_idle_cores = lend
     check_boolean("share_idle_cores", share_idle_cores)
     if cores is not None:
-        check_integer("cores", cores, 1, INT32)
+        cores = check_integer("cores", cores, 1, INT32)
     cores = cores or usable_cores()
     try:
         tf.config.threading.set_intra_op_parallelism_threads(cores if share_idle_cores else 1)

@@ -123,7 +123,7 @@ def linear_meta_step(
     >>> float(schedule(25))
     0.75
     """
-    check_positive("meta_iterations", meta_iterations)
+    meta_iterations = check_positive("meta_iterations", meta_iterations)
     check_number("initial", initial)
     check_number("final", final)
     if initial < 0 or final < 0:

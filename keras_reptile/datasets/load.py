@@ -3,6 +3,8 @@
 import functools
 import importlib
 import inspect
+import numbers
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +49,13 @@ def load(name: str, **options: Any) -> "Pools":
     check_name(name)
     function = _loader(name)
     _check_options(name, _parameters(function), options)
-    return function(**options)
+    return function(**{option: _plain(value) for option, value in options.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Returns an integer as an `int`, in which sums of NumPy's small integers cannot overflow."""
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return operator.index(value) if is_integer else value
 
 
 def _loader(name: str) -> Callable[..., "Pools"]:

@@ -102,12 +102,12 @@ def sinusoid_dataset(
     """
     spec = TaskSpec(1, shots, queries, inner_batch_size, inner_steps, minibatches, tail_shots)
     waves = Waves(split)
-    if not shots <= queries:
+    if not spec.shots <= spec.queries:
         raise ValueError(
             "`shots` must not exceed `queries`, because shots are some of the evenly spaced query "
             f"points. Received: shots={shots}, queries={queries}. Lower `shots` or raise `queries`."
         )
-    check_seed("seed", seed, -(INT64 // 4), INT64 // 4)
+    seed = check_seed("seed", seed, -(INT64 // 4), INT64 // 4)
     # Every pair of seed and split has a different number.
     stream = len(SPLITS) * seed + SPLITS.index(waves.split)
     return task_stream(

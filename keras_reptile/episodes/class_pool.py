@@ -150,7 +150,7 @@ class ClassPool:
         Raises:
             ValueError: If there is no class at this position.
         """
-        check_integer("position", position, 0, len(self) - 1)
+        position = check_integer("position", position, 0, len(self) - 1)
         return self.images[self.offsets[position] :][: self.counts[position]]
 
     def subset(self, positions: Sequence[int]) -> "ClassPool":
@@ -208,8 +208,7 @@ class ClassPool:
         Raises:
             ValueError: If the sizes add up to more than the number of classes.
         """
-        for size in sizes:
-            check_integer("sizes", size, 0)
+        sizes = tuple(check_integer("sizes", size, 0) for size in sizes)
         if sum(sizes) > len(self):
             raise ValueError(
                 f"The parts must fit into the pool. Received: sizes={sizes}, "
@@ -227,7 +226,7 @@ class ClassPool:
         Raises:
             ValueError: If the seed is not in 0 to 2**32 - 1.
         """
-        check_seed("seed", seed)
+        seed = check_seed("seed", seed)
         return self.subset(np.random.RandomState(seed).permutation(len(self)).tolist())
 
     def with_rotations(self) -> "ClassPool":

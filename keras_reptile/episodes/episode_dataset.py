@@ -104,7 +104,8 @@ def episode_dataset(
     """
     spec = TaskSpec(ways, shots, queries, inner_batch_size, inner_steps, minibatches, tail_shots)
     spec.check_against(pool)
-    check_seed("seed", seed, -INT64, INT64)
+    seed = check_seed("seed", seed, -INT64, INT64)
+    meta_batch_size = check_positive("meta_batch_size", meta_batch_size)
     check_boolean("scale", scale)
     check_choice("split", split, SPLITS)
     check_boolean("within_groups", within_groups)
@@ -166,12 +167,12 @@ def task_stream(
     >>> [n.numpy().tolist() for n in task_stream(numbers, 2, start=3, tasks=3)]
     [[6, 7], [8]]
     """
-    check_positive("meta_batch_size", meta_batch_size)
+    meta_batch_size = check_positive("meta_batch_size", meta_batch_size)
     if tasks is not None:
-        check_positive("tasks", tasks)
+        tasks = check_positive("tasks", tasks)
     if callable(start):
         return _following(draw, meta_batch_size, start, tasks)
-    check_integer("start", start, 0)
+    start = check_integer("start", start, 0)
     first = start * meta_batch_size
     if first + (tasks or meta_batch_size) > INT64:
         raise ValueError(
@@ -193,8 +194,7 @@ def _following(draw, meta_batch_size, start, tasks):
         )
 
     def first():
-        number = start()
-        check_integer("start()", number, 0, INT64 // meta_batch_size - 1)
+        number = check_integer("start()", start(), 0, INT64 // meta_batch_size - 1)
         return np.int64(number * meta_batch_size)
 
     def counter(_):

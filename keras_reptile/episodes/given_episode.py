@@ -48,14 +48,14 @@ def episode(
     >>> tuple(task["order"].shape), tuple(task["query"][0].shape)
     ((1, 7, 6), (1, 2, 28, 28, 1))
     """
-    check_integer("steps", steps, 0)
-    check_seed("seed", seed, 0, INT32)
+    steps = check_integer("steps", steps, 0)
+    seed = check_seed("seed", seed, 0, INT32)
     parts = {"support": _as_task("support", support, 2), "query": _as_task("query", query, 1)}
     number = tf.nest.flatten(parts["support"])[0].shape[1]
     if not number:
         raise ValueError("`support` must hold at least one example. Received: none.")
     batch = min(number, INNER_BATCH_SIZE) if inner_batch_size is None else inner_batch_size
-    check_positive("inner_batch_size", batch)
+    batch = check_positive("inner_batch_size", batch)
     order = support_order(number, batch, steps, seed)
     whole = {**parts, "order": order[None]}
     check_format(whole, labelled=False)

@@ -47,8 +47,8 @@ class TaskSpec:
 
     def __post_init__(self):
         for name in ("ways", "shots", "inner_batch_size", "inner_steps"):
-            check_positive(name, getattr(self, name))
-        check_integer("queries", self.queries, 0)
+            self._set(name, check_positive(name, getattr(self, name)))
+        self._set("queries", check_integer("queries", self.queries, 0))
         if self.minibatches not in ("cycling", "replacement"):
             raise ValueError(
                 "`minibatches` must be 'cycling' or 'replacement'. "
@@ -64,6 +64,9 @@ class TaskSpec:
             )
         self._check_order()
 
+    def _set(self, name: str, number: int) -> None:
+        object.__setattr__(self, name, number)
+
     def _check_order(self):
         images = self.ways * (self.shots + self.queries)
         if max(images, self.passes * self.drawn_size) > POSITIONS:
@@ -77,7 +80,7 @@ class TaskSpec:
     def _check_tail(self):
         if self.tail_shots is None:
             return
-        check_integer("tail_shots", self.tail_shots, -POSITIONS)
+        self._set("tail_shots", check_integer("tail_shots", self.tail_shots, -POSITIONS))
         if not 0 < self.tail_shots < self.shots:
             raise ValueError(
                 "`tail_shots` must be at least 1 and less than `shots`. Received: "

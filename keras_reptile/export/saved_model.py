@@ -34,7 +34,7 @@ def export(
 ) -> None:
     """Writes an export, see `ReptileModel.export_learner`."""
     portable.check(model)
-    check_integer("steps", steps, 0, MAX_STEPS)
+    steps = check_integer("steps", steps, 0, MAX_STEPS)
     defaults = _defaults(model, steps)
     described = portable.describe(model, class_names, metadata, {"defaults": defaults})
     with whole_directory(path, overwrite, MARKS, FILES_OF_AN_EXPORT) as directory:

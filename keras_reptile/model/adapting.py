@@ -89,13 +89,13 @@ class AdaptingModel(EpisodeModel):
                 output, a negative number of steps, no head to replace, or a network that Keras
                 cannot make again from its configuration.
         """
-        check_integer("steps", steps, 0)
-        check_seed("seed", seed, 0, INT32)
+        steps = check_integer("steps", steps, 0)
+        seed = check_seed("seed", seed, 0, INT32)
         self._check_compiled()
         x, y, number = support_set.checked(self.network, support_x, support_y)
         self._input_ranges.watch_arrays(self.network, x)
         batch = min(number, INNER_BATCH_SIZE) if inner_batch_size is None else inner_batch_size
-        check_positive("inner_batch_size", batch)
+        batch = check_positive("inner_batch_size", batch)
         model, traced = new_head.for_labels(self, head, y, seed)
         task = {
             "support": (x, y),

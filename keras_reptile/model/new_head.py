@@ -45,8 +45,8 @@ def for_labels(model: Any, head: str, labels: tf.Tensor, seed: int) -> tuple:
 
 def with_head(model: Any, ways: int, seed: int) -> Any:
     """See `ReptileModel.with_head`."""
-    check_positive("ways", ways, INT32)
-    check_seed("seed", seed, 0, INT32)
+    ways = check_positive("ways", ways, INT32)
+    seed = check_seed("seed", seed, 0, INT32)
     check_built(model.network)
     with model.distribute_strategy.scope():
         other = _of_other_classes(model, ways, seed, repeat=model.head == "shared")
