@@ -29,7 +29,7 @@ def evaluate(
     episodes: tf.data.Dataset,
     *,
     transductive: bool | None = None,
-    verbose: int = 1,
+    verbose: int | str = 1,
 ) -> Evaluation:
     """Adapts to every task of a dataset and measures accuracy on its queries.
 
@@ -46,7 +46,8 @@ def evaluate(
             as that of `episode`.
         transductive: Boolean, `True` to predict all queries of a task in one batch, `False` to
             predict each in a batch with the support set. Defaults to `None`, the model's setting.
-        verbose: Integer, 1 shows a progress bar, 0 nothing. Defaults to `1`.
+        verbose: Integer, 1 or `"auto"` shows a progress bar, 2 a line at the end, 0 nothing.
+            Defaults to `1`.
 
     Returns:
         An `Evaluation`.
@@ -54,7 +55,7 @@ def evaluate(
     Raises:
         ValueError: If the dataset is endless or not a `tf.data.Dataset`, the model is not a
             compiled `ReptileModel`, neither its metrics nor its loss define an accuracy, a label
-            has no output, or an input is not finite.
+            has no output, an input is not finite, or `verbose` is none of its values.
 
     Example:
 
@@ -73,7 +74,7 @@ def evaluate(
 
 
 def evaluate_both(
-    model: ReptileModel, episodes: tf.data.Dataset, *, verbose: int = 1
+    model: ReptileModel, episodes: tf.data.Dataset, *, verbose: int | str = 1
 ) -> tuple[Evaluation, Evaluation]:
     """Measures inductive and transductive accuracy on the same tasks, from one adaptation to each.
 
@@ -111,7 +112,7 @@ def evaluate_loss(
     episodes: tf.data.Dataset,
     *,
     transductive: bool | None = None,
-    verbose: int = 1,
+    verbose: int | str = 1,
 ) -> LossEvaluation:
     """Adapts to every task of a dataset and measures the loss on its queries.
 
@@ -184,7 +185,7 @@ def _checked_mode(model, episodes, transductive) -> bool:
     return model.transductive if transductive is None else transductive
 
 
-def _accuracies(model, episodes, modes: dict[str, bool], verbose: int) -> list[Evaluation]:
+def _accuracies(model, episodes, modes: dict[str, bool], verbose: int | str) -> list[Evaluation]:
     metric = model.task_metrics.accuracy or query_metrics.accuracy_of(model.task_loss)
     if metric is None:
         named = [metric.name for metric in model.task_metrics.query_metrics]
@@ -226,7 +227,7 @@ class Measured(NamedTuple):
 
 
 def _measured(
-    model, episodes, modes: dict[str, bool], name: str, value_of: Callable, verbose: int
+    model, episodes, modes: dict[str, bool], name: str, value_of: Callable, verbose: int | str
 ) -> list[Measured]:
     """Measures a value of each task, from its queries' targets and predictions, in each mode.
 
@@ -236,6 +237,7 @@ def _measured(
         name: String, the name of the value.
         value_of: Function from targets and predictions to the values `(tasks,)`.
     """
+    verbose = _level_of(verbose)
     episodes = model._regrouped(model._checked(as_episodes(episodes)))
     labels = TaskLabels.of(episodes.element_spec, known=model._is_classifier)
 
@@ -272,6 +274,13 @@ def _measured(
         each._replace(ways=ways, shots=shots, answers=of_mode)
         for each, of_mode in zip(so_far, answers, strict=True)
     ]
+
+
+def _level_of(verbose: int | str) -> int:
+    """Returns how much of an evaluation is shown, as an integer."""
+    if verbose not in (0, 1, 2, "auto"):
+        raise ValueError(f"`verbose` must be 0, 1, 2 or 'auto'. Received: verbose={verbose!r}.")
+    return 1 if verbose == "auto" else int(verbose)
 
 
 def _by_mode(values: np.ndarray) -> list[Measured]:

@@ -5,7 +5,13 @@ from typing import Any
 
 import keras
 
-from keras_reptile.episodes import finite_checks, graph_errors, input_ranges, label_checks
+from keras_reptile.episodes import (
+    finite_checks,
+    graph_errors,
+    input_ranges,
+    label_checks,
+    one_by_one,
+)
 from keras_reptile.episodes.episode_checks import check_format, check_images
 from keras_reptile.episodes.episode_format import as_episodes, is_meta_batch
 from keras_reptile.episodes.input_ranges import InputRanges
@@ -50,7 +56,17 @@ def checked(
     """
     data = label_checks.checked(data, outputs, parts)
     data = input_ranges.watched(data, network, ranges)
-    return finite_checks.checked(data, query_targets=query_targets)
+    data = finite_checks.checked(data, query_targets=query_targets)
+
+    def check(element):
+        meta_batch = one_by_one.meta_batch_of(element)
+        if meta_batch is not None:
+            check_form(meta_batch, network, parts)
+            with explained():
+                label_checks.checked(meta_batch, outputs, parts)
+            finite_checks.checked(meta_batch, query_targets=query_targets)
+
+    return one_by_one.checked(data, check)
 
 
 def explained() -> contextlib.AbstractContextManager:

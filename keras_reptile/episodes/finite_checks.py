@@ -4,7 +4,6 @@ The loss does not always show NaN in the inputs. On a CPU, oneDNN's fused normal
 turns NaN into 0: the loss stays finite while weights become NaN.
 """
 
-import types
 from typing import Any
 
 import tensorflow as tf
@@ -25,7 +24,7 @@ def checked(data: Any, query_targets: bool = True) -> Any:
     """Returns the data with a check that raises an error at the first value that is not finite.
 
     Args:
-        data: The data of `fit`, `evaluate` or `predict`: a dataset, a generator or one meta-batch.
+        data: The data of `fit`, `evaluate` or `predict`: a dataset or one meta-batch.
             Data that are not episodes are returned unchanged.
         query_targets: Boolean, whether the queries' targets are checked. Defaults to `True`.
 
@@ -41,12 +40,9 @@ def checked(data: Any, query_targets: bool = True) -> Any:
         if episodes is None or not _floats(episodes.element_spec, query_targets):
             return data
         return mapped(episodes, lambda tasks: _finite(tasks, query_targets))
-    if isinstance(data, types.GeneratorType):
-        return (checked(element, query_targets) for element in data)
-    meta_batch = data[0] if isinstance(data, tuple) and len(data) == 1 else data
-    if is_episode(meta_batch):
+    if is_episode(data):
         with explained(PATTERN):
-            _finite(meta_batch, query_targets)
+            _finite(data, query_targets)
     return data
 
 

@@ -56,7 +56,9 @@ def is_finite(images: np.ndarray) -> bool:
 def check_labels(labels: np.ndarray) -> None:
     # Floats are refused: NaN cannot be sorted.
     of_objects = labels.dtype == object and len({type(label) for label in labels}) == 1
-    if labels.dtype.kind not in "biuSU" and not (of_objects and isinstance(labels[0], str | int)):
+    if labels.dtype.kind not in "biuSU" and not (
+        of_objects and isinstance(labels[0], str | bytes | int)
+    ):
         raise ValueError(
             f"`labels` must be integers or strings. Received: dtype {labels.dtype}. Convert them, "
             "for example with `labels.astype(int)`."

@@ -61,6 +61,7 @@ class TaskMetrics:
         of_losses = [self.monitored, self.loss_before, self.loss_after]
         for metric in (*of_losses, self.confidence):
             set_direction(metric, "down")
+        _check_names(self.query_metrics, [m.name for m in (*of_losses, self.confidence)])
         self.container = AllMetrics([*of_losses, *self.query_metrics, self.confidence])
 
     def of_training(self, episodes: dict, first_loss: tf.Tensor, predictions: Any) -> dict:
@@ -148,6 +149,16 @@ class TaskMetrics:
             of_task = functools.partial(accuracy.task_accuracies, self.accuracy)
         self.confidence.update_state(of_task(y, predictions), sample_weight=is_real)
         return _results([self.confidence])
+
+
+def _check_names(metrics: list, taken: list[str]) -> None:
+    """Raises `ValueError` for metrics that logs, which have one value for a name, cannot tell."""
+    names = [metric.name for metric in metrics]
+    if len({*names, *taken}) < len(names) + len(taken):
+        raise ValueError(
+            f"Each metric needs a name of its own, other than {', '.join(taken)}. Received: metrics"
+            f" named {', '.join(names)}. Name them, as in `keras.metrics.AUC(name='area')`."
+        )
 
 
 def _results(metrics) -> dict[str, Any]:

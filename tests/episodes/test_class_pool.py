@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_reptile as kr
 
@@ -15,6 +16,12 @@ def test_images_are_grouped_by_sorted_label_and_keep_their_order():
     assert [pool.class_images(c).ravel().tolist() for c in range(3)] == [[1, 3, 5], [0, 4], [2]]
     assert len(pool) == 3
     assert repr(pool) == "ClassPool(classes=3, images=6, image_shape=(1,), dtype=int64)"
+
+
+def test_labels_may_be_bytes_as_tfds_and_tensors_give_them():
+    pool = kr.ClassPool.from_arrays(np.arange(4)[:, None], tf.constant(["b", "a", "b", "a"]))
+    assert pool.names == (b"a", b"b")
+    assert pool.images.ravel().tolist() == [1, 3, 0, 2]
 
 
 def test_a_split_has_consecutive_parts_with_no_class_in_common():

@@ -141,7 +141,7 @@ def test_both_at_once_are_the_same_figures_as_one_after_the_other():
 
 @pytest.mark.slow
 def test_the_progress_bar_tells_the_accuracy(capsys):
-    kr.evaluate(small_model(), small_episodes(tasks=4), verbose=1)
+    kr.evaluate(small_model(), small_episodes(tasks=4), verbose="auto")
     assert "accuracy: 0." in capsys.readouterr().out
     kr.evaluate_both(small_model(), small_episodes(tasks=4), verbose=1)
     out = capsys.readouterr().out

@@ -69,6 +69,46 @@ def test_generators_and_single_meta_batches_are_refused_too():
     assert np.isfinite(weight(model))
 
 
+class Elements(keras.utils.PyDataset):
+    """Meta-batches, each by its place."""
+
+    def __init__(self, elements, **arguments):
+        super().__init__(**arguments)
+        self.elements = elements
+
+    def __len__(self):
+        return len(self.elements)
+
+    def __getitem__(self, place):
+        return (self.elements[place],)
+
+
+SOURCES = {
+    "a generator": lambda elements: ((element,) for element in elements),
+    "a PyDataset": Elements,
+    "a PyDataset with threads": lambda elements: Elements(elements, workers=2),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_meta_batches_that_python_makes_are_checked_one_by_one(source):
+    model = small_model(small_linear())
+    right = tf.nest.map_structure(lambda t: t.numpy(), next(iter(small_episodes())))
+    x, y = right["support"]
+    wrong = {
+        REFUSED: {**right, "support": (x * np.nan, y)},
+        "Labels must be in 0 to 2, because the network has 3": {**right, "support": (x, y + 1)},
+    }
+    for text, element in wrong.items():
+        for use in (model.fit, model.evaluate, model.predict):
+            with pytest.raises(ValueError, match=text):
+                use(SOURCES[source]([element]), verbose=0)
+    with pytest.raises(ValueError, match=REFUSED):
+        model.fit(SOURCES[source]([right, right, wrong[REFUSED]]), verbose=0)
+    assert model.meta_iteration == 2
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
 def test_queries_to_predict_may_lack_targets():
     model = scalar_model(keras.optimizers.SGD(0.25), keras.optimizers.SGD(1.0))
     element = scalar_episode([2.0])

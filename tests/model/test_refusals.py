@@ -173,6 +173,19 @@ REFUSED = {
         lambda: kr.evaluate(network(), episodes(tasks=1)),
         "must be a ReptileModel. Received: Seq",
     ),
+    "a progress bar in words": (
+        lambda: kr.evaluate(compiled(), episodes(tasks=1), verbose="yes"),
+        "`verbose` must be 0, 1, 2 or 'auto'. Received: verbose='yes'",
+    ),
+    "two metrics of one name": (
+        lambda: compiled(metrics=[keras.metrics.SparseTopKCategoricalAccuracy(k) for k in (2, 3)]),
+        "Each metric needs a name of its own, .*named sparse_top_k_categorical_accuracy, sparse",
+    ),
+    "a metric that is called as the loss": (
+        lambda: compiled(metrics=[keras.metrics.SparseCategoricalAccuracy("loss")]),
+        "name of its own, other than loss, loss_before, loss_after, confidence_95. Received: "
+        "metrics named loss",
+    ),
     "no episodes": (
         lambda: kr.evaluate(compiled(), []),
         "must be a tf.data.Dataset. Received: list",
