@@ -1,5 +1,6 @@
 """The notebooks run from top to bottom without a network, and keep what they showed."""
 
+import dataclasses
 import importlib.util
 import json
 import re
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import warm
+
+from keras_reptile.recipes.recipe import NOTES, Recipe
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "notebooks"
 RESULTS = FOLDER.parent / "results"
@@ -151,6 +154,13 @@ def test_a_notebook_shows_the_recorded_results_of_today(which):
     assert f": {percent:.2f} ± {half:.2f} %, {record['tasks']:,} tasks" in printed(
         stored("reproduce")
     )
+
+
+def test_a_notebook_shows_every_field_that_a_recipe_has_today():
+    text = printed(stored("reproduce"))
+    listed = text[text.index("dataset:") : text.index("\nsource:")]
+    fields = [field.name for field in dataclasses.fields(Recipe) if field.name not in NOTES]
+    assert re.findall(r"^(\w+): ", listed, re.MULTILINE) == fields
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -48,7 +48,7 @@ def test_few_calls_lie_between_the_step_and_the_equation(path, monkeypatch):
 
 def test_the_page_lists_them(monkeypatch):
     calls = calls_down_to_the_equation(monkeypatch, {}, {})
-    row = re.compile(r"^\| `(\w+(?:/\w+)?\.\w+)` \| (?!everything)", re.MULTILINE)
+    row = re.compile(r"^\| `(\w+(?:/\w+)?\.(?!py`)\w+)` \| ", re.MULTILINE)
     listed = row.findall(PAGE.read_text())
     assert calls == listed
 
@@ -61,6 +61,37 @@ def test_what_goes_down_is_of_no_model():
     functions = [getattr(each, "func", each) for each in given]
     assert not any(isinstance(getattr(f, "__self__", f), kr.ReptileModel) for f in functions)
     assert isinstance(model.train_step.__self__, kr.ReptileModel)
+
+
+# What every room may import.
+EVERYWHERE = {"keras_internals", "checks", "errors", "version"}
+
+
+def imported_by(room):
+    """The rooms that a room imports."""
+    files = (
+        (PACKAGE / room).rglob("*.py") if (PACKAGE / room).is_dir() else [PACKAGE / f"{room}.py"]
+    )
+    found = set()
+    for node in (node for file in files for node in ast.walk(ast.parse(file.read_text()))):
+        if isinstance(node, ast.ImportFrom) and node.module == "keras_reptile":
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith("keras_reptile."):
+            found.add(node.module.split(".")[1])
+    return found - {room}
+
+
+def test_the_page_says_what_each_room_imports():
+    table = PAGE.read_text().partition("| what it imports |\n| --- | --- | --- |\n")[2]
+    above = set(EVERYWHERE)
+    for line in table.partition("\n\n")[0].splitlines():
+        rooms, _, listed = (re.findall(r"`(\w+)(?:\.py)?`", cell) for cell in line[1:-1].split("|"))
+        for room in rooms:
+            found = imported_by(room) - EVERYWHERE
+            assert found <= above if "any above" in line else found == set(listed), room
+            above.add(room)
+    rooms = {path.stem for path in PACKAGE.iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert rooms - above <= {"__init__", "__main__", "__pycache__", "pretrained_models"}
 
 
 # The rooms below the model.
