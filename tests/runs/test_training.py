@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -17,11 +18,13 @@ from keras_reptile import checkpoint, datasets
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
-from keras_reptile.runs import draw_on_device, finishing, run_checks, training
+from keras_reptile.runs import draw_on_device, finishing, run_checks, run_directory, training
 from keras_reptile.runs.evaluating import evaluate_run as measure
 from keras_reptile.runs.exporting import export_run
 from keras_reptile.runs.run_directory import RunDirectory, complete
 from keras_reptile.runs.stop_on_signal import Interrupted
+
+PAGE_OF_FILES = Path(__file__).resolve().parents[2] / "docs" / "reference" / "files.md"
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +102,26 @@ def test_a_run_leaves_everything_under_its_directory(trained):
     sizes = [float(row["meta_step_size"]) for row in rows]
     assert sizes == pytest.approx([1 - 3 / 7, 1 - 6 / 7, 0.0], abs=1e-6)
     assert (path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.slow
+def test_the_page_of_files_names_all_that_a_run_writes(trained):
+    path, summary = trained
+    page = PAGE_OF_FILES.read_text()
+    first_cells = "".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))
+    named = set(re.findall(r"`([\w.]+)/?`", first_cells))
+    # A run of one layer draws no tasks here.
+    assert {p.name for p in path.iterdir()} <= named
+    assert set((path / "log.csv").read_text().splitlines()[0].split(",")) <= named
+    assert summary["result"].keys() <= named
+    keys = summary.keys() | json.loads((path / "run.json").read_text()).keys()
+    keys |= json.loads((path / "classes.json").read_text()).keys()
+    assert keys <= set(re.findall(r"`(\w+)`", page))
+    columns = page.partition("### log.csv")[2].partition("A run has")[0]
+    listed = re.findall(r"^\| (`.*?) \|", columns, re.MULTILINE)
+    in_every_row = {"meta_step_size", "meta_iterations_per_second", *run_directory.LOGGED}
+    possible = in_every_row | {*run_directory.LOGGED_IN_SOME}
+    assert in_every_row <= set(re.findall(r"`(\w+)`", "".join(listed))) <= possible
 
 
 @pytest.mark.parametrize(
