@@ -135,6 +135,16 @@ def check_boolean(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be True or False. {_received(name, value)}")
 
 
+def check_whole_model_file(path: Any) -> None:
+    """Raises `ValueError` for an HDF5 file, from which Keras cannot load models of this package."""
+    if str(path).endswith((".h5", ".hdf5")):
+        raise ValueError(
+            "Keras cannot load this model from an HDF5 file. Received: "
+            f"{str(path)!r}. Save it as a .keras file, or its weights by "
+            "`save_weights('name.weights.h5')`."
+        )
+
+
 def check_backend() -> None:
     """Raises `ImportError` unless Keras runs on TensorFlow."""
     # Imported here because programs use the other checks before they start TensorFlow.

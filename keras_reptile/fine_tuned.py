@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_reptile.checks import check_whole_model_file
 from keras_reptile.episodes.first_layers import declared_inputs
 from keras_reptile.episodes.input_ranges import InputRanges
 from keras_reptile.episodes.network_inputs import as_taken, taken_by
@@ -45,6 +46,10 @@ class FineTuned:
     def predict(self, x: Any, *args, **kwargs) -> Any:
         self._ranges.watch_arrays(self, x)
         return super().predict(x, *args, **kwargs)  # type: ignore[misc]
+
+    def save(self, filepath: Any, *args, **kwargs) -> None:
+        check_whole_model_file(filepath)
+        super().save(filepath, *args, **kwargs)  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         # The same object as an instance of its original class.

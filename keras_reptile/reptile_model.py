@@ -294,7 +294,7 @@ class ReptileModel(AdaptingModel):
         optimizer = optimizer_of("optimizer", optimizer)
         loss_scaling.check_outer(optimizer)
         check_boolean("run_eagerly", run_eagerly)
-        check_integer("steps_per_execution", steps_per_execution, 1)
+        steps_per_execution = check_integer("steps_per_execution", steps_per_execution, 1)
         # Made first, so that an error leaves the model as it was.
         task_loss = losses.get_loss(loss)
         with self.distribute_strategy.scope():

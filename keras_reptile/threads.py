@@ -82,7 +82,7 @@ def one_task_per_core(
         the call came before TensorFlow's first operation.
 
     Raises:
-        ValueError: If `cores` is not at least 1.
+        ValueError: If `cores` is not at least 1, or another argument is not a boolean.
 
     Example:
 
@@ -95,6 +95,7 @@ def one_task_per_core(
     if lend is not None:
         warnings.warn("`lend` is now called `share_idle_cores`.", DeprecationWarning, stacklevel=2)
         share_idle_cores = lend
+    check_boolean("jit_compile", jit_compile)
     check_boolean("share_idle_cores", share_idle_cores)
     if cores is not None:
         cores = check_integer("cores", cores, 1, INT32)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_reptile.checks import check_choice, check_positive
+from keras_reptile.checks import check_boolean, check_choice, check_positive
 from keras_reptile.datasets.class_folders import listed
 from keras_reptile.datasets.image_decoding import UnreadableImage, decoded, shown
 from keras_reptile.datasets.resampling import RESAMPLINGS, resize_to_square
@@ -17,7 +17,7 @@ from keras_reptile.episodes.shared_memory import empty
 def check_image_options(image_size: int, channels: int) -> None:
     """Raises `ValueError` unless the size is positive and the number of channels 1 or 3."""
     check_positive("image_size", image_size)
-    if channels not in (1, 3):
+    if isinstance(channels, bool | float) or channels not in (1, 3):
         raise ValueError(
             f"`channels` must be 1 (grey) or 3 (colour). Received: channels={channels}."
         )
@@ -65,6 +65,7 @@ def read_image(
     """
     check_image_options(image_size, channels)
     check_choice("resampling", resampling, RESAMPLINGS)
+    check_boolean("scale", scale)
     pixels = resize_to_square(decoded(path, channels), image_size, resampling)
     # A product by the float32 factor: bit for bit the numbers of `network_inputs.as_taken`.
     return pixels * np.float32(1 / 255) if scale else pixels

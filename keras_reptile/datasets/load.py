@@ -37,8 +37,8 @@ def load(name: str, **options: Any) -> "Pools":
         A `Pools` with `.train`, `.validation` and `.test`, which have no class in common.
 
     Raises:
-        ValueError: If there is no data set of this name, an option is unknown or missing, or its
-            value is invalid.
+        ValueError: If there is no data set of this name, an option is unknown or missing, its
+            value is invalid, or the function of a registered data set does not return `Pools`.
 
     Example:
 
@@ -49,7 +49,10 @@ def load(name: str, **options: Any) -> "Pools":
     check_name(name)
     function = _loader(name)
     _check_options(name, _parameters(function), options)
-    return function(**{option: _plain(value) for option, value in options.items()})
+    pools = function(**{option: _plain(value) for option, value in options.items()})
+    if name in REGISTERED:
+        _check_pools(name, pools)
+    return pools
 
 
 def _plain(value: Any) -> Any:
@@ -97,6 +100,17 @@ def register_dataset(name: str, load: Callable[..., "Pools"]) -> None:
     check_new_name("data set", name, NAMES)
     _check_arguments(load)
     REGISTERED[name] = load
+
+
+def _check_pools(name: str, pools: Any) -> None:
+    # Imported here: names need no TensorFlow, but pools have been loaded by it.
+    from keras_reptile.episodes.class_pool import ClassPool, Pools
+
+    if not isinstance(pools, Pools) or not all(isinstance(pool, ClassPool) for pool in pools):
+        raise ValueError(
+            f"The function of the data set {name!r} must return `Pools` of three `ClassPool`s. "
+            f"Received: {type(pools).__name__}. Return `Pools(*pool.split(...))`."
+        )
 
 
 def options_of(name: str) -> list[str]:

@@ -95,7 +95,8 @@ class DistributedModel(keras.Model):
         if not kwargs.get("callbacks"):
             check_ends("fit", "steps_per_epoch", x, steps_per_epoch)
         check_ends("fit", "validation_steps", validation_data, validation_steps)
-        check_steps(steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+        steps_per_epoch = checked_steps("steps_per_epoch", steps_per_epoch)
+        validation_steps = checked_steps("validation_steps", validation_steps)
         with self._explained():
             x, steps_per_epoch = self._divided(x, steps_per_epoch)
             validation_data, validation_steps = self._divided(
@@ -117,7 +118,7 @@ class DistributedModel(keras.Model):
         The number of replicas does not have to divide a meta-batch.
         """
         check_ends("evaluate", "steps", x, steps)
-        check_steps(steps=steps)
+        steps = checked_steps("steps", steps)
         with self._explained():
             # In `fit`, Keras passes the validation dataset that it has already distributed.
             if not kwargs.get(OF_FIT):
@@ -135,7 +136,7 @@ class DistributedModel(keras.Model):
         """Predicts as `keras.Model.predict` does, on data that are not endless."""
         if not callbacks:
             check_ends("predict", "steps", x, steps)
-        check_steps(steps=steps)
+        steps = checked_steps("steps", steps)
         return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def train_on_batch(self, x: Any, *args, **kwargs) -> Any:
@@ -243,8 +244,10 @@ def counter_of(optimizer: Any) -> Any:
     return updates_of(optimizer)
 
 
-def check_steps(**steps: int | None) -> None:
-    """Raises `ValueError` for a number of steps below 1, with which Keras would wait forever."""
-    for name, number in steps.items():
-        if number is not None:
-            check_integer(name, number, 1)
+def checked_steps(name: str, steps: Any) -> int | None:
+    """Returns a number of steps as an `int`, or `None`. Below 1, Keras would wait forever.
+
+    Raises:
+        ValueError: If it is not at least 1.
+    """
+    return None if steps is None else check_integer(name, steps, 1)

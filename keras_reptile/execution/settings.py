@@ -52,7 +52,8 @@ class Settings:
             if value != "auto":
                 check_boolean(name, value)
         if self.steps_on_device is not None:
-            check_integer("steps_on_device", self.steps_on_device, 1)
+            steps = check_integer("steps_on_device", self.steps_on_device, 1)
+            object.__setattr__(self, "steps_on_device", steps)
 
     def changed(self, **changes: Any) -> "Settings":
         """Returns the settings with some of them changed.

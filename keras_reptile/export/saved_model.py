@@ -37,6 +37,7 @@ def export(
     steps = check_integer("steps", steps, 0, MAX_STEPS)
     defaults = _defaults(model, steps)
     described = portable.describe(model, class_names, metadata, {"defaults": defaults})
+    class_names = described["class_names"]
     with whole_directory(path, overwrite, MARKS, FILES_OF_AN_EXPORT) as directory:
         write_saved_model(model, directory, class_names, defaults)
         model.network.save(directory / NETWORK)

@@ -11,7 +11,8 @@ from keras_reptile.algorithm.assignments import check_assignments
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.network_checks import check_built
 from keras_reptile.algorithm.network_function import values_of
-from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
+from keras_reptile.checks import INT32, check_boolean, check_integer, check_positive, check_seed
+from keras_reptile.episodes.episode_checks import episodes_of
 from keras_reptile.episodes.label_checks import known_outputs
 from keras_reptile.episodes.sampling import INNER_BATCH_SIZE, support_order
 from keras_reptile.learner import Initialization
@@ -35,8 +36,15 @@ class AdaptingModel(EpisodeModel):
         Returns:
             Tuple of the first minibatches' losses `(meta_batch_size,)` and the predictions
             `(meta_batch_size, ways * queries, outputs)`, both in the dtype of the weights.
+
+        Raises:
+            ValueError: If the model is not compiled, `episodes` are not a meta-batch, or
+                `transductive` is not a boolean.
         """
+        self._check_compiled()
+        episodes = episodes_of(episodes)
         transductive = self.transductive if transductive is None else transductive
+        check_boolean("transductive", transductive)
         first_loss, (predictions,) = self._evaluate_tasks(episodes, (transductive,))
         return first_loss, predictions
 

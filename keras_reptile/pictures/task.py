@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # At most this many support images, and as many queries, of a class are shown.
 MAX_IMAGES = 5
+# Floats up to this number are not bytes: augmented or standardized images exceed 1 by a little.
+BRIGHT = 10
 # In place of a label, where a prediction is not finite.
 NO_NUMBER = -1
 
@@ -205,8 +207,11 @@ def _rows(labels: np.ndarray, classes: int) -> list[np.ndarray]:
 
 
 def show_image(axes: Any, image: np.ndarray) -> Any:
-    """Shows an image in the axes, without ticks. Black is 0. White is 1, or 255 for bytes."""
-    white = 255 if image.max(initial=0) > 1 else 1
+    """Shows an image in the axes, without ticks. Black is 0. White is 1, or 255 for bytes.
+
+    Floats above `BRIGHT` are bytes, too.
+    """
+    white = 255 if image.dtype == np.uint8 or image.max(initial=0) > BRIGHT else 1
     axes.imshow(np.clip(image / white, 0, 1).squeeze(), cmap="gray", vmin=0, vmax=1)
     axes.set(xticks=[], yticks=[])
     return axes

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 import keras_reptile as kr
+from keras_reptile.distribution.model import checked_steps
 
 POOL = kr.ClassPool.from_arrays(np.arange(480, dtype=np.float32)[:, None], np.arange(480) % 4)
 
@@ -25,6 +26,13 @@ def network(ways, **options):
 
 def hidden(units, seed):
     return kr.networks.sine_mlp((units,), seed=seed).get_weights()
+
+
+def executed(steps):
+    model = kr.ReptileModel(kr.networks.sine_mlp((2,)), "sgd")
+    model.compile("sgd", loss="mse", steps_per_execution=steps)
+    model.set_execution(steps_on_device=steps)
+    return -model.steps_per_execution, -model.steps_on_device
 
 
 # Of each call: the arguments as NumPy's integers.
@@ -60,6 +68,9 @@ CALLS = {
         ),
         (np.uint8(5), np.int64(8), np.int64(3)),
     ),
+    "steps of an epoch": (lambda steps: -checked_steps("steps", steps), (np.uint8(200),)),
+    "steps of an execution": (lambda steps: executed(steps)[0], (np.uint8(200),)),
+    "steps on the device": (lambda steps: executed(steps)[1], (np.uint8(200),)),
     "a network of waves": (hidden, (np.int32(4), np.uint8(3))),
     "a schedule": (lambda number: float(kr.linear_meta_step(1, 0, number)(50)), (np.uint8(200),)),
     "options of a data set": (

@@ -14,6 +14,7 @@ from keras_reptile.checks import check_number
 from keras_reptile.episodes.sampling import UNROLLED, distinct, draw_tasks, task_bits
 from keras_reptile.errors import RunError
 from keras_reptile.export.portable import export_portable
+from keras_reptile.fine_tuned import with_bytes
 from keras_reptile.recipes import named
 from keras_reptile.runs.run_checks import check_settings
 from keras_reptile.runs.run_directory import RunDirectory
@@ -256,6 +257,38 @@ REFUSED = {
     "a name that no file can have": (
         lambda: kr.pretrained("x" * 300),
         "`name_or_path` must be one of",
+    ),
+    "a model in a file of HDF5": (
+        lambda: model().save("model.h5"),
+        "Keras cannot load this model from an HDF5 file. Received: 'model.h5'. Save it as a .keras",
+    ),
+    "a learner in a file of HDF5": (
+        lambda: with_bytes(network(), 1 / 255, True).save("learner.hdf5"),
+        "Keras cannot load this model from an HDF5 file. Received: 'learner.hdf5'",
+    ),
+    "nothing compiled to predict": (
+        lambda: model().adapt_and_predict(next(iter(episodes()))),
+        "inner loop needs a loss. Received: a model",
+    ),
+    "a data set to predict at once": (
+        lambda: compiled().adapt_and_predict(episodes()),
+        "trains and evaluates on episodes: dicts with .* Received: _OptionsDataset",
+    ),
+    "a mode of prediction in words": (
+        lambda: compiled().adapt_and_predict(next(iter(episodes())), transductive="yes"),
+        "`transductive` must be True or False. Received: transductive='yes'",
+    ),
+    "a truth value for channels": (
+        lambda: kr.read_image("x.png", 28, True),
+        "`channels` must be 1 .grey. or 3 .colour.. Received: channels=True",
+    ),
+    "a scale of an image in words": (
+        lambda: kr.read_image("x.png", scale="no"),
+        "`scale` must be True or False. Received: scale='no'",
+    ),
+    "threads for XLA or not": (
+        lambda: kr.one_task_per_core(jit_compile="auto"),
+        "`jit_compile` must be True or False. Received: jit_compile='auto'",
     ),
     "cores below 0": (
         lambda: kr.one_task_per_core(-2),

@@ -251,6 +251,10 @@ WRONG = {
         lambda: kr.register_dataset("mine", lambda **options: spots()),
         r"must have names. Received a function with the arguments \*\*options. Name each",
     ),
+    "a data set of other pools": (
+        lambda: (kr.register_dataset("other", lambda: list(spots())), kr.datasets.load("other")),
+        "data set 'other' must return `Pools` of three `ClassPool`s. Received: list",
+    ),
     "a network without a seed": (
         lambda: kr.register_network("mine", lambda ways, image_shape: None),
         "A network needs a function of ways, image_shape, seed. Received: a function of wa",

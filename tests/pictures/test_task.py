@@ -31,6 +31,16 @@ def test_each_class_has_a_column_of_its_support_images_and_queries(episode):
     assert [axes[0].get_title() for axes in shown.values()] == ["A", "B", "C"]
 
 
+@pytest.mark.parametrize(("dtype", "largest"), [("uint8", 1), ("uint8", 255), ("float32", 2)])
+def test_bytes_are_shown_by_255_and_floats_by_1_also_if_some_exceed_it(dtype, largest):
+    image = np.linspace(0, largest, 64).reshape(8, 8, 1).astype(dtype)
+    x, y = np.stack([image, image])[None], np.array([[0, 1]])
+    figure = kr.plot_task({"support": (x, y), "query": (x, y)})
+    expected = np.clip(image[..., 0] / (255 if dtype == "uint8" else 1), 0, 1)
+    for axes in figure.axes:
+        np.testing.assert_allclose(axes.images[0].get_array(), expected)
+
+
 @pytest.mark.slow
 def test_right_and_wrong_predictions_are_told_apart_by_word_and_colour(episode):
     predicted = np.array([[0, 1, 1, 1, 2, 2]] * 2)
