@@ -17,6 +17,7 @@ from typing import Any
 from keras_reptile.files.processor import multiplies_bfloat16_in_tiles
 from keras_reptile.programs import streams, xla_flags
 from keras_reptile.programs.streams import called, fail
+from keras_reptile.recipes.named import RECIPES
 
 # A small network on two cores needs 2.7 GiB. With 2 GiB, TensorFlow aborts or computes infinities.
 NEEDED_BYTES = 4 * 2**30
@@ -90,10 +91,12 @@ def set_environment(arguments: list[str]) -> None:
 def onednn(arguments: list[str]) -> str:
     """Returns "1" if a CPU uses oneDNN's kernels, else "0".
 
-    They are faster for miniImageNet's large images, and in bfloat16 on a processor with AMX. They
-    are slower for small images in float32. TensorFlow reads this setting during its import.
+    They are faster for the large images of miniImageNet and its network, and in bfloat16 on a
+    processor with AMX. They are slower for small images in float32. TensorFlow reads this setting
+    during its import.
     """
     named = list(values_of(("recipe", "dataset", "network", "precision"), arguments))
+    named += [RECIPES[name].network for name in named if name in RECIPES]
     for place in values_of(("checkpoint", "model"), arguments):
         named += trained_in(place)
     large = any(name.startswith("mini_imagenet") for name in named)

@@ -15,6 +15,7 @@ from processes import environment
 
 import keras_reptile as kr
 from keras_reptile.programs import start
+from keras_reptile.recipes.named import RECIPES
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN_TRAIN = f"""
@@ -90,6 +91,13 @@ def test_a_run_in_the_home_folder_is_looked_at_and_one_that_is_nested_too_deep_i
     flags = [["--checkpoint=~/run"], ["--checkpoint", "~/deep"], ["--checkpoint=nowhere"]]
     monkeypatch.setenv("HOME", str(tmp_path))
     assert [start.onednn(given) for given in flags] == ["1", "0", "0"]
+
+
+def test_recipes_with_mini_imagenets_network_compute_by_onednn():
+    found = {name for name in RECIPES if start.onednn([f"--recipe={name}"]) == "1"}
+    assert found == {n for n, r in RECIPES.items() if r.network == "mini_imagenet_convnet"}
+    assert {"cub_5way", "mini_imagenet_5way_1shot"} <= found
+    assert start.onednn(["--recipe=none"]) == "0"
 
 
 @pytest.mark.slow
