@@ -270,8 +270,9 @@ class ReptileModel(AdaptingModel):
                 it is the sum over a minibatch, as in the authors' program and the paper's recipes.
                 With all other reductions it is the mean. With inner SGD, the sum makes steps larger
                 by the number of examples. With inner Adam, the two differ if moments are carried to
-                minibatches of another size. Defaults to `None`, the mean cross-entropy of integer
-                labels and logits.
+                minibatches of another size. A cross-entropy of probabilities is warned of if the
+                network ends in a linear layer. Defaults to `None`, the mean cross-entropy of
+                integer labels and logits.
             metrics: List of Keras metrics of the query predictions. Defaults to `None`: accuracy
                 if the loss is a cross-entropy.
             run_eagerly, steps_per_execution: As in `keras.Model.compile`.
@@ -297,6 +298,7 @@ class ReptileModel(AdaptingModel):
         steps_per_execution = check_integer("steps_per_execution", steps_per_execution, 1)
         # Made first, so that an error leaves the model as it was.
         task_loss = losses.get_loss(loss)
+        losses.warn_of_logits(task_loss, self.network)
         with self.distribute_strategy.scope():
             task_metrics = TaskMetrics(task_loss, metrics)
         self._change(jit_inner_loops=jit_compile, draw_on_device=draw_on_device)

@@ -1,10 +1,14 @@
 """The inner loop's loss, from the `loss` of `compile`."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from keras_reptile.algorithm.network_checks import ends
+from keras_reptile.keras_internals import call_that_made
 
 
 def get_loss(identifier: Any) -> Any:
@@ -19,6 +23,43 @@ def get_loss(identifier: Any) -> Any:
             f"ignore_class={ignored}. Leave such examples out of the episodes."
         )
     return loss
+
+
+# Functions of probabilities, unless from_logits=True.
+OF_PROBABILITIES = (
+    keras.losses.binary_crossentropy,
+    keras.losses.binary_focal_crossentropy,
+    keras.losses.categorical_crossentropy,
+    keras.losses.categorical_focal_crossentropy,
+    keras.losses.sparse_categorical_crossentropy,
+)
+LOGITS = (
+    "The loss takes probabilities, but the network ends in a linear layer, whose outputs are "
+    "logits. Received: loss={}. Give a loss with from_logits=True, such as "
+    "`keras.losses.SparseCategoricalCrossentropy(from_logits=True)`, or end the network in softmax."
+)
+
+
+def warn_of_logits(loss: Any, network: keras.Model) -> None:
+    """Warns if logits are given to a cross-entropy of probabilities, which clips them to [0, 1].
+
+    Args:
+        loss: The loss, from `get_loss`.
+        network: A `keras.Model`. Only a last layer that is a `Dense` layer is known to be linear.
+    """
+    last = _last_layer(network)
+    is_linear = isinstance(last, keras.layers.Dense) and last.activation is keras.activations.linear
+    takes_logits = getattr(loss, "from_logits", False)
+    if is_linear and getattr(loss, "fn", loss) in OF_PROBABILITIES and not takes_logits:
+        warnings.warn(LOGITS.format(names_of(loss)[0]), stacklevel=3)
+
+
+def _last_layer(network) -> Any:
+    """Returns the last layer of a functional or sequential network, or `None`."""
+    outputs = ends(network, "outputs")
+    if outputs:
+        return call_that_made(outputs[0])[0]
+    return network.layers[-1] if isinstance(network, keras.Sequential) and network.layers else None
 
 
 def batch_loss(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:

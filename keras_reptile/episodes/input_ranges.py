@@ -1,4 +1,4 @@
-"""Warns of float inputs whose range is not the one that the network expects."""
+"""Warns of inputs, other than bytes, whose range is not the one that the network expects."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from keras_reptile.episodes.network_inputs import Taken, dtype_name, taken_by_ea
 FAR = 10
 
 TOO_LARGE = (
-    "The model was trained on bytes times {scale:.5g}, up to {most:.3g}. Received: float inputs up "
-    "to {largest:.3g}. Give bytes as uint8, which the model scales, or scale them yourself."
+    "The model was trained on bytes times {scale:.5g}, up to {most:.3g}. Received: {kind} inputs "
+    "up to {largest:.3g}. Give bytes as uint8, which the model scales, or scale them yourself."
 )
 TOO_SMALL = (
     "The network's first layers expect numbers up to 255, like `Rescaling(1 / 255)`. Received: "
-    "float inputs up to {largest:.3g}. Give bytes as uint8, as `episode_dataset` does with "
+    "{kind} inputs up to {largest:.3g}. Give bytes as uint8, as `episode_dataset` does with "
     "scale=False, or leave these layers out."
 )
 
@@ -30,7 +30,9 @@ def upper_limit(scale: float | None, trained_on_bytes: bool) -> float | None:
 
 
 class InputRanges:
-    """The expected range of a model's float inputs. It warns at most once.
+    """The expected range of a model's inputs. It warns at most once.
+
+    The kind of an input is "float" or "integer", or "" for bytes and all others.
 
     Args:
         scale: Float or None, see `network_inputs.resolved`.
@@ -42,35 +44,39 @@ class InputRanges:
         self.limit = upper_limit(scale, trained_on_bytes)
         self.warned = False
 
-    def may(self, taken: Taken) -> bool:
+    def may(self, taken: Taken, kind: str = "float") -> bool:
         """Returns whether a range is known for this input."""
-        small = self.scale is None and taken.takes_bytes
-        return taken.is_scaled and (self.limit is not None or small)
+        small = self.scale is None and taken.takes_bytes and kind == "float"
+        return bool(kind) and taken.is_scaled and (self.limit is not None or small)
 
-    def message(self, largest: float, taken: Taken) -> str | None:
+    def message(self, largest: float, taken: Taken, kind: str) -> str | None:
         """Returns the warning for an input with this largest number, or None."""
-        if not self.may(taken):
+        if not self.may(taken, kind):
             return None
         if self.limit is None:
-            return TOO_SMALL.format(largest=largest) if 0 < largest <= 1 else None
+            return TOO_SMALL.format(kind=kind, largest=largest) if 0 < largest <= 1 else None
         if largest <= self.limit:
             return None
-        return TOO_LARGE.format(scale=self.scale, most=self.limit / FAR, largest=largest)
+        most = self.limit / FAR
+        return TOO_LARGE.format(scale=self.scale, most=most, kind=kind, largest=largest)
 
-    def watch(self, largest: Sequence[Any], taken: Sequence[Taken]) -> None:
+    def watch(self, largest: Sequence[Any], taken: Sequence[Taken], kinds: Sequence[str]) -> None:
         """Warns if one of the inputs is out of its range, unless it has warned already."""
-        messages = [self.message(float(n), t) for n, t in zip(largest, taken, strict=True)]
+        given = zip(largest, taken, kinds, strict=True)
+        messages = [self.message(float(n), t, kind) for n, t, kind in given]
         message = next(filter(None, messages), None)
         if message and not self.warned:
             self.warned = True
             warnings.warn(message, stacklevel=3)
 
     def watch_arrays(self, network: Any, inputs: Any) -> None:
-        """Warns of float arrays or eager tensors out of their range."""
+        """Warns of arrays or eager tensors out of their range."""
         leaves = zip(tf.nest.flatten(inputs), taken_by_each(network, inputs), strict=True)
-        pairs = [(np.max(x), t) for x, t in leaves if _is_float(x) and self.may(t) and np.size(x)]
-        if pairs:
-            self.watch(*zip(*pairs, strict=True))
+        known = [
+            (np.max(x), t, kind_of(x)) for x, t in leaves if self.may(t, kind_of(x)) and np.size(x)
+        ]
+        if known:
+            self.watch(*zip(*known, strict=True))
 
 
 def watched(data: Any, network: Any, ranges: InputRanges) -> Any:
@@ -87,21 +93,22 @@ def watched(data: Any, network: Any, ranges: InputRanges) -> Any:
     return mapped(episodes, lambda tasks: _watched(network, ranges, tasks))
 
 
-def _to_watch(network, ranges, tasks) -> list[tuple[int, Taken]]:
-    """Returns the inputs that have a range, as pairs of their index when flattened and `Taken`."""
+def _to_watch(network, ranges, tasks) -> list[tuple[int, Taken, str]]:
+    """Returns the index when flattened, the `Taken` and the kind of inputs that have a range."""
     inputs = tasks["support"][0]
     leaves = zip(tf.nest.flatten(inputs), taken_by_each(network, inputs), strict=True)
-    return [(i, taken) for i, (x, taken) in enumerate(leaves) if _is_float(x) and ranges.may(taken)]
+    known = [(i, taken, kind_of(x)) for i, (x, taken) in enumerate(leaves)]
+    return [each for each in known if ranges.may(*each[1:])]
 
 
 def _watched(network, ranges, tasks: dict) -> dict:
     """Returns the tasks after a check of their inputs' range, in the graph."""
-    indices, taken = zip(*_to_watch(network, ranges, tasks), strict=True)
+    indices, taken, kinds = zip(*_to_watch(network, ranges, tasks), strict=True)
     inputs = tf.nest.flatten(tasks["support"][0])
     largest = tf.stack([tf.cast(tf.reduce_max(inputs[i]), tf.float32) for i in indices])
 
     def warn(values):
-        ranges.watch(values, taken)
+        ranges.watch(values, taken, kinds)
         return np.True_
 
     outside = tf.reduce_any(largest <= 1 if ranges.limit is None else largest > ranges.limit)
@@ -110,5 +117,15 @@ def _watched(network, ranges, tasks: dict) -> dict:
         return tf.nest.map_structure(tf.identity, tasks)
 
 
-def _is_float(x) -> bool:
-    return dtype_name(x) in ("float16", "bfloat16", "float32", "float64")
+def kind_of(x: Any) -> str:
+    """Returns the kind of an array, tensor or spec, see `InputRanges`.
+
+    Example:
+
+    >>> [kind_of(np.zeros(2, dtype)) for dtype in ("float16", "int64", "uint8", "bool")]
+    ['float', 'integer', '', '']
+    """
+    name = dtype_name(x)
+    if name in ("float16", "bfloat16", "float32", "float64"):
+        return "float"
+    return "integer" if "int" in name and name != "uint8" else ""

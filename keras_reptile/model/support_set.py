@@ -21,7 +21,7 @@ def checked(network: keras.Model, support_x: Any, support_y: Any) -> tuple:
     number = _number_of(support_x, support_y)
     _check_images(network, support_x)
     _check_finite(support_x, support_y)
-    return support_x, support_y, number
+    return _with_rank_of_input(network, support_x), support_y, number
 
 
 def _as_tensors(network, support_x, support_y) -> tuple:
@@ -64,6 +64,18 @@ def _check_images(network, images) -> None:
             f"The network takes inputs of shape (images, {', '.join(map(str, shape[1:]))}). "
             f"Received: {tuple(images.shape)}."
         )
+
+
+def _with_rank_of_input(network, images) -> Any:
+    """Returns images with as many axes as the network's input. Keras fits them, but not in a trace.
+
+    A trace for images with and without a last axis of 1 knows the number of axes of neither.
+    """
+    shape = getattr(network, "input_shape", None)
+    if not isinstance(shape, tuple) or not isinstance(images, tf.Tensor):
+        return images
+    more = len(images.shape) - len(shape)
+    return images[..., None] if more == -1 else tf.squeeze(images, -1) if more == 1 else images
 
 
 def _check_finite(support_x, support_y) -> None:

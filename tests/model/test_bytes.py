@@ -377,6 +377,23 @@ def test_the_pretrained_network_tells_of_floats_up_to_255_too():
     np.testing.assert_array_equal(model(images), model.network(np.ones_like(images, np.float32)))
 
 
+@pytest.mark.parametrize("dtype", ["int64", "uint16"])
+def test_integers_up_to_255_after_training_on_bytes_are_told_of_too(dtype):
+    model, integers = made(plain()), BYTES.astype(dtype)
+    model.trained_on_bytes = True
+    uses = (
+        lambda: model.adapt(integers[:3], LABELS[:3], steps=0),
+        lambda: kr.evaluate(model, tasks_of(integers, tasks=1), verbose=0),
+        lambda: model.predict(integers, verbose=0),
+    )
+    text = r"trained on bytes .* Received: integer inputs up to \d+\. Give bytes as uint8"
+    # With another scale, a model warns once more.
+    for scale, use in zip((1 / 255, 1 / 254, 1 / 253), uses, strict=True):
+        model.byte_scale = scale
+        with pytest.warns(UserWarning, match=text):
+            use()
+
+
 @pytest.mark.slow
 def test_floats_up_to_1_for_a_network_that_scales_bytes_are_told_of():
     model = made(rescaling())

@@ -1,7 +1,15 @@
 import keras
 import numpy as np
 import pytest
-from helpers import scalar_episode, scalar_model, small_convnet, small_episodes, small_model, weight
+from helpers import (
+    scalar_episode,
+    scalar_model,
+    small_convnet,
+    small_episodes,
+    small_linear,
+    small_model,
+    weight,
+)
 
 from keras_reptile.algorithm.network_function import NetworkFunction
 
@@ -227,6 +235,19 @@ def test_inputs_that_keras_fits_to_the_network_are_taken():
             network = keras.Model([network.inputs[0]], network.outputs[0])
         found = small_model(network).adapt(given, support_y, steps=2).get_weights()
         for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_images_with_and_without_their_last_axis_are_taken_by_one_model():
+    support_x, support_y, *_ = support()
+    model = small_model(small_linear())
+    learners = [
+        model.adapt(x, support_y, steps=2)
+        for x in (support_x, support_x[..., 0], support_x[..., None])
+    ]
+    first, *others = [learner.get_weights() for learner in learners]
+    for found in others:
+        for a, b in zip(found, first, strict=True):
             np.testing.assert_array_equal(a, b)
 
 

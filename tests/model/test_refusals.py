@@ -324,6 +324,25 @@ def test_what_makes_no_sense_is_refused_in_words(name):
         function()
 
 
+PROBABLE = (
+    "sparse_categorical_crossentropy",
+    keras.losses.CategoricalCrossentropy(),
+    keras.losses.binary_crossentropy,
+)
+
+
+def test_a_cross_entropy_of_probabilities_on_a_linear_layer_is_warned_of(recwarn):
+    bounded = keras.Sequential([*network().layers, keras.layers.Softmax()])
+    for loss in PROBABLE:
+        with pytest.warns(UserWarning, match=r"ends in a linear layer.* Received: loss=[a-z_]+\."):
+            compiled(loss=loss)
+        kr.ReptileModel(bounded, "sgd").compile("sgd", loss=loss)
+    compiled(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    compiled(loss="mse")
+    compiled()
+    assert not [w for w in recwarn if "linear layer" in str(w.message)]
+
+
 def test_a_number_too_large_for_a_float_is_refused():
     with pytest.raises(ValueError, match=r"`rate` must be a finite number. Received: rate=1000"):
         check_number("rate", 10**400)
