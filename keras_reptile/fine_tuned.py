@@ -12,7 +12,7 @@ import keras
 
 from keras_reptile.checks import check_whole_model_file
 from keras_reptile.episodes.first_layers import declared_inputs
-from keras_reptile.episodes.input_ranges import InputRanges
+from keras_reptile.episodes.input_ranges import InputRanges, watched
 from keras_reptile.episodes.network_inputs import as_taken, taken_by
 from keras_reptile.keras_internals import unpickled_model
 
@@ -36,15 +36,15 @@ class FineTuned:
         return vars(self).setdefault("_own_ranges", ranges)
 
     def fit(self, x: Any = None, *args, **kwargs) -> Any:
-        self._ranges.watch_arrays(self, x)
+        x = watched(x, self, self._ranges)
         return super().fit(x, *args, **kwargs)  # type: ignore[misc]
 
     def evaluate(self, x: Any = None, *args, **kwargs) -> Any:
-        self._ranges.watch_arrays(self, x)
+        x = watched(x, self, self._ranges)
         return super().evaluate(x, *args, **kwargs)  # type: ignore[misc]
 
     def predict(self, x: Any, *args, **kwargs) -> Any:
-        self._ranges.watch_arrays(self, x)
+        x = watched(x, self, self._ranges)
         return super().predict(x, *args, **kwargs)  # type: ignore[misc]
 
     def save(self, filepath: Any, *args, **kwargs) -> None:

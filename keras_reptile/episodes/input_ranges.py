@@ -1,7 +1,7 @@
 """Warns of inputs, other than bytes, whose range is not the one that the network expects."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,30 +82,45 @@ class InputRanges:
 def watched(data: Any, network: Any, ranges: InputRanges) -> Any:
     """Returns the data with a check of their range.
 
-    Episodes are checked as they are read, and plain inputs at once.
+    Episodes and other datasets are checked as they are read, and arrays at once.
     """
     episodes = as_episodes(data)
-    if episodes is None:
-        ranges.watch_arrays(network, data)
-        return data
-    if not _to_watch(network, ranges, episodes.element_spec):
-        return data
-    return mapped(episodes, lambda tasks: _watched(network, ranges, tasks))
+    if episodes is not None:
+        return _watched_dataset(episodes, lambda tasks: tasks["support"][0], network, ranges)
+    if isinstance(data, tf.data.Dataset):
+        return _watched_dataset(data, _inputs_of_batch, network, ranges)
+    ranges.watch_arrays(network, data)
+    return data
 
 
-def _to_watch(network, ranges, tasks) -> list[tuple[int, Taken, str]]:
+def _inputs_of_batch(element: Any) -> Any:
+    return element[0] if isinstance(element, tuple) else element
+
+
+def _watched_dataset(data, inputs_of: Callable, network, ranges) -> tf.data.Dataset:
+    spec = data.element_spec
+    if not _to_watch(network, ranges, inputs_of(spec)):
+        return data
+
+    def check(*parts):
+        element = parts if isinstance(spec, tuple) else parts[0]
+        return _after_check(network, ranges, inputs_of(element), element)
+
+    return mapped(data, check)
+
+
+def _to_watch(network, ranges, inputs) -> list[tuple[int, Taken, str]]:
     """Returns the index when flattened, the `Taken` and the kind of inputs that have a range."""
-    inputs = tasks["support"][0]
     leaves = zip(tf.nest.flatten(inputs), taken_by_each(network, inputs), strict=True)
     known = [(i, taken, kind_of(x)) for i, (x, taken) in enumerate(leaves)]
     return [each for each in known if ranges.may(*each[1:])]
 
 
-def _watched(network, ranges, tasks: dict) -> dict:
-    """Returns the tasks after a check of their inputs' range, in the graph."""
-    indices, taken, kinds = zip(*_to_watch(network, ranges, tasks), strict=True)
-    inputs = tf.nest.flatten(tasks["support"][0])
-    largest = tf.stack([tf.cast(tf.reduce_max(inputs[i]), tf.float32) for i in indices])
+def _after_check(network, ranges, inputs: Any, element: Any) -> Any:
+    """Returns an element of a dataset after a check of its inputs' range, in the graph."""
+    indices, taken, kinds = zip(*_to_watch(network, ranges, inputs), strict=True)
+    leaves = tf.nest.flatten(inputs)
+    largest = tf.stack([tf.cast(tf.reduce_max(leaves[i]), tf.float32) for i in indices])
 
     def warn(values):
         ranges.watch(values, taken, kinds)
@@ -114,7 +129,7 @@ def _watched(network, ranges, tasks: dict) -> dict:
     outside = tf.reduce_any(largest <= 1 if ranges.limit is None else largest > ranges.limit)
     checked = tf.cond(outside, lambda: tf.numpy_function(warn, [largest], tf.bool), lambda: outside)
     with tf.control_dependencies([checked]):
-        return tf.nest.map_structure(tf.identity, tasks)
+        return tf.nest.map_structure(tf.identity, element)
 
 
 def kind_of(x: Any) -> str:

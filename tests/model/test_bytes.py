@@ -394,6 +394,25 @@ def test_integers_up_to_255_after_training_on_bytes_are_told_of_too(dtype):
             use()
 
 
+def test_a_dataset_of_floats_up_to_255_is_told_of_as_arrays_are():
+    inputs, scaled = np.float32(BYTES), np.float32(BYTES / 255)
+    of_batches = lambda *parts: tf.data.Dataset.from_tensor_slices(parts).batch(4)  # noqa: E731
+    model = made(plain())
+    model.trained_on_bytes = True
+    learner = model.adapt(BYTES[:3], LABELS[:3], steps=0)
+    assert not warned(lambda: learner.predict(of_batches(scaled), verbose=0))
+    with pytest.warns(UserWarning, match="trained on bytes"):
+        expected = learner.predict(inputs, verbose=0)
+    for tell in (learner, model):
+        vars(tell).pop("_own_ranges", None)
+        (text,) = warned(lambda t=tell: t.predict(of_batches(inputs), verbose=0))
+        assert text.startswith("The model was trained on bytes")
+    found = learner.predict(of_batches(inputs), verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    labelled = of_batches(inputs, np.zeros(len(inputs), int))
+    assert learner.evaluate(labelled, verbose=0)[0] > 0
+
+
 @pytest.mark.slow
 def test_floats_up_to_1_for_a_network_that_scales_bytes_are_told_of():
     model = made(rescaling())
