@@ -179,6 +179,11 @@ class ReptileModel(AdaptingModel):
             head=head,
             inner_trainable=inner_trainable,
         )
+        if isinstance(network, ReptileModel):
+            raise ValueError(
+                "`network` must be a plain keras.Model. Received: a ReptileModel. Give its "
+                "network: `ReptileModel(model.network, ...)`."
+            )
         super().__init__(network, settings, **kwargs)
         if head == "shared":
             shared_head.head_of(network)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_reptile.datasets.load import REGISTERED
+from keras_reptile.datasets.load import REGISTERED, check_name
 
 _RESAMPLING = {
     "glyphs": None,
@@ -23,11 +23,15 @@ def describe(name: str, image_size: int, channels: int) -> dict[str, Any] | None
         image_size: Integer, height and width.
         channels: Integer, 1 for grey, 3 for colour.
 
+    Raises:
+        ValueError: If there is no data set of this name.
+
     Example:
 
     >>> describe("omniglot", 28, 1)["resampling"], describe("omniglot", 28, 1)["ink"]
     ('nearest', 0.0)
     """
+    check_name(name)
     if name == "sinusoid" or name in REGISTERED:
         return None
     # Photographs and users' images have no known paper and ink.

@@ -220,9 +220,12 @@ class DistributedModel(keras.Model):
         """Returns a context that simplifies errors of the data. Subclasses implement it."""
         return contextlib.nullcontext()
 
-    def _divided(self, data, steps, fill=False) -> tuple:
+    def _check_divisible(self, data) -> None:
         if self._shares_data:
             check_divisible(data, self.distribute_strategy.num_replicas_in_sync)
+
+    def _divided(self, data, steps, fill=False) -> tuple:
+        self._check_divisible(data)
         if not self.has_strategy or not isinstance(data, tf.data.Dataset):
             return data, steps
         self.build_variables(data.element_spec)

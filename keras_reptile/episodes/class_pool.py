@@ -160,10 +160,16 @@ class ClassPool:
             positions: Sequence of integers, the positions of the classes, in the new order.
 
         Raises:
-            ValueError: If there is no class at one of the positions.
+            ValueError: If there is no class at one of the positions, or a position stands twice.
         """
         positions = as_tuple("positions", positions)
         parts = [self.class_images(p) for p in positions]
+        if len(set(positions)) < len(positions):
+            twice = sorted({int(p) for p in positions if positions.count(p) > 1})
+            raise ValueError(
+                "`positions` must name each class once: a task would have it under two labels. "
+                f"Received: {twice[:10]} more than once. Draw positions without replacement."
+            )
         # Aligned for TensorFlow, which would otherwise copy the images once more.
         images = empty((sum(map(len, parts)), *self.image_shape), self.images.dtype)
         if parts:

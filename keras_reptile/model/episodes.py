@@ -209,6 +209,8 @@ class EpisodeModel(PlannedModel):
         # Of the two datasets of `fit`, that of validation is the one to be filled up.
         if stream is not None and not fill:
             return self._parts_of(stream, data, steps), steps
+        # Before the checks, which would hide the type of the data.
+        self._check_divisible(data)
         data = self._checked(data)
         # Steps are counted in meta-batches of the dataset.
         return super()._divided(self._regrouped(data) if fill and not steps else data, steps, fill)

@@ -110,6 +110,10 @@ REFUSED = {
         lambda: pool().subset([7]),
         "`position` must be at most 1. Received",
     ),
+    "a class twice": (
+        lambda: pool().subset(np.array([1, 0, 1])),
+        r"`positions` must name each class once: .* Received: \[1\] more than once. Draw",
+    ),
     "no classes": (lambda: pool().subset(None), "`positions` must be a sequence. Received"),
     "half a part": (lambda: pool().split(0.5), "`sizes` must be an integer of at least 0"),
     "a seed below 0": (
@@ -257,6 +261,14 @@ REFUSED = {
     "a name that no file can have": (
         lambda: kr.pretrained("x" * 300),
         "`name_or_path` must be one of",
+    ),
+    "the images of no data set": (
+        lambda: kr.datasets.describe("omnglot", 28, 1),
+        "`dataset` must be one of .*Received: 'omnglot'. Did you mean 'omniglot'?",
+    ),
+    "a model around a model": (
+        lambda: kr.ReptileModel(model(), "sgd"),
+        "`network` must be a plain keras.Model. Received: a ReptileModel. Give its network",
     ),
     "a model in a file of HDF5": (
         lambda: model().save("model.h5"),
