@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
@@ -25,7 +26,8 @@ def episode(
 
     Args:
         support: Tuple of inputs `(examples, ...)` and targets `(examples, ...)`, the support set.
-            If the network has several inputs, inputs are a tuple or dict of arrays.
+            If the network has several inputs, inputs are a tuple or dict of arrays. Lists of
+            numbers are arrays, too.
         query: Tuple of inputs and targets for evaluation, or of inputs only, `(x,)`, for
             prediction.
         steps: Integer, inner steps. Defaults to `50`.
@@ -70,12 +72,18 @@ def _as_task(name: str, given: Any, least: int) -> tuple:
         received = f"a tuple of {len(given)}" if given_tuple else type(given).__name__
         raise ValueError(f"`{name}` must be {kinds}. Received: {received}.")
     try:
-        return tf.nest.map_structure(_one_task, tuple(given))
+        return tf.nest.map_structure(_one_task, tuple(map(_listed_as_tensor, given)))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"`{name}` must hold arrays, inputs and targets with an example in each row. "
             f"Received: {error}"
         ) from None
+
+
+def _listed_as_tensor(values: Any) -> Any:
+    """Returns a list of numbers as a tensor. Other lists are structures of several inputs."""
+    are_numbers = isinstance(values, list) and not any(map(np.ndim, tf.nest.flatten(values)))
+    return tf.convert_to_tensor(values) if are_numbers else values
 
 
 def _one_task(values: Any) -> tf.Tensor:

@@ -58,8 +58,26 @@ def checked(data: Any, outputs: int, parts: tuple[str, ...]) -> Any:
 def _assert_all(tasks, parts, outputs) -> None:
     assert_positions(tasks)
     if outputs:
-        labels = [tf.cast(tasks[part][1], tf.int64) for part in parts]
+        labels = [_whole(tasks[part][1]) for part in parts]
         _assert_known(tf.concat(labels, axis=1), outputs)
+
+
+def _whole(labels) -> tf.Tensor:
+    """Returns labels as integers. A float with a fraction becomes -1, which is no label.
+
+    Raises:
+        ValueError: If labels are text.
+    """
+    labels = tf.convert_to_tensor(labels)
+    if labels.dtype == tf.string:
+        raise ValueError(
+            "Labels must be integers, the positions of outputs. Received: labels of dtype string. "
+            "Number them, as with `np.unique(labels, return_inverse=True)[1]`."
+        )
+    whole = tf.cast(labels, tf.int64)
+    if not labels.dtype.is_floating:
+        return whole
+    return tf.where(tf.equal(tf.cast(whole, labels.dtype), labels), whole, -1)
 
 
 def outputs_of(network: Any, spec: Any) -> int:

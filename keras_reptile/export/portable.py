@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_reptile.algorithm.network_checks import check_trainable
 from keras_reptile.algorithm.network_copy import copy_of
 from keras_reptile.episodes.network_inputs import taken_by
 from keras_reptile.export.layout import FILES_OF_AN_EXPORT, MARKS, METADATA, MODEL
@@ -31,6 +32,7 @@ def check(model: Any) -> None:
             f"known. Received: {received}"
             + (f" with {len(inputs)} inputs." if inputs else ". Wrap it in `keras.Model`.")
         )
+    check_trainable(model.network)
     copy_of(model.network)
 
 

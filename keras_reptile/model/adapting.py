@@ -9,7 +9,7 @@ from keras_reptile import learner
 from keras_reptile.algorithm import network_copy
 from keras_reptile.algorithm.assignments import check_assignments
 from keras_reptile.algorithm.inner_optimizers import InnerState
-from keras_reptile.algorithm.network_checks import check_built
+from keras_reptile.algorithm.network_checks import check_built, check_trainable
 from keras_reptile.algorithm.network_function import values_of
 from keras_reptile.checks import INT32, check_boolean, check_integer, check_positive, check_seed
 from keras_reptile.episodes.episode_checks import episodes_of
@@ -116,6 +116,7 @@ class AdaptingModel(EpisodeModel):
         """Returns the learner of a task, computed by the traces of a model of the same layers."""
         (x, y), network = task["support"], self.network
         check_built(network)
+        check_trainable(network)
         traced._made_once("assignments", lambda: check_assignments(network, x))
         if self._is_classifier:
             outputs, places = known_outputs(network), support_set.places_of(network)
@@ -185,7 +186,8 @@ class AdaptingModel(EpisodeModel):
             metadata: Dict that JSON can hold, added to metadata.json. Defaults to `None`.
             overwrite: Boolean, replace an earlier export. Defaults to `False`.
             steps: Integer, inner steps of a call that names none. Such a call has the inner
-                optimizer's learning rate. Defaults to `50`.
+                optimizer's learning rate. If that is a schedule, calls must name both.
+                Defaults to `50`.
 
         Raises:
             ValueError: If the model is not built and compiled, its network does not have one input

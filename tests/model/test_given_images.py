@@ -47,6 +47,14 @@ def test_inputs_may_be_several():
     assert [tuple(t.shape)[:2] for t in tf.nest.flatten(task)] == [(1, 0)] + 5 * [(1, 30)]
 
 
+def test_inputs_and_labels_may_be_lists_of_numbers():
+    x, y = X[:3, 0, :, 0].astype("float32"), Y[:3].astype("int32")
+    wanted, found = (
+        kr.episode(support, support[:1], steps=2) for support in ((x, y), (x.tolist(), y.tolist()))
+    )
+    tf.nest.map_structure(np.testing.assert_array_equal, found, wanted)
+
+
 @pytest.mark.parametrize(
     ("support", "query", "arguments", "message"),
     [

@@ -42,6 +42,12 @@ def compiled(optimizer="sgd", **options):
     return made
 
 
+def frozen():
+    made = compiled()
+    made.network.trainable = False
+    return made
+
+
 def episodes(**options):
     return kr.episode_dataset(pool(), 2, 1, **options)
 
@@ -261,6 +267,22 @@ REFUSED = {
     "a name that no file can have": (
         lambda: kr.pretrained("x" * 300),
         "`name_or_path` must be one of",
+    ),
+    "weights that are all frozen, to adapt": (
+        lambda: frozen().adapt(POINTS, [0, 1, 2, 0], steps=1),
+        "Received: a network without trainable weights. Set `trainable = True` on it",
+    ),
+    "weights that are all frozen, to export": (
+        lambda: frozen().export_learner("never"),
+        "Received: a network without trainable weights. Set `trainable = True` on it",
+    ),
+    "labels between classes, of a task": (
+        lambda: kr.evaluate(compiled(), kr.episode((POINTS, [0, 0.7, 1, 2]), (POINTS, [0] * 4))),
+        "Labels must be in 0 to 2, .* Received: a task with another label",
+    ),
+    "labels in words": (
+        lambda: kr.evaluate(compiled(), kr.episode((POINTS, [*"abab"]), (POINTS, [*"abab"]))),
+        "Labels must be integers, the positions of outputs. Received: labels of dtype string",
     ),
     "the images of no data set": (
         lambda: kr.datasets.describe("omnglot", 28, 1),
