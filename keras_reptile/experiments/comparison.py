@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import read_csv
 from keras_reptile.files.cells import count, fraction
-from keras_reptile.pictures.style import COLOURS, LINES, styled
+from keras_reptile.pictures.style import COLOURS, LINES, as_written, styled
 from keras_reptile.runs.learning_curve import ACCURACY, has
 from keras_reptile.runs.run_directory import RunDirectory
 
@@ -60,12 +60,11 @@ def read_log(path: str) -> list[dict[str, str]]:
         RunError: If there is no log, it cannot be read, or it has no accuracies.
     """
     log = RunDirectory(path).log if os.path.isdir(path) else Path(path)
-    rows = read_csv(
-        log,
-        COLUMNS,
-        "Give an output directory of bin/train, or its log.csv.",
-        dict.fromkeys(ACCURACY, fraction),
-    )
+    advice = "Give an output directory of bin/train, or its log.csv."
+    rows = read_csv(log, COLUMNS, advice, dict.fromkeys(ACCURACY, fraction))
+    iterations = [int(row["meta_iteration"]) for row in rows]
+    if iterations != sorted(iterations):
+        raise RunError(f"{log} cannot be used: its meta_iteration falls. {advice}")
     if not any(has(row, name) for row in rows for name in ACCURACY):
         if any(has(row, "loss_after") for row in rows):
             raise RunError(
@@ -132,12 +131,9 @@ def _line(axes, rows, measured, **look) -> None:
 
 
 def _label(name: str) -> str:
-    """Returns a label that matplotlib shows unchanged.
-
-    It would read "$" as a formula, and leave out a label that begins with "_".
-    """
-    name = name.replace("$", r"\$")
-    return f" {name}" if name.startswith("_") else name
+    """Returns a label that matplotlib shows unchanged. It leaves out one that begins with "_"."""
+    written = as_written(name)
+    return f" {written}" if written.startswith("_") else written
 
 
 def in_words(name: str, rows: Sequence[Mapping[str, Any]]) -> str:

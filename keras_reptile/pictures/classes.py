@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_reptile.checks import check_integer
-from keras_reptile.pictures.style import styled
+from keras_reptile.pictures.style import as_written, styled
 from keras_reptile.pictures.task import show_image
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def plot_confusion(
     names, counts = evaluation.confusion(class_names)
     chosen = _hardest_and_their_rivals(evaluation, classes)
     shares = _shares(evaluation.answers, counts)[np.ix_(chosen, chosen)]
-    labels = [str(names[i]) for i in chosen]
+    labels = [as_written(names[i]) for i in chosen]
     if len(chosen) < len(names):
         shares = np.concatenate([shares, 100 - shares.sum(axis=1, keepdims=True)], axis=1)
     with styled():
@@ -120,12 +120,11 @@ def plot_hardest_classes(
         parts = figure.subfigures(len(hardest), 2, squeeze=False)
         for (left, right), found in zip(parts, hardest, strict=True):
             _row_of_images(left, pool, found.name)
-            left.suptitle(
-                f"{pool.names[found.name]}: {100 * found.accuracy:.0f} % of {found.queries:,} right"
-            )
+            name = as_written(pool.names[found.name])
+            left.suptitle(f"{name}: {100 * found.accuracy:.0f} % of {found.queries:,} right")
             if found.mistaken_for is not None:
                 _row_of_images(right, pool, found.mistaken_for)
-                right.suptitle(f"mistaken for {pool.names[found.mistaken_for]}")
+                right.suptitle(f"mistaken for {as_written(pool.names[found.mistaken_for])}")
     return figure
 
 

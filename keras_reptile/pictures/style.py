@@ -48,6 +48,20 @@ def styled() -> Iterator[None]:
         yield
 
 
+def as_written(name: Any) -> str:
+    """Returns a name as text that matplotlib shows unchanged.
+
+    It would read "$" as a formula. It cannot draw bytes of a file's name that are not UTF-8: these
+    are shown as escapes.
+
+    Example:
+
+    >>> as_written("$5"), as_written("caf\\udce9")
+    ('\\\\$5', 'caf\\\\udce9')
+    """
+    return str(name).encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
+
+
 def save(figure: "Figure", path: Path) -> None:
     """Writes a picture as a PNG file, which appears only once it is complete."""
     # Imported here because `import keras_reptile` needs no files of runs.

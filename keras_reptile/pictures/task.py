@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from keras_reptile.checks import check_integer
-from keras_reptile.pictures.style import RIGHT, WRONG, styled
+from keras_reptile.pictures.style import RIGHT, WRONG, as_written, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -198,7 +198,7 @@ def _names(given, classes: int, predicted) -> list[str]:
         raise ValueError(
             f"`class_names` must name all {needed} labels. Received: {len(given)} names."
         )
-    return [str(name) for name in given]
+    return [as_written(name) for name in given]
 
 
 def _rows(labels: np.ndarray, classes: int) -> list[np.ndarray]:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.datasets.image_decoding import shown
 from keras_reptile.episodes.class_pool import ClassPool
 from keras_reptile.files.atomic_file import explained
 from keras_reptile.pictures.style import save
@@ -51,5 +52,5 @@ def draw_tasks(
 
 def class_names(pool: ClassPool, positions: np.ndarray) -> list[str] | None:
     """Returns the names of a task's classes; `None` if one of them is too long for its column."""
-    names = [str(pool.names[position]) for position in positions]
+    names = [shown(pool.names[position]) for position in positions]
     return names if max(map(len, names)) <= LONGEST_NAME else None

@@ -31,13 +31,13 @@ def test_a_picture_has_axes_for_each_kind_of_tasks_and_a_line_for_each_run():
 
 
 def test_a_run_of_one_row_is_seen_and_names_are_what_they_are():
-    runs = {name: [row(10, 1.0, accuracy=0.5)] for name in ("_before", "$x_$")}
+    runs = {name: [row(10, 1.0, accuracy=0.5)] for name in ("_before", "$x_$", "\udce9")}
     figure = comparison.comparison(runs)
     figure.canvas.draw()
     (axes,) = figure.axes
-    assert [line.get_marker() for line in axes.get_lines()] == ["."] * 2
+    assert [line.get_marker() for line in axes.get_lines()] == ["."] * 3
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == [" _before", r"\$x_\$"]
+    assert texts == [" _before", r"\$x_\$", r"\udce9"]
 
 
 def test_the_legend_names_runs_that_have_other_kinds_of_accuracy():
@@ -61,6 +61,10 @@ def test_a_run_is_read_from_its_directory_or_from_a_copy_of_its_log(tmp_path):
         ([row(10, 1.0)], "There are no accuracies in .*log.csv. Give an output"),
         ([row(10, 1.0, loss_after=0.5)], "only losses in .*log.csv, as in runs on sine waves"),
         ([row(10, 0.0, accuracy=0.5)], r"log.csv cannot be read \(ValueError: a rate of 0.0\)"),
+        (
+            [row(20, 1.0, accuracy=0.5), row(10, 1.0)],
+            "log.csv cannot be used: its meta_iteration f",
+        ),
         ([{"meta_iteration": 10, "accuracy": 0.5}], "needs a meta_iteration, a meta_iterations_p"),
     ],
 )

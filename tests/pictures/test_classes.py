@@ -44,6 +44,18 @@ def test_the_hardest_classes_stand_beside_those_that_they_are_mistaken_for():
         np.testing.assert_allclose(np.stack(images), wanted, atol=1e-6)
 
 
+def test_names_are_no_formulas_and_may_be_of_bytes_that_are_no_text():
+    names = ["$_$", "b", "c\udce9", "$", "e", "f"]
+    confusion = kr.plot_confusion(FOUND, names)
+    pool = kr.ClassPool(image_pool().images, image_pool().counts, [*names, *"ghijkl"])
+    hardest = kr.plot_hardest_classes(FOUND, pool, classes=1)
+    for figure in (confusion, hardest):
+        # Otherwise it raises an error.
+        figure.canvas.draw()
+    titles = [part.get_suptitle() for part in hardest.subfigs]
+    assert titles == [r"c\udce9: 50 % of 4 right", r"mistaken for \$"]
+
+
 def test_a_class_of_few_images_leaves_no_empty_frames():
     pool = kr.ClassPool.from_arrays(np.zeros((12, 8, 8, 1)), np.arange(12) % 6)
     figure = kr.plot_hardest_classes(FOUND, pool, classes=1)

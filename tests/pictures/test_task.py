@@ -59,6 +59,19 @@ def test_names_and_a_title_are_shown(episode):
     assert figure.get_suptitle() == "Farm"
 
 
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [(["$_$", "$5", "ox"], [r"\$_\$", r"\$5"]), (["caf\udce9", "$", "ox"], [r"caf\udce9", r"\$"])],
+)
+def test_names_are_no_formulas_and_may_be_of_bytes_that_are_no_text(names, shown):
+    x, y = np.zeros((1, 3, 8, 8, 1)), np.array([[0, 1, 2]])
+    figure = plot_tasks({"support": (x, y), "query": (x, y)}, np.array([[1, 0, 2]]), [names])
+    # Otherwise it raises an error.
+    figure.canvas.draw()
+    assert [axes.get_title() for axes in figure.axes[:2]] == shown
+    assert figure.axes[3].get_xlabel() == f"{shown[1]}, not {shown[0]}"
+
+
 def test_of_many_images_some_are_shown():
     episode = next(iter(small_episodes(shots=9, queries=1)))
     assert len(kr.plot_task(episode).axes) == 3 * (5 + 1)
