@@ -94,7 +94,8 @@ def _of_splits(
             f"split_dir={split_dir!r}. Leave it out."
         )
     check_disjoint({split: list(class_folders(path)) for split, path in folders.items()})
-    others = sorted(set(os.listdir(image_dir)) - {path.name for path in folders.values()})
+    used = {path.name for path in folders.values()}
+    others = sorted(n for n in os.listdir(image_dir) if n not in used and n[0] != ".")
     if others:
         logging.warning("Not used in %s: %s.", shown(image_dir), listed(others))
     of_split = {split: _classes(str(path)) for split, path in folders.items()}

@@ -180,14 +180,19 @@ def _batches(builder, split, image_size, channels, image, label):
     def reduce(example):
         pixels = tf.cast(example[image], tf.uint8)
         if pixels.shape[-1] != channels:
-            grey = pixels[..., :1] if pixels.shape[-1] != 3 else tf.image.rgb_to_grayscale(pixels)
-            pixels = grey if channels == 1 else _colour(pixels)
+            pixels = _grey(pixels) if channels == 1 else _colour(pixels)
         return resize_bilinear(pixels, image_size), example[label]
 
     # In the order of the files, so that each image has the same position every time.
     config = tfds.ReadConfig(interleave_cycle_length=1)
     dataset = builder.as_dataset(split=split, read_config=config, shuffle_files=False)
     return dataset.map(reduce, num_parallel_calls=4).batch(100).prefetch(2).as_numpy_iterator()
+
+
+def _grey(pixels):
+    # Of four channels, the transparency is dropped.
+    is_colour = pixels.shape[-1] in (3, 4)
+    return tf.image.rgb_to_grayscale(pixels[..., :3]) if is_colour else pixels[..., :1]
 
 
 def _colour(pixels):

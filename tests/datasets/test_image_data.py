@@ -1,6 +1,7 @@
 """Anyone's images: class folders, TFDS's sets, and how their classes are divided."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -176,6 +177,20 @@ def test_a_set_of_tfds_in_colour_and_another_size(data_dir):
     assert pools.train.image_shape == (5, 5, 3)
     assert len(pools.train) + len(pools.test) in (8, 9)
     assert (pools.train.images == pools.train.images[:, :1, :1, :1]).all()
+
+
+def test_colour_with_transparency_becomes_grey_by_luma_in_tfds():
+    blue = np.array([[[[0, 0, 255, 7]]]] * 2, np.uint8)
+    data = tf.data.Dataset.from_tensor_slices({"image": blue, "label": [0, 1]})
+    splits = {"train": SimpleNamespace(num_examples=2)}
+    builder = SimpleNamespace(
+        info=SimpleNamespace(splits=splits), as_dataset=lambda **options: data
+    )
+    grey, _ = tfds_images.read(builder, "train", 1, channels=1)
+    # The luma of blue.
+    np.testing.assert_array_equal(grey.ravel(), [29, 29])
+    colour, _ = tfds_images.read(builder, "train", 1, channels=3)
+    np.testing.assert_array_equal(colour, blue[..., :3])
 
 
 @pytest.mark.slow
