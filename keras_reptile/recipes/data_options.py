@@ -62,6 +62,36 @@ def data_options(recipe: Recipe, data_dir: str | None) -> dict[str, Any]:
     return options | _options_of_its_own(recipe)
 
 
+def without_own_split(recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
+    """Returns the fields that choose a run's split, unset, if an evaluation gives another split.
+
+    Args:
+        recipe: The `Recipe` of the run.
+        given: Dict of the fields that the evaluation replaces.
+
+    Returns:
+        Dict. It is empty if `given` has neither names of classes nor a folder for each split. It
+        has no fields of `given`.
+
+    Example:
+
+    >>> run = Recipe(dataset="folder", validation_classes=5)
+    >>> without_own_split(run, {"split_dir": "lists"})["validation_classes"]
+    0
+    >>> without_own_split(run, {"shots": 5})
+    {}
+    """
+    if given.get("dataset", recipe.dataset) in REGISTERED:
+        return {}
+    names = [name for name in ("split_dir", "published_split") if given.get(name)]
+    folder = given.get("image_dir")
+    if not names and not (folder and split_folders(folder)):
+        return {}
+    unset: dict[str, Any] = {"validation_classes": 0, "test_classes": 0, "split_seed": 0}
+    unset |= {"split_dir": "", "published_split": ""}
+    return {name: value for name, value in unset.items() if name not in given}
+
+
 def more_classes(recipe: Recipe, part: str) -> str:
     """Returns advice for a split with too few classes, in the form ", or ...".
 

@@ -16,6 +16,7 @@ from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import check_writable
 from keras_reptile.recipes import building
+from keras_reptile.recipes.data_options import without_own_split
 from keras_reptile.recipes.recipe import OF_EVALUATION, SINUSOID, Recipe, check_fields, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import compilation, run_classes
@@ -147,7 +148,7 @@ def _with_overrides(trained: Recipe, overrides: dict[str, Any], both: bool) -> R
     check_fields(trained.dataset, overrides)
     if both:
         check_both(trained, overrides)
-    recipe = dataclasses.replace(trained, **overrides)
+    recipe = dataclasses.replace(trained, **without_own_split(trained, overrides), **overrides)
     check_values(recipe)
     check_positive("queries", recipe.queries)
     building.prepare(recipe)

@@ -36,8 +36,11 @@ MAY_CHANGE_ON_RESUME = (
     *NOTES,
 )
 
+# Fields that are folders with the run's images or classes.
+FOLDERS = ("image_dir", "split_dir")
+
 # Fields that may differ between the workers of one run.
-MAY_DIFFER_BETWEEN_WORKERS = ("image_dir", "split_dir", "manual_dir", *NOTES)
+MAY_DIFFER_BETWEEN_WORKERS = (*FOLDERS, "manual_dir", *NOTES)
 
 # Settings that are attributes of a checkpoint's model, under the names of the recipe's fields.
 OF_MODEL = (
@@ -120,16 +123,18 @@ def check_same_run(
     }
     if different:
         listed = ", ".join(f"{k}={b!r} (now {n!r})" for k, (b, n) in different.items())
+        moved = " If a folder was moved, write its new path to run.json."
         raise RunError(
             f"{directory.path} has a run with other settings: {listed}. "
             "Give the same flags to resume it, or another --output_dir."
+            f"{moved if different.keys() <= {*FOLDERS} else ''}"
         )
     return earlier
 
 
 def with_absolute_paths(settings: dict[str, Any]) -> dict[str, Any]:
     """Returns the settings with absolute paths of folders, which are valid in any folder."""
-    folders = {name: settings[name] for name in ("image_dir", "split_dir") if name in settings}
+    folders = {name: settings[name] for name in FOLDERS if name in settings}
     return {**settings, **{name: f and os.path.abspath(f) for name, f in folders.items()}}
 
 

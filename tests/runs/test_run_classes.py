@@ -1,5 +1,7 @@
 """What a run keeps of its classes, and what changed data ends in."""
 
+import contextlib
+import dataclasses
 import json
 import shutil
 
@@ -11,8 +13,10 @@ from keras_reptile import datasets
 from keras_reptile.datasets import image_cache
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
-from keras_reptile.runs import run_classes, training
+from keras_reptile.runs import evaluating, run_classes, training
 from keras_reptile.runs.evaluating import evaluate_run as measure
+from keras_reptile.runs.run_checks import check_same_run
+from keras_reptile.runs.run_directory import RunDirectory
 
 COUNTS = {name: 4 for name in "abcdefghi"} | {"j": 2, "k": 3, "l": 4}
 SMALL = dict(
@@ -158,6 +162,36 @@ def test_an_evaluation_may_leave_out_other_classes_and_read_a_folder_that_was_mo
     assert evaluate(folder, shots=1, queries=1, train_shots=1)[0]["tasks"] == 2
     (folder / "images").rename(folder / "moved")
     assert evaluate(folder, image_dir=str(folder / "moved"))[0]["tasks"] == 2
+
+
+def test_an_evaluation_may_give_a_split_in_place_of_the_runs_own(tmp_path):
+    class_folders(tmp_path / "images", COUNTS)
+    for name, text in (("train", "abcd"), ("val", "ef"), ("test", "gh")):
+        (tmp_path / f"{name}.txt").write_text("\n".join(text))
+        class_folders(tmp_path / "other" / name, {f"{name}{c}": 4 for c in text})
+    # It draws validation and test classes.
+    trained = named.get(image_dir=str(tmp_path / "images"), split_seed=1, **SMALL)
+    for given, expected in (
+        ({"split_dir": str(tmp_path)}, ("g", "h")),
+        ({"image_dir": str(tmp_path / "other")}, ("testg", "testh")),
+    ):
+        recipe = evaluating._with_overrides(trained, given, both=False)
+        assert building.load_pools(recipe, None).test.names == expected
+    with pytest.raises(ValueError, match=r"Received with it: validation_classes=1. Leave these"):
+        given = {"split_dir": str(tmp_path), "validation_classes": 1}
+        building.load_pools(evaluating._with_overrides(trained, given, both=False), None)
+
+
+def test_a_run_whose_folder_was_moved_resumes_with_the_new_path_in_its_settings(tmp_path):
+    directory, recipe = RunDirectory(tmp_path), named.get(image_dir="/before", **SMALL)
+    moved = dataclasses.replace(recipe, image_dir="/now")
+    for written, raises in (recipe, True), (moved, False):
+        directory.write_json("run.json", {"settings": dataclasses.asdict(written)})
+        text = r"image_dir='/before' \(now '/now'\).* If a folder was moved, write its new path to"
+        with pytest.raises(RunError, match=text) if raises else contextlib.nullcontext():
+            check_same_run(directory, moved)
+    with pytest.raises(RunError, match=r"seed=0 \(now 1\). Give the same .*--output_dir.$"):
+        check_same_run(directory, dataclasses.replace(moved, seed=1))
 
 
 @pytest.mark.slow
