@@ -47,6 +47,11 @@ def main() -> None:
         raise ValueError(f"--figure is missing: one of {', '.join(sorted(figures.FIGURES))}.")
     if FLAGS.list:
         return list_runs(overrides())
+    if FLAGS.draw_only and FLAGS.only:
+        raise ValueError(
+            "--only chooses the runs to train, and --draw_only trains none. Received: "
+            f"--only={','.join(FLAGS.only)}. Leave one of the two out."
+        )
     output_dir = FLAGS.output_dir or os.path.join("runs", FLAGS.figure)
     try:
         rows = sweep(
@@ -70,7 +75,8 @@ def report(rows: list, output_dir: str) -> None:
         accuracy, half = 100 * row["accuracy"], 100 * row["confidence_95"]
         spread = f" ± {half:.2f}" if math.isfinite(half) else ""
         print(f"{row['run']}: {accuracy:.2f} %{spread} ({row['seconds']:.0f} s)")
-    print(f"{len(final)} runs done, {sum(row['seconds'] for row in final):,.0f} s of training.")
+    runs = "1 run" if len(final) == 1 else f"{len(final)} runs"
+    print(f"{runs} done, {sum(row['seconds'] for row in final):,.0f} s of training.")
     # The runs' directories may have been removed. The CSV is enough to resume.
     directories = ", runs/" if os.path.isdir(os.path.join(output_dir, "runs")) else ""
     print(f"In {output_dir}: {FLAGS.figure}.csv, {FLAGS.figure}.png{directories}.")

@@ -57,23 +57,26 @@ def report(summary: dict, folder: str) -> None:
     names = ("curve.png", "tasks.png", "predictions.png")
     pictures = ", ".join(n for n in names if os.path.exists(os.path.join(folder, n)))
     print(f"In {folder}: checkpoints/, log.csv, {pictures}, summary.json.")
-    sines = summary["settings"]["dataset"] == SINUSOID
-    for line in next_steps(folder, "" if sines else " --both"):
+    for line in next_steps(folder, summary["settings"]["dataset"], FLAGS.data_dir):
         print(line)
 
 
-def next_steps(output_dir: str, both: str) -> list[str]:
+def next_steps(output_dir: str, dataset: str, data_dir: str | None) -> list[str]:
     """Returns commands for the next steps with a finished run.
 
     Example:
 
-    >>> next_steps("runs/my glyphs", " --both")[0]
+    >>> next_steps("runs/my glyphs", "glyphs", None)[0]
     "Evaluate: bin/evaluate --checkpoint='runs/my glyphs' --both"
+    >>> next_steps("runs/a", "omniglot", "my data")[0]
+    "Evaluate: bin/evaluate --checkpoint=runs/a --data_dir='my data' --both"
     """
     run = shlex.quote(output_dir)
+    data = f" --data_dir={shlex.quote(data_dir)}" if data_dir else ""
+    both = "" if dataset == SINUSOID else " --both"
     export = shlex.quote(os.path.join("exported", os.path.basename(os.path.abspath(output_dir))))
     return [
-        as_typed(f"Evaluate: bin/evaluate --checkpoint={run}{both}"),
+        as_typed(f"Evaluate: bin/evaluate --checkpoint={run}{data}{both}"),
         as_typed(f"Export:   bin/export --checkpoint={run} --output={export}"),
     ]
 

@@ -388,6 +388,12 @@ MISUSES = {
         1,
         "Received: 'g7', with the runs g1, g2, half_g1_g2",
     ),
+    "runs to train where none is trained": (
+        "sweep",
+        ["--figure=tail_overlap", "--draw_only", "--only=fomaml_*"],
+        1,
+        "--only chooses the runs to train, and --draw_only trains none. Received: --only=fomaml_*.",
+    ),
     "nothing to draw": (
         "sweep",
         ["--figure=tail_overlap", "--draw_only"],
