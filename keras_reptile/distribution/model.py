@@ -1,6 +1,7 @@
 """A `keras.Model` that trains and evaluates on meta-batches under any strategy."""
 
 import contextlib
+import weakref
 from typing import Any
 
 import keras
@@ -19,6 +20,9 @@ from keras_reptile.keras_internals import OF_FIT, strategy_of, updates_of, value
 
 # The key of this count in a file of weights.
 BEFORE_COMPILE = "meta_iterations_before_compile"
+
+# The meta-batches of each dataset that replicas share, which they repeat.
+_elements: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 class DistributedModel(keras.Model):
@@ -43,6 +47,9 @@ class DistributedModel(keras.Model):
         # plain TensorFlow variable: `tf.train.Checkpoint` finds it, and files of weights without it
         # can be loaded.
         self._iterations_before_compile = tf.Variable(0, trainable=False, dtype=tf.int64)
+        # The meta-batches of the datasets that replicas share now; `None` if not known.
+        self._elements_of_training: int | None = None
+        self._elements_of_test: int | None = None
 
     def compile(self, *args, **kwargs) -> None:
         """`keras.Model.compile`, after which `meta_iteration` counts on."""
@@ -102,6 +109,7 @@ class DistributedModel(keras.Model):
             validation_data, validation_steps = self._divided(
                 validation_data, validation_steps, True
             )
+            self._elements_of_training = self._elements_on_replicas(x)
             return super().fit(
                 x,
                 *args,
@@ -123,6 +131,7 @@ class DistributedModel(keras.Model):
             # In `fit`, Keras passes the validation dataset that it has already distributed.
             if not kwargs.get(OF_FIT):
                 x, steps = self._divided(x, steps, True)
+            self._elements_of_test = self._elements_on_replicas(x)
             return super().evaluate(x, *args, steps=steps, **kwargs)
 
     def predict(
@@ -183,18 +192,22 @@ class DistributedModel(keras.Model):
         if not self.has_strategy:
             super().make_train_function(force)
         elif self.train_function is None or force:
-            self.train_function = self._step_function(self.train_step)
+            elements = lambda: self._elements_of_training  # noqa: E731
+            self.train_function = self._step_function(self.train_step, elements)
 
     def make_test_function(self, force: bool = False) -> None:
         if not self.has_strategy:
             super().make_test_function(force)
         elif self.test_function is None or force:
-            self.test_function = self._step_function(self.test_step)
+            elements = lambda: self._elements_of_test  # noqa: E731
+            self.test_function = self._step_function(self.test_step, elements)
 
-    def _step_function(self, step):
-        return step_function(
-            self.distribute_strategy, step, self.steps_per_execution, self.run_eagerly
-        )
+    def _step_function(self, step, elements):
+        number, eagerly = self.steps_per_execution, self.run_eagerly
+        return step_function(self.distribute_strategy, step, number, eagerly, elements)
+
+    def _elements_on_replicas(self, data) -> int | None:
+        return _elements[data] if isinstance(data, tf.distribute.DistributedDataset) else None
 
     def build_weights(self, element_spec: Any) -> None:
         """Creates the model's variables for data with this spec, in the strategy's scope."""
@@ -230,7 +243,9 @@ class DistributedModel(keras.Model):
             return data, steps
         self.build_variables(data.element_spec)
         steps = elements_of(data) if steps is None else steps
-        return distributed(data, self.distribute_strategy, fill), steps
+        divided = distributed(data, self.distribute_strategy, fill)
+        _elements[divided] = elements_of(data)
+        return divided, steps
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         pass

@@ -1,5 +1,6 @@
 """Runs a step of `fit` or `evaluate` on every replica."""
 
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +13,11 @@ from keras_reptile.episodes.episode_format import IS_REAL
 
 
 def step_function(
-    strategy: tf.distribute.Strategy, step: Callable, number: int, run_eagerly: bool
+    strategy: tf.distribute.Strategy,
+    step: Callable,
+    number: int,
+    run_eagerly: bool,
+    elements: Callable,
 ) -> Callable:
     """Returns a function like that of `Trainer.make_train_function`, for any strategy.
 
@@ -26,6 +31,8 @@ def step_function(
         step: Function from a replica's data to a dict of logs.
         number: Integer, the steps of a call.
         run_eagerly: Boolean, whether TensorFlow runs operations one by one.
+        elements: Function that returns the number of elements of the dataset, which is repeated, or
+            `None` if that is not known. A call ends where the dataset begins again.
 
     Returns:
         Function from an iterator to the logs of the last of its steps.
@@ -37,9 +44,13 @@ def step_function(
     if not run_eagerly:
         one_step = tf.function(one_step, reduce_retracing=True, autograph=False)
 
+    taken: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
     def function(iterator):
-        logs = None
-        for _ in range(number):
+        logs, size, done = None, elements(), taken.get(iterator, 0)
+        together = min(number, size - done % size) if size else number
+        taken[iterator] = done + together
+        for _ in range(together):
             try:
                 logs = one_step(next(iterator))
             except (StopIteration, tf.errors.OutOfRangeError):

@@ -24,19 +24,9 @@ def check_images(name: str, images: tf.Tensor, least: int = 1, most: float | Non
         least: Integer, the smallest number of images. Defaults to `1`.
         most: Float, the largest valid pixel value. Defaults to `None`, no limit.
     """
-    expected, shape = list(images.shape[1:]), tf.shape(images)
-    known = [i for i, size in enumerate(expected) if size is not None]
-    sizes = [expected[i] for i in known]
-    # With padding, the comparison also fails for too few axes.
-    received = tf.gather(tf.concat([shape[1:], tf.fill((len(expected),), -1)], 0), known)
-    of_shape = _is(
-        tf.reduce_all(tf.equal(received, sizes)),
-        f"`{name}` must have the shape (number, {', '.join(map(str, expected))}). Received:",
-        shape,
-    )
     # This check comes first: the others reduce the expected axes, and fail for another number.
-    (images,) = _after([of_shape], images)
-    checks = _finite(name, images)
+    (images,) = _after([_of_shape(name, images)], images)
+    shape, checks = tf.shape(images), _finite(name, images)
     if least:
         text = f"`{name}` must hold at least {least} image. Received (shape):"
         checks.append(_is(shape[0] >= least, text, shape))
@@ -67,6 +57,8 @@ def check_examples(
         most: See `check_images`.
     """
     (images,) = check_images(kind, images, most=most)
+    # A loss would broadcast targets of another shape over all pairs of examples.
+    (labels,) = _after([_of_shape("labels", labels)], labels)
     numbers = tf.shape(images)[0], tf.shape(labels)[0]
     text = f"`{kind}` must have one label for each image. Received (images, labels):"
     checks = [_is(tf.equal(*numbers), text, *numbers), *_finite("labels", labels)]
@@ -100,6 +92,21 @@ def check_weights(weights: list) -> tuple:
     """Returns adapted weights after a check that they are finite. Logits do not always show NaN."""
     text = "`weights` must be finite. Received NaN or infinity. Use a lower `learning_rate`."
     return _after([_is(all_finite(weights), text)], *weights)
+
+
+def _of_shape(name: str, values: tf.Tensor) -> Any:
+    """Returns the check that values have the axes, and the known sizes, of their static shape."""
+    expected, shape = list(values.shape[1:]), tf.shape(values)
+    known = [i for i, size in enumerate(expected) if size is not None]
+    # Too few axes end in the padding too early, and too many too late.
+    padded = tf.concat([shape[1:], tf.fill((len(expected) + 1,), -1)], 0)
+    sizes = [*(expected[i] for i in known), -1]
+    axes = ", ".join(["number", *map(str, expected)]) + ("" if expected else ",")
+    return _is(
+        tf.reduce_all(tf.equal(tf.gather(padded, [*known, len(expected)]), sizes)),
+        f"`{name}` must have the shape ({axes}). Received:",
+        shape,
+    )
 
 
 def _finite(name: str, values: tf.Tensor) -> list:

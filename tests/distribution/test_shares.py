@@ -5,8 +5,9 @@ import importlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import small_episodes
+from helpers import small_dense, small_episodes
 
+import keras_reptile as kr
 from keras_reptile.distribution import shares
 
 
@@ -97,3 +98,17 @@ def test_nan_of_one_replica_stays_in_its_place(monkeypatch):
         monkeypatch.setattr(module, "replica_index", lambda i=i: i)
         placed.append(module.gathered(of_replica))
     np.testing.assert_array_equal(tf.add_n(placed), np.concatenate(values))
+
+
+@pytest.mark.slow
+def test_an_execution_ends_with_a_finite_dataset():
+    """Three meta-batches by executions of two are three on replicas, too, and not four."""
+    with tf.distribute.OneDeviceStrategy("CPU:0").scope():
+        model = kr.ReptileModel(small_dense())
+        model.compile("sgd", steps_per_execution=2, run_eagerly=True)
+    tasks = small_episodes(meta_batch_size=1, tasks=3, inner_steps=1)
+    model.fit(tasks, epochs=2, validation_data=tasks, verbose=0)
+    assert model.meta_iteration == 6
+    assert np.sum(model.task_metrics.confidence.count) == 3
+    model.evaluate(tasks.take(1), verbose=0)
+    assert np.sum(model.task_metrics.confidence.count) == 1

@@ -26,7 +26,7 @@ from tensorflow.python.tools import saved_model_cli
 import keras_reptile as kr
 from keras_reptile.episodes.sampling import seedless_support_order
 from keras_reptile.errors import RunError
-from keras_reptile.export import portable, saved_model
+from keras_reptile.export import endpoint_checks, portable, saved_model
 from keras_reptile.export.endpoints import weight_names
 
 STEPS, RATE = 12, 0.02
@@ -442,6 +442,26 @@ def test_another_shape_is_a_clear_error(name, endpoint, learner):
     text = rf"`{argument}` must have the shape \(number, 8, 8, 1\). Received"
     with pytest.raises(tf.errors.InvalidArgumentError, match=text):
         by_signature(learner, endpoint, {**GOOD, argument: images})
+
+
+@tf.function(input_signature=[tf.TensorSpec(None), tf.TensorSpec(None, tf.int64)], autograph=False)
+def checked(images, labels):
+    # Static shapes that nobody checks, as in a signature of a loaded SavedModel.
+    images.set_shape((None, 2))
+    labels.set_shape((None,))
+    return endpoint_checks.check_examples("images", images, labels, 3)
+
+
+@pytest.mark.parametrize("axes", [(3,), (3, 2, 1), (3, 2, 2)])
+def test_images_of_another_number_of_axes_are_told_their_shape(axes):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`images` .* shape \(number, 2\)"):
+        checked(np.zeros(axes, np.float32), LABELS)
+
+
+@pytest.mark.parametrize("axes", [(3, 1), (3, 2)])
+def test_labels_of_another_number_of_axes_are_told_their_shape(axes):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`labels` .* shape \(number,\)"):
+        checked(np.zeros((3, 2), np.float32), np.zeros(axes, np.int64))
 
 
 @pytest.mark.slow
