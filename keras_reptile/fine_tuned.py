@@ -76,7 +76,7 @@ class FineTuned:
 
 
 def taking_bytes(network: keras.Model, scale: float | None, trained_on_bytes: bool) -> keras.Model:
-    """Adds the mixin `FineTuned` to a network if Keras alone would take bytes differently.
+    """Adds the mixin `FineTuned` to a network if it would take bytes differently without it.
 
     Args:
         network: A `keras.Model`.
@@ -88,14 +88,16 @@ def taking_bytes(network: keras.Model, scale: float | None, trained_on_bytes: bo
     """
     inputs = declared_inputs(network)
     is_scaled = scale is not None and any(taken_by(network, i).is_scaled for i in inputs)
-    if inputs and not is_scaled:
+    if inputs and not is_scaled and not isinstance(network, FineTuned):
         return network
     return with_bytes(network, scale, trained_on_bytes)
 
 
 def with_bytes(network: keras.Model, scale: float | None, trained_on_bytes: bool) -> keras.Model:
-    """Adds the mixin `FineTuned` to a network, and returns it."""
+    """Adds the mixin `FineTuned` to a network, in place of an earlier one, and returns it."""
     plain: Any = type(network)
+    if isinstance(network, FineTuned):
+        plain = network._plain
     object.__setattr__(network, "__class__", _mixed(plain, scale, trained_on_bytes))
     return network
 

@@ -13,6 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import keras_reptile as kr
+from keras_reptile.fine_tuned import taking_bytes, with_bytes
 
 SGD = keras.optimizers.SGD
 BYTES = np.random.RandomState(0).randint(0, 256, (30, 4, 4, 1)).astype(np.uint8)
@@ -450,3 +451,14 @@ def test_a_demo_of_scaled_bytes_and_small_models_are_as_before():
     model = small_model()
     model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
     assert 255 * model._byte_scale == 1
+
+
+@pytest.mark.parametrize("scale", [0.5, None])
+def test_a_learner_as_the_network_of_another_model_takes_bytes_as_that_model_does(scale):
+    network = keras.Sequential(
+        [keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")]
+    )
+    learner = with_bytes(network, 1 / 255, True)
+    again = taking_bytes(learner, scale, True)
+    assert isinstance(again, keras.Sequential)
+    assert again(tf.constant([[10]], tf.uint8)).numpy().item() == 10 * (scale or 1)
