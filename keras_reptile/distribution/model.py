@@ -207,7 +207,7 @@ class DistributedModel(keras.Model):
         return step_function(self.distribute_strategy, step, number, eagerly, elements)
 
     def _elements_on_replicas(self, data) -> int | None:
-        return _elements[data] if isinstance(data, tf.distribute.DistributedDataset) else None
+        return _elements.get(data) if isinstance(data, tf.distribute.DistributedDataset) else None
 
     def build_weights(self, element_spec: Any) -> None:
         """Creates the model's variables for data with this spec, in the strategy's scope."""

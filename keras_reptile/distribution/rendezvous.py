@@ -36,8 +36,13 @@ def meet(hosts: Cluster, seconds: float) -> None:
 
 
 def _listen(address: str) -> socket.socket:
+    """Returns a server at an address's port, also for IPv6 where the system has it."""
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
     try:
-        server = socket.create_server(("", _port(address)), backlog=1024)
+        server = socket.create_server(
+            ("", _port(address)), family=family, backlog=1024, dualstack_ipv6=both
+        )
     except OSError as error:
         raise ValueError(
             f"This worker cannot listen at {address}, its address in TF_CONFIG: "

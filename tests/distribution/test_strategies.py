@@ -64,8 +64,12 @@ def test_hosts_come_from_tf_config_and_meet_first(name, made, monkeypatch):
     assert made.mock_calls[1:] == expected
 
 
-def test_hosts_meet():
-    addresses = tuple(processes.free_addresses(3))
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_hosts_meet(host):
+    if host == "[::1]" and not socket.has_dualstack_ipv6():
+        pytest.skip("this system has no IPv6")
+    ports = (address.rpartition(":")[2] for address in processes.free_addresses(3))
+    addresses = tuple(f"{host}:{port}" for port in ports)
     with ThreadPoolExecutor(3) as pool:
         met = [pool.submit(rendezvous.meet, cluster.Cluster(addresses, i), 20) for i in range(3)]
         assert [m.result() for m in met] == [None] * 3
