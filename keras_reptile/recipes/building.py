@@ -223,7 +223,7 @@ def on_strategy(
             model = build_model(recipe, image_shape)
             model.optimizer.build(model.trainable_variables)
         state = _state_variables(model if saved is None else saved)
-        values = workers.from_chief([np.asarray(v.value) for v in state])
+        values = workers.from_chief([np.asarray(value) for value in map(_value_of, state)])
         for variable, value in zip(_state_variables(model), values, strict=True):
             variable.assign(value)
     model.set_execution(task_parallelism=recipe.task_parallelism, jit_compile=jit_compile)
@@ -231,5 +231,12 @@ def on_strategy(
 
 
 def _state_variables(model: ReptileModel) -> list:
-    """Returns the variables in a checkpoint: weights, inner state, seeds and outer optimizer."""
-    return [*model.variables, *model.optimizer.variables]
+    """Returns the variables in a checkpoint: weights, inner state, seeds, outer optimizer, count.
+
+    The count is that of the meta-iterations before the outer optimizer was made, see `with_head`.
+    """
+    return [*model.variables, *model.optimizer.variables, model._iterations_before_compile]
+
+
+def _value_of(variable: Any) -> Any:
+    return variable.value if isinstance(variable, keras.Variable) else variable

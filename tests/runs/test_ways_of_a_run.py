@@ -1,8 +1,12 @@
 """A run with a shared head is evaluated with any number of ways."""
 
+import dataclasses
+
 import pytest
+import tensorflow as tf
 from helpers import draw_no_pictures, image_pool, one_layer
 
+from keras_reptile.distribution import Workers
 from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
@@ -43,3 +47,15 @@ def test_a_shared_head_has_an_output_for_each_way_and_a_separate_one_is_refused(
     model = RunDirectory(tmp_path / "shared").restore()
     assert with_ways(model, 3) is model
     assert with_ways(model, 4).meta_iteration == 1
+
+
+@pytest.mark.usefixtures("small_data")
+def test_a_model_of_other_ways_keeps_its_meta_iteration_on_a_strategy():
+    recipe = named.get("glyphs", head="shared", **SMALL)
+    trained = building.build_model(recipe, (12, 12, 1))
+    trained.optimizer.iterations.assign(7)
+    saved = with_ways(trained, 5)
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    wider = dataclasses.replace(recipe, ways=5)
+    model = building.on_strategy(wider, (12, 12, 1), saved, strategy, Workers(strategy))
+    assert model.meta_iteration == saved.meta_iteration == 7
