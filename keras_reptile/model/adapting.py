@@ -75,9 +75,9 @@ class AdaptingModel(EpisodeModel):
 
         The copy starts from the initialization and the carried inner state, and the inner loop runs
         on the support set. Its optimizer is the inner optimizer with the state after these steps:
-        `learner.fit` continues them. Its batch normalization has the support set's statistics,
-        computed without dropout, so that `predict` treats each image independently. The model
-        itself stays as it is.
+        `learner.fit` continues them, without the decay of `inner_weight_decay_rate`. Its batch
+        normalization has the support set's statistics, computed without dropout, so that `predict`
+        treats each image independently. The model itself stays as it is.
 
         Args:
             support_x: Array `(images, ...)`, uint8 or inputs of the network.
