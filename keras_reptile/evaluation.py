@@ -160,6 +160,7 @@ def _checked_mode(model, episodes, transductive) -> bool:
     if not isinstance(model, ReptileModel):
         raise ValueError(f"`model` must be a ReptileModel. Received: {type(model).__name__}.")
     model._check_compiled()
+    distribution.check_scope(model.has_strategy)
     if transductive is not None:
         check_boolean("transductive", transductive)
     if not isinstance(episodes, tf.data.Dataset):

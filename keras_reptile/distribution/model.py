@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile.checks import check_integer
+from keras_reptile.distribution.replicas import check_scope
 from keras_reptile.distribution.shares import (
     check_divisible,
     check_ends,
@@ -97,6 +98,7 @@ class DistributedModel(keras.Model):
 
         `shuffle` is false by default, because tasks are already in random order.
         """
+        check_scope(self.has_strategy)
         self._before_fit()
         # Callbacks may end training on an endless dataset.
         if not kwargs.get("callbacks"):
@@ -125,6 +127,7 @@ class DistributedModel(keras.Model):
 
         The number of replicas does not have to divide a meta-batch.
         """
+        check_scope(self.has_strategy)
         check_ends("evaluate", "steps", x, steps)
         steps = checked_steps("steps", steps)
         with self._explained():
@@ -143,6 +146,7 @@ class DistributedModel(keras.Model):
         callbacks: Any = None,
     ) -> Any:
         """Predicts as `keras.Model.predict` does, on data that are not endless."""
+        check_scope(self.has_strategy)
         if not callbacks:
             check_ends("predict", "steps", x, steps)
         steps = checked_steps("steps", steps)
@@ -173,12 +177,14 @@ class DistributedModel(keras.Model):
     def predict_on_batch(self, x: Any) -> Any:
         """Predicts as `keras.Model.predict_on_batch` does, with the batch shared among replicas."""
         with self._explained():
+            check_scope(self.has_strategy)
             # Under a strategy, each replica would predict the whole batch.
             if not self._shares_data:
                 return super().predict_on_batch(x)
             return self.predict(tf.data.Dataset.from_tensors(x), verbose=0)
 
     def _shares_of_batch(self, x, fill=False):
+        check_scope(self.has_strategy)
         if not self._shares_data:
             return x
         shares, _ = self._divided(tf.data.Dataset.from_tensors(x), 1, fill)

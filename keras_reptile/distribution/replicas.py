@@ -13,9 +13,24 @@ SERIAL = (
     "task_order='parallel', or one device."
 )
 
+OUTSIDE = (
+    "Replicas share a model that is made in their strategy's scope. Received: a model that was "
+    "made outside of the scope of the {}. Make and compile it in the scope, or leave the scope."
+)
+
 
 def replicas() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def check_scope(has_strategy: bool) -> None:
+    """Raises `ValueError` if a model without a strategy is used in the scope of several replicas.
+
+    Args:
+        has_strategy: Boolean, whether the model was made in the scope of a strategy.
+    """
+    if not has_strategy and replicas() > 1:
+        raise ValueError(OUTSIDE.format(type(tf.distribute.get_strategy()).__name__))
 
 
 def has_copies() -> bool:

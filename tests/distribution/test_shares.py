@@ -1,5 +1,6 @@
 """Shares of meta-batches, without a strategy: the workers are played one after another."""
 
+import functools
 import importlib
 
 import numpy as np
@@ -112,3 +113,17 @@ def test_an_execution_ends_with_a_finite_dataset():
     assert np.sum(model.task_metrics.confidence.count) == 3
     model.evaluate(tasks.take(1), verbose=0)
     assert np.sum(model.task_metrics.confidence.count) == 1
+
+
+def test_a_model_that_was_made_outside_of_a_scope_is_refused_in_it(monkeypatch):
+    model = kr.ReptileModel(small_dense())
+    model.compile("sgd")
+    tasks = small_episodes(tasks=2)
+    batch = next(iter(tasks))
+    module = importlib.import_module("keras_reptile.distribution.replicas")
+    monkeypatch.setattr(module, "replicas", lambda: 2)
+    methods = (model.fit, model.evaluate, model.predict, functools.partial(kr.evaluate, model))
+    of_batch = (model.train_on_batch, model.test_on_batch, model.predict_on_batch)
+    for call, data in [*((m, tasks) for m in methods), *((m, batch) for m in of_batch)]:
+        with pytest.raises(ValueError, match=r"a model that was made outside of the scope of the"):
+            call(data)
