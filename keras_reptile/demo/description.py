@@ -20,14 +20,16 @@ def described(path: str | os.PathLike) -> str:
 
     Example:
 
-    >>> described("runs/none")
-    'Model: none'
+    >>> described("runs/none"), described("runs/caf\\udce9")
+    ('Model: none', 'Model: caf\\\\udce9')
     """
     path = Path(path)
     folder = path.parent if os.path.isfile(path) else path
     found = (result_in(folder / name) for name in WITH_RESULT)
     accuracy = next((accuracy_of(each) for each in found if each), "")
-    return f"Model: {path.name or folder.resolve().name}{accuracy}"
+    name = path.name or folder.resolve().name
+    # A name of bytes that are not UTF-8 cannot be in a page.
+    return f"Model: {name.encode('utf-8', 'backslashreplace').decode()}{accuracy}"
 
 
 def result_in(file: Path) -> dict[str, Any] | None:

@@ -49,7 +49,9 @@ def report(summary: dict, folder: str) -> None:
     times = ""
     if rate is not None:
         times = f" in {summary['seconds']:.0f} s ({rate:.1f} a second, validation included)"
-    print(f"\nTrained {summary['settings']['meta_iterations']:,} meta-iterations{times}.")
+    iterations = summary["settings"]["meta_iterations"]
+    trained = "1 meta-iteration" if iterations == 1 else f"{iterations:,} meta-iterations"
+    print(f"\nTrained {trained}{times}.")
     if result:
         print(result_line(result))
         if diverged := in_words(result):

@@ -214,9 +214,11 @@ def load_chosen(directory: RunDirectory, which: str) -> ReptileModel:
     """
     if which == "best" and directory.best.exists():
         return load_checkpoint(directory.best)
-    if which == "best":
-        raise RunError(f"{directory.path} has no best checkpoint: the run had no validation.")
-    model = directory.restore()
+    if which == "best" and directory.saved():
+        raise RunError(
+            f"{directory.path} has no best checkpoint: the run had no validation so far."
+        )
+    model = directory.restore() if which == "last" else None
     if model is None:
         raise RunError(f"{directory.path} has no checkpoint yet.")
     return model

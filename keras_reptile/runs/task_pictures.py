@@ -51,6 +51,19 @@ def draw_tasks(
 
 
 def class_names(pool: ClassPool, positions: np.ndarray) -> list[str] | None:
-    """Returns the names of a task's classes; `None` if one of them is too long for its column."""
+    """Returns the names of a task's classes; `None` if one of them cannot be written.
+
+    It may be too long for its column, or have characters that the font lacks, such as Chinese ones.
+    """
     names = [shown(pool.names[position]) for position in positions]
-    return names if max(map(len, names)) <= LONGEST_NAME else None
+    fit = max(map(len, names)) <= LONGEST_NAME and set().union(*names) <= characters()
+    return names if fit else None
+
+
+def characters() -> set[str]:
+    """Returns all characters that the font of pictures has."""
+    # Imported here because matplotlib takes half a second, and training does not need it.
+    from matplotlib import font_manager
+
+    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+    return {*map(chr, font.get_charmap())}

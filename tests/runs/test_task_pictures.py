@@ -79,6 +79,12 @@ def test_long_names_are_left_out():
     assert task_pictures.class_names(pool, np.array([0, 1])) is None
 
 
+def test_names_that_the_font_lacks_are_left_out():
+    pool = kr.ClassPool(np.zeros((3, 8, 8, 1)), [1, 1, 1], ["\u732b", "gar\u00e7on", "\udce9"])
+    assert task_pictures.class_names(pool, np.array([1, 2])) == ["gar\u00e7on", r"\udce9"]
+    assert task_pictures.class_names(pool, np.array([0, 1])) is None
+
+
 def test_what_is_no_image_has_no_picture():
     points = kr.ClassPool.from_arrays(np.zeros((4, 2)), np.arange(4))
     assert not task_pictures.has_images(points)

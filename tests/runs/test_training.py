@@ -750,8 +750,9 @@ def test_what_cannot_be_measured_is_refused(tmp_path, pools, monkeypatch):
         measure(tmp_path, transductive="yes")
     for path in RunDirectory(tmp_path).saved():
         path.unlink()
-    with pytest.raises(RunError, match=r"has no checkpoint yet"):
-        measure(tmp_path)
+    for which in ("last", "best"):
+        with pytest.raises(RunError, match=r"has no checkpoint yet"):
+            measure(tmp_path, which=which)
 
 
 @pytest.mark.parametrize("strategy", [None, tf.distribute.get_strategy()])
