@@ -29,7 +29,7 @@ from keras_reptile.files.atomic_file import replacing
 
 VARIABLE = "KERAS_REPTILE_CACHE"
 SUFFIX = ".images"
-VERSION = 1
+VERSION = 2
 # Fewer images are not cached. Decoding them takes a moment.
 LEAST = 1000
 # The total bytes of all caches. The least recently used ones beyond it are removed.

@@ -114,12 +114,20 @@ def _pixels(content, image, channels):
 
 def _on_white(image) -> Image.Image | None:
     """Returns the image on a white background, or `None` if no pixel is transparent."""
-    if _is_deep(image) or not image.has_transparency_data:
+    if not image.has_transparency_data:
         return None
-    layer = image.convert("RGBA")
+    layer = _deep_layer(image) if _is_deep(image) else image.convert("RGBA")
     if layer.getchannel("A").getextrema()[0] == 255:
         return None
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), layer)
+
+
+def _deep_layer(image) -> Image.Image:
+    """Returns a grey image of 16 bits as RGBA, where the value of its key is transparent."""
+    layer = _eight_bits(image).convert("RGBA")
+    opaque = np.asarray(image) != image.info["transparency"]
+    layer.putalpha(Image.fromarray(opaque.astype(np.uint8) * 255))
+    return layer
 
 
 def _is_deep(image) -> bool:

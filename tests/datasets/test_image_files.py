@@ -116,6 +116,16 @@ def test_what_is_transparent_shows_white(suffix, tmp_path):
     np.testing.assert_array_equal(read(path, 3), np.repeat(expected, 3, axis=-1))
 
 
+def test_the_transparent_value_of_16_bits_shows_white(tmp_path):
+    values = np.full((12, 12), 0xC8C8, np.uint16)
+    values[3], values[4] = 7, 8
+    path = save(tmp_path / "a.png", Image.fromarray(values), transparency=7)
+    expected = np.full((12, 12, 1), 0xC8, np.uint8)
+    expected[3], expected[4] = 255, 0
+    for channels in (1, 3):
+        np.testing.assert_array_equal(read(path, channels), np.repeat(expected, channels, axis=-1))
+
+
 def test_half_transparency_is_half_white_and_a_full_layer_changes_nothing(tmp_path):
     layer = np.full((12, 12, 4), 128, np.uint8)
     half_white = read(save(tmp_path / "a.png", Image.fromarray(layer)), 1)
