@@ -6,6 +6,7 @@ from absl import flags
 
 from keras_reptile.checks import check_number, local_path
 from keras_reptile.experiments.comparison import comparison, in_words, read_log
+from keras_reptile.files.atomic_file import check_writable
 from keras_reptile.pictures.style import save
 
 FLAGS = flags.FLAGS
@@ -32,6 +33,7 @@ def main() -> None:
     if FLAGS.reference is not None:
         check_number("reference", FLAGS.reference)
     runs = {name: read_log(local_path(path)) for name, path in named().items()}
+    check_writable(FLAGS.output)
     save(comparison(runs, FLAGS.reference), Path(FLAGS.output))
     for name, rows in runs.items():
         print(in_words(name, rows))

@@ -1,6 +1,7 @@
 """Keras callbacks of a training run: log, checkpoints and divergence."""
 
 import math
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -38,7 +39,8 @@ class RunLog(keras.callbacks.Callback):
         self.directory, self.rows, self.best, self.clock = directory, rows, best, clock
         self.seconds = float(rows[-1]["seconds"]) if rows else 0.0
         with explained(directory.tensorboard):
-            self.writer = tf.summary.create_file_writer(str(directory.tensorboard))
+            # As bytes: TensorFlow takes text only if it is UTF-8, and a name need not be.
+            self.writer = tf.summary.create_file_writer(os.fsencode(directory.tensorboard))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.started, self.first = self.clock(), self._iteration()

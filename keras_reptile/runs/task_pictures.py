@@ -46,7 +46,7 @@ def draw_tasks(
     path = directory.path / FILE
     save(plot_tasks(episode, predictions.numpy(), names), path)
     with explained(directory.tensorboard), writer.as_default(step=model.meta_iteration):
-        tf.summary.image("test tasks", tf.io.decode_png(tf.io.read_file(str(path)))[None])
+        tf.summary.image("test tasks", tf.io.decode_png(path.read_bytes())[None])
         writer.flush()
 
 

@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 
 from keras_reptile.errors import RunError
 from keras_reptile.experiments import comparison
 from keras_reptile.files.atomic_file import write_csv
+from keras_reptile.programs import compare
 
 
 def row(iteration, rate, **measured):
@@ -72,6 +75,15 @@ def test_a_log_that_says_too_little_is_refused(rows, text, tmp_path):
     write_csv(tmp_path / "log.csv", rows)
     with pytest.raises(RunError, match=text):
         comparison.read_log(str(tmp_path))
+
+
+def test_the_program_makes_the_folder_of_its_picture(tmp_path, monkeypatch):
+    write_csv(tmp_path / "log.csv", [row(10, 1.0, accuracy=0.5)])
+    flags = dict(runs=[str(tmp_path)], names=["a"], reference=None)
+    picture = tmp_path / "new" / "picture.png"
+    monkeypatch.setattr(compare, "FLAGS", SimpleNamespace(**flags, output=str(picture)))
+    compare.main()
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_no_run_is_refused(tmp_path):

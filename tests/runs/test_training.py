@@ -19,6 +19,7 @@ from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
 from keras_reptile.runs import draw_on_device, finishing, run_checks, run_directory, training
+from keras_reptile.runs.callbacks import RunLog
 from keras_reptile.runs.evaluating import evaluate_run as measure
 from keras_reptile.runs.exporting import export_run
 from keras_reptile.runs.run_directory import RunDirectory, complete
@@ -263,6 +264,12 @@ def test_checkpoints_without_a_run_json_are_not_gone_on_with(finished, tmp_path)
     (tmp_path / "run.json").unlink()
     with pytest.raises(RunError, match=r"has checkpoints, but no run.json with .* Restore it"):
         run(tmp_path, seed=7)
+
+
+def test_a_directory_may_have_a_name_of_bytes_that_are_no_text(tmp_path):
+    directory = RunDirectory(tmp_path / "caf\udce9")
+    RunLog(directory, []).writer.flush()
+    assert [path.name.split(".")[0] for path in directory.tensorboard.iterdir()] == ["events"]
 
 
 def test_a_folder_of_images_is_the_same_from_anywhere_and_in_any_writing(tmp_path, monkeypatch):
