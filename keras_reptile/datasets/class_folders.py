@@ -63,12 +63,16 @@ class Unused(NamedTuple):
 
     def __str__(self) -> str:
         kinds = {
-            "images beside the class folders": self.beside,
-            "images in folders of class folders": self.deeper,
-            "files without the suffix of an image": self.others,
-            "folders without images": self.folders,
+            "image{} beside the class folders": self.beside,
+            "image{} in folders of class folders": self.deeper,
+            "file{} without the suffix of an image": self.others,
+            "folder{} without images": self.folders,
         }
-        parts = [f"{len(n)} {kind} ({listed(n, EXAMPLES)})" for kind, n in kinds.items() if n]
+        parts = [
+            f"{len(n)} {kind.format('' if len(n) == 1 else 's')} ({listed(n, EXAMPLES)})"
+            for kind, n in kinds.items()
+            if n
+        ]
         return "; ".join(parts)
 
 

@@ -147,7 +147,7 @@ def test_a_folder_that_is_not_there_is_refused(image_dir):
 def test_a_folder_with_no_classes_is_refused(tmp_path):
     write_image(tmp_path / "a.png", picture(0, 8))
     with pytest.raises(
-        ValueError, match=r"has no folder with PNG, JPEG, .* It has 1 images beside the"
+        ValueError, match=r"has no folder with PNG, JPEG, .* It has 1 image beside the"
     ):
         kr.datasets.load("folder", image_dir=str(tmp_path))
 
@@ -273,7 +273,7 @@ def test_what_a_folder_holds_besides_its_images_is_said(tmp_path, caplog):
     kr.datasets.load("folder", image_dir=str(tmp_path))
     (warning,) = (record.getMessage() for record in caplog.records)
     assert warning == (
-        f"Not used in {tmp_path}: 1 images beside the class folders (beside.png); "
+        f"Not used in {tmp_path}: 1 image beside the class folders (beside.png); "
         "2 images in folders of class folders (a/more/deeper.png, nested/x/1.png); "
         "3 files without the suffix of an image (a/photo.heic, heic/1.heic, notes.txt); "
         "3 folders without images (empty, heic, nested)."
@@ -289,7 +289,7 @@ def test_a_folder_of_images_alone_needs_no_word(tmp_path, caplog):
 def test_a_folder_of_folders_of_class_folders_is_refused_with_what_it_holds(tmp_path):
     class_folders(tmp_path / "train", {"a": 2, "b": 2})
     with pytest.raises(
-        ValueError, match=r"It has 4 images in folders .*train/a/0.png.*; 1 folders"
+        ValueError, match=r"It has 4 images in folders .*train/a/0.png.*; 1 folder "
     ):
         kr.datasets.load("folder", image_dir=str(tmp_path))
 
