@@ -23,6 +23,7 @@ from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.execution import compiled_tasks, meta_batch
 from keras_reptile.execution.plan import EACH_TASK, NOTHING, Plan
+from keras_reptile.execution.weight_vectors import layout_of
 from keras_reptile.kernels import image_groups, patch_convolution
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs import compilation
@@ -126,7 +127,9 @@ def test_small_last_steps_of_large_weights_are_not_lost_in_their_mean():
         for step in steps
     ]
     plan = Plan.of(model._settings, {"CPU"})
-    (gradient,) = compiled_tasks._outcome(model._inner_loop, plan, [one], tasks).gradient
+    loop = model._inner_loop
+    layout = layout_of([one], loop.optimizer)
+    (gradient,) = compiled_tasks._outcome(loop, plan, layout, [one], tasks).gradient
     np.testing.assert_allclose(gradient, -np.mean(steps), rtol=1e-6)
 
 

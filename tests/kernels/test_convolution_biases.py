@@ -35,9 +35,9 @@ def test_a_convolution_and_its_gradients_are_keras_own(rank, options):
 
     wanted = values_and_gradients()
     with fast_forms(network, [SUMMED_BIASES]):
-        assert layer.call.__module__ == "keras_reptile.kernels.convolution_biases"
+        assert "call" in vars(layer)
         found = values_and_gradients()
-    assert layer.call.__module__.startswith("keras.")
+    assert "call" not in vars(layer)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
