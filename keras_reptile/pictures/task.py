@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from keras_reptile.checks import check_integer
-from keras_reptile.pictures.style import RIGHT, WRONG, as_written, styled
+from keras_reptile.pictures.style import RIGHT, STYLE, WRONG, as_written, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MAX_IMAGES = 5
 # Floats up to this number are not bytes: augmented or standardized images exceed 1 by a little.
 BRIGHT = 10
+# So many bold capitals of the usual size are as wide as a column.
+WIDTH = 8
 # In place of a label, where a prediction is not finite.
 NO_NUMBER = -1
 
@@ -30,8 +32,9 @@ def plot_task(
     """Draws one task: a column for each class, its support images above its queries.
 
     A frame and a label below each query show its prediction. A correct prediction of class A is
-    blue with the label "A". A wrong one is orange with the label "A, not B", and with "?" in place
-    of A if the outputs are not finite. At most 5 support images and 5 queries of a class are shown.
+    blue with the label "A". A wrong one is orange with the label "A, not B", in two lines if it is
+    long, and with "?" in place of A if the outputs are not finite. At most 5 support images and 5
+    queries of a class are shown.
 
     Args:
         episode: Dict, an element of `episode_dataset`, whose inputs are images.
@@ -220,7 +223,16 @@ def show_image(axes: Any, image: np.ndarray) -> Any:
 def _marked(axes, predicted: str, true: str) -> None:
     right = predicted == true
     colour = RIGHT if right else WRONG
-    label = predicted if right else f"{predicted}, not {true}"
-    axes.set_xlabel(label, color=colour, fontweight="normal" if right else "bold")
+    lines = [predicted] if right else [f"{predicted},", f"not {true}"]
+    if _letters(" ".join(lines)) <= WIDTH:
+        lines = [" ".join(lines)]
+    size = STYLE["font.size"] * min(1, WIDTH / max(map(_letters, lines)))
+    weight = "normal" if right else "bold"
+    axes.set_xlabel("\n".join(lines), color=colour, fontweight=weight, fontsize=size)
     for edge in axes.spines.values():
         edge.set(color=colour, linewidth=3)
+
+
+def _letters(text: str) -> int:
+    """Returns how many letters are shown; see `as_written`."""
+    return len(text.replace(r"\$", "$"))

@@ -69,7 +69,18 @@ def test_names_are_no_formulas_and_may_be_of_bytes_that_are_no_text(names, shown
     # Otherwise it raises an error.
     figure.canvas.draw()
     assert [axes.get_title() for axes in figure.axes[:2]] == shown
-    assert figure.axes[3].get_xlabel() == f"{shown[1]}, not {shown[0]}"
+    assert figure.axes[3].get_xlabel() == f"{shown[1]},\nnot {shown[0]}"
+
+
+@pytest.mark.parametrize("names", [["44012", "43008", "21000"], ["LONGESTONE", "longestone", "X"]])
+def test_long_labels_stay_in_their_columns(names):
+    x, y = np.zeros((1, 3, 8, 8, 1)), np.array([[0, 1, 2]])
+    figure = plot_tasks({"support": (x, y), "query": (x, y)}, np.array([[1, 2, 0]]), [names])
+    figure.canvas.draw()
+    labels = [axes.xaxis.label for axes in figure.axes[3:]]
+    assert labels[0].get_text() == f"{names[1]},\nnot {names[0]}"
+    left, middle, right = (label.get_window_extent() for label in labels)
+    assert left.x1 < middle.x0 and middle.x1 < right.x0
 
 
 def test_of_many_images_some_are_shown():
