@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_reptile import distribution
 from keras_reptile.algorithm import losses
 from keras_reptile.checks import check_boolean
-from keras_reptile.episodes import data_checks
+from keras_reptile.episodes import data_checks, label_checks
 from keras_reptile.episodes.episode_checks import episodes_of
 from keras_reptile.episodes.episode_format import CLASSES, as_episodes, is_episode, with_queries
 from keras_reptile.keras_internals import strategy_of
@@ -241,6 +241,8 @@ def _measured(
     verbose = _level_of(verbose)
     episodes = model._regrouped(model._checked(as_episodes(episodes)))
     labels = TaskLabels.of(episodes.element_spec, known=model._is_classifier)
+    if labels.queries:
+        episodes = label_checks.with_numbered_classes(episodes)
 
     def values_of(episode: dict[str, Any]):
         tasks = {key: value for key, value in episode.items() if key != CLASSES}

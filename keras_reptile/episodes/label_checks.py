@@ -11,6 +11,7 @@ from keras_reptile.episodes.episode_checks import (
     assert_positions,
 )
 from keras_reptile.episodes.episode_format import (
+    CLASSES,
     as_episodes,
     is_meta_batch,
     mapped,
@@ -22,7 +23,14 @@ MESSAGE = (
     "Labels must be in 0 to {}, because the network has {} outputs. Received: a task with another "
     "label. Build the network with as many outputs as tasks have ways."
 )
-PATTERN = f"{MESSAGE.format(NUMBER, NUMBER)}|{re.escape(POSITIONS)}"
+# An evaluation holds classes as floats of 32 bits. Up to this number they are exact.
+LARGEST_CLASS = 2**24 - 1
+NUMBERED = (
+    # No quotation marks: TensorFlow would escape them in the error of a graph.
+    f"`classes` must be numbers in 0 to {LARGEST_CLASS:,}, or -1 for no class. Received: a task "
+    "with another number. Number the classes, as with `np.unique(classes, return_inverse=True)[1]`."
+)
+PATTERN = "|".join([MESSAGE.format(NUMBER, NUMBER), re.escape(POSITIONS), re.escape(NUMBERED)])
 
 
 def known_outputs(network: Any) -> int:
@@ -60,6 +68,18 @@ def _assert_all(tasks, parts, outputs) -> None:
     if outputs:
         labels = [_whole(tasks[part][1]) for part in parts]
         _assert_known(tf.concat(labels, axis=1), outputs)
+
+
+def with_numbered_classes(episodes: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns episodes with `"classes"`, with a check that an evaluation can tell them apart."""
+
+    def check(tasks):
+        numbers = tf.cast(tasks[CLASSES], tf.int64)
+        in_range = tf.reduce_all((numbers >= -1) & (numbers <= LARGEST_CLASS))
+        tf.debugging.Assert(in_range, [NUMBERED])
+        return tasks
+
+    return mapped(episodes, check)
 
 
 def _whole(labels) -> tf.Tensor:

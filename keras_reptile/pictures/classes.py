@@ -57,10 +57,12 @@ def plot_confusion(
     _check_evaluation(evaluation)
     names, counts = evaluation.confusion(class_names)
     chosen = _hardest_and_their_rivals(evaluation, classes)
-    shares = _shares(evaluation.answers, counts)[np.ix_(chosen, chosen)]
+    of_all = _shares(evaluation.answers, counts)[chosen]
+    shares = of_all[:, chosen]
     labels = [as_written(names[i]) for i in chosen]
     if len(chosen) < len(names):
-        shares = np.concatenate([shares, 100 - shares.sum(axis=1, keepdims=True)], axis=1)
+        others = np.delete(of_all, chosen, axis=1).sum(axis=1, keepdims=True)
+        shares = np.concatenate([shares, others], axis=1)
     with styled():
         side = 2.5 + 0.55 * len(chosen)
         figure = Figure(figsize=(side + 0.6, side), layout="constrained")

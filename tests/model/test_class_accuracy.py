@@ -163,6 +163,21 @@ def test_classes_that_are_no_integers_for_each_way_are_refused():
             kr.evaluate(model, tests, verbose=0)
 
 
+@pytest.mark.parametrize("number", [2**24, 2**32 + 5, -2])
+def test_classes_whose_numbers_an_evaluation_would_change_are_refused(number):
+    tests = small_episodes(tasks=2)
+    one = tests.map(lambda e: {**e, "classes": tf.constant([[0, 1, 2], [0, 1, number]], tf.int64)})
+    with pytest.raises(ValueError, match=r"`classes` must be numbers in 0 to 16,777,215, or -1"):
+        kr.evaluate(small_model(), one, verbose=0)
+
+
+def test_the_largest_numbers_of_classes_are_told_apart():
+    numbers = tf.constant([[0, 2**24 - 1, 2**24 - 2], [-1, 5, 6]], tf.int64)
+    tests = small_episodes(tasks=2).map(lambda e: {**e, "classes": numbers})
+    true = kr.evaluate(small_model(), tests, verbose=0).answers[:, 0]
+    assert true.tolist() == tf.reshape(numbers, -1).numpy().tolist()
+
+
 def test_too_few_names_are_refused():
     with pytest.raises(ValueError, match=r"all classes of the pool, 5 or more. Received: 2 names"):
         by_class(ANSWERS, ["a", "b"])

@@ -32,6 +32,16 @@ def test_of_many_classes_it_shows_the_hardest_and_what_they_are_taken_for():
     assert fewest[("f", "others")] == "25"
 
 
+def test_a_query_without_a_prediction_is_taken_for_no_other_class():
+    found = shown(kr.plot_confusion(FOUND, "abcdef", classes=5).axes[0])
+    assert {column for row, column in found if row == "b"} == {"b"}
+    # Class 4 is only predicted: nothing is known of what it is taken for.
+    answers = np.array([(0, 4), (1, 1), (2, 2), (3, 3)])
+    rival = kr.Evaluation(0.75, 0.1, np.array([0.75]), answers=answers)
+    found = shown(kr.plot_confusion(rival, "abcde", classes=3).axes[0])
+    assert set(found) == {("a", "e"), ("b", "b")}
+
+
 def test_the_hardest_classes_stand_beside_those_that_they_are_mistaken_for():
     pool = image_pool()
     figure = kr.plot_hardest_classes(FOUND, pool, classes=2)
