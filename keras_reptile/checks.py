@@ -78,6 +78,22 @@ def did_you_mean(value: Any, names: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Returns a number with its noun, in the plural unless the number is 1.
+
+    Args:
+        number: Integer.
+        noun: String, its singular.
+        plural: String. Defaults to `None`, the singular and an "s".
+
+    Example:
+
+    >>> counted(1, "step"), counted(2000, "step"), counted(0, "class", "classes")
+    ('1 step', '2,000 steps', '0 classes')
+    """
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def check_new_name(kind: str, name: Any, built_in: Collection[str]) -> None:
     """Raises `ValueError` for a name that is invalid or one of the package's own.
 
@@ -127,6 +143,25 @@ def takes(function: Callable, names: Iterable[str]) -> bool:
     except TypeError:
         return False
     return True
+
+
+def check_unicode(name: str, text: str) -> None:
+    """Raises `ValueError` for text that is not Unicode, such as a file name in another encoding.
+
+    TensorFlow does not take it.
+
+    Example:
+
+    >>> check_unicode("path", "caf\\udce9")
+    Traceback (most recent call last):
+    ValueError: `path` must be valid UTF-8. Received: path='caf\\udce9'. Choose another name.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"`{name}` must be valid UTF-8. {_received(name, text)} Choose another name."
+        ) from None
 
 
 def check_boolean(name: str, value: Any) -> None:

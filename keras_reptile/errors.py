@@ -16,6 +16,11 @@ FREE_SPACE = "Free some space, and give the same command again"
 ANOTHER_PLACE = "Make it writable, or choose another place"
 MOUNTED = "It is a mount point, or lies in the image of a container: choose another place"
 ADVICE = {
+    errno.EISDIR: "Move that directory elsewhere, or choose another place",
+    errno.ENOTDIR: "A part of the path is a file: choose another place",
+    errno.ENOENT: "Check that its folder exists, or choose another place",
+    errno.ENAMETOOLONG: "Choose a shorter name",
+    errno.EINVAL: "Choose another place",
     errno.ENOSPC: FREE_SPACE,
     errno.EDQUOT: FREE_SPACE,
     errno.EFBIG: "Raise the limit on the size of files (ulimit -f), or choose another place",

@@ -390,8 +390,17 @@ class ReptileModel(AdaptingModel):
         given, loop, plan = self._given(episodes), self._inner_loop, self._plan(training=True)
         return self._learned(episodes, meta_batch.train_tasks(loop, plan, *given, self._made_once))
 
+    def _check_trains(self) -> None:
+        """Raises `ValueError` if the outer step would not move the network's weights."""
+        if not self.trainable:
+            raise ValueError(
+                "The outer loop moves the weights of a trainable model. Received: a ReptileModel "
+                "with trainable=False. Set `model.trainable = True`."
+            )
+
     def _given(self, episodes: dict) -> tuple[dict, list, InnerState]:
         """Returns the tasks of a meta-step, theta, and the inner state."""
+        self._check_trains()
         theta = self._theta(episodes)
         return self._numbered(self._inner_loop, episodes), theta, self._starting_state(theta)
 

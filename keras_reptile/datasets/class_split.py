@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from keras_reptile.checks import check_integer, check_seed
+from keras_reptile.checks import check_integer, check_seed, counted
 from keras_reptile.datasets.class_folders import listed
 from keras_reptile.datasets.own_split import check_no_choice, split_by_names
 from keras_reptile.episodes.class_pool import ClassPool, Pools
@@ -108,8 +108,9 @@ def _split_by_seed(classes: int, validation_classes, test_classes, split_seed) -
     if training < 1:
         raise ValueError(
             "`validation_classes` and `test_classes` must leave classes to "
-            f"train on. Received: {classes} classes, validation_classes={validation_classes}, "
-            f"test_classes={test}. Lower one of them, or add classes."
+            f"train on. Received: {counted(classes, 'class', 'classes')}, "
+            f"validation_classes={validation_classes}, test_classes={test}. "
+            "Lower one of them, or add classes."
         )
     order = np.random.RandomState(split_seed).permutation(classes).tolist()
     ends = (training, training + validation_classes, classes)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from keras_reptile.checks import counted
 from keras_reptile.datasets.class_folders import class_folders
 from keras_reptile.datasets.mini_imagenet_cache import read_cache
 from keras_reptile.errors import reason
@@ -174,7 +175,7 @@ def _check_split(folder: Path, split: str, counts: Counter) -> None:
     if len(counts) != CLASSES[split]:
         raise ValueError(
             f"miniImageNet's {split} split must have {CLASSES[split]} classes. Received: "
-            f"{len(counts)} classes with images for it in {folder}."
+            f"{counted(len(counts), 'class', 'classes')} with images for it in {folder}."
         )
     for label, count in counts.items():
         if count != IMAGES_PER_CLASS:

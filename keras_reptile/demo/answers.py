@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.checks import counted
 from keras_reptile.demo.drawn_task import DrawnTask, Learned
 from keras_reptile.demo.words import HTML, SURE, TITLE, WORDS
 
@@ -121,17 +122,6 @@ def status_html(learned: Learned | None) -> str:
         milliseconds=f"{1000 * learned.seconds:.0f}",
     )
     return HTML["status"].format(text=text)
-
-
-def counted(number: int, noun: str) -> str:
-    """Returns a number with its noun, in the plural where there are several.
-
-    Example:
-
-    >>> counted(1, "step"), counted(2, "step")
-    ('1 step', '2 steps')
-    """
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def thumbnail(image: np.ndarray) -> str:

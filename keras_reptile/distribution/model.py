@@ -48,6 +48,8 @@ class DistributedModel(keras.Model):
         # plain TensorFlow variable: `tf.train.Checkpoint` finds it, and files of weights without it
         # can be loaded.
         self._iterations_before_compile = tf.Variable(0, trainable=False, dtype=tf.int64)
+        # Whether weights were loaded without the optimizer that counted their meta-batches.
+        self._lost_count = False
         # The meta-batches of the datasets that replicas share now; `None` if not known.
         self._elements_of_training: int | None = None
         self._elements_of_test: int | None = None
@@ -66,12 +68,27 @@ class DistributedModel(keras.Model):
 
     @property
     def meta_iteration(self) -> int:
-        """The number of meta-batches trained on so far, also with earlier outer optimizers."""
+        """The number of meta-batches trained on so far, also with earlier outer optimizers.
+
+        Raises:
+            ValueError: If the weights were loaded into a model that is not compiled: the saved
+                outer optimizer has the count.
+        """
         return int(self._meta_iteration_tensor())
 
     def _meta_iteration_tensor(self) -> tf.Tensor:
         before = tf.convert_to_tensor(self._iterations_before_compile)
+        if not self.compiled:
+            self._check_count()
+            return before
         return before + tf.cast(tf.convert_to_tensor(counter_of(self.optimizer)), before.dtype)
+
+    def _check_count(self) -> None:
+        if self._lost_count:
+            raise ValueError(
+                "`meta_iteration` is counted by the outer optimizer. Received: a model whose "
+                "weights were loaded without it. Load the model with `compile=True`."
+            )
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
@@ -82,6 +99,7 @@ class DistributedModel(keras.Model):
     def load_own_variables(self, store: Any) -> None:
         values = {name: store[name] for name in list(store.keys())}
         self._iterations_before_compile.assign(np.int64(values.pop(BEFORE_COMPILE, 0)))
+        self._lost_count = not self.compiled
         super().load_own_variables(values)
 
     def fit(
@@ -101,7 +119,7 @@ class DistributedModel(keras.Model):
         check_scope(self.has_strategy)
         self._before_fit()
         # Callbacks may end training on an endless dataset.
-        if not kwargs.get("callbacks"):
+        if not callbacks_of(args, kwargs):
             check_ends("fit", "steps_per_epoch", x, steps_per_epoch)
         check_ends("fit", "validation_steps", validation_data, validation_steps)
         steps_per_epoch = checked_steps("steps_per_epoch", steps_per_epoch)
@@ -261,6 +279,18 @@ class DistributedModel(keras.Model):
             return logs
         results = self.get_metrics_result()
         return {name: results.get(name, value) for name, value in logs.items()}
+
+
+def callbacks_of(args: tuple, kwargs: dict[str, Any]) -> Any:
+    """Returns the callbacks among the arguments that follow the data in a call of `fit`.
+
+    Example:
+
+    >>> callbacks_of((None, None, 1, 0, ["a"]), {}), callbacks_of((), {"callbacks": ["b"]})
+    (['a'], ['b'])
+    """
+    # After the data come `y`, `batch_size`, `epochs` and `verbose`.
+    return args[4] if len(args) > 4 else kwargs.get("callbacks")
 
 
 def counter_of(optimizer: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile.checks import check_integer, check_seed
+from keras_reptile.checks import check_integer, check_seed, counted
 from keras_reptile.episodes.pool_arrays import (
     as_array,
     as_counts,
@@ -218,7 +218,7 @@ class ClassPool:
         if sum(sizes) > len(self):
             raise ValueError(
                 f"The parts must fit into the pool. Received: sizes={sizes}, "
-                f"with {len(self)} classes."
+                f"with {counted(len(self), 'class', 'classes')}."
             )
         edges = np.cumsum([0, *sizes])
         return [self.subset(range(a, b)) for a, b in itertools.pairwise(edges)]

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile.checks import INT32, check_integer, check_positive, check_seed
+from keras_reptile.episodes.array_checks import check_arrays
 from keras_reptile.episodes.episode_checks import check_format
 from keras_reptile.episodes.sampling import INNER_BATCH_SIZE, support_order
 
@@ -71,6 +72,7 @@ def _as_task(name: str, given: Any, least: int) -> tuple:
         given_tuple = isinstance(given, tuple | list)
         received = f"a tuple of {len(given)}" if given_tuple else type(given).__name__
         raise ValueError(f"`{name}` must be {kinds}. Received: {received}.")
+    check_arrays(name, given)
     try:
         return tf.nest.map_structure(_one_task, tuple(map(_listed_as_tensor, given)))
     except (TypeError, ValueError) as error:

@@ -6,14 +6,20 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.checks import counted
+from keras_reptile.episodes.array_checks import check_array
+
 
 def as_array(name: str, values: Any) -> np.ndarray:
+    check_array(name, values)
     try:
-        return np.asarray(values)
+        array = np.asarray(values)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"`{name}` must be an array. Received: {type(values).__name__}: {error}"
         ) from None
+    check_array(name, array)
+    return array
 
 
 def as_tuple(name: str, values: Any) -> tuple:
@@ -29,8 +35,8 @@ def as_groups(groups: Sequence | None, classes: int) -> tuple | None:
     groups = as_tuple("groups", groups)
     if len(groups) != classes:
         raise ValueError(
-            f"`groups` must be one group for each class. Received: {len(groups)} groups, with "
-            f"{classes} classes."
+            f"`groups` must be one group for each class. Received: "
+            f"{counted(len(groups), 'group')}, with {counted(classes, 'class', 'classes')}."
         )
     return groups
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_reptile.checks import INT32, check_integer, check_positive
+from keras_reptile.checks import INT32, check_integer, check_positive, counted
 from keras_reptile.episodes.class_pool import ClassPool
 
 # Positions of images are integers of 32 bits.
@@ -133,7 +133,8 @@ class TaskSpec:
         if self.ways > len(pool):
             raise ValueError(
                 "`ways` must not exceed the number of classes in the pool. Received: "
-                f"ways={self.ways}, with {len(pool)} classes. Lower `ways` or use a larger pool."
+                f"ways={self.ways}, with {counted(len(pool), 'class', 'classes')}. Lower `ways` or "
+                "use a larger pool."
             )
         if self.shots + self.queries > pool.counts.min():
             raise ValueError(

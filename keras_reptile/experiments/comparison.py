@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from keras_reptile.checks import counted
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import read_csv
 from keras_reptile.files.cells import count, fraction
@@ -147,4 +148,4 @@ def in_words(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     last = {n: row[n] for row in rows for n in ACCURACY if has(row, n)}
     accuracies = ", ".join(f"{ACCURACY[n]} {100 * float(v):.2f} %" for n, v in last.items())
     iterations, seconds = int(rows[-1]["meta_iteration"]), training_seconds(rows)[-1]
-    return f"{name}: {iterations:,} meta-iterations in {seconds:,.0f} s, {accuracies}"
+    return f"{name}: {counted(iterations, 'meta-iteration')} in {seconds:,.0f} s, {accuracies}"

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_reptile.algorithm.network_checks import check_trainable
 from keras_reptile.algorithm.network_copy import copy_of
+from keras_reptile.checks import check_unicode
 from keras_reptile.episodes.network_inputs import taken_by
 from keras_reptile.export.layout import FILES_OF_AN_EXPORT, MARKS, METADATA, MODEL
 from keras_reptile.files import provenance
@@ -100,6 +101,8 @@ def _checked_names(model, class_names) -> list[str] | None:
             "`class_names` needs a different name for each output of a classifier, all of them "
             f"strings. Received: class_names={class_names!r}, with {outputs} outputs."
         )
+    for name in names:
+        check_unicode("class_names", name)
     return names
 
 

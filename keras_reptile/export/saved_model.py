@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_reptile.checks import check_integer
+from keras_reptile.checks import check_integer, check_unicode, local_path
 from keras_reptile.export import arguments, portable
 from keras_reptile.export.endpoint_checks import MAX_STEPS
 from keras_reptile.export.endpoints import Endpoints
@@ -33,6 +33,7 @@ def export(
     steps: int,
 ) -> None:
     """Writes an export, see `ReptileModel.export_learner`."""
+    check_unicode("path", os.fsdecode(os.path.realpath(local_path(path))))
     portable.check(model)
     steps = check_integer("steps", steps, 0, MAX_STEPS)
     defaults = _defaults(model, steps)

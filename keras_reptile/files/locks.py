@@ -145,6 +145,6 @@ def _is(identity: os.stat_result, path: Path) -> bool:
 
 def _holder(path: Path) -> str:
     try:
-        return path.read_text() or "unknown"
+        return path.read_text(encoding="utf-8", errors="replace") or "unknown"
     except OSError:
         return "unknown"

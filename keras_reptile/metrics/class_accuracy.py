@@ -36,10 +36,34 @@ class Confusion(NamedTuple):
     names: Tuple of the classes that occur, in the pool's order.
     counts: int64 array `(classes, classes)`, the number of queries of the row's class for which
         the column's class was predicted. The diagonal is correct.
+
+    Two are equal if both of their fields are.
     """
 
     names: tuple
     counts: np.ndarray
+
+    def __eq__(self, other: object) -> bool:
+        return equal_fields(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+def equal_fields(a: Any, b: Any) -> bool:
+    """Returns whether two named tuples are of one class and have equal fields.
+
+    A tuple's own comparison raises an error for arrays. Here NaN is equal to NaN: the interval of
+    a single task is NaN.
+    """
+    return type(a) is type(b) and all(map(_are_equal, a, b))
+
+
+def _are_equal(a: Any, b: Any) -> bool:
+    numbers = all(isinstance(x, float | np.ndarray) for x in (a, b))
+    if numbers:
+        return np.array_equal(a, b, equal_nan=True)
+    return not isinstance(a, np.ndarray) and not isinstance(b, np.ndarray) and a == b
 
 
 def class_answers(y: tf.Tensor, predictions: tf.Tensor, classes: tf.Tensor) -> tuple:

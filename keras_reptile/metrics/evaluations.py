@@ -6,12 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_reptile.checks import counted
 from keras_reptile.metrics import class_accuracy
-from keras_reptile.metrics.class_accuracy import ClassAccuracy, Confusion
+from keras_reptile.metrics.class_accuracy import ClassAccuracy, Confusion, equal_fields
 
 
 class Evaluation(NamedTuple):
     """The result of `evaluate`. `print` shows it in a line.
+
+    Two are equal if all of their fields are, arrays element by element and NaN to NaN.
 
     accuracy: Float in [0, 1], the mean over tasks.
     confidence_95: Float, half the width of its 95 % confidence interval over tasks.
@@ -39,6 +42,12 @@ class Evaluation(NamedTuple):
     shots: int | None = None
     transductive: bool | None = None
     answers: np.ndarray | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return equal_fields(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
     def __str__(self) -> str:
         half = _spread(100 * self.confidence_95, 2)
@@ -95,7 +104,7 @@ class Evaluation(NamedTuple):
 
 
 class LossEvaluation(NamedTuple):
-    """The result of `evaluate_loss`. `print` shows it in a line.
+    """The result of `evaluate_loss`. `print` shows it in a line. `==` is that of `Evaluation`.
 
     loss: Float, the mean over tasks of the queries' loss after adaptation, per query.
     confidence_95: Float, half the width of its 95 % confidence interval over tasks.
@@ -118,6 +127,12 @@ class LossEvaluation(NamedTuple):
     shots: int | None = None
     transductive: bool | None = None
 
+    def __eq__(self, other: object) -> bool:
+        return equal_fields(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     def __str__(self) -> str:
         half = _spread(self.confidence_95, 4)
         return f"{self.loss:.4f}{half} ({_tasks_in_words(self, self.losses)})"
@@ -133,9 +148,9 @@ def _spread(half: float, digits: int) -> str:
 
 def _tasks_in_words(found, values: np.ndarray) -> str:
     number = len(values)
-    parts = ["1 task" if number == 1 else f"{number:,} tasks"]
+    parts = [counted(number, "task")]
     if found.shots is not None and found.ways is None:
-        parts.append(f"{found.shots} support example{'s' * (found.shots != 1)}")
+        parts.append(counted(found.shots, "support example"))
     elif found.ways is not None:
         shots = "" if found.shots is None else f" {found.shots}-shot"
         parts.append(f"{found.ways}-way{shots}")

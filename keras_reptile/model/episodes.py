@@ -13,6 +13,7 @@ from keras_reptile import distribution
 from keras_reptile.algorithm import losses
 from keras_reptile.algorithm.network_function import mode
 from keras_reptile.checks import check_whole_model_file
+from keras_reptile.distribution.model import callbacks_of
 from keras_reptile.episodes import data_checks, input_ranges, label_checks, network_inputs
 from keras_reptile.episodes.episode_checks import channels_explained
 from keras_reptile.episodes.episode_dataset import executions_of
@@ -133,7 +134,7 @@ class EpisodeModel(PlannedModel):
                 the tasks cannot be drawn there.
         """
         data_checks.check_class_weight(kwargs.get("class_weight"))
-        warn_of_repeated_tasks(self._fitted(), x, kwargs.get("callbacks"))
+        warn_of_repeated_tasks(self._fitted(), x, callbacks_of(args, kwargs))
         history = super().fit(x, *args, **kwargs)
         if isinstance(x, tf.data.Dataset):
             self._fitted = weakref.ref(x)

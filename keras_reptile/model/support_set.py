@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_reptile.algorithm.network_checks import ends
 from keras_reptile.algorithm.prediction import all_finite
+from keras_reptile.episodes.array_checks import check_arrays
 
 
 def checked(network: keras.Model, support_x: Any, support_y: Any) -> tuple:
@@ -17,6 +18,8 @@ def checked(network: keras.Model, support_x: Any, support_y: Any) -> tuple:
         ValueError: If there are no images, another number of labels, images of another shape, or
             numbers that are not finite.
     """
+    check_arrays("support_x", support_x)
+    check_arrays("support_y", support_y)
     support_x, support_y = _as_tensors(network, support_x, support_y)
     number = _number_of(support_x, support_y)
     _check_images(network, support_x)

@@ -5,6 +5,7 @@ import os
 
 from absl import flags
 
+from keras_reptile.checks import counted
 from keras_reptile.experiments import figures
 from keras_reptile.experiments.sweep import choose, sweep
 from keras_reptile.programs import recipe_flags
@@ -20,7 +21,8 @@ def list_runs(overrides: dict) -> None:
     for name, each in choose(figures.runs_of(FLAGS.figure, **overrides), FLAGS.only).items():
         r = each.recipe
         print(
-            f"{name}: {r.method}, {r.inner_steps} steps of {r.inner_batch_size} images, "
+            f"{name}: {r.method}, {counted(r.inner_steps, 'step')} of "
+            f"{counted(r.inner_batch_size, 'image')}, "
             f"{r.minibatches}, tail_shots={r.tail_shots}, meta_step_size={r.meta_step_size:g}; "
             + ", ".join(f"{k}={v}" for k, v in each.columns.items())
         )
@@ -75,8 +77,8 @@ def report(rows: list, output_dir: str) -> None:
         accuracy, half = 100 * row["accuracy"], 100 * row["confidence_95"]
         spread = f" ± {half:.2f}" if math.isfinite(half) else ""
         print(f"{row['run']}: {accuracy:.2f} %{spread} ({row['seconds']:.0f} s)")
-    runs = "1 run" if len(final) == 1 else f"{len(final)} runs"
-    print(f"{runs} done, {sum(row['seconds'] for row in final):,.0f} s of training.")
+    seconds = sum(row["seconds"] for row in final)
+    print(f"{counted(len(final), 'run')} done, {seconds:,.0f} s of training.")
     # The runs' directories may have been removed. The CSV is enough to resume.
     directories = ", runs/" if os.path.isdir(os.path.join(output_dir, "runs")) else ""
     print(f"In {output_dir}: {FLAGS.figure}.csv, {FLAGS.figure}.png{directories}.")

@@ -6,6 +6,7 @@ import shlex
 from absl import flags
 
 from keras_reptile import distribution
+from keras_reptile.checks import counted
 from keras_reptile.programs import device_flags
 from keras_reptile.programs.help import as_typed
 from keras_reptile.programs.recipe_listing import chosen, output_dir
@@ -50,8 +51,7 @@ def report(summary: dict, folder: str) -> None:
     if rate is not None:
         times = f" in {summary['seconds']:.0f} s ({rate:.1f} a second, validation included)"
     iterations = summary["settings"]["meta_iterations"]
-    trained = "1 meta-iteration" if iterations == 1 else f"{iterations:,} meta-iterations"
-    print(f"\nTrained {trained}{times}.")
+    print(f"\nTrained {counted(iterations, 'meta-iteration')}{times}.")
     if result:
         print(result_line(result))
         if diverged := in_words(result):
@@ -90,12 +90,13 @@ def spread(half: float | None, scale: int, digits: int) -> str:
 
 def result_line(result: dict) -> str:
     half = result["confidence_95"]
-    tasks = "1 task" if result["tasks"] == 1 else f"{result['tasks']:,} tasks"
+    tasks = counted(result["tasks"], "task")
     if "loss" in result:
         loss = "not finite" if result["loss"] is None else f"{result['loss']:.4f}"
         return (
             f"Test loss {loss}{spread(half, 1, 4)} (mean squared error "
-            f"after {result['inner_steps']} steps on {result['shots']} points, {tasks})."
+            f"after {counted(result['inner_steps'], 'step')} on "
+            f"{counted(result['shots'], 'point')}, {tasks})."
         )
     kind = "transductive" if result["transductive"] else "inductive"
     return (

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_reptile import datasets, distribution, networks
 from keras_reptile.algorithm.keras_optimizers import check_ranges, check_weight_decay
 from keras_reptile.algorithm.meta_update import linear_meta_step
+from keras_reptile.checks import counted
 from keras_reptile.datasets.sinusoid import Waves, sinusoid_dataset
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.episodes.episode_dataset import episode_dataset
@@ -67,7 +68,8 @@ def check_ways(recipe: Recipe, pools: Pools, part: str, else_do: str) -> None:
     if isinstance(pool, ClassPool) and recipe.ways > len(pool):
         raise ValueError(
             f"`ways` must not exceed the number of {PARTS[part]} classes. Received: "
-            f"ways={recipe.ways}, with {len(pool)} classes. Lower `ways`{else_do}."
+            f"ways={recipe.ways}, with {counted(len(pool), 'class', 'classes')}. "
+            f"Lower `ways`{else_do}."
         )
 
 

@@ -4,7 +4,9 @@ import dataclasses
 import time
 from typing import Any
 
+from keras_reptile.checks import counted
 from keras_reptile.episodes.class_pool import Pools
+from keras_reptile.errors import RunError
 from keras_reptile.files import provenance
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.recipe import SINUSOID, Recipe
@@ -40,7 +42,10 @@ def finish(
     directory.check_lock()
     started = time.perf_counter()
     result = _test(recipe, pools, model, verbose)
-    test_seconds = time.perf_counter() - started
+    test_seconds, tasks = time.perf_counter() - started, recipe.test_tasks
+    if earlier := _tested_before(recipe, directory):
+        result, test_seconds = earlier["result"], earlier["test_seconds"]
+        tasks = earlier["settings"]["test_tasks"]
     _draw(recipe, directory, pools, model, run_log, result)
     summary = {
         "result": result,
@@ -48,13 +53,27 @@ def finish(
         "seconds": run_log.seconds,
         "test_seconds": test_seconds,
         "meta_iterations_per_second": _rate(recipe, run_log),
-        "settings": with_absolute_paths(dataclasses.asdict(recipe)),
+        "settings": with_absolute_paths({**dataclasses.asdict(recipe), "test_tasks": tasks}),
         "images": building.describe_images(recipe),
         **run_length.described(lengths),
         **provenance.facts(),
     }
     directory.write_json("summary.json", summary)
     return summary
+
+
+def _tested_before(recipe, directory) -> dict[str, Any] | None:
+    """Returns the summary whose result stays: that of the same run, which is not tested again."""
+    if recipe.test_tasks:
+        return None
+    try:
+        summary = directory.read_run("summary.json")
+    except RunError:
+        return None
+    if not summary or not summary.get("result") or "test_seconds" not in summary:
+        return None
+    same_end = summary["settings"]["meta_iterations"] == recipe.meta_iterations
+    return summary if same_end else None
 
 
 def _rate(recipe, run_log) -> float | None:
@@ -98,11 +117,12 @@ def _test(recipe, pools, model, verbose) -> dict[str, Any] | None:
     if not recipe.test_tasks:
         return None
     unseen = (
-        "fresh sine waves"
+        counted(recipe.test_tasks, "fresh sine wave")
         if recipe.dataset == SINUSOID
-        else f"tasks of {len(pools.test)} unseen classes"
+        else f"{counted(recipe.test_tasks, 'task')} of "
+        f"{counted(len(pools.test), 'unseen class', 'unseen classes')}"
     )
-    say(verbose, f"Testing on {recipe.test_tasks:,} {unseen}.")
+    say(verbose, f"Testing on {unseen}.")
     episodes = building.evaluation_episodes(recipe, pools.test, recipe.test_tasks)
     say_evaluation_batch(model, episodes, verbose)
     model.set_execution(jit_compile=compilation.of_evaluation(recipe, recipe.test_tasks))

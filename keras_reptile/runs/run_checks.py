@@ -19,7 +19,7 @@ from keras_reptile.execution.task_source import NO_STREAM, STRATEGY
 from keras_reptile.files import provenance
 from keras_reptile.keras_internals import schedule_of
 from keras_reptile.networks import SEEDS
-from keras_reptile.recipes import building
+from keras_reptile.recipes import building, named
 from keras_reptile.recipes.data_options import more_classes
 from keras_reptile.recipes.recipe import NOTES, SINUSOID, Recipe, check_values
 from keras_reptile.reptile_model import ReptileModel
@@ -163,6 +163,20 @@ def validates(recipe: Recipe, pools: Pools) -> bool:
     """Returns whether a run has validation."""
     # A `ClassPool` without classes is false. `Waves` are always true.
     return bool(pools.validation) and recipe.validation_tasks > 0
+
+
+def without_effect(recipe: Recipe, pools: Pools) -> str:
+    """Returns the message for `validation_tasks` without validation classes, else no text.
+
+    There is no message for the usual number of the data set.
+    """
+    usual = named.get(dataset=recipe.dataset).validation_tasks
+    if pools.validation or recipe.validation_tasks in (0, usual):
+        return ""
+    return (
+        f"There are no validation classes: validation_tasks={recipe.validation_tasks} has no "
+        "effect. Leave it out, or keep some classes for validation."
+    )
 
 
 def check_outputs(recipe: Recipe, model: ReptileModel) -> None:

@@ -89,6 +89,12 @@ class RunDirectory:
         self._create()
         write_json(self.path / name, content)
 
+    def remove(self, name: str) -> None:
+        """Removes a file, if it exists."""
+        self.check_lock()
+        with explained(self.path / name):
+            (self.path / name).unlink(missing_ok=True)
+
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Returns the content of a file, or `None` if it does not exist.
 
@@ -144,12 +150,13 @@ class RunDirectory:
 
     def saved(self) -> list[Path]:
         """Returns the checkpoints of this run, oldest first."""
-        name = re.compile(r"iteration-\d{9}\.keras")
-        return sorted(p for p in self._checkpoint_files("*.keras") if name.fullmatch(p.name))
+        name = re.compile(r"iteration-\d{9,}\.keras")
+        found = [p for p in self._checkpoint_files("*.keras") if name.fullmatch(p.name)]
+        return sorted(found, key=_iteration_of)
 
     def newest_iteration(self) -> int:
         """Returns the meta-iteration in the newest checkpoint's name, or 0 without checkpoints."""
-        return max((int(path.stem.split("-")[1]) for path in self.saved()), default=0)
+        return max(map(_iteration_of, self.saved()), default=0)
 
     def _checkpoint_files(self, pattern: str) -> list[Path]:
         # `Path.glob` would raise for an invalid name.
@@ -240,6 +247,10 @@ class RunDirectory:
             raise RunError(
                 f"--output_dir={self.path} cannot be written: {error.strerror}. Choose another."
             ) from None
+
+
+def _iteration_of(checkpoint: Path) -> int:
+    return int(checkpoint.stem.split("-")[1])
 
 
 def complete(settings: dict[str, Any]) -> dict[str, Any]:

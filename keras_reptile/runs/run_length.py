@@ -3,6 +3,7 @@
 from typing import Any
 
 from keras_reptile.algorithm.meta_update import ReannealedMetaStep
+from keras_reptile.checks import counted
 from keras_reptile.errors import RunError
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.run_directory import RunDirectory
@@ -25,12 +26,12 @@ def check(directory: RunDirectory, recipe: Recipe) -> None:
     if done >= before:
         raise RunError(
             f"{directory.path} has a finished run: its meta-step size has reached its final value "
-            f"after {before:,} meta-iterations. Received: meta_iterations={now}. Choose "
+            f"after {counted(before, 'meta-iteration')}. Received: meta_iterations={now}. Choose "
             "another --output_dir."
         )
     if now <= done:
         raise RunError(
-            f"{directory.path} has a run with {done:,} meta-iterations done. Received: "
+            f"{directory.path} has a run with {counted(done, 'meta-iteration')} done. Received: "
             f"meta_iterations={now}. Give a larger number, or evaluate the run as it is with "
             "bin/evaluate."
         )
@@ -71,8 +72,8 @@ def in_words(recipe: Recipe, lengths: list[list[int]], done: int) -> str | None:
     now, before = lengths[-1][1], lengths[-2][1]
     size = float(schedule(recipe, lengths)(done))
     return (
-        f"New schedule: {now:,} meta-iterations in all instead of {before:,}. In the remaining "
-        f"{now - done:,} the meta-step size goes from {size:g} to "
+        f"New schedule: {counted(now, 'meta-iteration')} in all instead of {before:,}. "
+        f"In the remaining {now - done:,} the meta-step size goes from {size:g} to "
         f"{recipe.meta_step_size_final:g}."
     )
 

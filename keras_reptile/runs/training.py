@@ -33,6 +33,7 @@ from keras_reptile.runs.run_checks import (
     shared_facts,
     validates,
     with_absolute_paths,
+    without_effect,
 )
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.stop_on_signal import Interrupted, StopOnSignal
@@ -149,6 +150,9 @@ def _write_beginning(recipe, directory, pools, lengths, kernels, is_new) -> None
         **({} if compilation.on_a_gpu() else {compilation.KERNELS: kernels._asdict()}),
         **provenance.facts(),
     }
+    if is_new:
+        # Left by a run whose checkpoints were removed.
+        directory.remove("summary.json")
     directory.write_json("run.json", content)
     classes = run_classes.describe(pools)
     # A resumed run has the file already, or is of an earlier version.
@@ -159,6 +163,7 @@ def _write_beginning(recipe, directory, pools, lengths, kernels, is_new) -> None
 def _print_beginning(recipe, directory, pools, lengths, done, verbose) -> None:
     if recipe.dataset != SINUSOID:
         say(verbose, run_classes.in_words(recipe, pools, directory))
+        say(verbose, without_effect(recipe, pools))
     if done:
         say(verbose, f"Resuming at meta-iteration {done:,} in {directory.path}.")
     if changed := run_length.in_words(recipe, lengths, done):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from keras_reptile.checks import counted
 from keras_reptile.pictures import style
 from keras_reptile.reptile_model import ReptileModel
 
@@ -53,7 +54,7 @@ def draw_wave(axes: Axes, episode: dict, predictions: dict[int, np.ndarray], tas
     x, y = (t.numpy()[task, :, 0] for t in episode["query"])
     axes.plot(x, y, color="black", linestyle="--", linewidth=1.2, label="true wave")
     for (number, values), colour in zip(predictions.items(), COLOURS, strict=False):
-        label = f"after {number} steps" if number else "before"
+        label = f"after {counted(number, 'step')}" if number else "before"
         axes.plot(x, values[task], color=colour, label=label)
     sampled = [t.numpy()[task, :, 0] for t in episode["support"]]
     axes.plot(*sampled, "k^", markersize=6, label="sampled points", zorder=3)

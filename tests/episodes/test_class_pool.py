@@ -62,6 +62,10 @@ def test_rotations_make_four_classes_of_each():
             r"must fit into the pool. Received: sizes=\(2, 2\), with 3",
         ),
         (
+            lambda: kr.episode_dataset(letters().subset([0]), ways=2, shots=1),
+            "Received: ways=2, with 1 class. Lower",
+        ),
+        (
             lambda: letters().with_rotations(),
             r"need square images.*Received: images of shape \(1,\)",
         ),

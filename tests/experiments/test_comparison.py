@@ -56,6 +56,8 @@ def test_a_run_is_read_from_its_directory_or_from_a_copy_of_its_log(tmp_path):
     assert comparison.in_words("a", read) == (
         "a: 10 meta-iterations in 10 s, training tasks 50.00 %"
     )
+    said = comparison.in_words("a", [row(1, 1.0, accuracy=0.5)])
+    assert said == "a: 1 meta-iteration in 1 s, training tasks 50.00 %"
 
 
 @pytest.mark.parametrize(

@@ -497,6 +497,11 @@ def endless():
 MISUSES = {
     "not compiled": (uncompiled, {}, "not compiled. Compile it"),
     "two inputs": (two_inputs, {}, "whose shape is known. Received: Functional with 2 inputs."),
+    "a name in another encoding": (
+        small_model,
+        dict(class_names=["a", "b", "caf\udce9"]),
+        "`class_names` must be valid UTF-8. Received: class_names='caf",
+    ),
     "too few names": (small_model, dict(class_names=["a", "b"]), "different name for each output"),
     "a name twice": (small_model, dict(class_names=["a", "b", "b"]), "different name for each out"),
     "more names than outputs": (
@@ -660,3 +665,9 @@ def test_an_earlier_export_comes_back_if_it_cannot_be_replaced(model, tmp_path, 
         portable.export_portable(model, path, overwrite=True)
     assert list(tmp_path.iterdir()) == [path]
     assert (path / "model.keras").exists()
+
+
+def test_a_savedmodel_has_a_path_in_utf_8(tmp_path):
+    with pytest.raises(ValueError, match=r"`path` must be valid UTF-8. Received: path='/"):
+        small_model().export_learner(tmp_path / "caf\udce9")
+    assert list(tmp_path.iterdir()) == []

@@ -104,9 +104,12 @@ def a_block_device(path):
 
 
 REFUSED = {
-    "a socket": (a_socket, "it is a socket"),
-    "a block device": (a_block_device, "it is a block device"),
-    "a directory": (Path.mkdir, "Is a directory"),
+    "a socket": (a_socket, "it is a socket. Choose another place"),
+    "a block device": (a_block_device, "it is a block device. Choose another place"),
+    "a directory": (
+        Path.mkdir,
+        "Is a directory. Move that directory elsewhere, or choose another place",
+    ),
 }
 
 
@@ -124,9 +127,7 @@ def test_a_record_over_what_is_no_file_is_refused_before_work_starts(kind, linke
         given = tmp_path / "link"
         given.symlink_to(path)
     for use in (check_writable, lambda path: write_text(path, "a")):
-        with pytest.raises(
-            RunError, match=f"cannot be written: {text}. Make it writable, or choose another place"
-        ):
+        with pytest.raises(RunError, match=f"cannot be written: {text}"):
             use(given)
     assert os.path.samestat(before, os.lstat(path))
     assert os.lstat(path).st_mode == before.st_mode
@@ -373,3 +374,14 @@ def test_a_check_makes_the_folder_and_leaves_the_file_as_it_is(tmp_path):
     (tmp_path / "there").write_text("earlier")
     check_writable(tmp_path / "there")
     assert (tmp_path / "there").read_text() == "earlier"
+
+
+def test_the_advice_fits_a_path_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("a")
+    for path, text in {
+        tmp_path / "file" / "a": "Not a directory. A part of the path is a file: choose another",
+        tmp_path / "none" / "a": "No such file or directory. Check that its folder exists, or cho",
+        tmp_path / ("a" * 300): "File name too long. Choose a shorter name",
+    }.items():
+        with pytest.raises(RunError, match=f"cannot be written: {text}"):
+            write_text(path, "a")

@@ -108,6 +108,17 @@ def test_a_run_beside_another_in_the_same_process_is_refused_too(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
 
 
+def test_a_lock_with_a_name_in_another_encoding_is_taken_all_the_same(tmp_path):
+    directory = RunDirectory(tmp_path)
+    with directory.locked():
+        (tmp_path / ".lock").write_bytes(b"1 on caf\xe9")
+        with (
+            pytest.raises(RunError, match=r"another run .process 1 on caf\ufffd"),
+            directory.locked(),
+        ):
+            pass
+
+
 def test_of_many_that_start_at_once_one_at_a_time_has_the_directory(tmp_path):
     inside, most, refused = [], [], []
 
@@ -191,7 +202,7 @@ def test_a_lock_keeps_out_who_uses_filelock_and_the_other_way_round(tmp_path):
 
 def test_a_directory_that_cannot_be_locked_for_writing_is_an_error(tmp_path):
     (tmp_path / ".lock").mkdir()
-    text = r".lock cannot be written: Is a directory. Make it writ"
+    text = r".lock cannot be written: Is a directory. Move that directory elsewhere, or choose a"
     with pytest.raises(RunError, match=text), RunDirectory(tmp_path).locked():
         pass
 

@@ -181,3 +181,21 @@ def test_the_largest_numbers_of_classes_are_told_apart():
 def test_too_few_names_are_refused():
     with pytest.raises(ValueError, match=r"all classes of the pool, 5 or more. Received: 2 names"):
         by_class(ANSWERS, ["a", "b"])
+
+
+@pytest.mark.parametrize("kind", [kr.Evaluation, kr.LossEvaluation])
+def test_evaluations_of_equal_fields_are_equal(kind):
+    one, same = (kind(0.5, float("nan"), np.array([0.5, np.nan])) for _ in range(2))
+    assert one == same and one == same
+    for other in (one._replace(confidence_95=0.1), one._replace(ways=5), tuple(one)):
+        assert one != other and one != other
+    assert one != kind(0.5, float("nan"), np.array([0.5, 0.5]))
+    assert kr.Evaluation(*one[:3]) != kr.LossEvaluation(*one[:3])
+
+
+def test_evaluations_of_other_answers_are_not_equal():
+    one = kr.Evaluation(0.5, 0.1, np.array([0.5]), answers=np.array([[0, 0], [1, 0]]))
+    assert one == one._replace(answers=one.answers.copy())
+    assert one != one._replace(answers=None)
+    assert one.confusion() == one.confusion()
+    assert one.confusion() != one.confusion(["cat", "dog"])

@@ -148,3 +148,39 @@ def test_what_has_no_other_head_is_refused(trained):
     unbuilt = kr.ReptileModel(keras.Sequential([keras.layers.Dense(2)]))
     with pytest.raises(ValueError, match="A learner or a new head needs a network that is built"):
         unbuilt.with_head(3)
+
+
+MASKED = np.ma.masked_equal(np.arange(30.0).reshape(5, 6), 7)
+FORMS = {
+    "masked": (MASKED, "must have no masked entries. Received: a masked array, 1 of its 30 ent"),
+    "complex": (np.zeros((5, 6), np.complex64), "must be real numbers.*Received: .*complex64"),
+    "wide": (np.zeros((5, 6), np.longdouble), "must be real numbers of at most 64 bits"),
+    "complex tensors": (tf.zeros((5, 6), tf.complex64), "must be real numbers.*complex64"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_numbers_that_would_become_others_are_refused(form):
+    if form == "wide" and np.dtype(np.longdouble).itemsize == 8:
+        pytest.skip("float64 by another name")
+    x, text = FORMS[form]
+    y, plain = np.arange(5) % 2, np.zeros((5, 6))
+    model = small_model(keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)]))
+    for name, use in {
+        "support": lambda: kr.episode((x, y), (plain, y)),
+        "query": lambda: kr.episode((plain, y), (x,)),
+        "support_x": lambda: model.adapt(x, y, steps=1),
+        "support_y": lambda: model.adapt(plain, x[:, 0] if form != "masked" else x[1], steps=1),
+        "images": lambda: kr.ClassPool.from_arrays(x, y),
+    }.items():
+        # A row has other numbers of masked entries.
+        match = text.split(", 1 of")[0] if name == "support_y" else text
+        with pytest.raises(ValueError, match=f"`{name}` {match}"):
+            use()
+
+
+def test_a_masked_array_without_masked_entries_is_an_array():
+    pool = kr.ClassPool.from_arrays(np.ma.masked_equal(np.ones((4, 2)), 7), [0, 0, 1, 1])
+    np.testing.assert_array_equal(pool.images, np.ones((4, 2)))
+    with pytest.raises(ValueError, match="`labels` must have no masked entries"):
+        kr.ClassPool.from_arrays(np.ones((4, 2)), np.ma.masked_equal([0, 0, 1, 1], 1))

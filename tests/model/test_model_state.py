@@ -213,6 +213,27 @@ def test_meta_iterations_are_counted_through_a_second_compile(tmp_path):
     other.load_weights(tmp_path / "m.weights.h5")
     assert other.meta_iteration == 5
 
+    alone = keras.models.load_model(tmp_path / "m.keras", compile=False)
+    with pytest.raises(
+        ValueError, match=r"were loaded without it. Load the model with `compile=Tr"
+    ):
+        alone.meta_iteration  # noqa: B018
+    alone.compile("sgd")
+    assert alone.meta_iteration == 3
+
+
+def test_a_new_model_has_made_no_meta_iterations():
+    assert kr.ReptileModel(dense()).meta_iteration == 0
+
+
+def test_a_model_that_is_not_trainable_is_not_trained():
+    model = small_model(dense(), trainable=False)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"with trainable=False. Set `model.trainable = True`"):
+        model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(

@@ -633,6 +633,8 @@ def test_a_callback_may_end_an_endless_dataset():
 
     model.fit(endless, callbacks=[Stop()], verbose=0)
     assert model.meta_iteration == 3
+    model.fit(small_episodes(), None, None, 1, 0, [Stop()])
+    assert model.meta_iteration == 6
 
 
 @keras.saving.register_keras_serializable(package="tests")

@@ -369,3 +369,13 @@ def test_damaged_records_end_in_a_line_that_names_the_file(damage, tmp_path):
     assert line.startswith("train: tiny_shapes cannot be read from ")
     assert f"Damaged or missing: {record.name}. Remove that folder, so that it is" in line
     assert not (tmp_path / "runs").exists()
+
+
+def test_checkpoints_of_a_thousand_million_meta_iterations_are_found_in_order(directory):
+    directory.saved()[0].rename(directory.checkpoints / "iteration-1000000000.keras")
+    directory.saved()[0].rename(directory.checkpoints / "iteration-999999999.keras")
+    assert [path.stem for path in directory.saved()] == [
+        "iteration-999999999",
+        "iteration-1000000000",
+    ]
+    assert directory.newest_iteration() == 10**9

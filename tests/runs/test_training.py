@@ -698,6 +698,36 @@ def test_a_finished_run_without_its_log_gives_its_summary(finished, tmp_path):
     assert strictly(tmp_path / "summary.json") == again
 
 
+@pytest.mark.slow
+def test_a_finished_run_that_is_not_tested_again_keeps_its_result(finished, tmp_path):
+    again = run(tmp_path, test_tasks=0)
+    assert again["result"] == finished["result"]
+    assert again["test_seconds"] == finished["test_seconds"]
+    assert again["settings"] == finished["settings"]
+    assert strictly(tmp_path / "summary.json") == again
+
+
+@pytest.mark.slow
+def test_a_run_that_begins_anew_has_no_summary_until_its_end(finished, tmp_path, monkeypatch):
+    shutil.rmtree(tmp_path / "checkpoints")
+    stop_at(monkeypatch, 2, lambda model: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted):
+        run(tmp_path)
+    assert not (tmp_path / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("tasks", "classes", "said"), [(7, 0, True), (100, 0, False), (7, 1, False)]
+)
+def test_validation_tasks_without_validation_classes_are_said_to_have_no_effect(
+    tasks, classes, said
+):
+    pools = datasets.load("glyphs", classes=12, validation_classes=classes, test_classes=6)
+    text = run_checks.without_effect(recipe(validation_tasks=tasks), pools)
+    assert text.startswith("There are no validation classes: validation_tasks=7 has no") == said
+    assert bool(text) == said
+
+
 @pytest.mark.parametrize(("first", "rate"), [(3, 2.0), (6, None), (None, None)])
 def test_the_speed_is_unknown_if_the_log_lacks_the_first_rows(first, rate):
     rows = [] if first is None else [{"meta_iteration": str(first)}, {"meta_iteration": 7}]
