@@ -33,7 +33,7 @@ def export(
     steps: int,
 ) -> None:
     """Writes an export, see `ReptileModel.export_learner`."""
-    check_unicode("path", os.fsdecode(os.path.realpath(local_path(path))))
+    check_path(path)
     portable.check(model)
     steps = check_integer("steps", steps, 0, MAX_STEPS)
     defaults = _defaults(model, steps)
@@ -43,6 +43,11 @@ def export(
         write_saved_model(model, directory, class_names, defaults)
         model.network.save(directory / NETWORK)
         portable.write(model, directory, described)
+
+
+def check_path(path: str | os.PathLike) -> None:
+    """Raises `ValueError` for a path that TensorFlow cannot write to."""
+    check_unicode("path", os.fsdecode(os.path.realpath(local_path(path))))
 
 
 def _defaults(model, steps) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_reptile.checks import check_choice
-from keras_reptile.export import portable
+from keras_reptile.export import portable, saved_model
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.evaluating import WHICH, load_chosen, read_run
@@ -44,6 +44,8 @@ def export_run(
             there is no such choice of `which`.
     """
     check_choice("which", which, WHICH)
+    if not only_model:
+        saved_model.check_path(path)
     directory = RunDirectory(output_dir)
     run = read_run(directory)
     recipe = Recipe(**run["settings"])

@@ -2,6 +2,7 @@ import csv
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from helpers import draw_no_pictures, one_layer
@@ -12,6 +13,7 @@ from keras_reptile.experiments import figures
 from keras_reptile.experiments import sweep as module
 from keras_reptile.experiments.sweep import choose, sweep
 from keras_reptile.files.atomic_file import write_csv
+from keras_reptile.programs import sweep as sweep_program
 from keras_reptile.recipes import building
 from keras_reptile.runs import training
 from keras_reptile.runs.callbacks import StopOnDivergence
@@ -308,3 +310,10 @@ def test_another_sweeps_directory_is_left_alone(whole):
 def test_there_must_be_something_to_draw(tmp_path):
     with pytest.raises(RunError, match=r"has no results of gradient_combinations yet. Train"):
         run(tmp_path, draw_only=True)
+
+
+def test_a_listed_run_of_one_step_has_no_plural(monkeypatch, capsys):
+    flags = SimpleNamespace(figure="gradient_combinations", only=["g1"])
+    monkeypatch.setattr(sweep_program, "FLAGS", flags)
+    sweep_program.list_runs({})
+    assert capsys.readouterr().out.startswith("g1: reptile, 1 step of 25 images, ")

@@ -28,6 +28,7 @@ from keras_reptile.episodes.sampling import seedless_support_order
 from keras_reptile.errors import RunError
 from keras_reptile.export import endpoint_checks, portable, saved_model
 from keras_reptile.export.endpoints import weight_names
+from keras_reptile.runs.exporting import export_run
 
 STEPS, RATE = 12, 0.02
 SHOTS = (1, 5, 20)
@@ -670,4 +671,7 @@ def test_an_earlier_export_comes_back_if_it_cannot_be_replaced(model, tmp_path, 
 def test_a_savedmodel_has_a_path_in_utf_8(tmp_path):
     with pytest.raises(ValueError, match=r"`path` must be valid UTF-8. Received: path='/"):
         small_model().export_learner(tmp_path / "caf\udce9")
+    # Before the run is read.
+    with pytest.raises(ValueError, match=r"`path` must be valid UTF-8"):
+        export_run(tmp_path / "no run", tmp_path / "caf\udce9")
     assert list(tmp_path.iterdir()) == []

@@ -707,6 +707,27 @@ def test_a_finished_run_that_is_not_tested_again_keeps_its_result(finished, tmp_
     assert strictly(tmp_path / "summary.json") == again
 
 
+@pytest.mark.parametrize(
+    ("dataset", "tasks", "text"),
+    [
+        ("glyphs", 1, "Testing on 1 task of 1 unseen class.\n"),
+        ("glyphs", 2000, "Testing on 2,000 tasks of 1 unseen class.\n"),
+        ("sinusoid", 1, "Testing on 1 fresh sine wave.\n"),
+    ],
+)
+def test_what_is_tested_on_is_said_in_numbers(dataset, tasks, text, monkeypatch, capsys):
+    for module, name in (
+        (building, "evaluation_episodes"),
+        (finishing, "say_evaluation_batch"),
+        (finishing, "measure"),
+    ):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    pools = SimpleNamespace(test=["a class"])
+    model = SimpleNamespace(set_execution=lambda **_: None)
+    finishing._test(named.get(dataset, test_tasks=tasks), pools, model, verbose=2)
+    assert capsys.readouterr().out == text
+
+
 @pytest.mark.slow
 def test_a_run_that_begins_anew_has_no_summary_until_its_end(finished, tmp_path, monkeypatch):
     shutil.rmtree(tmp_path / "checkpoints")
