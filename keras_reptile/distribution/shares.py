@@ -47,7 +47,7 @@ def distributed(
             whole = filled(tasks, share * replicas) if fill else tasks
             return shares_of(whole, first, own_replicas, share)
 
-        part = mapped(dataset, shares).unbatch()
+        part = unbatched(mapped(dataset, shares))
         # If the end is known, the number of steps is known too, and the dataset is made endless.
         # Otherwise replicas would communicate at every step whether they are at the end.
         if dataset.cardinality() >= 0:
@@ -57,6 +57,34 @@ def distributed(
         return part.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
     return strategy.distribute_datasets_from_function(of_worker)
+
+
+def unbatched(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns the parts of a dataset's elements along their first axis.
+
+    `Dataset.unbatch` ends the process at a tensor without elements, such as the queries of tasks
+    with `queries=0`.
+
+    Example:
+
+    >>> tasks = tf.data.Dataset.from_tensors({"query": tf.zeros((2, 1, 0))})
+    >>> [tuple(task["query"].shape) for task in unbatched(tasks)]
+    [(1, 0), (1, 0)]
+    """
+    parts = dataset.unbatch()
+    if not any(map(_may_be_empty, tf.nest.flatten(parts.element_spec))):
+        return parts
+    number = parts.cardinality()
+    slices = dataset.flat_map(
+        tf.autograph.experimental.do_not_convert(tf.data.Dataset.from_tensor_slices)
+    )
+    if number == tf.data.UNKNOWN_CARDINALITY:
+        return slices
+    return slices.apply(tf.data.experimental.assert_cardinality(number))
+
+
+def _may_be_empty(spec: tf.TensorSpec) -> bool:
+    return not spec.shape.num_elements()
 
 
 def check_ends(method: str, argument: str, dataset: Any, steps: int | None) -> None:
@@ -184,7 +212,7 @@ def regrouped(dataset: tf.data.Dataset, most: int) -> tf.data.Dataset:
         joined = tf.nest.map_structure(lambda t: tf.reshape(t, (-1, *t.shape[2:])), parts)
         return filled(joined, together * piece)
 
-    return mapped(mapped(dataset, cut).unbatch().batch(together), join)
+    return mapped(unbatched(mapped(dataset, cut)).batch(together), join)
 
 
 def shares_of(tasks: dict[str, Any], first: int, number: int, share: int) -> dict[str, Any]:

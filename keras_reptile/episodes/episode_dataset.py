@@ -4,6 +4,7 @@ All random numbers of task i come from the pair (seed, i). So task i does not de
 a meta-batch, on the first task that is drawn or on the number of threads.
 """
 
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -193,17 +194,35 @@ def _following(draw, meta_batch_size, start, tasks):
             f"`start`, and tasks={tasks}. Leave one of them out."
         )
 
+    begin = _Start(start, INT64 // meta_batch_size - 1)
+    # TensorFlow keeps the function that it calls until the process ends. By a reference to `start`
+    # it would also keep the model.
+    alive = weakref.ref(begin)
+
     def first():
-        number = check_integer("start()", start(), 0, INT64 // meta_batch_size - 1)
-        return np.int64(number * meta_batch_size)
+        begin = alive()
+        assert begin is not None, "the dataset is gone"
+        return np.int64(begin() * meta_batch_size)
 
     def counter(_):
         begin = tf.ensure_shape(tf.numpy_function(first, [], tf.int64), ())
         return tf.data.Dataset.counter(begin, meta_batch_size)
 
     firsts = tf.data.Dataset.from_tensors(0).flat_map(counter)
+    # Datasets that are made from this one keep it, and so do their iterators.
+    vars(firsts)["_start"] = begin
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
     return marked_as_following(_mapped(firsts.apply(endless), draw, meta_batch_size))
+
+
+class _Start:
+    """The function `start` of an endless stream, with the check of its result."""
+
+    def __init__(self, start: Callable[[], int], most: int):
+        self._start, self._most = start, most
+
+    def __call__(self) -> int:
+        return check_integer("start()", self._start(), 0, self._most)
 
 
 def _finite(draw, meta_batch_size, first, tasks):

@@ -49,6 +49,24 @@ def test_the_shares_of_all_replicas_are_the_stream_of_one_device(workers, each):
         tf.nest.map_structure(np.testing.assert_array_equal, joined, whole)
 
 
+@pytest.mark.parametrize("tasks", [None, 6])
+def test_tasks_without_queries_have_shares(tasks):
+    # `Dataset.unbatch` ends the process at a tensor without elements.
+    episodes = small_episodes(meta_batch_size=6, queries=0, tasks=tasks)
+    whole = next(iter(episodes))
+    (parts,) = steps(Played(1, 2), episodes, 1)
+    joined = tf.nest.map_structure(lambda *ts: np.concatenate(ts), *parts)
+    tf.nest.map_structure(np.testing.assert_array_equal, joined, whole)
+
+
+def test_the_number_of_parts_is_known_where_unbatch_knows_it():
+    with_queries, without = (small_episodes(queries=n, tasks=4) for n in (1, 0))
+    endless = small_episodes(queries=0)
+    numbers = [int(shares.unbatched(data).cardinality()) for data in (with_queries, without)]
+    assert numbers == [int(data.unbatch().cardinality()) for data in (with_queries, without)]
+    assert shares.unbatched(endless).cardinality() == tf.data.INFINITE_CARDINALITY
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "each"), [(1, 2), (2, 2), (3, 1)])
 def test_shares_that_are_filled_up_hold_every_task_once(workers, each):

@@ -1,5 +1,8 @@
 """Which tasks a stream holds: those of a split, and those from where a function says."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from helpers import small_episodes
@@ -43,6 +46,23 @@ def test_a_function_says_where_a_stream_begins_each_time():
     np.testing.assert_array_equal(orders(episodes, 2), whole[3:5])
     begin[0] = 4
     np.testing.assert_array_equal(orders(episodes, 2), whole[4:6])
+
+
+class Model:
+    meta_iteration = 3
+
+
+def test_a_stream_that_is_gone_keeps_no_model_and_an_iterator_keeps_the_stream():
+    model = Model()
+    alive = weakref.ref(model)
+    stream = iter(small_episodes(start=lambda model=model: model.meta_iteration))
+    del model
+    gc.collect()
+    found = next(stream)["order"].numpy()
+    np.testing.assert_array_equal(found, orders(small_episodes(start=3), 1)[0])
+    del stream
+    gc.collect()
+    assert alive() is None
 
 
 def test_a_fixed_number_of_tasks_begins_at_a_fixed_place():
