@@ -201,8 +201,9 @@ def draw(figure: str, results: Path, path: Path) -> None:
 def title_of(rows: list[dict[str, Any]]) -> str:
     """Returns a title with the settings that all rows share."""
     longest = max(int(row["meta_iteration"]) for row in rows)
-    first = rows[0]
+    first, sizes = rows[0], {row["meta_batch_size"] for row in rows}
+    meta_batch = f", meta-batch {first['meta_batch_size']}" if len(sizes) == 1 else ""
     return (
         f"{first['dataset']}, {first['ways']}-way {first['shots']}-shot, {longest:,} "
-        f"meta-iterations, meta-batch {first['meta_batch_size']}"
+        f"meta-iterations{meta_batch}"
     )

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from keras_reptile.experiments import figures, study
+from keras_reptile.experiments.sweep_results import about_run, title_of
 from keras_reptile.recipes import named
 from keras_reptile.recipes.recipe import NOTES
 
@@ -61,3 +62,11 @@ def test_curves_are_means_over_seeds_and_ends_are_each_seeds_own():
     assert drawn["FOMAML"] == pytest.approx([40])
     assert [t.get_text() for t in at_end.get_xticklabels()] == ["as in the paper's run", "FOMAML"]
     assert at_end.get_lines()[0].get_ydata().tolist() == pytest.approx([80])
+
+
+def test_the_title_of_a_picture_names_a_meta_batch_that_all_runs_have():
+    by_name = figures.runs_of("study")
+    rows = [about_run(n, by_name[n]) | {"meta_iteration": 5000} for n in ("paper_s0", "serial_s1")]
+    assert title_of(rows) == "omniglot, 5-way 1-shot, 5,000 meta-iterations, meta-batch 5"
+    rows.append(about_run("meta_batch_1_s0", by_name["meta_batch_1_s0"]) | {"meta_iteration": 500})
+    assert title_of(rows) == "omniglot, 5-way 1-shot, 5,000 meta-iterations"
