@@ -229,6 +229,17 @@ class ReptileModel(AdaptingModel):
         self._all_variables.network = list(self.network.variables)
         self._all_variables.inner = list(self.inner_variables)
 
+    def save(self, filepath: Any, *args, **kwargs) -> None:
+        """`keras.Model.save` to a .keras file.
+
+        Raises:
+            ValueError: If it is an HDF5 file, or if layers were frozen or unfrozen after moments
+                were carried for them. Keras could not load the model from such files.
+        """
+        if self.inner_variables:
+            self._carried.check(self.network.trainable_variables)
+        super().save(filepath, *args, **kwargs)
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

@@ -53,7 +53,7 @@ class CarriedState:
         Raises:
             ValueError: If they are not those that the state was built for.
         """
-        self._check(weights)
+        self.check(weights)
         values = [
             tf.cast(tf.convert_to_tensor(variable), spec.dtype)
             for variable, spec in zip(self.variables, tf.nest.flatten(self._specs), strict=True)
@@ -73,7 +73,8 @@ class CarriedState:
         for variable, value in zip(self.variables, tf.nest.flatten(state), strict=True):
             variable.assign(value)
 
-    def _check(self, weights: Sequence) -> None:
+    def check(self, weights: Sequence) -> None:
+        """Raises `ValueError` unless these are the weights that the state was built for."""
         if [id(v) for v in weights] != self._weights:
             raise ValueError(
                 "The carried moments of the inner optimizer belong to the "

@@ -601,7 +601,7 @@ def test_displacements_may_be_accumulated():
 
 
 @pytest.mark.slow
-def test_layers_are_not_frozen_once_moments_are_carried_for_them():
+def test_layers_are_not_frozen_once_moments_are_carried_for_them(tmp_path):
     model = small_model()
     model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
     model.network.layers[0].trainable = False
@@ -610,6 +610,8 @@ def test_layers_are_not_frozen_once_moments_are_carried_for_them():
     for see in (model.fit, model.evaluate):
         with pytest.raises(ValueError, match=text):
             see(small_episodes(tasks=2), verbose=0)
+    with pytest.raises(ValueError, match=text):
+        model.save(tmp_path / "model.keras")
     again = small_model(model.network)
     again.fit(small_episodes(), steps_per_epoch=1, verbose=0)
 
