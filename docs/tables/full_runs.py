@@ -1,4 +1,4 @@
-"""Tables of the full 5-way Omniglot runs, and of the paper."""
+"""Tables of the full Omniglot runs, and of the paper."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +14,7 @@ FULL = {
     "--seed=1": "omniglot_5way_seed_1",
     "--seed=1 --split_seed=1": "omniglot_5way_split_1",
 }
+OF_20_WAYS = "omniglot_20way"
 FOUR_CELLS = ("1-shot", "1-shot, transductive", "5-shot", "5-shot, transductive")
 
 
@@ -46,15 +47,18 @@ def label(flags: str) -> str:
 
 
 def headline() -> str:
-    paper = record("paper")["omniglot"]
-    own, own_transductive = by_mode("omniglot_5way")
+    paper = record("paper")
+    inductive, transductive = (
+        [*of_5_ways, *of_20_ways]
+        for of_5_ways, of_20_ways in zip(by_mode(FULL[""]), by_mode(OF_20_WAYS), strict=True)
+    )
     rows = [
-        ["the paper", *paper["Reptile"][:2]],
-        ["keras_reptile", *own],
-        ["the paper, transductive", *paper["Reptile, transductive"][:2]],
-        ["keras_reptile, transductive", *own_transductive],
+        ["the paper", *paper["omniglot"]["Reptile"]],
+        ["keras_reptile", *inductive],
+        ["the paper, transductive", *paper["omniglot"]["Reptile, transductive"]],
+        ["keras_reptile, transductive", *transductive],
     ]
-    return table(["accuracy in %", "5-way 1-shot", "5-way 5-shot"], rows)
+    return table(["accuracy in %", *paper["omniglot_columns"]], rows)
 
 
 def paper_omniglot() -> str:
@@ -85,6 +89,27 @@ def omniglot_5way() -> str:
     return table(["5-way, accuracy in %", *FOUR_CELLS], rows)
 
 
+def omniglot_20way() -> str:
+    """The 20-way run's cells, the paper's, and where ours lie beside the re-runs."""
+    found = record("paper")
+    paper, bands = (
+        alternating(of["Reptile"], of["Reptile, transductive"])[4:]
+        for of in (found["omniglot"], found["re_runs"]["omniglot"])
+    )
+    own = four(OF_20_WAYS)
+    rows = [
+        ["the paper", *paper],
+        ["range of the re-runs", *map(band, bands)],
+        ["keras_reptile", *map(accuracy, own)],
+        ["beside the re-runs", *map(beside, map(in_percent, own), bands)],
+    ]
+    return table(["20-way, accuracy in %", *FOUR_CELLS], rows)
+
+
+def omniglot_20way_files() -> str:
+    return table(["run", "training", "files"], [files_of("", OF_20_WAYS)])
+
+
 def omniglot_5way_files() -> str:
     return table(["run", "training", "files"], [files_of(*each) for each in FULL.items()])
 
@@ -99,11 +124,15 @@ def against_re_runs() -> str:
     """Where each cell lies beside the lowest and highest of the re-runs."""
     bands = alternating(*record("paper")["re_runs"]["omniglot"].values())[:4]
     rows = [
-        [label(flags), *map(beside, (100 * cell["accuracy"] for cell in four(run)), bands)]
+        [label(flags), *map(beside, map(in_percent, four(run)), bands)]
         for flags, run in FULL.items()
     ]
     ranges = ["range of the re-runs", *map(band, bands)]
     return table(["5-way", *FOUR_CELLS], [ranges, *rows])
+
+
+def in_percent(result: dict[str, Any]) -> float:
+    return 100 * result["accuracy"]
 
 
 def beside(percent: float, ends: list[float]) -> str:
@@ -120,6 +149,8 @@ FUNCTIONS = (
     paper_omniglot,
     paper_mini_imagenet,
     omniglot_5way,
+    omniglot_20way,
+    omniglot_20way_files,
     omniglot_5way_files,
     against_re_runs,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tables.files import link, record
-from tables.full_runs import SHOTS, by_mode, results
+from tables.full_runs import SHOTS, results
 from tables.words import accuracy, duration, milliseconds, percent, table
 
 
@@ -73,18 +73,6 @@ def fast_cost() -> str:
     return table(["recipe", "a meta-iteration in `fit`", "meta-iterations", "all of them"], rows)
 
 
-def omniglot_20way() -> str:
-    paper = record("paper")["omniglot"]
-    inductive, transductive = by_mode("omniglot_20way_10000")
-    rows = [
-        ["the paper, 200,000 meta-iterations", *paper["Reptile"][2:]],
-        ["10,000 meta-iterations", *inductive],
-        ["the paper, 200,000, transductive", *paper["Reptile, transductive"][2:]],
-        ["10,000, transductive", *transductive],
-    ]
-    return table(["accuracy in %", "20-way 1-shot", "20-way 5-shot"], rows)
-
-
 def omniglot_5000() -> str:
     mean = "omniglot_5way_5000"
     rows = one_shot({"the recipe": f"{mean}_sum"})
@@ -139,7 +127,6 @@ FUNCTIONS = (
     loss_reduction,
     fast,
     fast_cost,
-    omniglot_20way,
     omniglot_5000,
     inner_rate,
     shared_head,

@@ -6,14 +6,13 @@ from absl import flags
 
 from keras_reptile.demo.page import serve
 from keras_reptile.demo.static_page import write_page
-from keras_reptile.pretrained import MODELS, pretrained_names
+from keras_reptile.pretrained import MODELS
 
 FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    # By default, the model that comes with the package.
-    model = FLAGS.model or MODELS / pretrained_names()[0]
+    model = FLAGS.model or MODELS / "omniglot_5way"
     if FLAGS.static is None:
         serve(model, FLAGS.port, FLAGS.ways, FLAGS.steps)
     else:

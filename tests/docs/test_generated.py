@@ -50,11 +50,11 @@ def test_no_page_is_stale():
 
 @pytest.mark.process
 def test_a_stale_table_is_named_and_nothing_is_written(copy):
-    change(copy, "omniglot_20way_10000_1_shot")
+    change(copy, "omniglot_5way_5000_batches_of_5")
     before = (copy / "docs" / "experiments" / "omniglot.md").read_text()
     ended = run(copy, "--check")
     assert ended.returncode == 1
-    assert ended.stdout == "docs/experiments/omniglot.md: table omniglot_20way is stale\n"
+    assert ended.stdout == "docs/experiments/omniglot.md: table omniglot_5000 is stale\n"
     assert "python docs/generate.py" in ended.stderr
     assert (copy / "docs" / "experiments" / "omniglot.md").read_text() == before
 

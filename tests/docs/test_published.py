@@ -82,13 +82,16 @@ def test_the_glyphs_runs_are_their_recipe_with_another_loss(name, loss_reduction
     assert not found["result"]["transductive"]
 
 
-def test_the_20_way_run_is_a_short_one():
-    for name, shots in (("1_shot", 1), ("5_shots", 5)):
-        found = record(f"omniglot_20way_10000_{name}")
-        settings = found["settings"]
-        assert (settings["ways"], settings["shots"], found["meta_iteration"]) == (20, shots, 10_000)
-        assert settings["meta_iterations"] == 10_000
-        assert {result["tasks"] for result in found["results"]} == {1000}
+@pytest.mark.parametrize(("file", "shots"), [("1_shot", 1), ("5_shots", 5)])
+def test_the_20_way_run_is_its_recipe(file, shots):
+    trained, found = record("omniglot_20way"), record(f"omniglot_20way_{file}")
+    recipe = dataclasses.asdict(named.get("omniglot_20way", validation_classes=0))
+    for settings in (trained["settings"], found["settings"]):
+        differ = {k for k, v in recipe.items() if settings.get(k, v) != v}
+        assert differ <= {"shots", "jit_compile", *NOTES, *TESTS}
+    assert found["settings"]["shots"] == shots
+    assert found["meta_iteration"] == 200_000
+    assert {result["tasks"] for result in found["results"]} == {10_000}
 
 
 @pytest.mark.parametrize("name", ["omniglot_5way_5000_sum", "omniglot_5way_5000_batches_of_5"])
