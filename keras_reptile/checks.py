@@ -94,6 +94,17 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+def shown(name: object) -> str:
+    """Returns a file's name as text that can be printed, also if it is not valid UTF-8.
+
+    Example:
+
+    >>> shown("caf\\udce9.png")
+    'caf\\\\udce9.png'
+    """
+    return str(name).encode("utf-8", "backslashreplace").decode()
+
+
 def check_new_name(kind: str, name: Any, built_in: Collection[str]) -> None:
     """Raises `ValueError` for a name that is invalid or one of the package's own.
 

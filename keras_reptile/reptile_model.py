@@ -22,7 +22,7 @@ from keras_reptile.algorithm.network_checks import (
 )
 from keras_reptile.algorithm.network_function import NetworkFunction, values_of
 from keras_reptile.algorithm.partial_adaptation import Parts
-from keras_reptile.checks import check_boolean, check_integer
+from keras_reptile.checks import check_boolean, check_integer, check_whole_model_file
 from keras_reptile.episodes import network_inputs
 from keras_reptile.episodes.episode_checks import (
     check_format,
@@ -236,6 +236,7 @@ class ReptileModel(AdaptingModel):
             ValueError: If it is an HDF5 file, or if layers were frozen or unfrozen after moments
                 were carried for them. Keras could not load the model from such files.
         """
+        check_whole_model_file(filepath)
         if self.inner_variables:
             self._carried.check(self.network.trainable_variables)
         super().save(filepath, *args, **kwargs)

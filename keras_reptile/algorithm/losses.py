@@ -10,21 +10,6 @@ import tensorflow as tf
 from keras_reptile.algorithm.network_checks import ends
 from keras_reptile.keras_internals import call_that_made
 
-
-def get_loss(identifier: Any) -> Any:
-    """Returns the Keras loss of an identifier. `None` is the cross-entropy of labels and logits."""
-    if identifier is None:
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    loss = keras.losses.get(identifier)
-    ignored = getattr(loss, "ignore_class", None)
-    if ignored is not None:
-        raise ValueError(
-            "A task's loss and accuracy count every example. Received: a loss with "
-            f"ignore_class={ignored}. Leave such examples out of the episodes."
-        )
-    return loss
-
-
 # Functions of probabilities, unless from_logits=True.
 OF_PROBABILITIES = (
     keras.losses.binary_crossentropy,
@@ -38,6 +23,20 @@ LOGITS = (
     "logits. Received: loss={}. Give a loss with from_logits=True, such as "
     "`keras.losses.SparseCategoricalCrossentropy(from_logits=True)`, or end the network in softmax."
 )
+
+
+def get_loss(identifier: Any) -> Any:
+    """Returns the Keras loss of an identifier. `None` is the cross-entropy of labels and logits."""
+    if identifier is None:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = keras.losses.get(identifier)
+    ignored = getattr(loss, "ignore_class", None)
+    if ignored is not None:
+        raise ValueError(
+            "A task's loss and accuracy count every example. Received: a loss with "
+            f"ignore_class={ignored}. Leave such examples out of the episodes."
+        )
+    return loss
 
 
 def warn_of_logits(loss: Any, network: keras.Model) -> None:

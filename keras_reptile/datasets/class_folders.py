@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from keras_reptile.datasets.image_decoding import SUFFIXES, shown
+from keras_reptile.checks import counted, shown
+from keras_reptile.datasets.image_decoding import SUFFIXES
 from keras_reptile.errors import reason
 
 # A message names at most this many bad files or classes, and this many unused files.
@@ -63,14 +64,14 @@ class Unused(NamedTuple):
 
     def __str__(self) -> str:
         kinds = {
-            "image{} beside the class folders": self.beside,
-            "image{} in folders of class folders": self.deeper,
-            "file{} without the suffix of an image": self.others,
-            "folder{} without images": self.folders,
+            ("image", "beside the class folders"): self.beside,
+            ("image", "in folders of class folders"): self.deeper,
+            ("file", "without the suffix of an image"): self.others,
+            ("folder", "without images"): self.folders,
         }
         parts = [
-            f"{len(n)} {kind.format('' if len(n) == 1 else 's')} ({listed(n, EXAMPLES)})"
-            for kind, n in kinds.items()
+            f"{counted(len(n), noun)} {where} ({listed(n, EXAMPLES)})"
+            for (noun, where), n in kinds.items()
             if n
         ]
         return "; ".join(parts)

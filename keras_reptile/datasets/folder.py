@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from keras_reptile.checks import shown
 from keras_reptile.datasets.class_folders import class_folders, listed, unused
 from keras_reptile.datasets.class_split import Part, divide, large_enough
 from keras_reptile.datasets.image_cache import read_classes
-from keras_reptile.datasets.image_decoding import KINDS, shown
+from keras_reptile.datasets.image_decoding import KINDS
 from keras_reptile.datasets.image_files import check_image_options
 from keras_reptile.datasets.own_split import check_disjoint, check_no_choice, split_folders
 from keras_reptile.datasets.unusual_images import warnings_of

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from keras_reptile.checks import shown
 from keras_reptile.errors import reason
 
 # Names of Pillow's decoders. The JPEG decoder also reads MPO, the format of two-lens cameras.
@@ -64,17 +65,6 @@ def decoded(path: str | os.PathLike, channels: int, upright: bool = True) -> np.
     # For damaged files, decoders raise errors of many types, `SyntaxError` and `struct.error` too.
     except Exception as error:
         raise UnreadableImage(path, _why(path, error)) from None
-
-
-def shown(name: object) -> str:
-    """Returns a file's name as text that can be printed, also if it is not valid UTF-8.
-
-    Example:
-
-    >>> shown("caf\\udce9.png")
-    'caf\\\\udce9.png'
-    """
-    return str(name).encode("utf-8", "backslashreplace").decode()
 
 
 def _content(path) -> bytes:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_reptile.checks import check_boolean, check_choice, check_positive
+from keras_reptile.checks import check_boolean, check_choice, check_positive, shown
 from keras_reptile.datasets.class_folders import listed
-from keras_reptile.datasets.image_decoding import UnreadableImage, decoded, shown
+from keras_reptile.datasets.image_decoding import UnreadableImage, decoded
 from keras_reptile.datasets.resampling import RESAMPLINGS, resize_to_square
 from keras_reptile.episodes.shared_memory import empty
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from absl import logging
 
+from keras_reptile.checks import shown
 from keras_reptile.datasets.class_folders import class_folders, listed
-from keras_reptile.datasets.image_decoding import shown
 from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.errors import reason
 

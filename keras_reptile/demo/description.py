@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from keras_reptile.checks import shown
 from keras_reptile.errors import RunError
 from keras_reptile.export.layout import METADATA
 from keras_reptile.files.atomic_file import read_json
@@ -28,8 +29,7 @@ def described(path: str | os.PathLike) -> str:
     found = (result_in(folder / name) for name in WITH_RESULT)
     accuracy = next((accuracy_of(each) for each in found if each), "")
     name = path.name or folder.resolve().name
-    # A name of bytes that are not UTF-8 cannot be in a page.
-    return f"Model: {name.encode('utf-8', 'backslashreplace').decode()}{accuracy}"
+    return f"Model: {shown(name)}{accuracy}"
 
 
 def result_in(file: Path) -> dict[str, Any] | None:

@@ -29,14 +29,14 @@ def check_array(name: str, values: Any) -> None:
             "examples out."
         )
     dtype = getattr(values, "dtype", type(values) if isinstance(values, complex) else None)
-    if dtype is not None and _has_no_equal(dtype):
+    if dtype is not None and _is_not_taken(dtype):
         raise ValueError(
             f"`{name}` must be real numbers of at most 64 bits. Received: numbers of dtype "
             f"{getattr(dtype, 'name', 'complex')}. Convert them to float32."
         )
 
 
-def _has_no_equal(dtype: Any) -> bool:
+def _is_not_taken(dtype: Any) -> bool:
     """Returns whether numbers of a dtype are complex, or floats of more than 64 bits."""
     if isinstance(dtype, tf.DType):
         return dtype.is_complex

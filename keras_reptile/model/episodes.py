@@ -12,7 +12,6 @@ import tensorflow as tf
 from keras_reptile import distribution
 from keras_reptile.algorithm import losses
 from keras_reptile.algorithm.network_function import mode
-from keras_reptile.checks import check_whole_model_file
 from keras_reptile.distribution.model import callbacks_of
 from keras_reptile.episodes import data_checks, input_ranges, label_checks, network_inputs
 from keras_reptile.episodes.episode_checks import channels_explained
@@ -95,15 +94,6 @@ class EpisodeModel(PlannedModel):
         shapes = ((config or {}).get("network") or {}).get("input_shape")
         if not self.network.built and shapes:
             self.build(shapes)
-
-    def save(self, filepath: Any, *args, **kwargs) -> None:
-        """`keras.Model.save` to a .keras file.
-
-        Raises:
-            ValueError: If it is an HDF5 file, from which Keras could not load the model.
-        """
-        check_whole_model_file(filepath)
-        super().save(filepath, *args, **kwargs)
 
     def load_weights(self, filepath: Any, *args, **kwargs) -> None:
         """`keras.Model.load_weights`, into a model whose network is built.

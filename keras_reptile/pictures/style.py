@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_reptile.checks import shown
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -59,7 +61,7 @@ def as_written(name: Any) -> str:
     >>> as_written("$5"), as_written("caf\\udce9")
     ('\\\\$5', 'caf\\\\udce9')
     """
-    return str(name).encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
+    return shown(name).replace("$", r"\$")
 
 
 def save(figure: "Figure", path: Path) -> None:

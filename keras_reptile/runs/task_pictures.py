@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_reptile.datasets.image_decoding import shown
+from keras_reptile.checks import shown
 from keras_reptile.episodes.class_pool import ClassPool
 from keras_reptile.files.atomic_file import explained
 from keras_reptile.pictures.style import save
