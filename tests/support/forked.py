@@ -1,4 +1,4 @@
-"""Runs programs in forks of a process that has imported TensorFlow once, which takes seconds.
+"""Runs programs in forks of `warm_hub`, which has imported TensorFlow once. That takes seconds.
 
 Reads a line of JSON, a list of programs that run at the same time. Each is [path, arguments,
 working directory, folder, environment variables]. Answers with a list of [status, the monotonic
@@ -13,12 +13,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-
-# Imported, and not used: a fork that used TensorFlow would share its threads' locks.
-import matplotlib.backends.backend_agg  # noqa: F401
-import tensorflow  # noqa: F401
-
-import keras_reptile.runs.training  # noqa: F401
 
 LONGEST = 600
 
@@ -66,9 +60,7 @@ def serve():
 
 
 if __name__ == "__main__":
-    # No fork's collector looks through, and so copies, what was imported. TensorFlow's graphs are
-    # many small objects, and looked through less often.
-    gc.freeze()
+    # TensorFlow's graphs are many small objects. The collector looks through them less often.
     gc.set_threshold(50_000, 20, 50)
     job = serve()
     if job:

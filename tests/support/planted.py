@@ -1,4 +1,4 @@
-"""Runs tests against the package with a fault in it, in forks of a process that knows TensorFlow.
+"""Runs tests against the package with a fault in it, in forks of `warm_hub`.
 
 Reads a line of JSON for each fault: [module, text, replacement, tests], and answers with the exit
 status of pytest, or `NOT_PLANTABLE`. The text stands in the module's source, once, and is replaced
@@ -16,9 +16,6 @@ import sys
 import tempfile
 
 import pytest
-
-# Imported, and not used: a fork that used TensorFlow would share its threads' locks.
-import keras_reptile.runs.training  # noqa: F401
 
 NOT_PLANTABLE = 77
 LONGEST = 300

@@ -90,7 +90,7 @@ def _hub():
     with filelock.FileLock(os.path.join(folder, "lock")):
         if not os.path.exists(path):
             hub = [sys.executable, str(ROOT / "tests" / "support" / "warm_hub.py")]
-            places = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+            modules = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
             started = subprocess.Popen(
                 [*hub, path, os.environ[OWNER]],
                 text=True,
@@ -98,7 +98,7 @@ def _hub():
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, **QUIET, "PYTHONPATH": places},
+                env={**os.environ, **QUIET, "PYTHONPATH": modules},
             )
             assert started.stdout.readline() == "listening\n"
     return path

@@ -1,8 +1,8 @@
-"""One process of a test run imports TensorFlow for the tests' servers, which are its forks.
+"""Imports TensorFlow once for a test run. The tests' servers are its forks.
 
-The workers of a test run share it. It listens on a socket. A connection's first line is JSON,
-[program, environment variables]: a fork runs that program of tests/support/, and its standard
-input and output are the connection. The hub ends after the process that the test run began with.
+All workers of the test run share this process. It listens on a socket. A connection's first line
+is JSON, [program, environment variables]: a fork runs that program of tests/support/, and its
+standard input and output are the connection. It ends after the process that the run began with.
 """
 
 import functools
