@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 FIRST_STEPS = ROOT / "docs" / "tutorials" / "first_steps.md"
 SHORTER = {
-    "meta_iterations=5000": "meta_iterations=20",
-    "epochs=5, steps_per_epoch=1000": "epochs=2, steps_per_epoch=10",
+    "meta_iterations=5000": "meta_iterations=40",
+    "epochs=5, steps_per_epoch=1000": "epochs=2, steps_per_epoch=20",
     "tasks=1000": "tasks=20",
     'load("glyphs").train': 'load("glyphs", classes=250).train',
     "steps_per_epoch=100)": "steps_per_epoch=3)",
@@ -55,11 +55,9 @@ def test_the_python_of_the_first_steps_runs_and_is_better_than_chance(shared, tm
     data = str(shared / "tensorflow_datasets")
     out = run(python_of(FIRST_STEPS) + shown, tmp_path, TFDS_DATA_DIR=data)
     (accuracy,) = re.findall(r"^([\d.]+) % ± [\d.]+ \(20 tasks", out, flags=re.MULTILINE)
-    # 100 queries: chance is 20 % ± 4.
-    assert float(accuracy) > 26
+    assert float(accuracy) > 30
     assert "predicted (5, 5)" in out
 
 
 def test_the_readme_is_read_in_a_few_minutes():
-    words = [word for word in README.read_text().split() if re.search(r"\w", word)]
-    assert len(words) <= 620
+    assert len(README.read_text().split()) <= 700
