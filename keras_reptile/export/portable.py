@@ -14,6 +14,7 @@ from keras_reptile.algorithm.network_copy import copy_of
 from keras_reptile.checks import check_unicode
 from keras_reptile.episodes.network_inputs import taken_by
 from keras_reptile.export.layout import FILES_OF_AN_EXPORT, MARKS, METADATA, MODEL
+from keras_reptile.export.older_keras import make_readable
 from keras_reptile.files import provenance
 from keras_reptile.files.atomic_directory import whole_directory
 
@@ -129,6 +130,7 @@ def write(model: Any, directory: Path, described: dict[str, Any]) -> None:
     copy.compile(keras.optimizers.SGD(1.0), loss=model.task_loss)
     copy.set_weights(model.get_weights())
     copy.save(directory / MODEL)
+    make_readable(directory / MODEL)
     (directory / METADATA).write_text(json.dumps(described, indent=2) + "\n")
 
 

@@ -13,6 +13,7 @@ from keras_reptile.export import arguments, portable
 from keras_reptile.export.endpoint_checks import MAX_STEPS
 from keras_reptile.export.endpoints import Endpoints
 from keras_reptile.export.layout import FILES_OF_AN_EXPORT, MARKS, NETWORK
+from keras_reptile.export.older_keras import make_readable
 from keras_reptile.files.atomic_directory import whole_directory
 
 
@@ -42,6 +43,7 @@ def export(
     with whole_directory(path, overwrite, MARKS, FILES_OF_AN_EXPORT) as directory:
         write_saved_model(model, directory, class_names, defaults)
         model.network.save(directory / NETWORK)
+        make_readable(directory / NETWORK)
         portable.write(model, directory, described)
 
 
