@@ -6,7 +6,7 @@
 Meta-trains on the 5-way tasks of Omniglot's 30 background alphabets, then takes an alphabet of the
 evaluation set with at least 30 characters, gives the body a new head with 30 outputs and fine-tunes
 with plain Keras, beside the same network from random weights. Writes a plot of accuracy against
-steps and shots, and the figures as JSON.
+steps and shots, and the accuracies as JSON.
 """
 
 import os

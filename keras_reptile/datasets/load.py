@@ -29,8 +29,8 @@ def load(name: str, **options: Any) -> "Pools":
             images, `"tfds:NAME"` for any labelled image set of TensorFlow Datasets, `"sinusoid"`,
             whose splits are the three `Waves` of `sinusoid_dataset`, or the name of a data set
             that was registered with `register_dataset`.
-        **options: The arguments of the data set's own `load`, see `datasets/glyphs.py`,
-            `datasets/omniglot.py`, `datasets/mini_imagenet.py`, `datasets/folder.py` and
+        **options: The options of the data set, see docs/how_to/data.md. They are the arguments of
+            `load` in its module, such as `datasets/glyphs.py`; that of `"tfds:NAME"` is
             `datasets/tfds_images.py`.
 
     Returns:

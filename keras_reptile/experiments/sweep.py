@@ -66,7 +66,7 @@ def sweep(
         * `measured`: `"curve"` during training, or `"final"`.
         * `meta_iteration`.
         * `accuracy` and `confidence_95` in [0, 1], over `tasks` test tasks.
-        * `seconds`: of training, checkpoints and curve so far.
+        * `seconds`: of training and curve so far, without checkpoints.
 
     Raises:
         ValueError: If there is no such figure or run, or settings do not fit together.

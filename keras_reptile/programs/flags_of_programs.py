@@ -138,7 +138,7 @@ def compare() -> None:
 def demo() -> None:
     """Shows a page where you draw characters and the network learns them.
 
-    bin/demo                     the network that comes with the package
+    bin/demo                     the shipped model omniglot_5way
     bin/demo --model=runs/glyphs
     bin/demo --model=OUTPUT_DIR --ways=3 --port=8080
     bin/demo --model=OUTPUT_DIR --static=page.html
@@ -149,7 +149,7 @@ def demo() -> None:
     define_path(
         "model",
         None,
-        "Output directory of bin/train, an export, or a model. Default: the package's own.",
+        "Output directory of bin/train, an export, or a model. Default: the shipped omniglot_5way.",
     )
     flags.DEFINE_integer("port", 7860, PORT, 1, 65535)
     flags.DEFINE_integer("ways", None, "Characters on the page. Default: the network's outputs.")

@@ -82,6 +82,10 @@ def test_the_glyphs_runs_are_their_recipe_with_another_loss(name, loss_reduction
     assert not found["result"]["transductive"]
 
 
+def test_the_glyphs_recipe_names_its_accuracy():
+    assert in_percent(record("glyphs")["result"]) in named.get("glyphs").expected
+
+
 @pytest.mark.parametrize(("file", "shots"), [("1_shot", 1), ("5_shots", 5)])
 def test_the_20_way_run_is_its_recipe(file, shots):
     trained, found = record("omniglot_20way"), record(f"omniglot_20way_{file}")
