@@ -12,6 +12,7 @@ from keras_reptile.checks import check_integer
 from keras_reptile.errors import RunError
 from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.experiments.sweep_results import (
+    check_known,
     check_same_results,
     is_done,
     publish,
@@ -20,6 +21,7 @@ from keras_reptile.experiments.sweep_results import (
 )
 from keras_reptile.files.atomic_file import remove_partial
 from keras_reptile.runs.divergence import Diverged
+from keras_reptile.runs.joint_run import SingleRun
 from keras_reptile.runs.run_checks import check_same_run, check_settings
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.together import check_together, train_together
@@ -70,8 +72,9 @@ def sweep(
 
     Raises:
         ValueError: If there is no such figure or run, or settings do not fit together.
-        RunError: If a directory or the CSV has a run with other settings, there are no results, or
-            runs diverged. Runs that diverge are reported after the others are done.
+        RunError: If a directory or the CSV has a run with other settings, the data have changed
+            since another run of the figure began, there are no results, or runs diverged. Runs that
+            diverge are reported after the others are done.
         Interrupted: If the process receives a signal to stop. The state is saved first.
     """
     runs = runs_with_other_settings(figure, **overrides)
@@ -82,6 +85,7 @@ def sweep(
         check_settings(run.recipe)
         check_same_run(directories[name], run.recipe)
     earlier = read_rows(Path(output_dir) / f"{figure}.csv")
+    check_known(runs, earlier, f"{figure}.csv")
     for name, run in runs.items():
         if not directories[name].path.exists():
             check_same_results(name, run, earlier, f"{figure}.csv")
@@ -94,7 +98,8 @@ def sweep(
             if left:
                 _print_if(verbose, _heading(left, list(chosen)))
                 each = [(n, chosen[n].recipe, directories[n].path) for n in left]
-                diverged += _train(each, data_dir, verbose)
+                beside = [d for n, d in directories.items() if n not in left and _has_trained(d)]
+                diverged += _train(each, data_dir, verbose, beside)
                 publish(figure, runs, directories, Path(output_dir))
     finally:
         rows = publish(figure, runs, directories, Path(output_dir))
@@ -180,15 +185,22 @@ def _heading(names, chosen) -> str:
     return f"\n{', '.join(names)}: {numbers}, trained together. The rows are of {names[0]}."
 
 
-def _train(runs, data_dir, verbose) -> list[str]:
+def _has_trained(directory) -> bool:
+    return bool(directory.saved()) or (directory.path / "summary.json").exists()
+
+
+def _train(runs, data_dir, verbose, beside) -> list[str]:
     """Trains runs to their end, together. Returns a message for each that diverges.
 
     Args:
         runs: List of tuples, the name, the recipe and the path of each run.
+        data_dir: As in `sweep`.
+        verbose: As in `sweep`.
+        beside: List of `RunDirectory`, the figure's other runs.
     """
     names, recipes, paths = zip(*runs, strict=True)
     try:
-        results = _results(recipes, paths, data_dir, verbose)
+        results = _results(recipes, paths, data_dir, verbose, beside)
     finally:
         # Otherwise the graphs of dozens of runs would fill the memory.
         keras.utils.clear_session()
@@ -198,11 +210,12 @@ def _train(runs, data_dir, verbose) -> list[str]:
     return messages
 
 
-def _results(recipes, paths, data_dir, verbose) -> list[dict | Diverged]:
+def _results(recipes, paths, data_dir, verbose, beside) -> list[dict | Diverged]:
+    how = {"data_dir": data_dir, "verbose": verbose}
     if len(recipes) > 1:
-        return train_together(recipes, paths, data_dir=data_dir, verbose=verbose)
+        return train_together(recipes, paths, **how, beside=beside)
     try:
-        return [train(recipes[0], paths[0], data_dir=data_dir, verbose=verbose)]
+        return [train(recipes[0], paths[0], **how, run=SingleRun(beside))]
     except Diverged as error:
         return [error]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +100,11 @@ def rows_kept(name: str, run: ExperimentRun, earlier: list[dict[str, str]]) -> l
 
 def runs_with_other_settings(figure: str, **overrides: Any) -> dict[str, ExperimentRun]:
     """Returns `runs_of` with each run's `other_settings`."""
-    usual = runs_of(figure)
-    runs = runs_of(figure, **overrides)
+    # The names of some runs contain settings. Their order does not depend on settings.
+    pairs = zip(runs_of(figure, **overrides).items(), runs_of(figure).values(), strict=True)
     return {
-        n: r._replace(other_settings=_other_settings(r.recipe, usual[n].recipe))
-        for n, r in runs.items()
+        name: run._replace(other_settings=_other_settings(run.recipe, usual.recipe))
+        for (name, run), usual in pairs
     }
 
 
@@ -139,6 +140,17 @@ def check_same_results(
                 f"{file} has results of {name} with other settings: {listed}. "
                 "Give the same flags to continue with them, or another --output_dir."
             )
+
+
+def check_known(runs: Collection[str], earlier: list[dict[str, str]], file: str) -> None:
+    """Raises `RunError` if the CSV has rows of other runs than these: they would be lost."""
+    names = dict.fromkeys(row.get("run", "") for row in earlier)
+    if others := [name for name in names if name not in runs]:
+        raise RunError(
+            f"{file} has results of runs that the figure does not have with these flags: "
+            f"{', '.join(others)}. Give the same flags to continue with them, or another "
+            "--output_dir."
+        )
 
 
 def rows_of(name: str, run: ExperimentRun, directory: RunDirectory) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.divergence import Diverged
 from keras_reptile.runs.joint_run import JointRun
+from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.stop_on_signal import Flag, Interrupted, StopOnSignal
 from keras_reptile.runs.training import train
 from keras_reptile.runs.turns import Turn
@@ -29,6 +30,7 @@ def train_together(
     *,
     data_dir: str | None = None,
     verbose: int = 1,
+    beside: Sequence[RunDirectory] = (),
 ) -> list[dict[str, Any] | Diverged]:
     """Trains runs that differ in their seed only, or resumes them.
 
@@ -40,6 +42,7 @@ def train_together(
         output_dirs: Sequence of strings or paths, one for each recipe.
         data_dir: As in `train`.
         verbose: As in `train`. The rows are those of the first run.
+        beside: As in `SingleRun`. Defaults to `()`.
 
     Returns:
         List of what `train` returns for each run, or the `Diverged` that it raises.
@@ -54,7 +57,7 @@ def train_together(
     loaded: list[Pools] = []
     with StopOnSignal() as stop:
         turns = [
-            Turn(_training(recipe, path, data_dir, 0 if i else verbose, stop.heard, loaded))
+            Turn(_training(recipe, path, data_dir, 0 if i else verbose, stop.heard, loaded, beside))
             for i, (recipe, path) in enumerate(zip(recipes, output_dirs, strict=True))
         ]
         _take_turns(turns, stop.heard)
@@ -81,9 +84,9 @@ def check_together(recipes: Sequence[Recipe]) -> None:
         )
 
 
-def _training(recipe, path, data_dir, verbose, stopped, loaded) -> Callable[[Turn], Any]:
+def _training(recipe, path, data_dir, verbose, *of_joint_run) -> Callable[[Turn], Any]:
     def run(turn):
-        joint = JointRun(turn, stopped, loaded)
+        joint = JointRun(turn, *of_joint_run)
         return train(recipe, path, data_dir=data_dir, verbose=verbose, run=joint)
 
     return run

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import math
 import shutil
@@ -12,10 +13,11 @@ from keras_reptile.errors import RunError
 from keras_reptile.experiments import figures
 from keras_reptile.experiments import sweep as module
 from keras_reptile.experiments.sweep import choose, sweep
+from keras_reptile.experiments.sweep_results import about_run, runs_with_other_settings
 from keras_reptile.files.atomic_file import write_csv
 from keras_reptile.programs import sweep as sweep_program
 from keras_reptile.recipes import building
-from keras_reptile.runs import training
+from keras_reptile.runs import run_classes, training
 from keras_reptile.runs.callbacks import StopOnDivergence
 from keras_reptile.runs.divergence import Diverged
 
@@ -261,6 +263,37 @@ def test_a_tail_overlaps_in_the_other_figure(tmp_path):
         ("fomaml_separate", "a", 5, "final")
     ]
     assert (tmp_path / "tail_overlap.png").exists()
+
+
+def test_all_runs_of_a_figure_have_the_same_classes(pools, tmp_path, monkeypatch):
+    recipe = figures.runs_of("gradient_combinations", **SMALL)["g1"].recipe
+    result = dict(accuracy=0.5, confidence_95=0.1, tasks=4)
+    done = dict(settings=dataclasses.asdict(recipe), result=result, seconds=1.0)
+    for name, content in (("classes", run_classes.describe(pools)), ("summary", done)):
+        path = tmp_path / "runs" / "g1" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    others = datasets.load("glyphs", classes=21, validation_classes=0, test_classes=6)
+    monkeypatch.setattr(building, "load_pools", lambda *_: others)
+    with pytest.raises(RunError, match=r"data have changed since the run in .*/runs/g1 began. Cl"):
+        run(tmp_path, only=("g2",))
+    assert not (tmp_path / "runs" / "g2").exists()
+
+
+def test_the_names_of_runs_may_contain_a_setting_that_is_given():
+    runs = runs_with_other_settings("tail_overlap", meta_step_size=0.5, seed=3)
+    assert runs["fomaml_shared_k8_b25_e0.125"].recipe.meta_step_size == 0.125
+    assert {run.other_settings for run in runs.values()} == {"seed=3"}
+
+
+def test_results_of_runs_that_a_figure_does_not_have_with_these_flags_are_not_lost(tmp_path):
+    name, run_of = next(iter(runs_with_other_settings("tail_overlap").items()))
+    final = dict(measured="final", meta_iteration=4, accuracy=0.5, confidence_95=0.1, tasks=4)
+    write_csv(tmp_path / "tail_overlap.csv", [{**about_run(name, run_of), **final, "seconds": 1}])
+    before = csv_rows(tmp_path, "tail_overlap")
+    with pytest.raises(RunError, match=rf"tail_overlap.csv has results of .* flags: {name}. Give"):
+        sweep("tail_overlap", tmp_path, draw_only=True, meta_step_size=0.5)
+    assert csv_rows(tmp_path, "tail_overlap") == before
 
 
 def test_names_and_patterns_choose_runs_in_the_figures_order():
