@@ -11,11 +11,14 @@ from keras_reptile import datasets, distribution, networks
 from keras_reptile.algorithm.keras_optimizers import check_ranges, check_weight_decay
 from keras_reptile.algorithm.meta_update import linear_meta_step
 from keras_reptile.checks import counted
+from keras_reptile.datasets.class_folders import listed
 from keras_reptile.datasets.sinusoid import Waves, sinusoid_dataset
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.episodes.episode_dataset import episode_dataset
+from keras_reptile.errors import RunError
 from keras_reptile.recipes import network_reference
 from keras_reptile.recipes.data_options import data_options
+from keras_reptile.recipes.network_changes import changes
 from keras_reptile.recipes.network_reference import is_reference, load_function
 from keras_reptile.recipes.recipe import SINE_NETWORKS, SINUSOID, Recipe
 from keras_reptile.reptile_model import ReptileModel
@@ -199,6 +202,24 @@ def build_network(recipe: Recipe, image_shape: tuple) -> keras.Model:
     return build(recipe.ways, image_shape, seed=recipe.seed)
 
 
+def check_network(recipe: Recipe, image_shape: tuple, saved: ReptileModel) -> None:
+    """Raises `RunError` if the user's function returns another network than a checkpoint has.
+
+    Args:
+        recipe: The `Recipe` of the checkpoint's run.
+        image_shape: Tuple `(height, width, channels)`.
+        saved: The `ReptileModel` of the checkpoint.
+    """
+    if not (is_reference(recipe.network) or recipe.network in networks.REGISTERED):
+        return
+    if found := changes(saved.network, build_network(recipe, image_shape)):
+        raise RunError(
+            f"The function of network={recipe.network!r} returns another network than the "
+            f"checkpoint of meta-iteration {saved.meta_iteration} has: {listed(found)}. Restore "
+            "the function, or train with another --output_dir."
+        )
+
+
 def on_strategy(
     recipe: Recipe,
     image_shape: tuple,
@@ -221,6 +242,8 @@ def on_strategy(
     if strategy is None:
         model = build_model(recipe, image_shape) if saved is None else saved
     else:
+        if saved is not None:
+            check_network(recipe, image_shape, saved)
         with strategy.scope():
             model = build_model(recipe, image_shape)
             model.optimizer.build(model.trainable_variables)

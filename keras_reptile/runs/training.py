@@ -131,6 +131,7 @@ def _opened(recipe, directory, load, stack) -> tuple:
     saved = directory.restore()
     if saved is not None:
         check_checkpoint(recipe, saved, directory.checkpoints)
+        building.check_network(recipe, pools.train.image_shape, saved)
     return pools, earlier, saved
 
 

@@ -1,14 +1,18 @@
 """A recipe with a network of the user's own: from run.json to the export."""
 
 import json
+import re
 import sys
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_reptile as kr
+from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
+from keras_reptile.recipes.network_changes import changes
 from keras_reptile.recipes.network_reference import load_function
 from keras_reptile.runs import training
 from keras_reptile.runs.evaluating import evaluate_run as measure
@@ -26,6 +30,10 @@ def build(ways, image_shape, seed=None):
     kernel = keras.initializers.GlorotUniform(seed)
     head = keras.layers.Dense(ways, kernel_initializer=kernel)
     return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), Halved(), head])
+
+def changed(ways, image_shape, seed=None):
+    layers = [keras.layers.Flatten(), Halved(), keras.layers.ReLU(), keras.layers.Dense(ways)]
+    return keras.Sequential([keras.Input(image_shape), *layers])
 
 def without_a_seed(ways, image_shape):
     return build(ways, image_shape)
@@ -88,6 +96,67 @@ def test_a_run_resumes_and_is_evaluated_and_exported_with_it(module, tmp_path, m
     metadata = export_run("run", "exported", only_model=True)
     assert metadata["settings"]["network"] == own.network
     assert training.train(recipe(own.network), "run", verbose=0)["result"]["tasks"] == 2
+    monkeypatch.setattr(sys.modules[module], "build", sys.modules[module].changed)
+    with pytest.raises(RunError, match="returns another network than the checkpoint"):
+        training.train(recipe(own.network), "run", verbose=0)
+
+
+def a_network(width=8, rate=0.1, activation="relu", seed=None, **head):
+    return keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.Conv2D(2, 3, kernel_initializer=keras.initializers.HeNormal(seed)),
+            keras.layers.BatchNormalization(trainable=False),
+            keras.Sequential([keras.layers.Flatten(), keras.layers.Dropout(rate, seed=seed)]),
+            keras.layers.Dense(width, activation),
+            keras.layers.LayerNormalization(axis=[-1], epsilon=np.float32(1e-3)),
+            keras.layers.Dense(5, **head),
+        ]
+    )
+
+
+CHANGED = {
+    "a size": (
+        dict(width=9),
+        [r"layer 5, Dense: units=8 \(now 9\), w.*", r"layer 6,.*", r"layer 7,.*"],
+    ),
+    "nothing but a seed": (dict(seed=3), []),
+    "a rate": (dict(rate=0.2), [r"layer 4, Dropout: rate=0.1 \(now 0.2\)"]),
+    "no weight": (dict(activation="tanh"), [r"layer 5, Dense: activation=relu \(now tanh\)"]),
+    "a regularizer": (
+        dict(kernel_regularizer="l2"),
+        [r"layer 7, Dense: kernel_regularizer=None .*"],
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_a_change_of_a_saved_network_is_found(change, tmp_path):
+    a_network().save(tmp_path / "network.keras")
+    saved = keras.models.load_model(tmp_path / "network.keras")
+    other, texts = CHANGED[change]
+    found = changes(saved, a_network(**other))
+    assert len(found) == len(texts)
+    assert all(re.fullmatch(text, line) for text, line in zip(texts, found, strict=True)), found
+
+
+def test_a_layer_more_is_named():
+    before, now = a_network(), a_network()
+    now.add(keras.layers.ReLU())
+    assert changes(before, now) == ["layer 8: missing (now ReLU)"]
+
+
+def test_a_changed_function_is_no_network_of_an_earlier_checkpoint(module, tmp_path):
+    own = recipe(f"{module}:build")
+    saved = building.build_model(own, (4, 4, 1))
+    building.check_network(own, (4, 4, 1), saved)
+    sys.modules[module].build = sys.modules[module].changed
+    with pytest.raises(
+        RunError, match=r"of network='my_\w+:build' returns another .* layer 3: Dense"
+    ):
+        building.check_network(own, (4, 4, 1), saved)
+    with pytest.raises(RunError, match=r"iteration 0 has: .* Restore the function, or train with"):
+        building.on_strategy(own, (4, 4, 1), saved, tf.distribute.get_strategy(), None)
 
 
 WRONG = {
