@@ -9,6 +9,7 @@ from keras_reptile.export import portable, saved_model
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.evaluating import WHICH, load_chosen, read_run
+from keras_reptile.runs.origin import RESUMED, later_parts
 from keras_reptile.runs.run_checks import check_checkpoint
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.run_length import HISTORY
@@ -87,5 +88,12 @@ def run_metadata(directory: RunDirectory, run: dict, model, which: str) -> dict[
         "settings": settings,
         # Only runs whose number of meta-iterations was changed have a history.
         **{name: run[name] for name in (HISTORY,) if name in run},
-        "trained_with": {name: run.get(name) for name in ("versions", "machine")},
+        "trained_with": _trained_with(run),
     }
+
+
+def _trained_with(run: dict[str, Any]) -> dict[str, Any]:
+    """Returns the versions and the machine of a run, and those of later parts that differ."""
+    first = {name: run.get(name) for name in ("versions", "machine")}
+    later = later_parts(run)
+    return {**first, RESUMED: later} if later else first

@@ -42,10 +42,12 @@ def finish(
     directory.check_lock()
     started = time.perf_counter()
     result = _test(recipe, pools, model, verbose)
-    test_seconds, tasks = time.perf_counter() - started, recipe.test_tasks
+    test_seconds = time.perf_counter() - started
+    settings, facts = dataclasses.asdict(recipe), provenance.facts()
     if earlier := _tested_before(recipe, directory):
         result, test_seconds = earlier["result"], earlier["test_seconds"]
-        tasks = earlier["settings"]["test_tasks"]
+        settings = earlier["settings"]
+        facts = {name: earlier.get(name, now) for name, now in facts.items()}
     _draw(recipe, directory, pools, model, run_log, result)
     summary = {
         "result": result,
@@ -53,10 +55,10 @@ def finish(
         "seconds": run_log.seconds,
         "test_seconds": test_seconds,
         "meta_iterations_per_second": _rate(recipe, run_log),
-        "settings": with_absolute_paths({**dataclasses.asdict(recipe), "test_tasks": tasks}),
+        "settings": with_absolute_paths(settings),
         "images": building.describe_images(recipe),
         **run_length.described(lengths),
-        **provenance.facts(),
+        **facts,
     }
     directory.write_json("summary.json", summary)
     return summary

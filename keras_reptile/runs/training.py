@@ -10,13 +10,13 @@ import tensorflow as tf
 
 from keras_reptile import distribution
 from keras_reptile.errors import RunError
-from keras_reptile.files import provenance
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import SINUSOID, Recipe
 from keras_reptile.runs import (
     compilation,
     draw_on_device,
     finishing,
+    origin,
     run_classes,
     run_length,
 )
@@ -106,7 +106,10 @@ def train(
         if len(lengths) > 1:
             model.optimizer.learning_rate = run_length.schedule(recipe, lengths)
         with workers.together():
-            _write_beginning(recipe, directory, pools, lengths, kernels, is_new=saved is None)
+            if saved is not None and done >= recipe.meta_iterations:
+                _write_finished(directory, earlier)
+            else:
+                _write_beginning(recipe, directory, pools, lengths, kernels, earlier, done)
         _print_beginning(recipe, directory, pools, lengths, done, verbose)
         _print_kernels(kernels, done, verbose)
         run.join(model)
@@ -142,14 +145,21 @@ def _check_directory(directory, recipe) -> dict[str, Any] | None:
     return earlier
 
 
-def _write_beginning(recipe, directory, pools, lengths, kernels, is_new) -> None:
+def _write_finished(directory, earlier) -> None:
+    """Writes the run.json of a finished run again: nothing of it changes in another process."""
+    settings = with_absolute_paths(earlier["settings"])
+    directory.write_json("run.json", {**earlier, "settings": settings})
+
+
+def _write_beginning(recipe, directory, pools, lengths, kernels, earlier, done) -> None:
+    is_new = not done
     settings = {"settings": with_absolute_paths(dataclasses.asdict(recipe))}
     content = {
         **settings,
         "images": building.describe_images(recipe),
         **run_length.described(lengths),
         **({} if compilation.on_a_gpu() else {compilation.KERNELS: kernels._asdict()}),
-        **provenance.facts(),
+        **origin.of_run(earlier, done),
     }
     if is_new:
         # Left by a run whose checkpoints were removed.

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -58,8 +59,12 @@ def copy(begun, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("total", [6, 20])
-def test_another_number_anneals_the_run_anew_and_resumes_bit_for_bit(total, copy, capsys):
+def test_another_number_anneals_the_run_anew_and_resumes_bit_for_bit(
+    total, copy, capsys, monkeypatch
+):
     whole, parts = copy("whole"), copy("parts")
+    began = list(sys.argv)
+    monkeypatch.setattr(sys, "argv", ["train", f"--meta_iterations={total}"])
     summary = run(whole, total, verbose=2)
     assert (
         f"New schedule: {total} meta-iterations in all instead of 10. In the remaining {total - 3} "
@@ -72,6 +77,9 @@ def test_another_number_anneals_the_run_anew_and_resumes_bit_for_bit(total, copy
     assert settings["settings"]["meta_iterations"] == total == at[-1]
     assert settings["meta_iterations_history"] == [[0, 10], [3, total]]
     assert summary["meta_iterations_history"] == [[0, 10], [3, total]]
+    assert settings["command"] == began
+    (later,) = settings["resumed"]
+    assert (later["meta_iteration"], later["command"]) == (3, sys.argv)
     stopped(parts, total, at=5)
     run(parts, total)
     assert_same_end(whole, parts)

@@ -17,6 +17,7 @@ from helpers import assert_same_end, draw_no_pictures, final_state, one_layer, s
 from keras_reptile import checkpoint, datasets
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.errors import RunError
+from keras_reptile.files import provenance
 from keras_reptile.recipes import building, named
 from keras_reptile.runs import draw_on_device, finishing, run_checks, run_directory, training
 from keras_reptile.runs.callbacks import RunLog
@@ -699,11 +700,17 @@ def test_a_finished_run_without_its_log_gives_its_summary(finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_finished_run_that_is_not_tested_again_keeps_its_result(finished, tmp_path):
-    again = run(tmp_path, test_tasks=0)
-    assert again["result"] == finished["result"]
-    assert again["test_seconds"] == finished["test_seconds"]
-    assert again["settings"] == finished["settings"]
+def test_a_finished_run_that_is_not_tested_again_keeps_its_result_and_its_origin(
+    finished, tmp_path, monkeypatch
+):
+    before = (tmp_path / "run.json").read_text()
+    versions = provenance.facts()["versions"]
+    elsewhere = {"command": ["elsewhere"], "versions": versions, "machine": {"cores": 99}}
+    monkeypatch.setattr(provenance, "facts", lambda: elsewhere)
+    again = run(tmp_path, test_tasks=0, jit_compile="false")
+    for name in ("result", "test_seconds", "settings", "command", "machine"):
+        assert again[name] == finished[name]
+    assert (tmp_path / "run.json").read_text() == before
     assert strictly(tmp_path / "summary.json") == again
 
 
