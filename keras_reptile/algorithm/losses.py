@@ -7,8 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.algorithm.network_checks import ends
-from keras_reptile.keras_internals import call_that_made
+from keras_reptile.algorithm.network_checks import last_operation
 
 # Functions of probabilities, unless from_logits=True.
 OF_PROBABILITIES = (
@@ -46,19 +45,11 @@ def warn_of_logits(loss: Any, network: keras.Model) -> None:
         loss: The loss, from `get_loss`.
         network: A `keras.Model`. Only a last layer that is a `Dense` layer is known to be linear.
     """
-    last = _last_layer(network)
+    last = last_operation(network)
     is_linear = isinstance(last, keras.layers.Dense) and last.activation is keras.activations.linear
     takes_logits = getattr(loss, "from_logits", False)
     if is_linear and getattr(loss, "fn", loss) in OF_PROBABILITIES and not takes_logits:
         warnings.warn(LOGITS.format(names_of(loss)[0]), stacklevel=3)
-
-
-def _last_layer(network) -> Any:
-    """Returns the last layer of a functional or sequential network, or `None`."""
-    outputs = ends(network, "outputs")
-    if outputs:
-        return call_that_made(outputs[0])[0]
-    return network.layers[-1] if isinstance(network, keras.Sequential) and network.layers else None
 
 
 def batch_loss(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_reptile.keras_internals import all_layers, has_mask
+from keras_reptile.keras_internals import all_layers, call_that_made, has_mask
 
 # They normalize by TensorFlow's moments, whose second derivative is wrong.
 DIFFERENTIABLE_ONCE = (keras.layers.LayerNormalization, keras.layers.GroupNormalization)
@@ -76,6 +76,24 @@ def ends(network: keras.Model, name: str) -> list:
 def symbolic_inputs(network: keras.Model) -> Any:
     """Returns the structure of a functional or sequential network's inputs."""
     return network.inputs[0] if isinstance(network, keras.Sequential) else network.input
+
+
+def last_operation(network: keras.Model) -> Any:
+    """Returns the layer or operation that makes the output of a network; `None` if not known.
+
+    It is known for functional and sequential networks. `network.layers` has no operations, such as
+    the product in `dense(x) * scale`.
+    """
+    if outputs := ends(network, "outputs"):
+        return call_that_made(outputs[0])[0]
+    return network.layers[-1] if isinstance(network, keras.Sequential) and network.layers else None
+
+
+def end_in_words(network: keras.Model) -> str:
+    """Returns the kind of a network, and of the layer or operation that makes its output."""
+    last = last_operation(network) or next(reversed(network.layers), None)
+    name = f"a {type(last).__name__}" if last is not None else "not there"
+    return f"{type(network).__name__}, whose last layer is {name}"
 
 
 def _check_layers(layers) -> None:

@@ -6,7 +6,13 @@ from typing import Any
 
 import keras
 
-from keras_reptile.keras_internals import all_layers
+from keras_reptile.algorithm.network_checks import (
+    end_in_words,
+    ends,
+    last_operation,
+    symbolic_inputs,
+)
+from keras_reptile.keras_internals import all_layers, call_that_made
 
 
 def replace_head(network: keras.Model, classes: int, seed: int) -> keras.Model:
@@ -19,20 +25,25 @@ def replace_head(network: keras.Model, classes: int, seed: int) -> keras.Model:
 
     Raises:
         ValueError: If the network is not functional or sequential, or does not end in a `Dense`
-            layer.
+            layer that is trainable.
     """
-    last = network.layers[-1] if network.layers else None
-    if not getattr(network, "inputs", None) or not isinstance(last, keras.layers.Dense):
+    last = last_operation(network)
+    if not ends(network, "inputs") or not isinstance(last, keras.layers.Dense):
         raise ValueError(
-            "A new head needs a functional or sequential network that ends in a `Dense` "
-            f"layer. Received: {type(network).__name__}, whose last layer is a "
-            f"{type(last).__name__}. Build such a network, or keep the head."
+            "A new head needs a functional or sequential network that ends in a `Dense` layer. "
+            f"Received: {end_in_words(network)}. Build such a network, or keep the head."
+        )
+    if not last.trainable:
+        raise ValueError(
+            "A new head has to be trained. Received: a network whose last layer is frozen. Set its "
+            "`trainable = True` in a new model, or keep the head."
         )
     body = copy_of(network)
     initializer = keras.initializers.GlorotUniform(seed)
     config = {**last.get_config(), "units": classes, "kernel_initializer": initializer}
     head = keras.layers.Dense.from_config({**config, "bias_initializer": "zeros"})
-    return keras.Model(body.inputs, head(body.layers[-1].input), name=network.name)
+    (features,) = call_that_made(body.outputs[0])[1].input_tensors
+    return keras.Model(symbolic_inputs(body), head(features), name=network.name)
 
 
 NO_COPY = (

@@ -19,6 +19,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_reptile.algorithm.network_checks import end_in_words, last_operation
+
 
 def head_of(network: keras.Model) -> keras.layers.Dense:
     """Returns the last layer of a network.
@@ -27,21 +29,29 @@ def head_of(network: keras.Model) -> keras.layers.Dense:
         ValueError: If the network is not functional or sequential, or does not end in a `Dense`
             layer.
     """
-    last = network.layers[-1] if network.layers else None
-    plain = isinstance(network, keras.Sequential) or getattr(network, "inputs", None)
-    if not plain or not isinstance(last, keras.layers.Dense):
+    last = last_operation(network)
+    if not isinstance(last, keras.layers.Dense):
         raise ValueError(
             "head='shared' needs a functional or sequential network that ends in a `Dense` layer. "
-            f"Received: {type(network).__name__}, whose last layer is a {type(last).__name__}. "
-            "Build such a network, or use head='separate'."
+            f"Received: {end_in_words(network)}. Build such a network, or use head='separate'."
         )
     return last
 
 
 def positions(network: keras.Model) -> list[int]:
-    """Returns the positions of the head's variables among the trainable variables."""
+    """Returns the positions of the head's variables among the trainable variables.
+
+    Raises:
+        ValueError: If the head is frozen. Its outputs would not become equal, or stay equal.
+    """
     head = {id(v) for v in head_of(network).trainable_variables}
-    return [i for i, v in enumerate(network.trainable_variables) if id(v) in head]
+    found = [i for i, v in enumerate(network.trainable_variables) if id(v) in head]
+    if not found:
+        raise ValueError(
+            "With head='shared' both loops move the last layer. Received: a network whose last "
+            "layer is frozen. Set its `trainable = True`, or use head='separate'."
+        )
+    return found
 
 
 def check_moved(network: keras.Model, moved: Sequence[int]) -> None:
@@ -81,7 +91,8 @@ def _equal(tensor: tf.Tensor) -> tf.Tensor:
 
 def make_equal(network: keras.Model) -> None:
     """Gives all outputs of a network's head the mean of their weights."""
-    for variable in head_of(network).trainable_variables:
+    for position in positions(network):
+        variable = network.trainable_variables[position]
         variable.assign(_equal(tf.convert_to_tensor(variable)))
 
 

@@ -92,7 +92,8 @@ def _of_other_classes(model: Any, classes: int, seed: int, repeat: bool) -> Any:
 
 def _of_head(model) -> list:
     """Returns the weights of the head, and their slots in the carried inner state."""
-    return [*model.network.layers[-1].trainable_variables, *_slots_of_head(model)]
+    head = shared_head.head_of(model.network)
+    return [*head.trainable_variables, *_slots_of_head(model)]
 
 
 def _slots_of_head(model) -> list:

@@ -158,9 +158,27 @@ def test_what_has_no_head_to_replace_is_refused():
     x = np.zeros((3, 8, 8, 1), np.float32)
     with pytest.raises(ValueError, match=r"needs a functional.*last layer is a Softmax"):
         model.adapt(x, [0, 1, 2], head="replace")
+    # The new head would take the place of the operations after the old one.
+    inputs = keras.Input((4,))
+    divided = small_model(keras.Model(inputs, keras.layers.Dense(3)(inputs) / 2))
+    with pytest.raises(ValueError, match=r"needs a functional.*last layer is a \w*Divide"):
+        divided.adapt(np.zeros((2, 4), np.float32), [0, 1], head="replace")
+    network = small_linear()
+    network.add(keras.layers.Dense(3, trainable=False))
+    with pytest.raises(ValueError, match=r"has to be trained.*last layer is frozen. Set its"):
+        small_model(network).with_head(4)
     regression = scalar_model(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0))
     with pytest.raises(ValueError, match=r"counts classes, and needs integer labels"):
         regression.adapt(np.ones((2, 1)), np.ones((2, 1)), head="replace")
+
+
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
+def test_a_new_head_leaves_the_structure_of_the_inputs():
+    a, b = keras.Input((2,)), keras.Input((2,))
+    network = keras.Model({"left": a, "right": b}, keras.layers.Dense(3)(a + b))
+    x = {"left": np.ones((2, 2), np.float32), "right": np.zeros((2, 2), np.float32)}
+    learner = small_model(network).adapt(x, [0, 3], steps=1, head="replace")
+    assert learner.predict(x, verbose=0).shape == (2, 4)
 
 
 def test_adapt_minimizes_the_loss_of_the_last_compile():

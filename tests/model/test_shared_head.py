@@ -167,6 +167,14 @@ def test_what_has_no_head_to_share_is_refused():
     soft = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Softmax()])
     with pytest.raises(ValueError, match=r"head='shared' needs a functional.*is a Softmax"):
         kr.ReptileModel(soft, head="shared")
+    inputs = keras.Input((4,))
+    divided = keras.Model(inputs, keras.layers.Dense(3)(inputs) / 2)
+    with pytest.raises(ValueError, match=r"ends in a `Dense` layer.*last layer is a \w*Divide"):
+        kr.ReptileModel(divided, head="shared")
+    frozen = dense()
+    frozen.layers[-1].trainable = False
+    with pytest.raises(ValueError, match=r"both loops move the last layer.*is frozen. Set its"):
+        kr.ReptileModel(frozen, head="shared")
     with pytest.raises(ValueError, match="`head` must be one of"):
         kr.ReptileModel(dense(), head="common")
     with pytest.raises(ValueError, match=r"`head='shared'` needs a model whose outputs start"):
