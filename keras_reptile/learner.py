@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState, TaskSchedule
+from keras_reptile.algorithm.learner_loss import of_learner
 from keras_reptile.algorithm.moved_layers import freeze_others
 from keras_reptile.algorithm.network_copy import copy_of
 from keras_reptile.algorithm.network_function import values_of
@@ -95,8 +96,9 @@ def _compiled(start, learner, trainable, steps, state) -> keras.Model:
     learner = taking_bytes(learner, start.byte_scale, start.trained_on_bytes)
     learner.compile(
         optimizer=_optimizer(start, learner.trainable_variables, steps, state),
-        loss=loss,
-        metrics=["accuracy"] if get_metrics(None, loss) else None,
+        loss=of_learner(loss),
+        # Keras's "accuracy" follows from shapes: it would compare logits with 0.5.
+        metrics=get_metrics(None, loss) or None,
     )
     return learner
 

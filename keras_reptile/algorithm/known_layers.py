@@ -81,7 +81,7 @@ def operations(network: Any) -> list:
 
     A subclassed network counts as one operation, because its `call` is not known.
     """
-    if not _is_keras_own(type(network)):
+    if not is_keras_own(type(network)):
         return [network]
     parts = getattr(network, "operations", None) or network.layers
     nested = [operations(p) if isinstance(p, keras.Model) else [p] for p in parts]
@@ -90,14 +90,14 @@ def operations(network: Any) -> list:
 
 def is_by_example(operation: Any) -> bool:
     """Returns whether it is one of `BY_EXAMPLE`, with an activation of Keras."""
-    return type(operation) in BY_EXAMPLE and _is_keras_own(getattr(operation, "activation", None))
+    return type(operation) in BY_EXAMPLE and is_keras_own(getattr(operation, "activation", None))
 
 
 def is_batch_normalization(operation: Any) -> bool:
     return type(operation) is keras.layers.BatchNormalization
 
 
-def _is_keras_own(function: Any) -> bool:
+def is_keras_own(function: Any) -> bool:
     """Returns whether a function or class belongs to Keras, or is `None`."""
     module = getattr(function, "__module__", "")
     return function is None or module.partition(".")[0] == "keras"

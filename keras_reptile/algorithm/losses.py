@@ -66,7 +66,7 @@ def batch_loss(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     Returns:
         Scalar tensor.
     """
-    return _reduction(loss)(_values(loss, y_true, y_pred))
+    return _reduction(loss)(values_of_examples(loss, y_true, y_pred))
 
 
 def _reduction(loss) -> Callable:
@@ -78,7 +78,7 @@ def _is_sum(loss) -> bool:
     return isinstance(loss, keras.losses.Loss) and loss.reduction == "sum"
 
 
-def _values(loss, y_true, y_pred) -> tf.Tensor:
+def values_of_examples(loss, y_true, y_pred) -> tf.Tensor:
     """Returns the values of a loss before its reduction."""
     y_true = _as_keras_does(loss, y_true, y_pred)
     return (loss.call if isinstance(loss, keras.losses.Loss) else loss)(y_true, y_pred)
@@ -107,7 +107,7 @@ def _as_keras_does(loss, y_true, y_pred):
 
 def example_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """Returns each example's loss `(batch,)`. A scalar loss is repeated for each example."""
-    values = _values(loss, y_true, y_pred)
+    values = values_of_examples(loss, y_true, y_pred)
     if values.shape.rank == 0:
         return tf.fill(tf.shape(y_pred)[:1], values)
     return _reduction(loss)(tf.reshape(values, (tf.shape(values)[0], -1)), axis=-1)

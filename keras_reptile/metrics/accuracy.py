@@ -15,6 +15,7 @@ def binary_accuracy_of_logits(y_true: Any, y_pred: Any) -> Any:
     return keras.metrics.binary_accuracy(y_true, tf.sigmoid(y_pred))
 
 
+@keras.saving.register_keras_serializable(package="keras_reptile")
 class BinaryAccuracyOfLogits(keras.metrics.MeanMetricWrapper):
     """`binary_accuracy_of_logits` as a Keras metric."""
 

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import (
     scalar_episode,
     scalar_model,
@@ -11,6 +12,7 @@ from helpers import (
     weight,
 )
 
+import keras_reptile as kr
 from keras_reptile.algorithm.network_function import NetworkFunction
 
 
@@ -198,6 +200,49 @@ def test_adapt_minimizes_the_loss_of_the_last_compile():
     for a, b in zip(found, weights_of(other), strict=True):
         np.testing.assert_array_equal(a, b)
     assert any((a != b).any() for a, b in zip(found, by_mean, strict=True))
+
+
+def logits_of_one_layer(loss, outputs=3):
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(outputs, use_bias=False)])
+    model = kr.ReptileModel(network, keras.optimizers.SGD(0.1))
+    model.compile(keras.optimizers.SGD(1.0), loss=loss)
+    return model
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_learners_accuracy_of_binary_logits_is_that_of_the_model(outputs, tmp_path):
+    rs = np.random.RandomState(0)
+    x, y = rs.randn(40, 4).astype(np.float32), rs.randint(0, 2, (40, outputs))
+    model = logits_of_one_layer(keras.losses.BinaryCrossentropy(from_logits=True), outputs)
+    learner = model.adapt(x, y.astype(np.float32), steps=1)
+    learner.save(tmp_path / "l.keras")
+    expected = np.mean((learner.predict(x, verbose=0) > 0) == y)
+    for each in (learner, keras.models.load_model(tmp_path / "l.keras")):
+        assert each.evaluate(x, y, verbose=0)[1] == pytest.approx(expected)
+
+
+@keras.saving.register_keras_serializable(package="test_learner")
+def of_labels(y_true, y_pred):
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(y_true, y_pred)
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets"),
+    [
+        (of_labels, np.arange(6) % 3),
+        (keras.losses.MeanSquaredError(reduction="none"), np.eye(3, dtype=np.float32)[[0, 1] * 3]),
+        (keras.losses.MeanSquaredError(reduction="sum"), np.eye(3, dtype=np.float32)[[0, 1] * 3]),
+    ],
+)
+def test_fit_goes_on_by_the_loss_of_the_inner_loop(loss, targets, tmp_path):
+    x = np.random.RandomState(0).rand(6, 4).astype(np.float32)
+    model = logits_of_one_layer(loss)
+    whole = model.adapt(x, targets, steps=2, inner_batch_size=6).get_weights()[0]
+    learner = model.adapt(x, targets, steps=1, inner_batch_size=6)
+    learner.save(tmp_path / "l.keras")
+    for each in (learner, keras.models.load_model(tmp_path / "l.keras")):
+        each.fit(x, targets, batch_size=6, verbose=0)
+        np.testing.assert_allclose(each.get_weights()[0], whole, atol=1e-6)
 
 
 def test_labels_with_an_axis_too_many_are_refused_and_spoil_nothing():
