@@ -156,6 +156,18 @@ def takes(function: Callable, names: Iterable[str]) -> bool:
     return True
 
 
+def takes_named(function: Callable, name: str) -> bool:
+    """Returns whether a function takes an argument of this name.
+
+    Example:
+
+    >>> takes_named(lambda y, weights=None: None, "weights"), takes_named(lambda y: None, "weights")
+    (True, False)
+    """
+    parameters = inspect.signature(function).parameters
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
 def check_unicode(name: str, text: str) -> None:
     """Raises `ValueError` for text that is not Unicode, such as a file name in another encoding.
 

@@ -105,11 +105,18 @@ def _as_keras_does(loss, y_true, y_pred):
     return tf.cast(y_true, y_pred.dtype)
 
 
-def example_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """Returns each example's loss `(batch,)`. A scalar loss is repeated for each example."""
-    values = values_of_examples(loss, y_true, y_pred)
+def query_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    """Returns the loss of each query of all tasks `(tasks * queries,)`.
+
+    A loss that is one number for a batch is computed for each task, and repeated for its queries.
+
+    Args:
+        loss, y_true, y_pred: See `task_losses`.
+    """
+    y, outputs = (tf.reshape(t, (-1, *t.shape[2:])) for t in (y_true, y_pred))
+    values = values_of_examples(loss, y, outputs)
     if values.shape.rank == 0:
-        return tf.fill(tf.shape(y_pred)[:1], values)
+        return tf.repeat(task_losses(loss, y_true, y_pred), tf.shape(y_pred)[1])
     return _reduction(loss)(tf.reshape(values, (tf.shape(values)[0], -1)), axis=-1)
 
 
@@ -137,7 +144,11 @@ def task_losses(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     array([5., 0.], dtype=float32)
     """
     queries = tf.shape(y_pred)[1]
-    of_task = lambda pair: mean_of(loss, batch_loss(loss, *pair), queries)  # noqa: E731
+
+    def of_task(pair):
+        # A function of the user may compute in another dtype.
+        return tf.cast(mean_of(loss, batch_loss(loss, *pair), queries), y_pred.dtype)
+
     return tf.map_fn(of_task, (y_true, y_pred), fn_output_signature=y_pred.dtype)
 
 

@@ -124,7 +124,7 @@ def adapt(loop, network, layout, tasks, theta, state) -> Adaptation:
 
 def _losses(loop, y, outputs) -> tf.Tensor:
     """Returns each task's loss of a minibatch, `(tasks,)`."""
-    of_task = lambda pair: losses.batch_loss(loop.loss, *pair)  # noqa: E731
+    of_task = lambda pair: tf.cast(losses.batch_loss(loop.loss, *pair), outputs.dtype)  # noqa: E731
     return tf.vectorized_map(of_task, (y, outputs), fallback_to_while_loop=False)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_reptile.checks import takes_named
 from keras_reptile.keras_internals import equal_values, function_of, set_direction
 
 INFINITY = float("inf")
@@ -115,8 +116,14 @@ def update(metric: keras.metrics.Metric, y: Any, predictions: Any, **weights: An
     """Updates a metric with examples. An accuracy counts a prediction of NaN as wrong."""
     if is_accuracy(metric):
         keras.metrics.Mean.update_state(metric, matches(metric, y, predictions), **weights)
-    else:
-        metric.update_state(y, predictions, **weights)
+        return
+    if weights and not takes_named(metric.update_state, "sample_weight"):
+        raise ValueError(
+            "On a GPU, a TPU and several replicas, evaluations compute copies of tasks, of weight 0. "
+            f"Received: the metric {metric.name!r}, whose `update_state` takes no weights. Add the "
+            "argument `sample_weight=None`, and count each example by it."
+        )
+    metric.update_state(y, predictions, **weights)
 
 
 def task_accuracies(metric: Any, y: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:

@@ -134,8 +134,8 @@ class TaskMetrics:
             Dict, the updated metrics by name.
         """
         weights = {} if is_real is None else {"sample_weight": tf.repeat(is_real, tf.shape(y)[1])}
+        values = losses.query_losses(self.loss, y, predictions)
         y, predictions = (tf.reshape(t, (-1, *t.shape[2:])) for t in (y, predictions))
-        values = losses.example_losses(self.loss, y, predictions)
         for metric in (self.monitored, self.loss_after):
             metric.update_state(values, **weights)
         for metric in self.query_metrics:

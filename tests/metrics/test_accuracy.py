@@ -80,3 +80,15 @@ def test_metrics_with_an_update_of_their_own_are_not_taken_for_accuracies():
     own = Own()
     update(own, tf.constant([[1]]), tf.constant([[0.1]]))
     assert float(own.result()) == 1.0
+
+
+def test_a_metric_without_weights_is_refused_where_tasks_are_weighted():
+    class Own(keras.metrics.MeanSquaredError):
+        def update_state(self, y_true, y_pred):
+            return super().update_state(y_true, y_pred)
+
+    own = Own(name="own")
+    update(own, tf.constant([[1.0]]), tf.constant([[3.0]]))
+    assert float(own.result()) == 4.0
+    with pytest.raises(ValueError, match=r"the metric 'own', whose.*Add the argument `sample_w"):
+        update(own, tf.constant([[1.0]]), tf.constant([[3.0]]), sample_weight=[0])

@@ -208,6 +208,20 @@ def test_keras_evaluate_gives_the_interval_of_the_losses():
     assert logs["confidence_95"] == pytest.approx(result.confidence_95, rel=1e-4)
 
 
+def root_mean_square(y_true, y_pred):
+    """One number for a batch, in another dtype than the weights'."""
+    squares = tf.square(tf.cast(y_pred, tf.float64) - tf.cast(y_true, tf.float64))
+    return tf.sqrt(tf.reduce_mean(squares))
+
+
+def test_a_loss_of_a_whole_batch_is_that_of_each_task_whatever_the_batching():
+    model = sine_model(root_mean_square)
+    result = kr.evaluate_loss(model, waves(), verbose=0)
+    for size in (1, 3):
+        logs = model.evaluate(waves(size=size), verbose=0, return_dict=True)
+        assert logs["loss_after"] == pytest.approx(result.loss, rel=1e-5)
+
+
 @pytest.mark.slow
 def test_a_classifiers_loss_can_be_measured_too():
     model = small_model()
