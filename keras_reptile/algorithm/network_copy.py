@@ -12,6 +12,7 @@ from keras_reptile.algorithm.network_checks import (
     last_operation,
     symbolic_inputs,
 )
+from keras_reptile.algorithm.network_function import seeds_of, set_seeds
 from keras_reptile.keras_internals import all_layers, call_that_made
 
 
@@ -68,6 +69,7 @@ def copy_of(network: keras.Model) -> keras.Model:
     except Exception as error:
         raise ValueError(_why_not(network, error)) from error
     copy.set_weights(network.get_weights())
+    set_seeds(copy, seeds_of(network))
     # The configuration of a subclassed network does not say which layers are frozen.
     for layer, copied in zip(all_layers(network), all_layers(copy), strict=True):
         if copied.trainable != layer.trainable:

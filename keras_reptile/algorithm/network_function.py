@@ -128,9 +128,25 @@ def _moving(layer) -> list[int]:
     return [id(layer.moving_mean), id(layer.moving_variance)]
 
 
+def seeds_of(network: keras.Model) -> list:
+    """Returns the states of a network's random generators. `get_weights` does not contain them."""
+    return [v for v in network.non_trainable_variables if is_seed(v)]
+
+
+def set_seeds(network: keras.Model, values: Sequence) -> None:
+    """Sets the states of a network's random generators.
+
+    Args:
+        network: A `keras.Model`.
+        values: Sequence of arrays or variables, as many as `seeds_of` returns.
+    """
+    for seed, value in zip(seeds_of(network), values, strict=True):
+        seed.assign(value)
+
+
 def has_randomness(network: keras.Model) -> bool:
     """Returns whether the network contains layers that draw random numbers, such as `Dropout`."""
-    return any(is_seed(v) for v in network.non_trainable_variables)
+    return bool(seeds_of(network))
 
 
 def task_numbers(tasks: Any) -> tf.Tensor:

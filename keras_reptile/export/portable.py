@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_reptile.algorithm.network_checks import check_trainable
 from keras_reptile.algorithm.network_copy import copy_of
+from keras_reptile.algorithm.network_function import seeds_of, set_seeds
 from keras_reptile.checks import check_unicode
 from keras_reptile.episodes.network_inputs import taken_by
 from keras_reptile.export.layout import FILES_OF_AN_EXPORT, MARKS, METADATA, MODEL
@@ -129,6 +130,7 @@ def write(model: Any, directory: Path, described: dict[str, Any]) -> None:
     copy = type(model).from_config(model.get_config())
     copy.compile(keras.optimizers.SGD(1.0), loss=model.task_loss)
     copy.set_weights(model.get_weights())
+    set_seeds(copy.network, seeds_of(model.network))
     copy.save(directory / MODEL)
     make_readable(directory / MODEL)
     (directory / METADATA).write_text(json.dumps(described, indent=2) + "\n")

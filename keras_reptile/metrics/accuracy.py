@@ -119,7 +119,7 @@ def update(metric: keras.metrics.Metric, y: Any, predictions: Any, **weights: An
         return
     if weights and not takes_named(metric.update_state, "sample_weight"):
         raise ValueError(
-            "On a GPU, a TPU and several replicas, evaluations compute copies of tasks, of weight 0. "
+            "On a GPU or TPU, or under a strategy, evaluations add copies of tasks, of weight 0. "
             f"Received: the metric {metric.name!r}, whose `update_state` takes no weights. Add the "
             "argument `sample_weight=None`, and count each example by it."
         )

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_reptile import distribution
 from keras_reptile.algorithm import losses
-from keras_reptile.algorithm.network_function import mode
+from keras_reptile.algorithm.network_function import mode, seeds_of, set_seeds
 from keras_reptile.distribution.model import callbacks_of
 from keras_reptile.episodes import data_checks, input_ranges, label_checks, network_inputs
 from keras_reptile.episodes.episode_checks import channels_explained
@@ -25,6 +26,10 @@ from keras_reptile.episodes.episode_format import (
 from keras_reptile.episodes.repeats import warn_of_repeated_tasks
 from keras_reptile.execution.settings import Settings
 from keras_reptile.model.planned import PlannedModel
+
+
+# The key of the random generators' states in a file of weights.
+SEEDS = "random_seeds"
 
 
 class EpisodeModel(PlannedModel):
@@ -94,6 +99,20 @@ class EpisodeModel(PlannedModel):
         shapes = ((config or {}).get("network") or {}).get("input_shape")
         if not self.network.built and shapes:
             self.build(shapes)
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        # Keras saves the seeds of no layer, and draws those that nobody gave.
+        if seeds := seeds_of(self.network):
+            store[SEEDS] = np.stack([keras.ops.convert_to_numpy(seed) for seed in seeds])
+
+    def load_own_variables(self, store: Any) -> None:
+        values = {name: store[name] for name in list(store.keys())}
+        seeds = values.pop(SEEDS, None)
+        super().load_own_variables(values)
+        # Files of earlier versions have none.
+        if seeds is not None:
+            set_seeds(self.network, np.asarray(seeds))
 
     def load_weights(self, filepath: Any, *args, **kwargs) -> None:
         """`keras.Model.load_weights`, into a model whose network is built.

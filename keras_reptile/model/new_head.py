@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_reptile.algorithm import shared_head
 from keras_reptile.algorithm.network_checks import check_built
 from keras_reptile.algorithm.network_copy import replace_head
+from keras_reptile.algorithm.network_function import seeds_of, set_seeds
 from keras_reptile.checks import INT32, check_positive, check_seed
 from keras_reptile.model.support_set import check_labels
 
@@ -78,6 +79,7 @@ def _of_other_classes(model: Any, classes: int, seed: int, repeat: bool) -> Any:
     }
     other = type(model).from_config(config)
     other.network.set_weights(network.get_weights())
+    set_seeds(other.network, seeds_of(network))
     for variable, carried in zip(other.inner_variables, model.inner_variables, strict=True):
         if variable.shape == carried.shape:
             variable.assign(carried)

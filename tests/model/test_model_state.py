@@ -16,7 +16,8 @@ from helpers import (
 from tensorflow.python.framework import ops
 
 import keras_reptile as kr
-from keras_reptile.algorithm.network_function import NetworkFunction
+from keras_reptile.algorithm.network_function import NetworkFunction, seeds_of
+from keras_reptile.export.portable import export_portable
 
 
 def dense(ways=3):
@@ -272,6 +273,29 @@ def test_files_hold_each_variable_in_its_place(tmp_path):
     model.save_weights(tmp_path / "m.weights.h5")
     with h5py.File(tmp_path / "m.weights.h5") as file:
         assert len(file["vars"]) == len(model.inner_variables)
+
+
+def test_files_and_copies_draw_the_random_numbers_of_the_model(tmp_path):
+    model = small_model(small_linear([keras.layers.Dropout(0.5)]))
+    x, y = POOL.images[:24] / np.float32(255), np.repeat([0, 1, 2], 8)
+    model.save(tmp_path / "m.keras")
+    model.save_weights(tmp_path / "m.weights.h5")
+    other = small_model(small_linear([keras.layers.Dropout(0.5)]))
+    other.load_weights(tmp_path / "m.weights.h5")
+    export_portable(model, tmp_path / "exported")
+    copies = [other]
+    for file in ("m.keras", "exported/model.keras"):
+        copies.append(keras.models.load_model(tmp_path / file))
+    expected = model.adapt(x, y, steps=2).get_weights()
+    for copy in copies:
+        for a, b in zip(copy.adapt(x, y, steps=2).get_weights(), expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+    arguments = dict(steps=2, head="replace", seed=2)
+    replaced = [model.adapt(x, y, **arguments).get_weights()[0] for _ in range(2)]
+    np.testing.assert_array_equal(*replaced)
+    np.testing.assert_array_equal(
+        seeds_of(model.with_head(4).network)[0], seeds_of(model.network)[0]
+    )
 
 
 def test_a_second_fit_repeats_an_endless_stream_with_a_warning():
