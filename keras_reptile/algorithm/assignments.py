@@ -15,18 +15,28 @@ from keras_reptile.algorithm.known_layers import (
     is_by_example,
     operations,
 )
-from keras_reptile.algorithm.network_function import is_seed, mode
+from keras_reptile.algorithm.network_function import SEED, mode, seeds_of
 from keras_reptile.keras_internals import all_layers
 
 
 def check_assignments(network: keras.Model, inputs: Any) -> None:
     """Raises `ValueError` for a network that assigns to its variables while it trains.
 
+    Also for layers that draw random numbers without a generator of their own: Keras's global one
+    would stay as it is, and each inner step of each task would draw the same numbers.
+
     Args:
         network: A built `keras.Model`.
         inputs: Structure of tensors, symbolic or not, or of their specs.
     """
     found = assigned(network, inputs)
+    if any(path.endswith(SEED) for path in found):
+        raise ValueError(
+            "A layer that draws random numbers needs a generator of its own, from which each inner "
+            "step draws others. Received: a network with a layer that draws without one, such as "
+            "`keras.random.normal(shape)`. Set `self.generator = keras.random.SeedGenerator(seed)` "
+            "in its `__init__`, and give `seed=self.generator`."
+        )
     if found:
         raise ValueError(
             "Inner loops train a network that is a function of its weights: values that layers "
@@ -49,7 +59,7 @@ def assigned(network: keras.Model, inputs: Any) -> list[str]:
 
     graph = tf.function(trace, autograph=False).get_concrete_function(specs).graph
     legitimate = _accounted_for(network)
-    paths = [v.path for v in scope.assigned if not (is_seed(v) or id(v) in legitimate)]
+    paths = [v.path for v in scope.assigned if id(v) not in legitimate]
     return [*dict.fromkeys([*paths, *_assigned_tensorflow_variables(network, graph)])]
 
 
@@ -66,12 +76,12 @@ class _Recording(keras.StatelessScope):
 
 
 def _accounted_for(network) -> set[int]:
-    """Returns the ids of batch normalization's moving averages, and of the metrics' variables."""
+    """Returns the ids of moving averages, of metrics' variables, and of seeds of the network."""
     layers = all_layers(network, itself=True)
     kind = keras.layers.BatchNormalization
     normalizations = [n for n in layers if isinstance(n, kind) and n.built]
     moving = [v for n in normalizations for v in (n.moving_mean, n.moving_variance)]
-    return {id(v) for v in [*moving, *network.metrics_variables]}
+    return {id(v) for v in [*moving, *network.metrics_variables, *seeds_of(network)]}
 
 
 def _assigned_tensorflow_variables(network, graph) -> list[str]:

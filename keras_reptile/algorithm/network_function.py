@@ -21,6 +21,9 @@ from keras_reptile.kernels.batch_normalization import is_normalization, mask_of,
 from keras_reptile.kernels.forms import Forms
 from keras_reptile.kernels.switching import Form, fast_forms
 
+# The name of the state of a `keras.random.SeedGenerator`.
+SEED = "seed_generator_state"
+
 
 def values_of(variables: Sequence) -> list[tf.Tensor]:
     """Returns the present values of variables, as tensors."""
@@ -170,6 +173,8 @@ def task_numbers(tasks: Any) -> tf.Tensor:
 def _words(t) -> tf.Tensor:
     """Returns the bits of each task's values, int32 `(tasks, values)`."""
     t = tf.convert_to_tensor(t)
+    if t.dtype == tf.string:
+        t = tf.strings.to_hash_bucket_fast(t, 2**31 - 1)
     if t.dtype.is_floating:
         t = tf.bitcast(tf.cast(t, tf.float32), tf.int32)
     return tf.reshape(tf.cast(t, tf.int32), (tf.shape(t)[0], -1))
@@ -186,7 +191,7 @@ def _checksums(words) -> tf.Tensor:
 
 def is_seed(variable: Any) -> bool:
     """Returns whether this is the state of a `keras.random.SeedGenerator`."""
-    return variable.name == "seed_generator_state"
+    return variable.name == SEED
 
 
 def _folded(variable, call_id):

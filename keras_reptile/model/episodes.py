@@ -27,7 +27,6 @@ from keras_reptile.episodes.repeats import warn_of_repeated_tasks
 from keras_reptile.execution.settings import Settings
 from keras_reptile.model.planned import PlannedModel
 
-
 # The key of the random generators' states in a file of weights.
 SEEDS = "random_seeds"
 
@@ -112,7 +111,7 @@ class EpisodeModel(PlannedModel):
         super().load_own_variables(values)
         # Files of earlier versions have none.
         if seeds is not None:
-            set_seeds(self.network, np.asarray(seeds))
+            set_seeds(self.network, list(np.asarray(seeds)))
 
     def load_weights(self, filepath: Any, *args, **kwargs) -> None:
         """`keras.Model.load_weights`, into a model whose network is built.

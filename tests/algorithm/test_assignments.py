@@ -87,6 +87,21 @@ def test_a_network_that_assigns_is_refused_by_the_layers_name(name):
         kr.ReptileModel(make())
 
 
+class Noise(LAYERS.Layer):
+    def __init__(self, own):
+        super().__init__()
+        self.generator = keras.random.SeedGenerator(1) if own else None
+
+    def call(self, x, training=False):
+        return x + keras.random.normal((4,), seed=self.generator) if training else x
+
+
+def test_a_layer_that_draws_without_a_generator_of_its_own_is_refused():
+    with pytest.raises(ValueError, match=r"generator of its own.*Received: a network with a layer"):
+        kr.ReptileModel(network(Noise(own=False)))
+    kr.ReptileModel(network(Noise(own=True)))
+
+
 @pytest.mark.parametrize("built", [False, True])
 def test_a_subclassed_network_is_refused_before_it_trains(built):
     made = Subclassed()

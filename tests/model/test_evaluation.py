@@ -318,3 +318,5 @@ def test_tasks_of_zeros_and_ones_have_numbers_of_their_own():
     assert len(set(task_numbers(images).numpy())) == 5000
     bits = np.eye(2000, dtype=np.float32)
     assert len(set(task_numbers(bits).numpy())) == 2000
+    words = np.array([[str(i), "a"] for i in range(500)])
+    assert len(set(task_numbers(words).numpy())) == 500
