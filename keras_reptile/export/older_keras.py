@@ -14,12 +14,14 @@ CONFIG = "config.json"
 # entry.
 UNKNOWN_TO_OLDER: dict[str, Any] = {
     "input_axes": None,
-    "optional": False,
     "output_axes": None,
     "quantization_config": None,
     "renorm": False,
     "renorm_clipping": None,
     "renorm_momentum": 0.99,
+    "salt": None,
+    "sliding_window": None,
+    "use_gate": False,
 }
 
 

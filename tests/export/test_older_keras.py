@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 import keras_reptile as kr
-from keras_reptile.export.older_keras import CONFIG, make_readable, readable
+from keras_reptile.export.older_keras import (
+    CONFIG,
+    UNKNOWN_TO_OLDER,
+    make_readable,
+    readable,
+)
 from keras_reptile.pretrained import MODEL, MODELS
 
 CONVOLUTION_OR_DENSE = """
@@ -19,7 +24,7 @@ OPTIMIZER = """
     clipnorm clipvalue ema_momentum ema_overwrite_frequency global_clipnorm
     gradient_accumulation_steps learning_rate loss_scale_factor name use_ema weight_decay
 """
-# The entries of each class in a file that Keras 3.12.4 wrote.
+# The entries of each class that Keras 3.12.4 wrote to a file, and `optional`, which it takes.
 ENTRIES_OF_3_12 = {
     name: set(entries.split())
     for name, entries in {
@@ -37,7 +42,7 @@ ENTRIES_OF_3_12 = {
         "Dense": f"{CONVOLUTION_OR_DENSE} units",
         "Flatten": "data_format dtype name trainable",
         "GlorotUniform": "seed",
-        "InputLayer": "batch_shape dtype name ragged sparse",
+        "InputLayer": "batch_shape dtype name optional ragged sparse",
         "Ones": "",
         "ReLU": "dtype max_value name negative_slope threshold trainable",
         "SGD": f"{OPTIMIZER} momentum nesterov",
@@ -86,8 +91,26 @@ def test_a_file_of_this_keras_becomes_one_of_3_12_with_the_same_weights(tmp_path
         np.testing.assert_array_equal(a, b)
 
 
+LAYERS = [
+    keras.layers.Embedding(3, 2),
+    keras.layers.EinsumDense("ab,bc->ac", 2, kernel_initializer="he_normal"),
+    keras.layers.MultiHeadAttention(1, 2),
+    keras.layers.GroupQueryAttention(2, 2, 1),
+    keras.layers.StringLookup(vocabulary=["a"]),
+]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
+def test_a_layer_with_new_entries_is_the_same_without_them(layer):
+    serialized = keras.saving.serialize_keras_object(layer)
+    found = readable(serialized)
+    assert not UNKNOWN_TO_OLDER.keys() & found["config"].keys()
+    again = keras.saving.deserialize_keras_object(found)
+    assert again.get_config() == layer.get_config()
+
+
 def test_other_values_and_custom_classes_keep_their_entries():
-    own = {"module": "mine", "class_name": "Mine", "config": {"optional": False}}
+    own = {"module": "mine", "class_name": "Mine", "config": {"salt": None}}
     renormalizing = {"renorm": True, "renorm_momentum": 0.9, "renorm_clipping": None}
     keras_own = {"module": "keras.layers", "class_name": "X", "config": renormalizing}
     assert readable([own, keras_own]) == [
