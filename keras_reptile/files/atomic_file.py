@@ -141,6 +141,18 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_text(path, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 
 
+def is_missing(path: str | os.PathLike) -> bool:
+    """Returns whether a path leads to nothing. If its folder may not be searched, that is false."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        return False
+    # A name that no file can have is a `ValueError`.
+    except (OSError, ValueError):
+        return True
+    return False
+
+
 def read_json(path: Path, advice: str) -> dict[str, Any]:
     """Returns the JSON object in a file. NaN and infinity, which are not JSON, become `None`.
 
@@ -152,7 +164,9 @@ def read_json(path: Path, advice: str) -> dict[str, Any]:
         RunError: If the file cannot be read, or does not contain a JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda name: None)
+        # Some editors write a byte order mark.
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(text, parse_constant=lambda name: None)
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}. {advice}") from None
     except RecursionError:
@@ -199,10 +213,11 @@ def read_csv(
         RunError: If the file cannot be read, a row lacks a required column or has a wrong value,
             or a row and the header have different numbers of cells.
     """
-    if not os.path.exists(path):
+    if is_missing(path):
         return []
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        # Spreadsheets write a byte order mark. It is not part of the first column's name.
+        with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
         names = reader.fieldnames or []

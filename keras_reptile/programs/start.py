@@ -137,7 +137,8 @@ def recorded(place: str, key: str) -> dict[str, Any]:
     """Returns a part of what a run or an export records, or `{}` if it cannot be read."""
     for name in ("run.json", "metadata.json"):
         try:
-            with open(os.path.join(os.path.expanduser(place), name)) as file:
+            path = os.path.join(os.path.expanduser(place), name)
+            with open(path, encoding="utf-8-sig") as file:
                 return dict(json.load(file)[key])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass

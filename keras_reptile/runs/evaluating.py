@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
 from keras_reptile import distribution
 from keras_reptile.checkpoint import load_checkpoint
-from keras_reptile.checks import check_choice, check_positive, local_path
+from keras_reptile.checks import check_choice, check_positive, local_path, shown
 from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import check_writable
@@ -26,6 +27,7 @@ from keras_reptile.runs.run_checks import (
     MAY_DIFFER_BETWEEN_WORKERS,
     check_checkpoint,
     check_outputs,
+    with_absolute_paths,
 )
 from keras_reptile.runs.run_directory import RunDirectory
 
@@ -111,7 +113,7 @@ def evaluate_run(
         with workers.together():
             if workers.is_chief:
                 saved = _saved_model(directory, which, trained, recipe)
-            pools = building.load_pools(recipe, data_dir, (split,))
+            pools = building.load_pools(_with_needed_images(recipe, split), data_dir, (split,))
             if workers.is_chief:
                 run_classes.check_evaluation(directory, trained, overrides, pools, split)
             building.check_ways(recipe, pools, split, ", or choose another `split`")
@@ -129,7 +131,13 @@ def evaluate_run(
         else:
             results = [measure(recipe, model, episodes, verbose)]
         if record and workers.is_chief:
-            how = {"split": split, "seed": seed, "seconds": time.perf_counter() - started}
+            how = {
+                "run": os.path.abspath(directory.path),
+                "checkpoint": which,
+                "split": split,
+                "seed": seed,
+                "seconds": time.perf_counter() - started,
+            }
             write_record(Path(record), results, recipe, model, how)
         return results
 
@@ -165,11 +173,20 @@ def _with_overrides(trained: Recipe, overrides: dict[str, Any], both: bool) -> R
     check_fields(trained.dataset, overrides)
     if both:
         check_both(trained, overrides)
-    recipe = dataclasses.replace(trained, **without_own_split(trained, overrides), **overrides)
+    chosen = {**without_own_split(trained, overrides), **with_absolute_paths(overrides)}
+    recipe = dataclasses.replace(trained, **chosen)
     check_values(recipe)
     check_positive("queries", recipe.queries)
     building.prepare(recipe)
     return recipe
+
+
+def _with_needed_images(recipe: Recipe, split: str) -> Recipe:
+    """Returns the recipe for loading: classes with too few images for its tasks are left out."""
+    if split != "train":
+        return recipe
+    # Otherwise they need the images of the run's training tasks.
+    return dataclasses.replace(recipe, train_shots=recipe.shots, train_queries=True)
 
 
 def _saved_model(directory, which, trained, recipe) -> ReptileModel:
@@ -177,6 +194,11 @@ def _saved_model(directory, which, trained, recipe) -> ReptileModel:
     saved = load_chosen(directory, which)
     check_checkpoint(trained, saved, directory.checkpoints)
     check_outputs(recipe, saved)
+    if which == "last" and saved.meta_iteration < trained.meta_iterations:
+        logging.warning(
+            "The run in %s is not finished: its checkpoint of meta-iteration %d of %d is tested.",
+            *(shown(directory.path), saved.meta_iteration, trained.meta_iterations),
+        )
     return with_ways(saved, recipe.ways)
 
 

@@ -14,6 +14,7 @@ from keras_reptile.checks import local_path
 from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import (
     explained,
+    is_missing,
     read_csv,
     read_json,
     remove_partial,
@@ -101,8 +102,7 @@ class RunDirectory:
         NaN, which earlier versions wrote, is read as null.
         """
         path = self.path / name
-        # `Path.exists` would raise for invalid names. This returns false.
-        if not os.path.exists(path):
+        if is_missing(path):
             return None
         return read_json(path, "Restore it from a copy or use another run.")
 
@@ -150,17 +150,24 @@ class RunDirectory:
 
     def saved(self) -> list[Path]:
         """Returns the checkpoints of this run, oldest first."""
-        name = re.compile(r"iteration-\d{9,}\.keras")
-        found = [p for p in self._checkpoint_files("*.keras") if name.fullmatch(p.name)]
+        pattern = re.compile(r"iteration-\d{9,}\.keras")
+        found = [self.checkpoints / n for n in self._checkpoint_names() if pattern.fullmatch(n)]
         return sorted(found, key=_iteration_of)
 
     def newest_iteration(self) -> int:
         """Returns the meta-iteration in the newest checkpoint's name, or 0 without checkpoints."""
         return max(map(_iteration_of, self.saved()), default=0)
 
-    def _checkpoint_files(self, pattern: str) -> list[Path]:
-        # `Path.glob` would raise for an invalid name.
-        return list(self.checkpoints.glob(pattern)) if os.path.isdir(self.checkpoints) else []
+    def _checkpoint_names(self) -> list[str]:
+        try:
+            return os.listdir(self.checkpoints)
+        except PermissionError as error:
+            raise RunError(
+                f"{self.checkpoints} cannot be read: {error.strerror}. Make it readable."
+            ) from None
+        # A name that no file can have is a `ValueError`.
+        except (OSError, ValueError):
+            return []
 
     def restore(self) -> ReptileModel | None:
         """Loads the newest checkpoint that can be read. Returns `None` if there are none.

@@ -25,6 +25,7 @@ from keras_reptile.files.atomic_file import (
     write_json,
     write_text,
 )
+from keras_reptile.programs import start
 from keras_reptile.runs.run_directory import RunDirectory
 
 NOBODY = 65534
@@ -263,6 +264,36 @@ def test_a_file_that_is_protected_from_writing_is_not_replaced(as_nobody):
         with pytest.raises(RunError, match="protected cannot be written: Permission denied"):
             use(path)
     assert path.read_text() == "earlier"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes someone else")
+def test_a_run_that_may_not_be_read_is_not_taken_for_none(as_nobody):
+    closed = RunDirectory(as_nobody / "closed")
+    closed.write_json("run.json", {"settings": {"ways": 5}})
+    assert RunDirectory(as_nobody / "none").read_run() is None
+    closed.checkpoints.chmod(0)
+    with pytest.raises(RunError, match=r"/checkpoints cannot be read: Permission denied. Make it"):
+        closed.saved()
+    closed.path.chmod(0)
+    with pytest.raises(RunError, match=r"closed/run.json cannot be read: .* Permission denied"):
+        closed.read_run()
+    with pytest.raises(RunError, match=r"closed/log.csv cannot be read \(PermissionError: Perm"):
+        closed.rows()
+    closed.path.chmod(0o755)
+
+
+def test_a_byte_order_mark_of_a_spreadsheet_or_an_editor_is_no_part_of_the_content(tmp_path):
+    directory = RunDirectory(tmp_path)
+    for path in (tmp_path / "run.json", directory.log):
+        text = (
+            '{"settings": {"ways": 5}}'
+            if path.suffix == ".json"
+            else "meta_iteration,seconds\n3,1.5\n"
+        )
+        path.write_text(text, encoding="utf-8-sig")
+    assert directory.read_json("run.json") == {"settings": {"ways": 5}}
+    assert start.recorded(str(tmp_path), "settings") == {"ways": 5}
+    assert directory.rows() == [{"meta_iteration": "3", "seconds": "1.5"}]
 
 
 # Other file systems

@@ -17,6 +17,7 @@ from keras_reptile.runs import evaluating, run_classes, training
 from keras_reptile.runs.evaluating import evaluate_run as measure
 from keras_reptile.runs.run_checks import check_same_run
 from keras_reptile.runs.run_directory import RunDirectory
+from keras_reptile.runs.stop_on_signal import Interrupted
 
 COUNTS = {name: 4 for name in "abcdefghi"} | {"j": 2, "k": 3, "l": 4}
 SMALL = dict(
@@ -164,7 +165,25 @@ def test_an_evaluation_may_leave_out_other_classes_and_read_a_folder_that_was_mo
     assert evaluate(folder, image_dir=str(folder / "moved"))[0]["tasks"] == 2
 
 
-def test_an_evaluation_may_give_a_split_in_place_of_the_runs_own(tmp_path):
+def test_an_evaluation_on_training_classes_takes_those_with_images_for_its_own_tasks(
+    folder, monkeypatch
+):
+    def loaded(recipe, *arguments):
+        found.append(load(recipe, *arguments).train)
+        raise Interrupted
+
+    load, found = building.load_pools, []
+    monkeypatch.setattr(building, "load_pools", loaded)
+    content = kept(folder)
+    sizes = {**content["train"], **content["left_out"]["train"]}
+    for images in (2, 3, 4):
+        with pytest.raises(Interrupted):
+            evaluate(folder, split="train", shots=images - 1, queries=1)
+        assert {*found[-1].names} == {name for name, size in sizes.items() if size >= images}
+    assert len(found[0]) > len(found[2])
+
+
+def test_an_evaluation_may_give_a_split_in_place_of_the_runs_own(tmp_path, monkeypatch):
     class_folders(tmp_path / "images", COUNTS)
     for name, text in (("train", "abcd"), ("val", "ef"), ("test", "gh")):
         (tmp_path / f"{name}.txt").write_text("\n".join(text))
@@ -177,6 +196,10 @@ def test_an_evaluation_may_give_a_split_in_place_of_the_runs_own(tmp_path):
     ):
         recipe = evaluating._with_overrides(trained, given, both=False)
         assert building.load_pools(recipe, None).test.names == expected
+    monkeypatch.chdir(tmp_path)
+    given = {"image_dir": "other"}
+    recipe = evaluating._with_overrides(trained, given, both=False)
+    assert recipe.image_dir == str(tmp_path / "other")
     with pytest.raises(ValueError, match=r"Received with it: validation_classes=1. Leave these"):
         given = {"split_dir": str(tmp_path), "validation_classes": 1}
         building.load_pools(evaluating._with_overrides(trained, given, both=False), None)

@@ -14,7 +14,7 @@ from keras_reptile import datasets
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.recipe import Recipe
-from keras_reptile.runs import run_length, training
+from keras_reptile.runs import evaluating, run_length, training
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.stop_on_signal import Interrupted
 
@@ -83,6 +83,19 @@ def test_another_number_anneals_the_run_anew_and_resumes_bit_for_bit(
     stopped(parts, total, at=5)
     run(parts, total)
     assert_same_end(whole, parts)
+
+
+@pytest.mark.slow
+def test_an_evaluation_says_that_a_run_is_not_finished(copy, caplog):
+    directory = RunDirectory(copy())
+    for total, said in (10, True), (3, False):
+        settings = {**directory.read_run()["settings"], "meta_iterations": total}
+        evaluating._saved_model(directory, "last", Recipe(**settings), Recipe(**settings))
+        text = (
+            f"run in {directory.path} is not finished: its checkpoint of meta-iteration 3 of 10 is"
+        )
+        assert (text in caplog.text) == said
+        caplog.clear()
 
 
 @pytest.mark.slow

@@ -676,7 +676,9 @@ def test_the_interval_of_a_single_task_is_null_wherever_it_is_written(of_one_tas
     assert strictly(tmp_path / "summary.json") == summary
     (found,) = measure(tmp_path, tasks=1, record=tmp_path / "found.json", verbose=0)
     assert found == summary["result"]
-    assert strictly(tmp_path / "found.json")["results"] == [found]
+    record = strictly(tmp_path / "found.json")
+    assert record["results"] == [found]
+    assert (record["run"], record["checkpoint"]) == (str(tmp_path), "last")
     export_run(tmp_path, tmp_path / "out", only_model=True)
     assert strictly(tmp_path / "out" / "metadata.json")["result"] == found
 
