@@ -9,10 +9,13 @@ from keras_reptile.recipes.recipe import NOTES, OF_EVALUATION, Recipe
 # The keys of `experiments.figures.FIGURES`.
 FIGURES = ("gradient_combinations", "study", "tail_overlap")
 
-DATA_DIR = "TFDS's data directory. Default: TFDS_DATA_DIR, or TFDS's."
+DATA_DIR = (
+    "The data directory of TensorFlow Datasets (TFDS). Default: the environment variable "
+    "TFDS_DATA_DIR, or TFDS's own default."
+)
 SPLITS = ("test", "validation", "train")
 WHICH = "The newest checkpoint, or the best one."
-ONLY_MODEL = "Only what keras_reptile.pretrained loads: no SavedModel."
+ONLY_MODEL = "Write only the files that keras_reptile.pretrained loads, and no SavedModel."
 RUNS = "Output directories of bin/train, or logs, separated by commas."
 STEPS = "Inner steps at the start. Default: 50. A served page has fewer if they take over 500 ms."
 STATIC = "An HTML file to write instead: the page with the network in it, without a server."
@@ -71,10 +74,12 @@ def evaluate() -> None:
     flags.DEFINE_enum("which", "last", ("last", "best"), WHICH)
     flags.DEFINE_enum("split", "test", SPLITS, "Classes to draw tasks from.")
     flags.DEFINE_integer("tasks", 1000, "Number of tasks.")
-    flags.DEFINE_integer("seed", 0, "Decides the tasks.")
+    flags.DEFINE_integer("seed", 0, "The seed of the tasks.")
     define_path("data_dir", None, DATA_DIR)
     flags.DEFINE_bool("both", False, "Measure inductively and transductively, two lines of JSON.")
-    define_path("record", None, "A JSON file to write: the results, and how they were found.")
+    define_path(
+        "record", None, "A JSON file to write: the results, with settings, versions and machine."
+    )
     recipe_flags.define_fields(Recipe, only=OF_EVALUATION)
     device_flags.define()
 
@@ -124,7 +129,7 @@ def compare() -> None:
     """Draws the accuracy of several runs against seconds of training.
 
     bin/compare --runs=runs/omniglot_5way,runs/short --output=comparison.png
-    bin/compare --runs=runs/a/log.csv,runs/b/log.csv --names='before,after' --reference=97.38
+    bin/compare --runs=runs/a/log.csv,runs/b/log.csv --names='before,after' --reference=97.68
 
     Runs are output directories of bin/train, finished or not, or copies of their log.csv. Seconds
     are those of the meta-iterations alone, without validation, tests and checkpoints.
