@@ -6,6 +6,8 @@ from pathlib import Path
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.errors import RunError
 from keras_reptile.export.layout import MODEL
+from keras_reptile.recipes import building
+from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs.run_directory import RunDirectory
 
@@ -19,16 +21,25 @@ def load_model(path: str | os.PathLike) -> ReptileModel:
 
     Raises:
         RunError: If there is no model, or it cannot be read.
+        ValueError: If the module of a run's network cannot be imported.
     """
     path = Path(path)
     for file in (path, path / MODEL):
         # Unlike `Path.is_file`, `os.path.isfile` is false for names that no file can have.
         if os.path.isfile(file):
             return load_checkpoint(file)
-    model = RunDirectory(path).restore() if os.path.isdir(path) else None
+    model = _of_run(RunDirectory(path)) if os.path.isdir(path) else None
     if model is None:
         raise RunError(f"{path} holds no model. Give an output directory of bin/train.")
     return model
+
+
+def _of_run(directory: RunDirectory) -> ReptileModel | None:
+    run = directory.read_run()
+    if run is not None:
+        # A network of the user's own may have layers that its module registers.
+        building.prepare(Recipe(**run["settings"]))
+    return directory.restore()
 
 
 def sizes(model: ReptileModel) -> tuple[int, int]:

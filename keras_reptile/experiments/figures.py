@@ -8,6 +8,7 @@ from keras_reptile.checks import did_you_mean
 from keras_reptile.experiments import gradient_combinations, study, tail_overlap
 from keras_reptile.experiments.experiment_run import ExperimentRun
 from keras_reptile.recipes import named
+from keras_reptile.recipes.recipe import SINUSOID
 
 # A curve has at least this many points, for any number of meta-iterations.
 POINTS = 10
@@ -62,6 +63,11 @@ def runs_of(figure: str, **overrides: Any) -> dict[str, ExperimentRun]:
                 f"{name}={overrides[name]!r}. Leave it out, and choose curves with --only."
             )
     recipe = named.get(figure, **overrides)
+    if recipe.dataset == SINUSOID:
+        raise ValueError(
+            f"{figure} draws accuracies, and sine waves have none. Received: "
+            f"dataset={recipe.dataset!r}. Choose a data set of images."
+        )
     if not (recipe.test_tasks or (recipe.curve_tasks and figure != "tail_overlap")):
         raise ValueError(
             f"{figure} needs tests of its runs. Received: test_tasks=0, "

@@ -1,11 +1,14 @@
 """Changes the number of meta-iterations of an unfinished run, and re-anneals its meta-step size."""
 
+import math
 from typing import Any
 
 from keras_reptile.algorithm.meta_update import ReannealedMetaStep
 from keras_reptile.checks import counted
 from keras_reptile.errors import RunError
+from keras_reptile.keras_internals import schedule_of
 from keras_reptile.recipes.recipe import Recipe
+from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs.run_directory import RunDirectory
 
 # The key in run.json and summary.json. Its value is a list of pairs: a meta-iteration, and the
@@ -81,6 +84,27 @@ def in_words(recipe: Recipe, lengths: list[list[int]], done: int) -> str | None:
 def schedule(recipe: Recipe, lengths: list[list[int]]) -> ReannealedMetaStep:
     """Returns the schedule of the meta-step size of a run whose number was changed."""
     return ReannealedMetaStep(recipe.meta_step_size, recipe.meta_step_size_final, lengths)
+
+
+def check_size(path: Any, recipe: Recipe, lengths: list[list[int]], model: ReptileModel) -> None:
+    """Raises `RunError` if a checkpoint has another meta-step size than its run.json gives.
+
+    Args:
+        path: The path of the run's directory, for the error.
+        recipe: The `Recipe` of the run.
+        lengths: The run's lengths, see `history`.
+        model: The checkpoint's model.
+    """
+    done = model.meta_iteration
+    saved, now = (
+        float(each(done)) for each in (schedule_of(model.optimizer), schedule(recipe, lengths))
+    )
+    if not math.isclose(saved, now, rel_tol=1e-3, abs_tol=1e-5 * abs(recipe.meta_step_size)):
+        raise RunError(
+            f"The checkpoint in {path} has a meta-step size of {saved:g} at meta-iteration "
+            f"{done:,}. Received: a run.json with meta_iterations={recipe.meta_iterations}, by "
+            f"which it would be {now:g}. Restore that number in run.json: the flag changes it."
+        )
 
 
 def _past(run) -> list[list[int]]:

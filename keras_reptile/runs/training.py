@@ -95,6 +95,8 @@ def train(
             pools, earlier, saved = _opened(recipe, directory, load, stack)
             done = saved.meta_iteration if saved else 0
             lengths = run_length.history(earlier, recipe, done)
+            if saved is not None:
+                run_length.check_size(directory.path, recipe, lengths, saved)
         workers.check_alike(shared_facts(recipe, pools))
         kernels = compilation.of_training(recipe, earlier)
         # Only the chief has an earlier part of the run.

@@ -321,6 +321,10 @@ def test_a_curve_has_ten_points_or_more_unless_told_otherwise():
         (dict(only=("g9",)), r"`only` must be names of r.*Received: 'g9', with the runs g1, g2, h"),
         (dict(method="maml"), r"sets its own `method`. Received: method='maml'. Leave it out, and"),
         (dict(inner_batch_size=7), r"multiple of `ways`. Received: inner_batch_size=7, ways=5"),
+        (
+            dict(dataset="sinusoid", curve_tasks=0),
+            r"sine waves have none. Received: dataset='sinus",
+        ),
         (dict(meta_iterations=0), r"`meta_iterations` must be at least 1"),
         (dict(curve_tasks=-1), r"`curve_tasks` must not be negative. Received: -1"),
         (dict(task_order="nope"), r"`task_order` must be one of .*Received: 'nope'"),

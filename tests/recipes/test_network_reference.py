@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import keras_reptile as kr
+from keras_reptile.demo.models import load_model
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.network_changes import changes
@@ -78,6 +79,12 @@ def test_the_function_gets_what_the_papers_networks_get(module):
     np.testing.assert_array_equal(network.get_weights()[0], kernel)
 
 
+def forget(module):
+    """As in a process of its own, which has not imported the module."""
+    del sys.modules[module]
+    keras.saving.get_custom_objects().pop("my_networks>Halved")
+
+
 @pytest.mark.slow
 def test_a_run_resumes_and_is_evaluated_and_exported_with_it(module, tmp_path, monkeypatch):
     own = recipe(f"{module}:build", meta_iterations=1)
@@ -88,9 +95,9 @@ def test_a_run_resumes_and_is_evaluated_and_exported_with_it(module, tmp_path, m
         json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["network"]
         == own.network
     )
-    # As in a process of its own, which has not imported the module.
-    del sys.modules[module]
-    keras.saving.get_custom_objects().pop("my_networks>Halved")
+    forget(module)
+    assert load_model("run").network.output_shape == (None, 5)
+    forget(module)
     (result,) = measure("run", tasks=2, verbose=0)
     assert 0 <= result["accuracy"] <= 1
     metadata = export_run("run", "exported", only_model=True)

@@ -86,6 +86,20 @@ def test_another_number_anneals_the_run_anew_and_resumes_bit_for_bit(
 
 
 @pytest.mark.slow
+def test_another_number_in_run_json_is_refused(copy):
+    path = copy()
+    content = json.loads((path / "run.json").read_text())
+    content["settings"]["meta_iterations"] = 20
+    (path / "run.json").write_text(json.dumps(content))
+    with pytest.raises(
+        RunError, match=r"0.7 at meta-iteration 3. .*iterations=20, by .* 0.85. Restore that number"
+    ):
+        run(path, 20)
+    with pytest.raises(RunError, match=r"0.7 at meta-iteration 3. Received: .*iterations=30, by"):
+        run(path, 30)
+
+
+@pytest.mark.slow
 def test_an_evaluation_says_that_a_run_is_not_finished(copy, caplog):
     directory = RunDirectory(copy())
     for total, said in (10, True), (3, False):
