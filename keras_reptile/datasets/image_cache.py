@@ -118,7 +118,9 @@ class ImageCache:
         """
         try:
             images = self._read(names)
-            os.utime(self.path)
+            # It may be another user's.
+            with contextlib.suppress(OSError):
+                os.utime(self.path)
             return images
         except FileNotFoundError:
             return None

@@ -20,7 +20,7 @@ from keras_reptile.recipes import building
 from keras_reptile.recipes.data_options import without_own_split
 from keras_reptile.recipes.recipe import OF_EVALUATION, SINUSOID, Recipe, check_fields, check_values
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.runs import compilation, run_classes
+from keras_reptile.runs import compilation, other_folder, run_classes
 from keras_reptile.runs.progress import bar_verbosity, say_evaluation_batch
 from keras_reptile.runs.results import measure, measure_both, write_record
 from keras_reptile.runs.run_checks import (
@@ -116,6 +116,7 @@ def evaluate_run(
             pools = building.load_pools(_with_needed_images(recipe, split), data_dir, (split,))
             if workers.is_chief:
                 run_classes.check_evaluation(directory, trained, overrides, pools, split)
+                other_folder.warn(directory, trained, recipe, pools, split)
             building.check_ways(recipe, pools, split, ", or choose another `split`")
             episodes = building.evaluation_episodes(recipe, getattr(pools, split), tasks, seed)
         alike = {**overrides, "split": split, "tasks": tasks, "seed": seed}

@@ -67,16 +67,16 @@ def check_same(directory: RunDirectory, pools: Pools) -> None:
 
     Runs of earlier versions have no classes.json. For these there is no check.
     """
-    before, now = _saved(directory), describe(pools)
+    before, now = saved(directory), describe(pools)
     if before is None or now is None:
         return
-    changes = _changes(_counts(before), _counts(now))
+    changed = changes(_counts(before), _counts(now))
     version = f"Data set {before['source']!r} (now {now['source']!r}). "
-    if changes or before["source"] != now["source"]:
+    if changed or before["source"] != now["source"]:
         raise RunError(
             f"The data have changed since the run in {directory.path} began. "
             f"{version if before['source'] != now['source'] else ''}"
-            f"{f'Classes: {listed(changes)}. ' if changes else ''}"
+            f"{f'Classes: {listed(changed)}. ' if changed else ''}"
             f"Restore the data as in {directory.path / FILE}: otherwise training classes may be "
             "tested. Or train again with another --output_dir."
         )
@@ -97,7 +97,7 @@ def check_evaluation(
     if not _has_other_splits(recipe, overrides):
         check_same(directory, pools)
         return
-    before, now = _saved(directory), describe(pools)
+    before, now = saved(directory), describe(pools)
     same_data = overrides.get("dataset", recipe.dataset) == recipe.dataset
     if before is None or now is None or split == "train" or not same_data:
         return
@@ -117,7 +117,12 @@ def _has_other_splits(recipe, overrides) -> bool:
     return other_folder or any(fields[name] != value for name, value in given.items())
 
 
-def _saved(directory) -> dict[str, Any] | None:
+def saved(directory: RunDirectory) -> dict[str, Any] | None:
+    """Returns the content of classes.json, or `None` if there is none.
+
+    Raises:
+        RunError: If it does not have the classes of a run.
+    """
     content = directory.read_json(FILE)
     parts = Pools._fields
     if content is not None and not (
@@ -151,8 +156,8 @@ def _counts(described) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _changes(before, now) -> list[str]:
-    """Describes the classes that changed.
+def changes(before: dict[str, dict[str, int]], now: dict[str, dict[str, int]]) -> list[str]:
+    """Describes the classes that changed. A class has its number of images by split.
 
     Classes that appeared or disappeared come first: they can be the cause of all other changes.
     """

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -266,6 +267,16 @@ def test_a_cache_that_cannot_be_written_is_a_warning(images, tmp_path, monkeypat
     (tmp_path / "cache").write_text("a file")
     load(images)
     assert "Images are decoded again at every start: " in caplog.text
+
+
+def test_another_users_cache_is_read_though_its_times_may_not_be_set(
+    images, tmp_path, decoded, monkeypatch, caplog
+):
+    first = load(images)
+    decoded.clear()
+    monkeypatch.setattr(os, "utime", mock.Mock(side_effect=PermissionError(1, "Not permitted")))
+    assert_same(first, load(images))
+    assert decoded == [] and "is not used" not in caplog.text and len(caches(tmp_path)) == 1
 
 
 def test_an_image_that_is_not_there_is_named_as_ever(images):

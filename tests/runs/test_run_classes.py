@@ -13,7 +13,7 @@ from keras_reptile import datasets
 from keras_reptile.datasets import image_cache
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
-from keras_reptile.runs import evaluating, run_classes, training
+from keras_reptile.runs import evaluating, other_folder, run_classes, training
 from keras_reptile.runs.evaluating import evaluate_run as measure
 from keras_reptile.runs.run_checks import check_same_run
 from keras_reptile.runs.run_directory import RunDirectory
@@ -181,6 +181,39 @@ def test_an_evaluation_on_training_classes_takes_those_with_images_for_its_own_t
             evaluate(folder, split="train", shots=images - 1, queries=1)
         assert {*found[-1].names} == {name for name, size in sizes.items() if size >= images}
     assert len(found[0]) > len(found[2])
+
+
+def test_an_evaluation_of_another_folder_says_what_differs_in_its_classes(tmp_path, caplog):
+    for place in ("images", "moved", "less"):
+        class_folders(tmp_path / place, COUNTS)
+    class_folders(tmp_path / "others", {f"new_{name}": 4 for name in COUNTS})
+    trained = named.get(image_dir=str(tmp_path / "images"), **SMALL)
+    pools = building.load_pools(trained, None)
+    directory = RunDirectory(tmp_path / "run")
+    directory.write_json(run_classes.FILE, run_classes.describe(pools))
+    name = pools.test.names[0]
+    (tmp_path / "less" / name / "0.png").unlink()
+
+    def said(place, **given):
+        overrides = {"image_dir": str(tmp_path / place), **given}
+        recipe = evaluating._with_overrides(trained, overrides, both=False)
+        caplog.clear()
+        found = building.load_pools(recipe, None)
+        other_folder.warn(directory, trained, recipe, found, "test")
+        return [m for m in caplog.messages if str(tmp_path) in m]
+
+    assert said("images") == said("moved") == []
+    assert said("less") == [
+        f"{tmp_path}/less differs from the run's folder in test classes: {name} 4 images in test "
+        "(now 3 images in test)."
+    ]
+    assert said("others") == [
+        f"{tmp_path}/others has 12 classes, and tasks are drawn from 5, the test classes by the "
+        "run's numbers and seed. Name other ones with --split_dir."
+    ]
+    (tmp_path / "train.txt").write_text("new_a")
+    (tmp_path / "test.txt").write_text("\n".join(f"new_{name}" for name in "bcdefg"))
+    assert not any("run's numbers" in m for m in said("others", split_dir=str(tmp_path)))
 
 
 def test_an_evaluation_may_give_a_split_in_place_of_the_runs_own(tmp_path, monkeypatch):
