@@ -49,7 +49,8 @@ def find_images(folder: str | os.PathLike) -> dict[str, list[tuple[Any, str]]]:
 
     Raises:
         ValueError: If a split, a file or a class is missing, a class has another number of images
-            than 600, or a class is in two splits. The error names the file or folder.
+            than 600, an image is listed twice, or a class is in two splits. The error names the
+            file or folder.
     """
     folder = Path(folder)
     find = _layout(folder)
@@ -128,6 +129,14 @@ def _from_csv(folder: Path, split: str) -> list[tuple[Path, str]]:
     if not path.exists():
         raise ValueError(f"miniImageNet's {split} images are missing: {path} does not exist.")
     rows = [(_locate(folder, path, split, *row), row[1]) for row in _rows(path)]
+    twice = [
+        str(image) for image, times in Counter(image for image, _ in rows).items() if times > 1
+    ]
+    if twice:
+        raise ValueError(
+            f"{path} must list each image once. Received: {counted(len(twice), 'image')} more than "
+            f"once, the first {twice[0]}."
+        )
     return sorted(rows, key=lambda pair: pair[::-1])
 
 

@@ -1,7 +1,9 @@
 """A `keras.Model` that trains and evaluates on meta-batches under any strategy."""
 
 import contextlib
+import inspect
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -119,7 +121,7 @@ class DistributedModel(keras.Model):
         check_scope(self.has_strategy)
         self._before_fit()
         # Callbacks may end training on an endless dataset.
-        if not callbacks_of(args, kwargs):
+        if not argument_of(keras.Model.fit, "callbacks", args, kwargs):
             check_ends("fit", "steps_per_epoch", x, steps_per_epoch)
         check_ends("fit", "validation_steps", validation_data, validation_steps)
         steps_per_epoch = checked_steps("steps_per_epoch", steps_per_epoch)
@@ -281,16 +283,24 @@ class DistributedModel(keras.Model):
         return {name: results.get(name, value) for name, value in logs.items()}
 
 
-def callbacks_of(args: tuple, kwargs: dict[str, Any]) -> Any:
-    """Returns the callbacks among the arguments that follow the data in a call of `fit`.
+def argument_of(method: Callable, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Returns an argument of a call, by its position or its name, or `None` if it is not given.
+
+    Args:
+        method: Function, a method of `keras.Model` whose first argument is the data.
+        name: String, the argument.
+        args, kwargs: The arguments that follow the data.
 
     Example:
 
-    >>> callbacks_of((None, None, 1, 0, ["a"]), {}), callbacks_of((), {"callbacks": ["b"]})
-    (['a'], ['b'])
+    >>> argument_of(keras.Model.fit, "epochs", (None, None, 3), {})
+    3
+    >>> argument_of(keras.Model.fit, "epochs", (), {"epochs": 2})
+    2
     """
-    # After the data come `y`, `batch_size`, `epochs` and `verbose`.
-    return args[4] if len(args) > 4 else kwargs.get("callbacks")
+    # The first two are the model and the data.
+    position = [*inspect.signature(method).parameters].index(name) - 2
+    return args[position] if len(args) > position else kwargs.get(name)
 
 
 def counter_of(optimizer: Any) -> Any:

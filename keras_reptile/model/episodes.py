@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_reptile import distribution
 from keras_reptile.algorithm import losses
 from keras_reptile.algorithm.network_function import mode, seeds_of, set_seeds
-from keras_reptile.distribution.model import callbacks_of
+from keras_reptile.distribution.model import argument_of
 from keras_reptile.episodes import data_checks, input_ranges, label_checks, network_inputs
 from keras_reptile.episodes.episode_checks import channels_explained
 from keras_reptile.episodes.episode_dataset import executions_of
@@ -141,8 +141,9 @@ class EpisodeModel(PlannedModel):
                 that is not finite, if `class_weight` is given, or if `draw_on_device` is true and
                 the tasks cannot be drawn there.
         """
-        data_checks.check_class_weight(kwargs.get("class_weight"))
-        warn_of_repeated_tasks(self._fitted(), x, callbacks_of(args, kwargs))
+        given = functools.partial(argument_of, keras.Model.fit, args=args, kwargs=kwargs)
+        data_checks.check_class_weight(given("class_weight"))
+        warn_of_repeated_tasks(self._fitted(), x, given("callbacks"))
         history = super().fit(x, *args, **kwargs)
         if isinstance(x, tf.data.Dataset):
             self._fitted = weakref.ref(x)
@@ -150,7 +151,8 @@ class EpisodeModel(PlannedModel):
 
     def train_on_batch(self, x: Any, *args, **kwargs) -> Any:
         """`keras.Model.train_on_batch` on one meta-batch."""
-        data_checks.check_class_weight(kwargs.get("class_weight"))
+        given = argument_of(keras.Model.train_on_batch, "class_weight", args, kwargs)
+        data_checks.check_class_weight(given)
         return super().train_on_batch(x, *args, **kwargs)
 
     def predict(self, x: Any, *args, **kwargs) -> Any:

@@ -216,6 +216,11 @@ def remove_class(manual):
     shutil.rmtree(manual / "test" / "ntest1")
 
 
+def repeat_row(manual):
+    rows = (manual / "test.csv").read_text().splitlines()
+    (manual / "test.csv").write_text("\n".join([*rows[:-1], rows[-2]]) + "\n")
+
+
 def repeat_class(manual):
     shutil.move(manual / "test" / "ntest1", manual / "test" / "ntrain0")
 
@@ -259,6 +264,11 @@ BROKEN = {
         "flat",
         lambda m: (m / "test.csv").write_text("filename,label\na.png,\n"),
         r"test.csv has a row without a filename or a label: a.png,",
+    ),
+    "an image that is listed twice": (
+        "flat",
+        repeat_row,
+        r"test.csv must list each image once. Received: 1 image more than once, the first .*png",
     ),
     "nothing there": ("folders", shutil.rmtree, r"is not prepared in .*Manual directory .*manual"),
 }

@@ -163,3 +163,6 @@ def test_class_weights_are_refused():
         model.fit(small_episodes(), steps_per_epoch=1, class_weight={0: 2.0})
     with pytest.raises(ValueError, match=text):
         model.train_on_batch(next(iter(small_episodes())), class_weight={0: 2.0})
+    # By position, after targets and sample weights.
+    with pytest.raises(ValueError, match=text):
+        model.train_on_batch(next(iter(small_episodes())), None, None, {0: 2.0})
