@@ -242,8 +242,16 @@ def read_run(directory: RunDirectory) -> dict[str, Any]:
     """
     run = directory.read_run()
     if run is None:
-        raise RunError(f"{directory.path} has no run: there is no run.json in it.")
+        raise RunError(
+            f"{directory.path} has no run: there is no run.json in it.{_run_above(directory.path)}"
+        )
     return run
+
+
+def _run_above(path: Path) -> str:
+    """Returns a suggestion if a path lies in a run's directory, as that of a checkpoint does."""
+    above = [folder for folder in path.parents[:2] if (folder / "run.json").is_file()]
+    return f" Did you mean {above[0]}? --which chooses the checkpoint." if above else ""
 
 
 def load_chosen(directory: RunDirectory, which: str) -> ReptileModel:

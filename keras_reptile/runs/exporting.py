@@ -4,15 +4,17 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from keras_reptile.checkpoint import read_score
 from keras_reptile.checks import check_choice
 from keras_reptile.export import portable, saved_model
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.evaluating import WHICH, load_chosen, read_run
 from keras_reptile.runs.origin import RESUMED, later_parts
+from keras_reptile.runs.results import best_validation
 from keras_reptile.runs.run_checks import check_checkpoint
 from keras_reptile.runs.run_directory import RunDirectory
-from keras_reptile.runs.run_length import HISTORY
+from keras_reptile.runs.run_length import HISTORY, have_same_end
 
 
 def export_run(
@@ -70,12 +72,13 @@ def export_run(
 def run_metadata(directory: RunDirectory, run: dict, model, which: str) -> dict[str, Any]:
     """Returns the origin of an initialization, and its accuracy if it was tested.
 
-    The accuracy in summary.json belongs to the run's last meta-iteration. Other checkpoints have no
-    accuracy.
+    The accuracy in summary.json belongs to the last meta-iteration of the run as it was then. Other
+    checkpoints have no accuracy.
     """
     settings, iteration = run["settings"], model.meta_iteration
-    summary = directory.read_json("summary.json") or {}
-    finished = iteration == settings["meta_iterations"]
+    summary = directory.read_run("summary.json") or {}
+    is_end = iteration == settings["meta_iterations"]
+    of_this_end = is_end and bool(summary) and have_same_end(summary, run)
     return {
         "dataset": settings["dataset"],
         "images": building.describe_images(Recipe(**settings)),
@@ -83,13 +86,19 @@ def run_metadata(directory: RunDirectory, run: dict, model, which: str) -> dict[
         "shots": settings["shots"],
         "meta_iteration": iteration,
         "checkpoint": which,
-        "result": summary.get("result") if finished else None,
-        "best_validation": summary.get("best_validation") if which == "best" else None,
+        "result": summary.get("result") if of_this_end else None,
+        "best_validation": _best_validation(directory, summary) if which == "best" else None,
         "settings": settings,
         # Only runs whose number of meta-iterations was changed have a history.
         **{name: run[name] for name in (HISTORY,) if name in run},
         "trained_with": _trained_with(run),
     }
+
+
+def _best_validation(directory: RunDirectory, summary: dict[str, Any]) -> dict[str, Any] | None:
+    """Returns the validation of the best checkpoint: its own, or for earlier versions the run's."""
+    score = read_score(directory.best)
+    return best_validation(score) if score else summary.get("best_validation")
 
 
 def _trained_with(run: dict[str, Any]) -> dict[str, Any]:

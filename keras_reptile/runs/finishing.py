@@ -44,7 +44,7 @@ def finish(
     result = _test(recipe, pools, model, verbose)
     test_seconds = time.perf_counter() - started
     settings, facts = dataclasses.asdict(recipe), provenance.facts()
-    if earlier := _tested_before(recipe, directory):
+    if earlier := _tested_before(recipe, directory, lengths):
         result, test_seconds = earlier["result"], earlier["test_seconds"]
         settings = earlier["settings"]
         facts = {name: earlier.get(name, now) for name, now in facts.items()}
@@ -64,7 +64,7 @@ def finish(
     return summary
 
 
-def _tested_before(recipe, directory) -> dict[str, Any] | None:
+def _tested_before(recipe, directory, lengths) -> dict[str, Any] | None:
     """Returns the summary whose result stays: that of the same run, which is not tested again."""
     if recipe.test_tasks:
         return None
@@ -74,8 +74,8 @@ def _tested_before(recipe, directory) -> dict[str, Any] | None:
         return None
     if not summary or not summary.get("result") or "test_seconds" not in summary:
         return None
-    same_end = summary["settings"]["meta_iterations"] == recipe.meta_iterations
-    return summary if same_end else None
+    now = {"settings": dataclasses.asdict(recipe), **run_length.described(lengths)}
+    return summary if run_length.have_same_end(summary, now) else None
 
 
 def _rate(recipe, run_log) -> float | None:

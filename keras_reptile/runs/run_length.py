@@ -130,3 +130,16 @@ def _past(run) -> list[list[int]]:
 def described(lengths: list) -> dict[str, Any]:
     """Returns the entry of run.json and summary.json for a run whose length was changed."""
     return {HISTORY: lengths} if len(lengths) > 1 else {}
+
+
+def have_same_end(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Returns whether two contents of run.json or summary.json have the same meta-iterations.
+
+    Example:
+
+    >>> run = {"settings": {"meta_iterations": 100}}
+    >>> have_same_end(run, {**run, "seconds": 3.0}), have_same_end(run, {**run, HISTORY: [[0, 9]]})
+    (True, False)
+    """
+    numbers = [(each["settings"]["meta_iterations"], each.get(HISTORY)) for each in (one, other)]
+    return numbers[0] == numbers[1]

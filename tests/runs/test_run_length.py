@@ -15,7 +15,9 @@ from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs import evaluating, run_length, training
+from keras_reptile.runs.exporting import run_metadata
 from keras_reptile.runs.run_directory import RunDirectory
+from keras_reptile.runs.run_length import HISTORY
 from keras_reptile.runs.stop_on_signal import Interrupted
 
 
@@ -97,6 +99,27 @@ def test_another_number_in_run_json_is_refused(copy):
         run(path, 20)
     with pytest.raises(RunError, match=r"0.7 at meta-iteration 3. Received: .*iterations=30, by"):
         run(path, 30)
+
+
+@pytest.mark.slow
+def test_an_export_has_the_result_and_the_best_validation_of_its_own_checkpoint(copy):
+    directory = RunDirectory(copy())
+    run = directory.read_run()
+    model = directory.restore()
+    run["settings"]["meta_iterations"] = 3
+    old = {"result": {"accuracy": 0.5}, "best_validation": {"meta_iteration": 2, "accuracy": 0.9}}
+    score = {"meta_iteration": 3, "val_accuracy": 0.25, "val_loss_after": 1.0}
+    directory.save(model, best=True, score=score)
+    for total, history, found in (
+        (2, {}, None),
+        (3, {HISTORY: [[0, 2], [1, 3]]}, None),
+        (3, {}, 0.5),
+    ):
+        settings = {**run["settings"], "meta_iterations": total}
+        directory.write_json("summary.json", {**old, "settings": settings, **history})
+        metadata = run_metadata(directory, run, model, "best")
+        assert metadata["result"] == (found and {"accuracy": found})
+        assert metadata["best_validation"] == {"meta_iteration": 3, "accuracy": 0.25}
 
 
 @pytest.mark.slow

@@ -832,6 +832,16 @@ def test_what_an_evaluation_cannot_choose_is_refused(setting, strategy, tmp_path
         measure(tmp_path, strategy=strategy, **{setting: 0.5})
 
 
+def test_a_path_in_a_runs_directory_is_no_run_and_the_run_is_suggested(tmp_path):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "run.json").touch()
+    for path in ("run/checkpoints", "run/checkpoints/best.keras"):
+        with pytest.raises(RunError, match=r"no run.json in it. Did you mean /.*/run\? --which"):
+            measure(tmp_path / path)
+    with pytest.raises(RunError, match=r"no run.json in it.$"):
+        measure(tmp_path / "other" / "path")
+
+
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     path = tmp_path / "other.keras"
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
