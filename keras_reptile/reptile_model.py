@@ -214,13 +214,33 @@ class ReptileModel(AdaptingModel):
         check_dtypes(self.inner_rule, self.network.trainable_variables)
         self._moved  # noqa: B018
         if self.head == "shared" and not self._outputs_are_equal:
-            shared_head.make_equal(self.network)
+            self._make_outputs_equal()
             self._outputs_are_equal = True
         if self.inner_state == "carried" and not self.inner_variables:
             self._carried.build(self.network.trainable_variables, self.add_weight)
             self.inner_variables = self._carried.variables
         self._track_for_checkpoints()
         self.built = True
+
+    def _make_outputs_equal(self) -> None:
+        """Gives all outputs of a shared head the mean of their weights, and of their moments."""
+        if self.head == "shared":
+            head = shared_head.positions(self.network)
+            weights = [self.network.trainable_variables[i] for i in head]
+            shared_head.make_equal([*weights, *self._carried.slots_of(head)])
+
+    def load_weights(self, filepath: Any, *args, **kwargs) -> None:
+        """`keras.Model.load_weights`, into a model whose network is built.
+
+        A shared head gets the mean over outputs, if the weights are those of a separate one.
+        """
+        super().load_weights(filepath, *args, **kwargs)
+        self._make_outputs_equal()
+
+    def set_weights(self, weights: Any) -> None:
+        """`keras.Model.set_weights`. A shared head gets the mean over outputs."""
+        super().set_weights(weights)
+        self._make_outputs_equal()
 
     def _track_for_checkpoints(self) -> None:
         """Makes all variables known to `tf.train.Checkpoint`; Keras's lists hide some of them."""
@@ -380,6 +400,13 @@ class ReptileModel(AdaptingModel):
     def _change(self, **changes: Any) -> None:
         new = self._settings.changed(**changes)
         check_network(new.method, self.network)
+        if self.built and new.inner_state != self.inner_state:
+            raise ValueError(
+                "The carried moments are variables, which a model has or has not from when it is "
+                f"built. Received: inner_state={new.inner_state!r}, for a model that was built with "
+                f"{self.inner_state!r}. Make a new model: `ReptileModel(model.network, "
+                f"inner_state={new.inner_state!r})`."
+            )
         if self.network.built:
             moved_layers.positions_of_moved(self.network, new.inner_trainable, new.head)
         super()._change(**changes)

@@ -89,11 +89,17 @@ def _equal(tensor: tf.Tensor) -> tf.Tensor:
     return tf.broadcast_to(mean, tf.shape(tensor))
 
 
-def make_equal(network: keras.Model) -> None:
-    """Gives all outputs of a network's head the mean of their weights."""
-    for position in positions(network):
-        variable = network.trainable_variables[position]
-        variable.assign(_equal(tf.convert_to_tensor(variable)))
+def make_equal(variables: Sequence) -> None:
+    """Gives all outputs of a head the mean of their values, unless they are equal.
+
+    Args:
+        variables: Sequence of variables `(..., outputs)`, weights of the head or their moments.
+    """
+    for variable in variables:
+        value: Any = tf.convert_to_tensor(variable)
+        # The mean of equal numbers may differ from them in the last bit.
+        are_equal = tf.reduce_all(value == value[..., :1])
+        variable.assign(tf.where(are_equal, value, _equal(value)))
 
 
 def repeat_output(variables: Sequence, source: Sequence) -> None:

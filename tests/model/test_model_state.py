@@ -161,6 +161,16 @@ def test_a_changed_mode_of_prediction_counts_at_once():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_a_model_that_is_built_does_not_begin_or_end_to_carry_moments():
+    for before, after in (("carried", "reset"), ("reset", "carried")):
+        model = small_model(dense(), inner_state=before)
+        with pytest.raises(ValueError, match=rf"inner_state='{after}', for.*with '{before}'. Make"):
+            model.inner_state = after
+        assert model.inner_state == before
+    not_built = small_model(keras.Sequential([keras.layers.Dense(3)]), inner_state="reset")
+    not_built.inner_state = "carried"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

@@ -163,6 +163,21 @@ def test_a_saved_model_has_a_shared_head_and_older_ones_have_not(tmp_path):
     assert kr.ReptileModel.from_config(config).head == "separate"
 
 
+def test_weights_of_a_separate_head_become_their_mean(tmp_path):
+    separate = model_of("separate", inner_optimizer=ADAM(0.01))
+    separate.fit(small_episodes(), steps_per_epoch=1, verbose=0)
+    separate.save_weights(tmp_path / "m.weights.h5")
+    loaded, given = model_of(inner_optimizer=ADAM(0.01)), model_of(inner_optimizer=ADAM(0.01))
+    loaded.load_weights(tmp_path / "m.weights.h5")
+    given.set_weights(separate.get_weights())
+    for model in (loaded, given):
+        assert_outputs_are_equal(model)
+        np.testing.assert_allclose(head_of(model)[0][:, 0], head_of(separate)[0].mean(axis=1))
+        moments, others = ([v.numpy() for v in m.inner_variables] for m in (model, separate))
+        np.testing.assert_allclose(moments[3][:, 1], others[3].mean(axis=1))
+        assert moments[0] == others[0] > 0
+
+
 def test_what_has_no_head_to_share_is_refused():
     soft = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Softmax()])
     with pytest.raises(ValueError, match=r"head='shared' needs a functional.*is a Softmax"):
