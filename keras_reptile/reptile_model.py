@@ -403,8 +403,8 @@ class ReptileModel(AdaptingModel):
         if self.built and new.inner_state != self.inner_state:
             raise ValueError(
                 "The carried moments are variables, which a model has or has not from when it is "
-                f"built. Received: inner_state={new.inner_state!r}, for a model that was built with "
-                f"{self.inner_state!r}. Make a new model: `ReptileModel(model.network, "
+                f"built. Received: inner_state={new.inner_state!r}, for a model that was built "
+                f"with {self.inner_state!r}. Make a new model: `ReptileModel(model.network, "
                 f"inner_state={new.inner_state!r})`."
             )
         if self.network.built:
