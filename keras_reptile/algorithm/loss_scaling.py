@@ -17,8 +17,11 @@ SCALE = 1024.0
 
 
 def computes_in_float16(network: keras.Model) -> bool:
-    """Returns whether any layer computes in float16, as under the policy "mixed_float16"."""
-    return any(layer.compute_dtype == "float16" for layer in all_layers(network))
+    """Returns whether any layer, or the network's own `call`, computes in float16.
+
+    They do under the policy "mixed_float16".
+    """
+    return any(layer.compute_dtype == "float16" for layer in all_layers(network, itself=True))
 
 
 def check_outer(optimizer: keras.optimizers.Optimizer) -> None:

@@ -28,6 +28,12 @@ def get_loss(identifier: Any) -> Any:
     """Returns the Keras loss of an identifier. `None` is the cross-entropy of labels and logits."""
     if identifier is None:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    named = isinstance(identifier, dict) and "class_name" not in identifier
+    if named or isinstance(identifier, list | tuple):
+        raise ValueError(
+            "`loss` must be one loss, its name or its config, because the network has one output. "
+            f"Received: loss={identifier!r}."
+        )
     loss = keras.losses.get(identifier)
     ignored = getattr(loss, "ignore_class", None)
     if ignored is not None:

@@ -88,7 +88,7 @@ def _left_out(x, bias) -> tuple:
 
 def _normalization(layer, before, after) -> list | None:
     last = layer.axis in (-1, layer.input_spec.ndim - 1)
-    if not last or layer.synchronized or getattr(layer, "renorm", False):
+    if not last or getattr(layer, "renorm", False):
         return None
     has = (layer.gamma is not None, layer.beta is not None)
 

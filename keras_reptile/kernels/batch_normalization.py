@@ -40,10 +40,11 @@ def normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization
 
 
 def _by_batch(layer, plain, origins, fused: bool) -> Callable:
-    own = layer.synchronized or not _is_plain(layer)
+    # Also if it is synchronized: a minibatch is on one replica, which has other tasks than others.
+    plain_class = _is_plain(layer)
 
     def call(inputs, training=None, mask=None):
-        if mask is not None or own:
+        if mask is not None or not plain_class:
             return plain(inputs, training=True, **mask_of(mask))
         if layer.axis in (-1, inputs.shape.rank - 1):
             # Normalization removes the bias, see convolution_biases.py.

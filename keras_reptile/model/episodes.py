@@ -49,6 +49,8 @@ class EpisodeModel(PlannedModel):
     def __init__(self, network: keras.Model, settings: Settings, **kwargs):
         super().__init__(settings, **kwargs)
         self.network = network
+        # The network converts its inputs. Its precision may be another than that of this model.
+        self.autocast = False
         self.trained_on_bytes = False
         self._fitted: Callable = lambda: None
 

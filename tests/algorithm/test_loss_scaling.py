@@ -76,6 +76,21 @@ def test_only_float16_is_scaled(policy):
         assert loss_scaling.computes_in_float16(small_convnet()) is expected
 
 
+class OwnWeights(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.w = self.add_weight(shape=(2, 3))
+
+    def call(self, x):
+        return x @ self.w
+
+
+def test_a_network_that_computes_in_its_own_call_is_scaled(policy):
+    assert not loss_scaling.computes_in_float16(OwnWeights())
+    policy("mixed_float16")
+    assert loss_scaling.computes_in_float16(OwnWeights())
+
+
 def test_an_exported_learner_scales_its_loss_too(policy):
     policy("mixed_float16")
     model = small_model(small_convnet(), inner_optimizer=keras.optimizers.SGD(1 / TINY))

@@ -172,6 +172,17 @@ def test_a_normalization_of_ones_own_computes_what_it_does_by_the_batchs_statist
         np.testing.assert_array_equal(network(x, training=False), wanted)
 
 
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_a_synchronized_normalization_is_that_of_the_minibatch(axis):
+    # Over replicas, Keras computes E(x^2) - E(x)^2, which is far off where the mean is large.
+    layer = keras.layers.BatchNormalization(axis=axis, synchronized=True)
+    network = keras.Sequential([keras.Input((5, 6)), layer])
+    x = (3e3 + np.random.RandomState(0).randn(8, 5, 6)).astype(np.float32)
+    found = NetworkFunction(network).train(network.trainable_variables, x, DRAW)[0]
+    expected = normalized(np.moveaxis(x, axis, -1).astype(np.float64), 1, 0, layer.epsilon)
+    np.testing.assert_allclose(found, np.moveaxis(expected, -1, axis), atol=0.01)
+
+
 def test_renormalization_is_refused():
     if "renorm" not in inspect.signature(keras.layers.BatchNormalization).parameters:
         pytest.skip("this Keras has no batch renormalization")

@@ -126,6 +126,10 @@ REFUSED = {
         lambda: pool().shuffled(-1),
         "`seed` must not be negative. Received: seed=-1",
     ),
+    "a loss for each output": (
+        lambda: model().compile("sgd", loss={"digits": "mse"}),
+        "`loss` must be one loss.*Received: loss={'digits': 'mse'}",
+    ),
     "no network": (
         lambda: kr.ReptileModel(keras.layers.Dense(1)),
         "`network` must be a keras.Model. Received: Dense",

@@ -256,6 +256,12 @@ def test_plain_inputs_are_predicted_by_the_initialization():
     np.testing.assert_allclose(model.predict(x, verbose=0), model.network(x), atol=1e-6)
 
 
+def test_plain_inputs_keep_the_precision_of_the_network():
+    layers = keras.Input((2,), dtype="float64"), keras.layers.Dense(1, dtype="float64")
+    network, x = keras.Sequential(layers), np.random.RandomState(0).rand(4, 2)
+    np.testing.assert_array_equal(small_model(network)(x), network(x))
+
+
 def test_plain_inputs_are_predicted_without_compile_too():
     model = kr.ReptileModel(small_convnet())
     x = np.zeros((2, 8, 8, 1), np.float32)
