@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from keras_reptile.algorithm.known_layers import computes_examples_separately
@@ -73,9 +74,24 @@ def inductive_outputs(
     return tf.map_fn(output_of, query_x, fn_output_signature=signature)
 
 
+def with_queries(support: tf.Tensor, queries: tf.Tensor, axis: int = 0) -> tf.Tensor:
+    """Returns one tensor of support and query inputs, which may differ in dtype.
+
+    The result has the dtype to which both can be converted, as float64 for float32 and float64.
+
+    Args:
+        support, queries: Tensors.
+        axis: Integer, along which they are joined. Defaults to `0`.
+    """
+    if support.dtype != queries.dtype:
+        dtype = keras.backend.result_type(support.dtype.name, queries.dtype.name)
+        support, queries = tf.cast(support, dtype), tf.cast(queries, dtype)
+    return tf.concat([support, queries], axis)
+
+
 def inductive_output(
     f: NetworkFunction, weights: Sequence, support_x: Any, query: Any
 ) -> tf.Tensor:
     """Returns the outputs `(outputs,)` for one query, which has no batch axis."""
-    joined = tf.nest.map_structure(lambda s, q: tf.concat([s, q[None]], 0), support_x, query)
+    joined = tf.nest.map_structure(lambda s, q: with_queries(s, q[None]), support_x, query)
     return tf.cast(f.predict(weights, joined)[-1], weights[0].dtype)

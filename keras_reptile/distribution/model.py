@@ -191,7 +191,7 @@ class DistributedModel(keras.Model):
             shares = self._shares_of_batch(x, fill=True)
             logs = super().test_on_batch(shares, y, sample_weight, return_dict=True)
         # The step returned the first replica's logs. The metrics include all replicas.
-        logs = {k: float(v) for k, v in self._get_metrics_result_or_logs(logs).items()}
+        logs = {k: _as_keras_shows(v) for k, v in self._get_metrics_result_or_logs(logs).items()}
         return logs if return_dict else values_in_order(self, logs)
 
     def predict_on_batch(self, x: Any) -> Any:
@@ -301,6 +301,12 @@ def argument_of(method: Callable, name: str, args: tuple[Any, ...], kwargs: dict
     # The first two are the model and the data.
     position = [*inspect.signature(method).parameters].index(name) - 2
     return args[position] if len(args) > position else kwargs.get(name)
+
+
+def _as_keras_shows(value: Any) -> Any:
+    """Returns a metric's value as a float. A metric may also have several, such as one a class."""
+    array = np.asarray(value)
+    return array if array.ndim else float(array)
 
 
 def counter_of(optimizer: Any) -> Any:

@@ -66,8 +66,9 @@ def checked(data: Any, outputs: int, parts: tuple[str, ...]) -> Any:
 def _assert_all(tasks, parts, outputs) -> None:
     assert_positions(tasks)
     if outputs:
-        labels = [_whole(tasks[part][1]) for part in parts]
-        _assert_known(tf.concat(labels, axis=1), outputs)
+        # Either may have a last axis of 1.
+        labels = [tf.reshape(_whole(tasks[part][1]), (-1,)) for part in parts]
+        _assert_known(tf.concat(labels, axis=0), outputs)
 
 
 def with_numbered_classes(episodes: tf.data.Dataset) -> tf.data.Dataset:

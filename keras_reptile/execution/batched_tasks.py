@@ -14,7 +14,7 @@ from keras_reptile.algorithm.adaptation import Adaptation, LossAndGradient
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.known_layers import computes_examples_separately
-from keras_reptile.algorithm.prediction import nan_unless_finite
+from keras_reptile.algorithm.prediction import nan_unless_finite, with_queries
 from keras_reptile.execution import outcome
 from keras_reptile.execution.batched_network import BatchedNetwork
 from keras_reptile.execution.outcome import Outcome
@@ -132,7 +132,7 @@ def _inductive(network, weights, support, queries) -> tf.Tensor:
     """Predicts each query in a batch with its task's support set: `(tasks, queries, outputs)`."""
 
     def output_of(query):
-        return network(weights, tf.concat([support, query[:, None]], axis=1))[0][:, -1]
+        return network(weights, with_queries(support, query[:, None], axis=1))[0][:, -1]
 
     query_first = tf.experimental.numpy.swapaxes(queries, 0, 1)
     signature = tf.TensorSpec(None, weights[0].dtype)

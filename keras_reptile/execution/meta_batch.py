@@ -1,5 +1,6 @@
 """Computes the tasks of a meta-batch: as one batch, in parallel, or one after another."""
 
+import dataclasses
 import functools
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from keras_reptile.episodes.episode_format import (
 )
 from keras_reptile.execution import compiled_tasks, outcome, vectorized
 from keras_reptile.execution.outcome import Outcome
-from keras_reptile.execution.plan import EACH_TASK, THE_LOOP, WHOLE_STEPS, Plan
+from keras_reptile.execution.plan import EACH_TASK, NOTHING, THE_LOOP, WHOLE_STEPS, Plan
 
 
 class TaskResult(NamedTuple):
@@ -46,6 +47,7 @@ def train_tasks(
         state: The `InnerState` to start from.
         made_once: Function `(key, make)`, see `Traces`.
     """
+    plan = _allowed(plan, loop)
     if loop.rules.keeps:
         check_last_step(tasks)
     for sentence in plan.refused:
@@ -75,11 +77,23 @@ def evaluate_tasks(
         Tuple of the first losses `(tasks,)`, and a tuple with the predictions
         `(tasks, queries, outputs)` of each mode.
     """
-
+    plan = _allowed(plan, loop)
     at_once = functools.partial(vectorized.evaluate, loop, plan, modes)
     separately = functools.partial(_evaluate_separately, loop, plan.separately(), modes)
     arguments = tasks, theta, state
     return _run(f"evaluate {modes}", loop, plan, at_once, separately, arguments, made_once)
+
+
+def _allowed(plan: Plan, loop: InnerLoop) -> Plan:
+    """Returns the plan. It compiles nothing if XLA does not compile a layer of the network."""
+    layers = vectorized.not_for_xla(loop.f.network)
+    if not layers or plan.compiled == NOTHING:
+        return plan
+    if plan.compiled == EACH_TASK:
+        # On other devices, compilation is not the user's wish but the default.
+        text = f"Tasks are not compiled: XLA does not compile the layers {layers}."
+        warnings.warn(text, stacklevel=3)
+    return dataclasses.replace(plan, compiled=NOTHING)
 
 
 def _run(name, loop, plan, at_once, separately, arguments, made_once):

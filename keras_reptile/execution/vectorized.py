@@ -132,8 +132,8 @@ def _for_each_task(function, arguments):
 def as_one_batch(network: keras.Model, function: Callable, arguments: tuple) -> Callable | None:
     """Returns a function without arguments that compiles `function` for all tasks.
 
-    It returns `None` if the network has loops, and the returned function returns `None` if the
-    tasks cannot be one batch. Each `None` comes with a warning.
+    It returns `None` if the network has loops, or layers that XLA does not compile. The returned
+    function returns `None` if the tasks cannot be one batch. Each `None` comes with a warning.
 
     Args:
         network: A built `keras.Model`.
@@ -142,6 +142,9 @@ def as_one_batch(network: keras.Model, function: Callable, arguments: tuple) -> 
     """
     if layers := loops(network):
         one_at_a_time(f"XLA does not compile the loops of the layers {layers} for many tasks.")
+        return None
+    if layers := not_for_xla(network):
+        one_at_a_time(f"XLA does not compile the layers {layers}.")
         return None
     return functools.partial(
         compiled, function, values_of(network.non_trainable_variables), *arguments
@@ -169,6 +172,11 @@ def loops(network: keras.Model) -> list[str]:
     """Returns the names of recurrent layers, whose loops XLA does not compile for many tasks."""
     recurrent = (layer for layer in all_layers(network) if isinstance(layer, keras.layers.RNN))
     return [layer.name for layer in recurrent if not layer.unroll]
+
+
+def not_for_xla(network: keras.Model) -> list[str]:
+    """Returns the names of layers that XLA does not compile, such as lookups of words."""
+    return [layer.name for layer in all_layers(network, itself=True) if not layer.supports_jit]
 
 
 def one_at_a_time(reason: str) -> None:

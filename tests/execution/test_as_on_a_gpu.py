@@ -1,6 +1,7 @@
 """What is chosen for a GPU, run by XLA on a CPU: the numbers of a CPU's own choices."""
 
 import functools
+import warnings
 
 import keras
 import pytest
@@ -190,3 +191,24 @@ def test_maml_that_is_told_to_be_compiled_says_that_it_is_not(gpu):
     model.compile(keras.optimizers.SGD(0.5), jit_compile=True)
     with pytest.warns(UserWarning, match="Training is not compiled: XLA does not compile MAML's"):
         train_on_batches(model, 1)
+
+
+@pytest.mark.parametrize("way", ["as one batch", "one by one"])
+def test_a_layer_that_xla_does_not_compile_is_computed_without_it(gpu, way):
+    translation = keras.layers.RandomTranslation(0.1, 0.1, seed=1)
+
+    def trained():
+        network = keras.Sequential([keras.Input((8, 8, 1)), translation, *small_linear().layers])
+        model = small_model(network, **WAYS[way])
+        train_on_batches(model, 1)
+        return model, model.evaluate(small_episodes(tasks=2), verbose=0)
+
+    expected = trained()
+    gpu()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = trained()
+    assert differences(found[0], expected[0]) < 1e-5
+    assert found[1] == pytest.approx(expected[1], abs=1e-5)
+    told = [str(w.message) for w in caught if "XLA does not compile the layers" in str(w.message)]
+    assert bool(told) == (way == "as one batch")

@@ -270,3 +270,37 @@ def test_class_labels_are_numbers_to_a_loss_object_of_ones_own_as_in_keras():
     outputs = model.network(x[0], training=True)
     by_hand = np.mean((np.asarray(y[0])[:, None] - np.asarray(outputs)) ** 2)
     assert found["loss_before"] == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["separate", "vectorized"])
+def test_queries_may_have_another_dtype_than_the_support_set(how):
+    x, y = points(images=6)
+    layers = keras.layers.Dense(3, use_bias=False), keras.layers.BatchNormalization()
+    network = keras.Sequential([keras.Input((2,)), *layers])
+    model = kr.ReptileModel(network, SGD(0.1), task_parallelism=how)
+    model.compile(SGD(0.0))
+    found = [
+        shown(model, episode(x, y, [[[0, 1, 2]]], np.asarray(x + 1, dtype), y)) for dtype in "fd"
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-6, nan_ok=True)
+    whole = episode(x, y, [[[0, 1, 2]]], np.ones_like(x, int), y)
+    assert math.isfinite(kr.evaluate(model, whole, verbose=0).accuracy)
+
+
+def test_labels_of_queries_alone_may_have_a_last_axis_of_one():
+    x, y = points()
+    column = episode(x, y, [[[0, 1, 2]]], x, y[..., None])
+    plain = episode(x, y, [[[0, 1, 2]]], x, y)
+    found = [shown(dense_model(), each)["accuracy"] for each in (column, plain)]
+    assert found[0] == found[1]
+
+
+def test_a_metric_may_have_several_values():
+    x, y = points()
+    one_hot = np.eye(3, dtype=np.float32)[y]
+    model = dense_model()
+    losses = keras.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile(SGD(0.0), losses, metrics=[keras.metrics.F1Score(average=None, name="f1")])
+    logs = model.test_on_batch(episode(x, one_hot, [[[0, 1, 2]]]), return_dict=True)
+    assert logs["f1"].shape == (3,) and isinstance(logs["loss"], float)
