@@ -15,7 +15,8 @@ INITIALIZER = "initializer"
 def changes(before: keras.Model, now: keras.Model) -> list[str]:
     """Returns the differences between the layers of two networks, in words.
 
-    Names of layers, seeds and initializers are no differences.
+    Names of layers, seeds and initializers are no differences. A network that is not built may lack
+    layers that its `build` makes: then nothing is compared.
 
     Example:
 
@@ -27,9 +28,9 @@ def changes(before: keras.Model, now: keras.Model) -> list[str]:
     >>> changes(now, keras.models.clone_model(now))
     []
     """
-    are_built = before.built and now.built
-    pairs = itertools.zip_longest(_layers(before), _layers(now))
-    found = [_change(*pair, are_built) for pair in pairs]
+    if not (before.built and now.built):
+        return []
+    found = [_change(*pair) for pair in itertools.zip_longest(_layers(before), _layers(now))]
     return [f"layer {number}{text}" for number, text in enumerate(found, 1) if text]
 
 
@@ -42,19 +43,19 @@ def _layers(network) -> Iterator[keras.layers.Layer]:
             yield layer
 
 
-def _change(before, now, are_built: bool) -> str:
+def _change(before, now) -> str:
     kinds = [type(layer).__name__ if layer else "missing" for layer in (before, now)]
     if kinds[0] != kinds[1]:
         return f": {kinds[0]} (now {kinds[1]})"
-    a, b = (_described(layer, are_built) for layer in (before, now))
+    a, b = (_plain(layer.get_config()) for layer in (before, now))
+    if before.weights and now.weights:
+        a["weights"], b["weights"] = map(_shapes, (before, now))
     different = [f"{k}={a.get(k)} (now {b.get(k)})" for k in {**a, **b} if a.get(k) != b.get(k)]
     return f", {kinds[0]}: {', '.join(different)}" if different else ""
 
 
-def _described(layer, is_built: bool) -> dict[str, Any]:
-    """Returns a layer's configuration, and the shapes of its weights."""
-    weights = {"weights": [list(weight.shape) for weight in layer.weights]} if is_built else {}
-    return _plain(layer.get_config()) | weights
+def _shapes(layer) -> list[list[int]]:
+    return [list(weight.shape) for weight in layer.weights]
 
 
 def _plain(value: Any) -> Any:

@@ -147,6 +147,11 @@ def test_a_change_of_a_saved_network_is_found(change, tmp_path):
     assert all(re.fullmatch(text, line) for text, line in zip(texts, found, strict=True)), found
 
 
+def test_a_network_that_is_not_built_is_not_compared():
+    unbuilt = keras.Sequential([keras.layers.Dense(3)])
+    assert changes(a_network(), unbuilt) == changes(unbuilt, a_network()) == []
+
+
 def test_a_layer_more_is_named():
     before, now = a_network(), a_network()
     now.add(keras.layers.ReLU())
