@@ -69,10 +69,13 @@ def check_ways(recipe: Recipe, pools: Pools, part: str, else_do: str) -> None:
     """
     pool = getattr(pools, part)
     if isinstance(pool, ClassPool) and recipe.ways > len(pool):
+        # Classes with too few images are left out of a pool.
+        small = len(pool.left_out)
         raise ValueError(
             f"`ways` must not exceed the number of {PARTS[part]} classes. Received: "
-            f"ways={recipe.ways}, with {counted(len(pool), 'class', 'classes')}. "
-            f"Lower `ways`{else_do}."
+            f"ways={recipe.ways}, with {counted(len(pool), 'class', 'classes')}"
+            f"{f', and {small} more with too few images' if small else ''}. "
+            f"Lower `ways`{', shots or `queries`' if small else ''}{else_do}."
         )
 
 

@@ -216,6 +216,16 @@ def test_an_evaluation_of_another_folder_says_what_differs_in_its_classes(tmp_pa
     assert not any("run's numbers" in m for m in said("others", split_dir=str(tmp_path)))
 
 
+def test_classes_that_lack_images_are_named_where_they_make_the_others_too_few(tmp_path):
+    class_folders(tmp_path / "images", COUNTS)
+    recipe = named.get(image_dir=str(tmp_path / "images"), **{**SMALL, "shots": 4})
+    text = (
+        r"with 0 classes, and 5 more with too few images. Lower `ways`, shots or `queries`, or x."
+    )
+    with pytest.raises(ValueError, match=text):
+        building.check_ways(recipe, building.load_pools(recipe, None), "test", ", or x")
+
+
 def test_an_evaluation_may_give_a_split_in_place_of_the_runs_own(tmp_path, monkeypatch):
     class_folders(tmp_path / "images", COUNTS)
     for name, text in (("train", "abcd"), ("val", "ef"), ("test", "gh")):
