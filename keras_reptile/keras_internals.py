@@ -74,6 +74,11 @@ def updates_of(optimizer: Any) -> Any:
     return optimizer._iterations
 
 
+def parts_of(optimizer: Any) -> list:
+    """Returns an optimizer, and those to which it delegates if it is a `MultiOptimizer`."""
+    return [optimizer, *getattr(optimizer, "optimizers", ())]
+
+
 @contextlib.contextmanager
 def own_copies(optimizer: Any, variables: Sequence) -> Iterator[None]:
     """Returns a context in which an optimizer updates the copies of the current replica only.
@@ -86,16 +91,19 @@ def own_copies(optimizer: Any, variables: Sequence) -> Iterator[None]:
         variables: Sequence of `keras.Variable`, those that it updates.
     """
     before = [(v, v._value) for v in (*variables, *optimizer.variables)]
-    strategy = optimizer._distribution_strategy
+    parts = parts_of(optimizer)
+    strategies = [part._distribution_strategy for part in parts]
     copies = [_own_copy(value) for _, value in before]
     distribute_lib._push_per_thread_mode(distribute_lib._get_default_replica_mode())
     try:
         for (variable, _), copy in zip(before, copies, strict=True):
             variable._value = copy
-        optimizer._distribution_strategy = tf.distribute.get_strategy()
+        for part in parts:
+            part._distribution_strategy = tf.distribute.get_strategy()
         yield
     finally:
-        optimizer._distribution_strategy = strategy
+        for part, strategy in zip(parts, strategies, strict=True):
+            part._distribution_strategy = strategy
         for variable, value in before:
             variable._value = value
         distribute_lib._pop_per_thread_mode()

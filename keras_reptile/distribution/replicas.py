@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.keras_internals import own_copies
+from keras_reptile.keras_internals import own_copies, parts_of
 
 SERIAL = (
     "Replicas adapt to their tasks at the same time, and cannot pass the inner state from one to "
@@ -113,8 +113,11 @@ def apply_mean(optimizer: keras.optimizers.Optimizer, gradient: list, variables:
 
 
 def clips(optimizer: keras.optimizers.Optimizer) -> bool:
-    limits = (optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm)
-    return any(limit is not None for limit in limits)
+    return any(
+        limit is not None
+        for part in parts_of(optimizer)
+        for limit in (part.clipnorm, part.clipvalue, part.global_clipnorm)
+    )
 
 
 def gathered(values: tf.Tensor) -> tf.Tensor:

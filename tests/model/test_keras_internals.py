@@ -5,6 +5,7 @@ import pickle
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from keras_reptile import keras_internals as internals
@@ -110,11 +111,16 @@ def test_updates_of():
     assert int(optimizer.iterations) == 2
 
 
-def test_own_copies():
+def several_optimizers(rate):
+    return keras.optimizers.MultiOptimizer(lambda variable: keras.optimizers.SGD(rate))
+
+
+@pytest.mark.parametrize("kind", [keras.optimizers.SGD, several_optimizers])
+def test_own_copies(kind):
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
         variable = keras.Variable(np.zeros((), "float32"))
-        optimizer = keras.optimizers.SGD(1.0)
+        optimizer = kind(1.0)
         optimizer.build([variable])
     mirrored, found = variable.value, []
 
