@@ -30,15 +30,15 @@ def changes(before: keras.Model, now: keras.Model) -> list[str]:
     """
     if not (before.built and now.built):
         return []
-    found = [_change(*pair) for pair in itertools.zip_longest(_layers(before), _layers(now))]
+    found = [_change(*pair) for pair in itertools.zip_longest(layers_of(before), layers_of(now))]
     return [f"layer {number}{text}" for number, text in enumerate(found, 1) if text]
 
 
-def _layers(network) -> Iterator[keras.layers.Layer]:
+def layers_of(network: keras.Model) -> Iterator[keras.layers.Layer]:
     """Yields the layers of a network and of the networks in it, but those of inputs."""
     for layer in network.layers:
         if isinstance(layer, keras.Model):
-            yield from _layers(layer)
+            yield from layers_of(layer)
         elif not isinstance(layer, keras.layers.InputLayer):
             yield layer
 

@@ -20,7 +20,7 @@ from keras_reptile.recipes import building
 from keras_reptile.recipes.data_options import without_own_split
 from keras_reptile.recipes.recipe import OF_EVALUATION, SINUSOID, Recipe, check_fields, check_values
 from keras_reptile.reptile_model import ReptileModel
-from keras_reptile.runs import compilation, other_folder, run_classes
+from keras_reptile.runs import compilation, other_folder, own_layers, run_classes
 from keras_reptile.runs.progress import bar_verbosity, say_evaluation_batch
 from keras_reptile.runs.results import measure, measure_both, write_record
 from keras_reptile.runs.run_checks import (
@@ -195,6 +195,7 @@ def _saved_model(directory, which, trained, recipe) -> ReptileModel:
     saved = load_chosen(directory, which)
     check_checkpoint(trained, saved, directory.checkpoints)
     check_outputs(recipe, saved)
+    own_layers.warn_of_changes(directory, saved.network)
     if which == "last" and saved.meta_iteration < trained.meta_iterations:
         logging.warning(
             "The run in %s is not finished: its checkpoint of meta-iteration %d of %d is tested.",

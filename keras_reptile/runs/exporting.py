@@ -9,6 +9,7 @@ from keras_reptile.checks import check_choice
 from keras_reptile.export import portable, saved_model
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
+from keras_reptile.runs import own_layers
 from keras_reptile.runs.evaluating import WHICH, load_chosen, read_run
 from keras_reptile.runs.origin import RESUMED, later_parts
 from keras_reptile.runs.results import best_validation
@@ -55,6 +56,7 @@ def export_run(
     building.prepare(recipe)
     model = load_chosen(directory, which)
     check_checkpoint(recipe, model, directory.checkpoints)
+    own_layers.warn_of_changes(directory, model.network)
     metadata = run_metadata(directory, run, model, which)
     if only_model:
         portable.export_portable(model, path, class_names, metadata, overwrite)

@@ -17,6 +17,7 @@ from keras_reptile.runs import (
     draw_on_device,
     finishing,
     origin,
+    own_layers,
     run_classes,
     run_length,
 )
@@ -111,7 +112,9 @@ def train(
             if saved is not None and done >= recipe.meta_iterations:
                 _write_finished(directory, earlier)
             else:
-                _write_beginning(recipe, directory, pools, lengths, kernels, earlier, done)
+                before = earlier if done else None
+                about = own_layers.described(model.network, before) | origin.of_run(before, done)
+                _write_beginning(recipe, directory, pools, lengths, kernels, about, is_new=not done)
         _print_beginning(recipe, directory, pools, lengths, done, verbose)
         _print_kernels(kernels, done, verbose)
         run.join(model)
@@ -137,6 +140,7 @@ def _opened(recipe, directory, load, stack) -> tuple:
     if saved is not None:
         check_checkpoint(recipe, saved, directory.checkpoints)
         building.check_network(recipe, pools.train.image_shape, saved)
+        own_layers.warn_of_changes(directory, saved.network)
     return pools, earlier, saved
 
 
@@ -153,15 +157,14 @@ def _write_finished(directory, earlier) -> None:
     directory.write_json("run.json", {**earlier, "settings": settings})
 
 
-def _write_beginning(recipe, directory, pools, lengths, kernels, earlier, done) -> None:
-    is_new = not done
+def _write_beginning(recipe, directory, pools, lengths, kernels, about, is_new) -> None:
     settings = {"settings": with_absolute_paths(dataclasses.asdict(recipe))}
     content = {
         **settings,
         "images": building.describe_images(recipe),
         **run_length.described(lengths),
         **({} if compilation.on_a_gpu() else {compilation.KERNELS: kernels._asdict()}),
-        **origin.of_run(earlier, done),
+        **about,
     }
     if is_new:
         # Left by a run whose checkpoints were removed.

@@ -1,5 +1,6 @@
 """A recipe with a network of the user's own: from run.json to the export."""
 
+import importlib
 import json
 import re
 import sys
@@ -15,9 +16,10 @@ from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.network_changes import changes
 from keras_reptile.recipes.network_reference import load_function
-from keras_reptile.runs import training
+from keras_reptile.runs import own_layers, training
 from keras_reptile.runs.evaluating import evaluate_run as measure
 from keras_reptile.runs.exporting import export_run
+from keras_reptile.runs.run_directory import RunDirectory
 
 SOURCE = """
 import keras
@@ -86,7 +88,7 @@ def forget(module):
 
 
 @pytest.mark.slow
-def test_a_run_resumes_and_is_evaluated_and_exported_with_it(module, tmp_path, monkeypatch):
+def test_a_run_resumes_and_is_evaluated_and_exported_with_it(module, tmp_path, monkeypatch, caplog):
     own = recipe(f"{module}:build", meta_iterations=1)
     pools = kr.datasets.load("glyphs", classes=40, validation_classes=8, test_classes=8)
     monkeypatch.setattr(building, "load_pools", lambda *_: pools)
@@ -103,6 +105,12 @@ def test_a_run_resumes_and_is_evaluated_and_exported_with_it(module, tmp_path, m
     metadata = export_run("run", "exported", only_model=True)
     assert metadata["settings"]["network"] == own.network
     assert training.train(recipe(own.network), "run", verbose=0)["result"]["tasks"] == 2
+    assert not any("The source of" in message for message in caplog.messages)
+    path = tmp_path / "run" / "run.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "own_layers": {"Halved": "another"}}))
+    export_run("run", "exported", only_model=True, overwrite=True)
+    assert "The source of Halved has changed since the run in run began" in caplog.text
     monkeypatch.setattr(sys.modules[module], "build", sys.modules[module].changed)
     with pytest.raises(RunError, match="returns another network than the checkpoint"):
         training.train(recipe(own.network), "run", verbose=0)
@@ -169,6 +177,24 @@ def test_a_changed_function_is_no_network_of_an_earlier_checkpoint(module, tmp_p
         building.check_network(own, (4, 4, 1), saved)
     with pytest.raises(RunError, match=r"iteration 0 has: .* Restore the function, or train with"):
         building.on_strategy(own, (4, 4, 1), saved, tf.distribute.get_strategy(), None)
+
+
+def test_own_layers_whose_source_has_changed_are_warned_of(module, tmp_path, caplog):
+    network = building.build_network(recipe(f"{module}:build"), (4, 4, 1))
+    directory = RunDirectory(tmp_path / "run")
+    began = own_layers.described(network, None)
+    assert began["own_layers"].keys() == {"Halved"}
+    assert own_layers.described(a_network(), None) == {}
+    directory.write_json("run.json", {"settings": {"ways": 5}, **began})
+    own_layers.warn_of_changes(directory, network)
+    assert not caplog.records
+    forget(module)
+    (tmp_path / f"{module}.py").write_text(SOURCE.replace("x / 2", "x / 20"))
+    importlib.invalidate_caches()
+    network = building.build_network(recipe(f"{module}:build"), (4, 4, 1))
+    own_layers.warn_of_changes(directory, network)
+    assert f"The source of Halved has changed since the run in {directory.path}" in caplog.text
+    assert own_layers.described(network, began) == began != own_layers.described(network, None)
 
 
 WRONG = {
