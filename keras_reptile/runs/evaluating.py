@@ -136,6 +136,7 @@ def evaluate_run(
                 "run": os.path.abspath(directory.path),
                 "checkpoint": which,
                 "split": split,
+                "classes": None if recipe.dataset == SINUSOID else len(getattr(pools, split)),
                 "seed": seed,
                 "seconds": time.perf_counter() - started,
             }

@@ -678,7 +678,8 @@ def test_the_interval_of_a_single_task_is_null_wherever_it_is_written(of_one_tas
     assert found == summary["result"]
     record = strictly(tmp_path / "found.json")
     assert record["results"] == [found]
-    assert (record["run"], record["checkpoint"]) == (str(tmp_path), "last")
+    about = [record[name] for name in ("run", "checkpoint", "split", "classes")]
+    assert about == [str(tmp_path), "last", "test", 8]
     export_run(tmp_path, tmp_path / "out", only_model=True)
     assert strictly(tmp_path / "out" / "metadata.json")["result"] == found
 
