@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_reptile.algorithm.known_layers import is_keras_own
 from keras_reptile.keras_internals import all_layers
 
 SCALE = 1024.0
@@ -21,7 +22,14 @@ def computes_in_float16(network: keras.Model) -> bool:
 
     They do under the policy "mixed_float16".
     """
-    return any(layer.compute_dtype == "float16" for layer in all_layers(network, itself=True))
+    layers = all_layers(network, itself=True)
+    return any(layer.compute_dtype == "float16" for layer in layers if _computes(layer))
+
+
+def _computes(layer) -> bool:
+    """Returns whether a layer computes itself. Keras's own models only call their layers."""
+    is_model = isinstance(layer, keras.Model) and is_keras_own(type(layer))
+    return not is_model and not isinstance(layer, keras.layers.InputLayer)
 
 
 def check_outer(optimizer: keras.optimizers.Optimizer) -> None:

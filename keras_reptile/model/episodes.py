@@ -111,8 +111,8 @@ class EpisodeModel(PlannedModel):
         values = {name: store[name] for name in list(store.keys())}
         seeds = values.pop(SEEDS, None)
         super().load_own_variables(values)
-        # Files of earlier versions have none.
-        if seeds is not None:
+        # Files of earlier versions have none, and another network may have more or fewer layers.
+        if seeds is not None and len(seeds) == len(seeds_of(self.network)):
             set_seeds(self.network, list(np.asarray(seeds)))
 
     def load_weights(self, filepath: Any, *args, **kwargs) -> None:

@@ -89,6 +89,8 @@ def test_a_network_that_computes_in_its_own_call_is_scaled(policy):
     assert not loss_scaling.computes_in_float16(OwnWeights())
     policy("mixed_float16")
     assert loss_scaling.computes_in_float16(OwnWeights())
+    layers = keras.Input((2,)), keras.layers.Dense(3, dtype="float32")
+    assert not loss_scaling.computes_in_float16(keras.Sequential(layers))
 
 
 def test_an_exported_learner_scales_its_loss_too(policy):
