@@ -94,6 +94,11 @@ def _check_pair(part, value, labelled):
             f"'{part}' of an episode must be a tuple of inputs and targets. Received: {received}. "
             f"Give {{'{part}': (x, y), ...}}."
         )
+    if len(value) == 2 and not hasattr(value[1], "shape"):
+        raise ValueError(
+            f"The targets in '{part}' of an episode must be one tensor, because the network has "
+            f"one output. Received: a {type(value[1]).__name__} of targets."
+        )
 
 
 def _check_integers(key, value, rank, axes, what):

@@ -56,6 +56,10 @@ WRONG = {
         lambda: changed(support=of("support", 0)),
         "'support' of an episode must be a tuple of inputs and targets. Received: a tuple of 1",
     ),
+    "several targets": (
+        lambda: changed(support=(arrays()["support"][0], {"digit": arrays()["support"][1]})),
+        "targets in 'support' of an episode must be one tensor.*Received: a dict of targets",
+    ),
     "a query alone": (
         lambda: changed(query=arrays()["query"][0]),
         "'query' of an episode must be a tuple of inputs and targets. Received: one tensor",
