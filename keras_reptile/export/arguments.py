@@ -19,6 +19,12 @@ def takes_images(function: Any) -> bool:
     return any(spec.name in IMAGES for spec in _flat(function.input_signature))
 
 
+def takes_bytes(function: Any) -> bool:
+    """Returns whether images are numbers, not text."""
+    specs = _flat(function.input_signature)
+    return any(spec.name in IMAGES and spec.dtype != tf.string for spec in specs)
+
+
 def for_several_dtypes(function: Any, as_taken: Callable) -> Any:
     """Returns a `tf.function` of the same arguments in all usual dtypes.
 
@@ -71,9 +77,9 @@ def _variants(signature) -> Iterator[list]:
 
 
 def _others(dtype, *more) -> list:
-    """Returns a dtype, similar dtypes that are NumPy's defaults, and more."""
-    if dtype is None:
-        return [None]
+    """Returns a dtype, similar dtypes that are NumPy's defaults, and more. Text is text only."""
+    if dtype is None or dtype == tf.string:
+        return [dtype]
     alike = (tf.float32, tf.float64) if dtype.is_floating else (tf.int32, tf.int64)
     return list(dict.fromkeys([dtype, *alike, *more]))
 

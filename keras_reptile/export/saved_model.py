@@ -15,6 +15,7 @@ from keras_reptile.export.endpoints import Endpoints
 from keras_reptile.export.layout import FILES_OF_AN_EXPORT, MARKS, NETWORK
 from keras_reptile.export.older_keras import make_readable
 from keras_reptile.files.atomic_directory import whole_directory
+from keras_reptile.keras_internals import all_layers
 
 
 class SavedLearner(tf.Module):
@@ -71,6 +72,8 @@ def write_saved_model(
     saved.non_trainable_variables = [v.value for v in model.network.non_trainable_variables]
     saved.inner_state = [v.value for v in model.inner_variables]
     saved.calls = endpoints.calls
+    if tables := _tables_of(model.network):
+        saved.tables = tables
     functions = _functions(endpoints, class_names, defaults)
     for name, function in functions.items():
         setattr(saved, name, arguments.for_several_dtypes(function, model._as_taken))
@@ -79,6 +82,13 @@ def write_saved_model(
     functions["adapt_and_predict"] = functions[f"adapt_and_predict_{own}"]
     signatures = _signatures(functions, defaults, model._as_taken)
     tf.saved_model.save(saved, str(directory), signatures=signatures)
+
+
+def _tables_of(network: Any) -> list:
+    """Returns the tables of layers such as `StringLookup`, which a SavedModel must hold."""
+    kind = tf.saved_model.experimental.TrackableResource
+    values = [value for layer in all_layers(network) for value in vars(layer).values()]
+    return [value for value in values if isinstance(value, kind)]
 
 
 def _functions(endpoints, class_names, defaults) -> dict[str, Any]:
@@ -164,7 +174,7 @@ def _signatures(
     for name, function in functions.items():
         output = outputs.get(name, "logits")
         signatures[name] = _signature(function, output, defaults)
-        if arguments.takes_images(function):
+        if arguments.takes_bytes(function):
             of_bytes = arguments.for_bytes(function, as_taken)
             signatures[f"{name}_uint8"] = _signature(of_bytes, output, defaults)
     # The default is not `serve`, because the initialization cannot classify before adaptation.

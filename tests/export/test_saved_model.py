@@ -240,6 +240,24 @@ def test_labels_of_every_pixel_are_exported(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_network_of_text_is_exported_with_its_tables(tmp_path):
+    words = keras.layers.TextVectorization(vocabulary=["a", "b"], output_sequence_length=2)
+    layers = words, keras.layers.Embedding(5, 3), keras.layers.GlobalAveragePooling1D()
+    inputs = keras.Input((), dtype="string")
+    network = keras.Sequential([inputs, *layers, keras.layers.Dense(2)])
+    model = kr.ReptileModel(network, keras.optimizers.SGD(0.1))
+    model.compile("sgd")
+    model.export_learner(tmp_path / "learner")
+    x, y = np.array(["a", "b a", "b", "c"]), np.array([0, 1, 1, 0])
+    exported = tf.saved_model.load(str(tmp_path / "learner"))
+    found = exported.adapt(x, y, 2, 0.1)
+    learner = model.adapt(x, y, steps=2, inner_batch_size=4)
+    for name, wanted in zip(weight_names(network), learner.get_weights(), strict=True):
+        np.testing.assert_allclose(found[name], wanted, atol=1e-6)
+    assert exported.signatures["predict_with"] and "serve_uint8" not in exported.signatures
+
+
+@pytest.mark.slow
 def test_plain_keras_loads_the_network(model, exported):
     network = keras.models.load_model(exported / "network.keras", safe_mode=True)
     assert type(network) is keras.Sequential
