@@ -15,7 +15,7 @@ from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.checks import check_choice, check_positive, local_path, shown
 from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.errors import RunError
-from keras_reptile.files.atomic_file import check_writable
+from keras_reptile.files.atomic_file import check_writable, finite
 from keras_reptile.recipes import building
 from keras_reptile.recipes.data_options import without_own_split
 from keras_reptile.recipes.recipe import OF_EVALUATION, SINUSOID, Recipe, check_fields, check_values
@@ -140,8 +140,16 @@ def evaluate_run(
                 "seed": seed,
                 "seconds": time.perf_counter() - started,
             }
-            write_record(Path(record), results, recipe, model, how)
+            _write(Path(record), results, recipe, model, how)
         return results
+
+
+def _write(record: Path, results: list[dict[str, Any]], *of_record: Any) -> None:
+    """Writes the record. If that fails, the error has the results: they may have taken hours."""
+    try:
+        write_record(record, results, *of_record)
+    except RunError as error:
+        raise RunError(f"{error} The results: {json.dumps(finite(results))}") from None
 
 
 def _recipe_of_run(directory, record, workers) -> Recipe:

@@ -3,7 +3,10 @@
 import contextlib
 import dataclasses
 import json
+import os
 import shutil
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 from helpers import one_block
@@ -267,6 +270,13 @@ def test_a_record_does_not_replace_a_file_of_a_run(name, tmp_path):
     with pytest.raises(ValueError, match=rf"would replace a file of a run. Received: '.*{name}'"):
         evaluating.check_record(tmp_path / name)
     evaluating.check_record(tmp_path / "record.json")
+
+
+def test_results_are_said_though_their_record_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "replace", mock.Mock(side_effect=OSError(28, "No space left")))
+    model = SimpleNamespace(meta_iteration=3)
+    with pytest.raises(RunError, match=r'record.json cannot be .*The results: \[\{"accuracy": 0.5'):
+        evaluating._write(tmp_path / "record.json", [{"accuracy": 0.5}], named.get(), model, {})
 
 
 @pytest.mark.slow
