@@ -149,6 +149,14 @@ def function_of(metric: keras.metrics.Metric) -> tuple[Callable, dict[str, Any]]
     return metric._fn, metric._fn_kwargs
 
 
+def options_of(loss: Any) -> dict[str, Any]:
+    """Returns the keyword arguments with which a Keras loss calls its function.
+
+    A `SparseCategoricalCrossentropy` has its `axis` nowhere else.
+    """
+    return getattr(loss, "_fn_kwargs", {})
+
+
 def set_direction(metric: keras.metrics.Metric, direction: str) -> None:
     """Sets whether larger values of a metric are better, `"up"`, or smaller ones, `"down"`.
 

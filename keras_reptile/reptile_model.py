@@ -327,7 +327,8 @@ class ReptileModel(AdaptingModel):
 
         Raises:
             ValueError: If Keras does not know the optimizer, the loss or a metric, an argument is
-                out of range, the optimizer scales losses, or the loss ignores a class.
+                out of range, the optimizer scales losses, or the loss ignores a class or has its
+                classes along another axis than the last.
         """
         optimizer = optimizer_of("optimizer", optimizer)
         loss_scaling.check_outer(optimizer)
@@ -335,6 +336,7 @@ class ReptileModel(AdaptingModel):
         steps_per_execution = check_integer("steps_per_execution", steps_per_execution, 1)
         # Made first, so that an error leaves the model as it was.
         task_loss = losses.get_loss(loss)
+        losses.check_classes(task_loss, self.network)
         losses.warn_of_logits(task_loss, self.network)
         with self.distribute_strategy.scope():
             task_metrics = TaskMetrics(task_loss, metrics)

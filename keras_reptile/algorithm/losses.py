@@ -8,11 +8,18 @@ import keras
 import tensorflow as tf
 
 from keras_reptile.algorithm.network_checks import last_operation
+from keras_reptile.keras_internals import options_of
 
 # Functions of probabilities, unless from_logits=True.
 OF_PROBABILITIES = (
     keras.losses.binary_crossentropy,
     keras.losses.binary_focal_crossentropy,
+    keras.losses.categorical_crossentropy,
+    keras.losses.categorical_focal_crossentropy,
+    keras.losses.sparse_categorical_crossentropy,
+)
+# Functions with an axis of classes.
+OF_CLASSES = (
     keras.losses.categorical_crossentropy,
     keras.losses.categorical_focal_crossentropy,
     keras.losses.sparse_categorical_crossentropy,
@@ -42,6 +49,25 @@ def get_loss(identifier: Any) -> Any:
             f"ignore_class={ignored}. Leave such examples out of the episodes."
         )
     return loss
+
+
+def check_classes(loss: Any, network: keras.Model) -> None:
+    """Raises `ValueError` for a cross-entropy of classes that are not along the last axis.
+
+    Accuracies and checks of labels take the last axis. Keras does not save that of a sparse loss.
+
+    Args:
+        loss: The loss, from `get_loss`.
+        network: A `keras.Model`.
+    """
+    axis = options_of(loss).get("axis", -1)
+    shape = getattr(network, "output_shape", None)
+    last = (-1, len(shape) - 1) if isinstance(shape, tuple) else (-1,)
+    if getattr(loss, "fn", loss) in OF_CLASSES and axis not in last:
+        raise ValueError(
+            "Classes must be along the last axis of the outputs. Received: a loss with "
+            f"axis={axis}. End the network in `keras.layers.Permute`, and leave `axis` out."
+        )
 
 
 def warn_of_logits(loss: Any, network: keras.Model) -> None:

@@ -161,6 +161,12 @@ def test_function_of():
     assert options == {"threshold": 0.25}
 
 
+def test_options_of():
+    loss = keras.losses.SparseCategoricalCrossentropy(axis=2)
+    assert internals.options_of(loss)["axis"] == 2
+    assert internals.options_of(keras.losses.MeanSquaredError()) == {}
+
+
 def test_equal_values():
     found = internals.equal_values(tf.constant([[1], [2]]), tf.constant([[1], [3]]))
     np.testing.assert_array_equal(np.ravel(found), [1.0, 0.0])

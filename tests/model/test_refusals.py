@@ -126,6 +126,10 @@ REFUSED = {
         lambda: pool().shuffled(-1),
         "`seed` must not be negative. Received: seed=-1",
     ),
+    "classes along another axis": (
+        lambda: model().compile("sgd", keras.losses.SparseCategoricalCrossentropy(axis=0)),
+        "along the last axis of the outputs. Received: a loss with axis=0. End the network",
+    ),
     "a loss for each output": (
         lambda: model().compile("sgd", loss={"digits": "mse"}),
         "`loss` must be one loss.*Received: loss={'digits': 'mse'}",
