@@ -81,6 +81,7 @@ def run_metadata(directory: RunDirectory, run: dict, model, which: str) -> dict[
     summary = directory.read_run("summary.json") or {}
     is_end = iteration == settings["meta_iterations"]
     of_this_end = is_end and bool(summary) and have_same_end(summary, run)
+    best = _best_validation(directory, summary, iteration) if which == "best" else None
     return {
         "dataset": settings["dataset"],
         "images": building.describe_images(Recipe(**settings)),
@@ -89,7 +90,7 @@ def run_metadata(directory: RunDirectory, run: dict, model, which: str) -> dict[
         "meta_iteration": iteration,
         "checkpoint": which,
         "result": summary.get("result") if of_this_end else None,
-        "best_validation": _best_validation(directory, summary) if which == "best" else None,
+        "best_validation": best,
         "settings": settings,
         # Only runs whose number of meta-iterations was changed have a history.
         **{name: run[name] for name in (HISTORY,) if name in run},
@@ -97,10 +98,17 @@ def run_metadata(directory: RunDirectory, run: dict, model, which: str) -> dict[
     }
 
 
-def _best_validation(directory: RunDirectory, summary: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns the validation of the best checkpoint: its own, or for earlier versions the run's."""
+def _best_validation(
+    directory: RunDirectory, summary: dict[str, Any], iteration: int
+) -> dict[str, Any] | None:
+    """Returns the validation of the best checkpoint: its own, or for earlier versions the run's.
+
+    It is `None` if a run that trains has replaced the checkpoint since it was loaded.
+    """
     score = read_score(directory.best)
-    return best_validation(score) if score else summary.get("best_validation")
+    found = best_validation(score) if score else summary.get("best_validation")
+    same = isinstance(found, dict) and found.get("meta_iteration") == iteration
+    return found if same else None
 
 
 def _trained_with(run: dict[str, Any]) -> dict[str, Any]:

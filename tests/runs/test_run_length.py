@@ -120,6 +120,8 @@ def test_an_export_has_the_result_and_the_best_validation_of_its_own_checkpoint(
         metadata = run_metadata(directory, run, model, "best")
         assert metadata["result"] == (found and {"accuracy": found})
         assert metadata["best_validation"] == {"meta_iteration": 3, "accuracy": 0.25}
+    directory.save(model, best=True, score={**score, "meta_iteration": 4})
+    assert run_metadata(directory, run, model, "best")["best_validation"] is None
 
 
 @pytest.mark.slow
