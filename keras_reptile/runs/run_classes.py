@@ -6,6 +6,9 @@ import os
 from collections import defaultdict
 from typing import Any
 
+from absl import logging
+
+from keras_reptile.checks import shown
 from keras_reptile.datasets.image_files import listed
 from keras_reptile.episodes.class_pool import ClassPool, Pools
 from keras_reptile.errors import RunError
@@ -65,7 +68,8 @@ def in_words(recipe: Recipe, pools: Pools, directory: RunDirectory) -> str:
 def check_same(directory: RunDirectory, pools: Pools) -> None:
     """Raises `RunError` if the data have other classes than when the run began.
 
-    Runs of earlier versions have no classes.json. For these there is no check.
+    If only their order is another, it warns: tasks are drawn by the positions of classes. Runs of
+    earlier versions have no classes.json. For these there is no check.
     """
     before, now = saved(directory), describe(pools)
     if before is None or now is None:
@@ -80,6 +84,17 @@ def check_same(directory: RunDirectory, pools: Pools) -> None:
             f"Restore the data as in {directory.path / FILE}: otherwise training classes may be "
             "tested. Or train again with another --output_dir."
         )
+    if any(_common(before[p], now[p]) != _common(now[p], before[p]) for p in Pools._fields):
+        logging.warning(
+            "The classes of the run in %s are in another order than when it began, as after lines "
+            "of a `split_dir` were moved. So other tasks are drawn.",
+            shown(directory.path),
+        )
+
+
+def _common(names: dict[str, int], others: dict[str, int]) -> list[str]:
+    """Returns the names that both have, in the order of the first."""
+    return [name for name in names if name in others]
 
 
 def check_evaluation(

@@ -219,6 +219,25 @@ def test_an_evaluation_of_another_folder_says_what_differs_in_its_classes(tmp_pa
     assert not any("run's numbers" in m for m in said("others", split_dir=str(tmp_path)))
 
 
+def test_another_order_of_classes_is_said(tmp_path, caplog):
+    class_folders(tmp_path / "images", COUNTS)
+    chosen = SMALL | dict(validation_classes=0, test_classes=0, split_dir=str(tmp_path))
+    recipe = named.get(image_dir=str(tmp_path / "images"), **chosen)
+    directory = RunDirectory(tmp_path / "run")
+    (tmp_path / "train.txt").write_text("a\nb\nj\nc")
+    said = []
+    for test, images in (("def", 1), ("def", 4), ("dfe", 1)):
+        (tmp_path / "test.txt").write_text("\n".join(test))
+        changed = dataclasses.replace(recipe, train_shots=images)
+        pools = building.load_pools(changed, None)
+        if not said:
+            directory.write_json(run_classes.FILE, run_classes.describe(pools))
+        caplog.clear()
+        run_classes.check_same(directory, pools)
+        said.append("in another order than when it began" in caplog.text)
+    assert said == [False, False, True]
+
+
 def test_classes_that_lack_images_are_named_where_they_make_the_others_too_few(tmp_path):
     class_folders(tmp_path / "images", COUNTS)
     recipe = named.get(image_dir=str(tmp_path / "images"), **{**SMALL, "shots": 4})
