@@ -34,10 +34,10 @@ def replace_head(network: keras.Model, classes: int, seed: int) -> keras.Model:
             "A new head needs a functional or sequential network that ends in a `Dense` layer. "
             f"Received: {end_in_words(network)}. Build such a network, or keep the head."
         )
-    if not last.trainable:
+    if len(last.trainable_variables) < len(last.weights):
         raise ValueError(
-            "A new head has to be trained. Received: a network whose last layer is frozen. Set its "
-            "`trainable = True` in a new model, or keep the head."
+            "A new head has to be trained. Received: a network whose last layer is frozen, or a "
+            "part of it, as with LoRA. Set its `trainable = True` in a new model, or keep the head."
         )
     body = copy_of(network)
     initializer = keras.initializers.GlorotUniform(seed)

@@ -42,16 +42,18 @@ def positions(network: keras.Model) -> list[int]:
     """Returns the positions of the head's variables among the trainable variables.
 
     Raises:
-        ValueError: If the head is frozen. Its outputs would not become equal, or stay equal.
+        ValueError: If the head is frozen, or a part of it as with LoRA. Its outputs would not be
+            equal.
     """
-    head = {id(v) for v in head_of(network).trainable_variables}
-    found = [i for i, v in enumerate(network.trainable_variables) if id(v) in head]
-    if not found:
+    last = head_of(network)
+    head = {id(v) for v in last.trainable_variables}
+    if len(head) < len(last.weights):
         raise ValueError(
-            "With head='shared' both loops move the last layer. Received: a network whose last "
-            "layer is frozen. Set its `trainable = True`, or use head='separate'."
+            "With head='shared' both loops move all weights of the last layer. Received: a network "
+            "whose last layer is frozen, or a part of it. Set its `trainable = True`, or use "
+            "head='separate'."
         )
-    return found
+    return [i for i, v in enumerate(network.trainable_variables) if id(v) in head]
 
 
 def check_moved(network: keras.Model, moved: Sequence[int]) -> None:

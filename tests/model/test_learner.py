@@ -167,7 +167,7 @@ def test_what_has_no_head_to_replace_is_refused():
         divided.adapt(np.zeros((2, 4), np.float32), [0, 1], head="replace")
     network = small_linear()
     network.add(keras.layers.Dense(3, trainable=False))
-    with pytest.raises(ValueError, match=r"has to be trained.*last layer is frozen. Set its"):
+    with pytest.raises(ValueError, match=r"has to be trained.*last layer is frozen, or a part"):
         small_model(network).with_head(4)
     regression = scalar_model(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0))
     with pytest.raises(ValueError, match=r"counts classes, and needs integer labels"):

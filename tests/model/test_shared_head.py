@@ -188,8 +188,11 @@ def test_what_has_no_head_to_share_is_refused():
         kr.ReptileModel(divided, head="shared")
     frozen = dense()
     frozen.layers[-1].trainable = False
-    with pytest.raises(ValueError, match=r"both loops move the last layer.*is frozen. Set its"):
-        kr.ReptileModel(frozen, head="shared")
+    in_part = dense()
+    in_part.layers[-1].enable_lora(2)
+    for network in (frozen, in_part):
+        with pytest.raises(ValueError, match=r"all weights of the last layer.*is frozen, or a"):
+            kr.ReptileModel(network, head="shared")
     with pytest.raises(ValueError, match="`head` must be one of"):
         kr.ReptileModel(dense(), head="common")
     with pytest.raises(ValueError, match=r"`head='shared'` needs a model whose outputs start"):
