@@ -81,7 +81,7 @@ def test_the_outer_step_is_the_plain_one_with_the_head_at_its_mean(method):
     changes = []
     for head in ("shared", "separate"):
         model = model_of(head, SGD(1.0), method=method, inner_state="reset")
-        shared_head.make_equal(model.network)
+        shared_head.make_equal(shared_head.head_of(model.network).trainable_variables)
         one_hot = small_episodes(tasks=2).map(_with_one_hot_targets)
         model.compile(SGD(1.0), loss="mean_squared_error")
         before = model.network.get_weights()
