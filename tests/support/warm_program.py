@@ -99,6 +99,7 @@ def stand_ins(saved):
         mock.patch("keras_reptile.runs.evaluating.load_checkpoint", lambda path: saved),
         mock.patch("keras_reptile.runs.run_directory.load_checkpoint", lambda path: saved),
         mock.patch("keras_reptile.demo.models.load_checkpoint", lambda path: saved),
+        mock.patch("keras_reptile.runs.exporting.read_score", lambda path: None),
         mock.patch("keras_reptile.demo.page.check_gradio", lambda: None),
         mock.patch("keras_reptile.demo.page.application", stop),
         mock.patch("keras_reptile.export.portable.write", stop),
