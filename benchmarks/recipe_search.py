@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""Searches a recipe for 5-way 1-shot Omniglot by successive halving, on validation classes only.
+"""Searches a recipe for 1-shot Omniglot by successive halving, on validation classes only.
 
   python benchmarks/recipe_search.py --data_dir=DIR --output_dir=runs/recipe_search
   python benchmarks/recipe_search.py --data_dir=DIR --only=batch_5,meta_batch_2 --budgets=1600
+  python benchmarks/recipe_search.py --data_dir=DIR --ways=20 --tasks=150
 
 Every rung trains its candidates from scratch, and the best of them go to the next rung. All
 candidates of a rung compute about as many images in their inner steps: a rung's budget is given as
-meta-iterations of the paper's run, each of 5 tasks with 5 inner steps of 10 images. A candidate is
-as good as the mean of its inductive and transductive accuracy, at its better number of inner steps.
+meta-iterations of the paper's run, each of 5 tasks, with 5 inner steps of 10 images for 5 ways, and
+10 inner steps of 20 images for 20 ways. A candidate is as good as the mean of its inductive and
+transductive accuracy, at its better number of inner steps.
 
-The results are in recipe_search.csv and recipe_search.png. A search that was killed continues with
-the same command: it reads finished trials from the CSV, and the last one from its checkpoint.
+The results are in recipe_search.csv and recipe_search.png in runs/recipe_search. With 20 ways the
+folder and the files are named recipe_search_20way. A search that was killed continues with the same
+command: it reads finished trials from the CSV, and the last one from its checkpoint.
 """
 
 import os
@@ -25,8 +28,8 @@ from pathlib import Path
 import keras
 from absl import app, flags
 from matplotlib.figure import Figure
-from search_candidates import CANDIDATES, images_of, recipe_of, settings_of
-from search_rows import best_rows, ranked
+from search_candidates import SEARCHES, Search, images_of, recipe_of, settings_of
+from search_rows import best_rows, ranked, score
 
 import keras_reptile as kr
 from keras_reptile.files.atomic_file import read_csv, write_csv
@@ -37,7 +40,8 @@ from keras_reptile.runs.training import train
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "TFDS's data directory.")
-flags.DEFINE_string("output_dir", "runs/recipe_search", "The folder of the CSV and of all runs.")
+flags.DEFINE_string("output_dir", "", "The folder of the CSV and of all runs; by default in runs/.")
+flags.DEFINE_enum("ways", "5", [*map(str, SEARCHES)], "Classes in a validation task.")
 flags.DEFINE_list("budgets", ["800", "1600"], "Meta-iterations of the paper's size, by rung.")
 flags.DEFINE_list("only", [], "The candidates of the first rung. By default all.")
 flags.DEFINE_integer("keep", 2, "Candidates that go to the next rung.")
@@ -45,19 +49,27 @@ flags.DEFINE_integer("tasks", 300, "Validation tasks.")
 flags.DEFINE_integer("validation_classes", 100, "Classes that are not trained on.")
 
 EVALUATION_STEPS = (10, 30)
-# All trials are evaluated on tasks of the same size, and see no test classes.
-WAYS = 5
 COLUMNS = {"candidate": str, "budget": int, "eval_inner_steps": int}
 MEASURED = {"inductive": float, "transductive": float, "seconds": float}
 
 
+def search() -> Search:
+    return SEARCHES[int(FLAGS.ways)]
+
+
+def results_file() -> Path:
+    """Returns the path of the CSV: candidates of another number of ways have another one."""
+    name = "recipe_search" if FLAGS.ways == "5" else f"recipe_search_{FLAGS.ways}way"
+    return Path(FLAGS.output_dir or f"runs/{name}") / f"{name}.csv"
+
+
 def trial(candidate: str, budget: int) -> list[dict]:
     """Trains a candidate and returns its rows, one for each number of evaluation steps."""
-    recipe = recipe_of(candidate, budget, FLAGS.validation_classes)
-    directory = Path(FLAGS.output_dir) / "runs" / f"{candidate}_{budget}"
+    recipe = recipe_of(search(), candidate, budget, FLAGS.validation_classes)
+    directory = results_file().parent / "runs" / f"{candidate}_{budget}"
     about = {
         "candidate": candidate,
-        "settings": settings_of(candidate),
+        "settings": settings_of(search(), candidate),
         "budget": budget,
         "meta_iterations": recipe.meta_iterations,
         "images": recipe.meta_iterations * images_of(recipe),
@@ -85,8 +97,8 @@ def accuracies(directory: Path, steps: int) -> dict:
         both=True,
         data_dir=FLAGS.data_dir,
         verbose=0,
-        ways=WAYS,
-        eval_inner_batch_size=WAYS,
+        ways=int(FLAGS.ways),
+        eval_inner_batch_size=int(FLAGS.ways),
         eval_inner_steps=steps,
     )
     found: dict = {"tasks": FLAGS.tasks}
@@ -100,7 +112,9 @@ def rung(results: Path, rows: list[dict], budget: int, candidates: list[str]) ->
     """Runs the missing trials of a rung, adds their rows, and returns the candidates by rank."""
     of_rung = [row for row in rows if int(row["budget"]) == budget]
     # A candidate whose settings were changed is not done, and its directory refuses them.
-    done = {r["candidate"] for r in of_rung if r["settings"] == settings_of(r["candidate"])}
+    done = {
+        r["candidate"] for r in of_rung if r["settings"] == settings_of(search(), r["candidate"])
+    }
     for candidate in candidates:
         if candidate not in done:
             rows += trial(candidate, budget)
@@ -113,34 +127,32 @@ def rung(results: Path, rows: list[dict], budget: int, candidates: list[str]) ->
 
 @styled()
 def picture(rows: list[dict]) -> Figure:
-    """Draws each candidate's accuracy on validation tasks against its seconds of training."""
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    candidates = list(dict.fromkeys(row["candidate"] for row in rows))
-    for axes, mode in zip(figure.subplots(1, 2), ("inductive", "transductive"), strict=True):
-        for i, candidate in enumerate(candidates):
-            own = [row for row in best_rows(rows) if row["candidate"] == candidate]
-            x, y, half = (
-                [factor * float(row[column]) for row in own]
-                for column, factor in (("seconds", 1), (mode, 100), (f"{mode}_95", 100))
-            )
-            # Markers are shifted after each round of colours, so that no two look alike.
-            marker = MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]
-            look = {"color": COLOURS[i % len(COLOURS)], "marker": marker, "capsize": 2}
-            axes.errorbar(x, y, half, label=candidate, **look)
-        axes.set(xlabel="seconds of training", ylabel=f"{mode} accuracy (%)")
-        axes.set_xlim(left=0)
+    """Draws the accuracy of each candidate on validation tasks, the best candidate on top."""
+    best = best_rows(rows)
+    names = list(dict.fromkeys(row["candidate"] for row in sorted(best, key=score)))
+    budgets = sorted({int(row["budget"]) for row in best})
+    figure = Figure(figsize=(10, 1.5 + 0.3 * len(names)), layout="constrained")
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    for axes, mode in zip(panels, ("inductive", "transductive"), strict=True):
+        for i, budget in enumerate(budgets):
+            own = [row for row in best if int(row["budget"]) == budget]
+            x, half = ([100 * float(row[c]) for row in own] for c in (mode, f"{mode}_95"))
+            y = [names.index(row["candidate"]) for row in own]
+            look = {"color": COLOURS[i], "marker": MARKERS[i], "linestyle": "", "capsize": 2}
+            axes.errorbar(x, y, xerr=half, label=f"budget {budget:,}", **look)
+        axes.set(xlabel=f"{mode} accuracy (%)", yticks=range(len(names)), yticklabels=names)
         axes.grid(True)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=len(budgets))
     return figure
 
 
 def main(argv):
     del argv
     kr.one_task_per_core(jit_compile=True)
-    results = Path(FLAGS.output_dir) / "recipe_search.csv"
+    results = results_file()
     results.parent.mkdir(parents=True, exist_ok=True)
     rows: list[dict] = [*read_csv(results, COLUMNS | MEASURED, "Repair or remove it.")]
-    candidates = FLAGS.only or list(CANDIDATES)
+    candidates = FLAGS.only or list(search().candidates)
     for budget in map(int, FLAGS.budgets):
         candidates = rung(results, rows, budget, candidates)
         print(f"Budget {budget:,}: {', '.join(candidates)}", flush=True)

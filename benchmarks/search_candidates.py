@@ -1,17 +1,24 @@
 """The candidates of the search for a recipe, and the work that each does."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_reptile.recipes import named
 from keras_reptile.recipes.recipe import Recipe
 
-SHARED: dict[str, Any] = {"head": "shared"}
-FAST: dict[str, Any] = {"head": "shared", "inner_learning_rate": 3e-3}
-BATCH_5: dict[str, Any] = FAST | {"inner_batch_size": 5, "inner_steps": 10}
+Changes = dict[str, Any]
+
+SHARED: Changes = {"head": "shared"}
+FAST: Changes = {"head": "shared", "inner_learning_rate": 3e-3}
+BATCH_5: Changes = FAST | {"inner_batch_size": 5, "inner_steps": 10}
+META_BATCH_2: Changes = FAST | {"meta_batch_size": 2}
+BATCH_10: Changes = META_BATCH_2 | {"inner_batch_size": 10, "inner_steps": 20}
+BATCH_10_STEPS_40: Changes = BATCH_10 | {"meta_batch_size": 1, "inner_steps": 40}
+META_BATCH_1: Changes = FAST | {"meta_batch_size": 1}
+SGD: Changes = {"inner_optimizer": "sgd", "loss_reduction": "mean"}
 
 # What each changes in the paper's 5-way run.
-CANDIDATES: dict[str, dict[str, Any]] = {
+CANDIDATES: dict[str, Changes] = {
     "paper": {},
     "rate_3e-3": FAST,
     "rate_1e-2": SHARED | {"inner_learning_rate": 1e-2},
@@ -26,40 +33,79 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "outer_adam": FAST | {"meta_optimizer": "adam", "meta_step_size": 2e-3},
 }
 
-# The images in the inner steps of one of the paper's meta-iterations.
-PAPER_IMAGES = 5 * 5 * 10
+# What each changes in the paper's 20-way run.
+CANDIDATES_20: dict[str, Changes] = {
+    "paper": {},
+    "shared": SHARED,
+    "rate_3e-3": FAST,
+    "rate_1e-2": SHARED | {"inner_learning_rate": 1e-2},
+    "meta_batch_2": META_BATCH_2,
+    "meta_batch_2_steps_5": META_BATCH_2 | {"inner_steps": 5},
+    "meta_batch_2_steps_20": META_BATCH_2 | {"inner_steps": 20},
+    "meta_batch_1": META_BATCH_1,
+    "meta_batch_1_sgd": META_BATCH_1 | SGD | {"inner_learning_rate": 0.3},
+    "batch_10_steps_20": BATCH_10,
+    "batch_10_steps_20_rate_1e-2": BATCH_10 | {"inner_learning_rate": 1e-2},
+    "batch_10_steps_20_meta_batch_1": BATCH_10 | {"meta_batch_size": 1},
+    "batch_10_steps_40": BATCH_10_STEPS_40,
+    "batch_10_steps_40_sgd": BATCH_10_STEPS_40 | SGD | {"inner_learning_rate": 0.3},
+    "batch_5_steps_40": BATCH_10 | {"inner_batch_size": 5, "inner_steps": 40},
+    "batch_40_steps_5": META_BATCH_2 | {"inner_batch_size": 40, "inner_steps": 5},
+    "ways_5": FAST | {"ways": 5, "inner_batch_size": 5, "meta_batch_size": 5},
+    "ways_40": META_BATCH_2 | {"ways": 40, "inner_batch_size": 40, "meta_batch_size": 1},
+    "meta_batch_2_sgd": META_BATCH_2 | SGD | {"inner_learning_rate": 0.1},
+}
 
 
-def recipe_of(candidate: str, budget: int, validation_classes: int) -> Recipe:
+class Search(NamedTuple):
+    """The candidates of a search, and the run of the paper that they change.
+
+    recipe: String, the name of the paper's recipe.
+    candidates: Dict, the fields that each candidate changes, by its name.
+    """
+
+    recipe: str
+    candidates: dict[str, Changes]
+
+
+# By the ways of the tasks on which candidates are evaluated.
+SEARCHES = {
+    5: Search("omniglot_5way", CANDIDATES),
+    20: Search("omniglot_20way", CANDIDATES_20),
+}
+
+
+def recipe_of(search: Search, candidate: str, budget: int, validation_classes: int) -> Recipe:
     """Returns a candidate's recipe, of as many meta-iterations as the budget allows.
 
     It has no validation during training, and no test.
 
     Args:
-        candidate: String, a key of `CANDIDATES`.
+        search: A `Search`.
+        candidate: String, one of its candidates.
         budget: Integer, meta-iterations of the paper's size.
         validation_classes: Integer, the classes that are not trained on.
     """
     recipe = named.get(
-        "omniglot_5way",
+        search.recipe,
         validation_classes=validation_classes,
         validation_tasks=0,
         test_tasks=0,
-        **CANDIDATES[candidate],
+        **search.candidates[candidate],
     )
-    meta_iterations = budget * PAPER_IMAGES // images_of(recipe)
+    meta_iterations = budget * images_of(named.get(search.recipe)) // images_of(recipe)
     return dataclasses.replace(recipe, meta_iterations=meta_iterations)
 
 
-def settings_of(candidate: str) -> str:
+def settings_of(search: Search, candidate: str) -> str:
     """Returns what a candidate changes, in words.
 
     Example:
 
-    >>> settings_of("rate_1e-2")
+    >>> settings_of(SEARCHES[5], "rate_1e-2")
     'head=shared inner_learning_rate=0.01'
     """
-    return " ".join(f"{k}={v}" for k, v in CANDIDATES.get(candidate, {}).items())
+    return " ".join(f"{k}={v}" for k, v in search.candidates.get(candidate, {}).items())
 
 
 def images_of(recipe: Recipe) -> int:

@@ -1,5 +1,6 @@
-"""Tables of the search for a 5-way recipe, and of the recipe that it found."""
+"""Tables of the searches for recipes, and of the recipes that they found."""
 
+import functools
 from collections.abc import Callable
 
 from search_rows import best_rows, score
@@ -8,22 +9,36 @@ from tables.files import record, rows_of
 from tables.omniglot import one_shot
 from tables.words import percent, seconds, table
 
-BEST = "omniglot_5way_best"
+# By ways: the paper's recipe with its meta-iterations, the recipe that was found, and the trials.
+PAPERS = {5: ("omniglot_5way", 100_000), 20: ("omniglot_20way", 200_000)}
+BEST = {5: "omniglot_5way_best", 20: "omniglot_20way_best"}
+TRIALS = {5: "recipe_search", 20: "recipe_search_20way"}
+# Runs of other lengths.
+LENGTHS = {
+    20: {
+        "the same, 4,000 meta-iterations": "omniglot_20way_best_4000_1_shot",
+        "the same, 75,000 meta-iterations": "omniglot_20way_best_75000_1_shot",
+    }
+}
+# The column of 1 shot in the paper's table.
+COLUMN = {5: 0, 20: 2}
 # The recipe's settings that the search chose, and those of the paper's run.
 CHOSEN = {
     "head": "head",
     "inner_batch_size": "images in an inner step",
     "inner_steps": "inner steps of a training task",
     "inner_learning_rate": "inner rate",
+    "eval_inner_batch_size": "images in an inner step of evaluation",
     "eval_inner_steps": "inner steps in evaluation",
     "meta_batch_size": "tasks in a meta-iteration",
     "meta_iterations": "meta-iterations",
 }
 
 
-def recipe_search() -> str:
+def trials(ways: int) -> str:
     """A row for each trial, by rung, the best first."""
-    rows = sorted(best_rows(rows_of("recipe_search")), key=lambda r: (int(r["budget"]), -score(r)))
+    rows = best_rows(rows_of(TRIALS[ways]))
+    rows = sorted(rows, key=lambda r: (int(r["budget"]), -score(r)))
     header = ["candidate", "what it changes", "budget", "meta-iterations"]
     header += ["inductive", "transductive", "training"]
     return table(header, [trial(row) for row in rows])
@@ -39,27 +54,36 @@ def trial(row: dict[str, str]) -> list[str]:
     return [f"`{row['candidate']}`", settings, *numbers, *cells, seconds(float(row["seconds"]))]
 
 
-def best() -> str:
+def best(ways: int) -> str:
     """The recipe beside the paper, this package's full run, and methods with more derivatives."""
-    paper, iterations = record("paper")["omniglot"], record(f"{BEST}_1_shot")["meta_iteration"]
-    rows = [["Reptile, the paper", paper["Reptile"][0], paper["Reptile, transductive"][0], ""]]
-    rows += one_shot({"Reptile, `omniglot_5way`, 100,000 meta-iterations": "omniglot_5way_1_shot"})
-    rows += one_shot({f"Reptile, `{BEST}`, {iterations:,} meta-iterations": f"{BEST}_1_shot"})
-    rows += [["MAML, second derivatives", "", paper["MAML, transductive"][0], "the paper's table"]]
+    of_paper, own, (full, iterations) = record("paper")["omniglot"], BEST[ways], PAPERS[ways]
+    paper = [of_paper[name][COLUMN[ways]] for name in ("Reptile", "Reptile, transductive")]
+    found = record(f"{own}_1_shot")["meta_iteration"]
+    rows = [["Reptile, the paper", *paper, ""]]
+    rows += one_shot({f"Reptile, `{full}`, {iterations:,} meta-iterations": f"{full}_1_shot"})
+    rows += one_shot({f"Reptile, `{own}`, {found:,} meta-iterations": f"{own}_1_shot"})
+    rows += one_shot(LENGTHS.get(ways, {}))
+    maml = of_paper["MAML, transductive"][COLUMN[ways]]
+    rows += [["MAML, second derivatives", "", maml, "the paper's table"]]
     rows += [
-        [f"{name}, {found['gradients']}", "", found["accuracy"], found["source"]]
-        for name, found in record("other_papers")["omniglot_5way_1_shot"].items()
+        [f"{name}, {other['gradients']}", "", other["accuracy"], other["source"]]
+        for name, other in record("other_papers")[f"omniglot_{ways}way_1_shot"].items()
     ]
-    return table(["5-way 1-shot, accuracy in %", "inductive", "transductive", ""], rows)
+    return table([f"{ways}-way 1-shot, accuracy in %", "inductive", "transductive", ""], rows)
 
 
-def chosen() -> str:
+def chosen(ways: int) -> str:
     """The settings in which the recipe's run and the full run differ."""
-    own, full = (record(f"{run}_1_shot")["settings"] for run in (BEST, "omniglot_5way"))
+    runs = BEST[ways], PAPERS[ways][0]
+    own, full = (record(f"{run}_1_shot")["settings"] for run in runs)
     # Full runs were recorded before there was the field.
     full = {"head": "separate", **full}
-    rows = [[text, written(full[field]), written(own[field])] for field, text in CHOSEN.items()]
-    return table(["setting", "`omniglot_5way`", f"`{BEST}`"], rows)
+    rows = [
+        [text, written(full[field]), written(own[field])]
+        for field, text in CHOSEN.items()
+        if full[field] != own[field]
+    ]
+    return table(["setting", f"`{runs[1]}`", f"`{runs[0]}`"], rows)
 
 
 def written(value: str | int | float) -> str:
@@ -67,6 +91,8 @@ def written(value: str | int | float) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    each.__name__: each for each in (recipe_search, best, chosen)
+    f"{name}_{ways}way": functools.partial(rows, ways)
+    for name, rows in (("trials", trials), ("best", best), ("chosen", chosen))
+    for ways in BEST
 }
 VALUES: dict[str, Callable[[], str]] = {}

@@ -1,5 +1,5 @@
-import search_candidates
-from search_candidates import CANDIDATES, PAPER_IMAGES, images_of, recipe_of
+import pytest
+from search_candidates import SEARCHES, images_of, recipe_of, settings_of
 from search_rows import best_rows, ranked
 
 from keras_reptile.recipes import named
@@ -21,18 +21,20 @@ ROWS = [
 ]
 
 
-def test_all_candidates_of_a_rung_compute_as_many_images():
-    paper = named.get("omniglot_5way")
-    assert images_of(paper) == PAPER_IMAGES == 250
-    for candidate in CANDIDATES:
-        recipe = recipe_of(candidate, 800, 100)
+# Five tasks, of 5 inner steps of 10 images, and of 10 inner steps of 20 images.
+@pytest.mark.parametrize(("ways", "images"), [(5, 250), (20, 1000)])
+def test_all_candidates_of_a_rung_compute_as_many_images(ways, images):
+    assert images_of(named.get(SEARCHES[ways].recipe)) == images
+    for candidate in SEARCHES[ways].candidates:
+        recipe = recipe_of(SEARCHES[ways], candidate, 800, 100)
         total = recipe.meta_iterations * images_of(recipe)
-        assert 0 <= 800 * PAPER_IMAGES - total < images_of(recipe), candidate
+        assert 0 <= 800 * images - total < images_of(recipe), candidate
 
 
-def test_no_candidate_sees_test_classes():
-    for candidate in CANDIDATES:
-        recipe = recipe_of(candidate, 800, 100)
+@pytest.mark.parametrize("ways", SEARCHES)
+def test_no_candidate_sees_test_classes(ways):
+    for candidate in SEARCHES[ways].candidates:
+        recipe = recipe_of(SEARCHES[ways], candidate, 800, 100)
         assert (recipe.test_tasks, recipe.curve_tasks, recipe.validation_classes) == (0, 0, 100)
 
 
@@ -48,5 +50,5 @@ def test_candidates_are_ranked_within_a_rung_by_the_mean_of_both_accuracies():
 
 
 def test_settings_are_written_as_the_csv_has_them():
-    assert search_candidates.settings_of("paper") == ""
-    assert search_candidates.settings_of("batch_5").endswith("inner_batch_size=5 inner_steps=10")
+    assert settings_of(SEARCHES[5], "paper") == ""
+    assert settings_of(SEARCHES[5], "batch_5").endswith("inner_batch_size=5 inner_steps=10")

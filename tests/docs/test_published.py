@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-import search_candidates
+from search_candidates import SEARCHES, images_of, settings_of
 
 from keras_reptile.experiments import figures
 from keras_reptile.recipes import named
@@ -123,7 +123,7 @@ def test_the_fast_recipe_names_its_accuracy_and_takes_less_than_half_the_time():
 
 
 @pytest.mark.parametrize("name", ["omniglot_5way_best", "omniglot_5way_best_1_shot"])
-def test_the_best_run_is_a_part_of_its_recipe(name):
+def test_the_best_5way_run_is_a_part_of_its_recipe(name):
     found, recipe = record(name), named.get("omniglot_5way_best")
     settings = {**dataclasses.asdict(Recipe()), **found["settings"]}
     differ = {k for k, v in dataclasses.asdict(recipe).items() if settings[k] != v}
@@ -131,30 +131,56 @@ def test_the_best_run_is_a_part_of_its_recipe(name):
     assert settings["validation_classes"] == 0
 
 
-def test_the_best_recipe_names_its_accuracy_and_the_meta_iterations_of_its_run():
-    found = record("omniglot_5way_best_1_shot")
-    expected = named.get("omniglot_5way_best").expected
-    assert all(in_percent(result) in expected for result in found["results"])
-    assert f"{found['meta_iteration']:,} meta-iterations" in expected
+@pytest.mark.parametrize("name", ["omniglot_20way_best", "omniglot_20way_best_1_shot"])
+def test_the_best_20way_run_is_of_its_recipe(name):
+    found, recipe = record(name), named.get("omniglot_20way_best")
+    settings = {**dataclasses.asdict(Recipe()), **found["settings"]}
+    differ = {k for k, v in dataclasses.asdict(recipe).items() if settings[k] != v}
+    assert differ <= {*NOTES, *TESTS}
+    assert settings["validation_classes"] == 0
+
+
+@pytest.mark.parametrize("length", [4000, 75_000])
+def test_the_other_20way_runs_differ_in_their_length_alone(length):
+    other, found = (record(f"omniglot_20way_best{n}_1_shot") for n in (f"_{length}", ""))
+    differ = {k for k, v in other["settings"].items() if found["settings"][k] != v}
+    assert differ - {*NOTES} == {"meta_iterations"}
+    assert other["settings"]["meta_iterations"] == other["meta_iteration"] == length
+
+
+@pytest.mark.parametrize("best", ["omniglot_5way_best", "omniglot_20way_best"])
+def test_a_best_recipe_names_its_accuracy_and_the_meta_iterations_of_its_run(best):
+    found = record(f"{best}_1_shot")
+    recipe = named.get(best)
+    assert all(in_percent(result) in recipe.expected for result in found["results"])
+    in_full = recipe.meta_iterations == found["meta_iteration"]
+    assert (f"{found['meta_iteration']:,} meta-iterations" in recipe.expected) != in_full
     assert {result["tasks"] for result in found["results"]} == {10_000}
-    assert record("omniglot_5way_best")["settings"]["meta_iterations"] == found["meta_iteration"]
+    assert record(best)["settings"]["meta_iterations"] == found["meta_iteration"]
 
 
-def test_the_best_recipe_computes_no_more_images_than_the_papers():
-    images = [
-        r.meta_iterations * r.meta_batch_size * r.inner_steps * r.inner_batch_size
-        for r in map(named.get, ("omniglot_5way_best", "omniglot_5way"))
-    ]
-    assert images[0] <= images[1]
+# 20 ways: at most a quarter.
+@pytest.mark.parametrize(("ways", "part"), [(5, 1), (20, 1 / 4)])
+def test_a_best_recipe_computes_no_more_images_than_the_papers(ways, part):
+    paper = named.get(SEARCHES[ways].recipe)
+    best = named.get(f"{SEARCHES[ways].recipe}_best")
+    images = [r.meta_iterations * images_of(r) for r in (best, paper)]
+    assert images[0] <= part * images[1]
 
 
-def test_the_best_recipe_is_a_candidate_of_the_search_that_was_in_the_last_rung():
-    with open(RESULTS / "recipe_search.csv", newline="") as file:
-        rows = [*csv.DictReader(file)]
+def trials(ways):
+    name = "recipe_search" if ways == 5 else f"recipe_search_{ways}way"
+    with open(RESULTS / f"{name}.csv", newline="") as file:
+        return [*csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("ways", SEARCHES)
+def test_a_best_recipe_is_a_candidate_of_the_search_that_was_in_the_last_rung(ways):
+    search, rows = SEARCHES[ways], trials(ways)
     last = max(int(row["budget"]) for row in rows)
     finalists = [row["candidate"] for row in rows if int(row["budget"]) == last]
-    best = dataclasses.asdict(named.get("omniglot_5way_best"))
-    changes = [search_candidates.CANDIDATES[name] for name in dict.fromkeys(finalists)]
+    best = dataclasses.asdict(named.get(f"{search.recipe}_best"))
+    changes = [search.candidates[name] for name in dict.fromkeys(finalists)]
     assert any(best.items() >= change.items() for change in changes)
 
 
@@ -168,16 +194,15 @@ def test_the_runs_within_an_alphabet_and_without_differ_in_their_tasks_alone(nam
     assert {k for k, v in settings.items() if other[k] != v} <= {"eval_classes"}
 
 
-def test_the_trials_of_the_search_are_its_candidates_at_equal_work():
-    with open(RESULTS / "recipe_search.csv", newline="") as file:
-        rows = [*csv.DictReader(file)]
-    assert {row["candidate"] for row in rows} == {*search_candidates.CANDIDATES}
+@pytest.mark.parametrize("ways", SEARCHES)
+def test_the_trials_of_a_search_are_its_candidates_at_equal_work(ways):
+    search, rows = SEARCHES[ways], trials(ways)
+    assert {row["candidate"] for row in rows} == {*search.candidates}
+    images = images_of(named.get(search.recipe))
     for row in rows:
-        assert row["settings"] == search_candidates.settings_of(row["candidate"])
+        assert row["settings"] == settings_of(search, row["candidate"])
         # The last meta-iteration may not fit into the budget.
-        assert (
-            0.99 < int(row["images"]) / (int(row["budget"]) * search_candidates.PAPER_IMAGES) <= 1
-        )
+        assert 0.99 < int(row["images"]) / (int(row["budget"]) * images) <= 1
 
 
 @pytest.mark.parametrize("length", [30_000, 39_000])
