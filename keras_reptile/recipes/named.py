@@ -72,6 +72,10 @@ SINE_TRIALS = (
     "this project: Reptile's recipe with a meta-step size from trials, docs/experiments/sinusoid.md"
 )
 SINE_EXPECTED = "nothing published; {} when it was added"
+SEARCHED = (
+    "this project: the paper's {}-way run with the settings that a search found, "
+    "docs/experiments/recipe_search.md"
+)
 FIGURE = "Nichol, Achiam, Schulman 2018 (arXiv 1803.02999v3), figure {}; "
 
 # The commands of figure 3. Their rate of 0.003 is for a loss summed over 25 images. One task in a
@@ -125,8 +129,7 @@ RECIPES = {
         meta_batch_size=2,
         meta_iterations=250_000,
         eval_inner_steps=10,
-        source="this project: the paper's 5-way run with the settings that a search found, "
-        "docs/experiments/recipe_search.md",
+        source=SEARCHED.format(5),
         expected="nothing published; 95.91 ± 0.17, transductive 97.10 ± 0.15 after 80,000 "
         "meta-iterations",
     ),
@@ -174,8 +177,7 @@ RECIPES = {
         meta_iterations=16_000,
         eval_inner_batch_size=20,
         eval_inner_steps=10,
-        source="this project: the paper's 20-way run with the settings that a search found, "
-        "docs/experiments/recipe_search.md",
+        source=SEARCHED.format(20),
         expected="nothing published; 90.38 ± 0.13, transductive 91.29 ± 0.12 when it was run",
     ),
     "mini_imagenet_5way_1shot": dataclasses.replace(
