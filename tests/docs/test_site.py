@@ -5,8 +5,10 @@ import importlib
 import inspect
 import os
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -97,6 +99,13 @@ def test_what_a_page_would_load_is_found():
     ):
         assert LOADS.search(text), text
     assert not LOADS.search('<a href="https://a.b"><img src="c.png"></a><link href="c.css">')
+
+
+def test_ci_builds_the_site_with_the_tools_of_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    (line,) = re.findall(r"- run: pip install (.*)", workflow)
+    assert shlex.split(line) == project["optional-dependencies"]["docs"]
 
 
 def test_a_doctest_is_fenced_and_arguments_that_share_a_description_have_it_each():
