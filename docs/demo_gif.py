@@ -142,4 +142,6 @@ def write(shown: list[Image.Image], stays: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
+        sys.exit("demo_gif.py: give the page that bin/demo --static=page.html has written.")
+    main(sys.argv[1])

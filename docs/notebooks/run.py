@@ -31,7 +31,11 @@ def keep_what_is_the_same_everywhere(notebook: nbformat.NotebookNode) -> None:
 
 
 def main() -> None:
-    for name in sys.argv[1:] or sorted(path.stem for path in FOLDER.glob("*.ipynb")):
+    known = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+    names = sys.argv[1:] or known
+    if others := [name for name in names if name not in known]:
+        sys.exit(f"run.py: there is no notebook {others[0]!r}. Use {', '.join(known)}.")
+    for name in names:
         path = FOLDER / f"{name}.ipynb"
         notebook = executed(path)
         keep_what_is_the_same_everywhere(notebook)

@@ -4,6 +4,8 @@ import dataclasses
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -172,3 +174,22 @@ def test_a_notebook_keeps_what_it_showed_and_is_small(name):
     kinds = {o.get("name", o["output_type"]) for c in code_cells(notebook) for o in c["outputs"]}
     assert kinds <= {"stdout", "display_data", "execute_result"}
     assert (FOLDER / f"{name}.ipynb").stat().st_size < 300_000
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "message"),
+    [
+        (
+            "notebooks/run.py",
+            ["the_ida"],
+            "run.py: there is no notebook 'the_ida'. Use reproduce, ",
+        ),
+        ("demo_gif.py", [], "demo_gif.py: give the page that bin/demo --static=page.html has writ"),
+        ("demo_gif.py", ["no.html"], "demo_gif.py: give the page that bin/demo --static=page.h"),
+    ],
+)
+def test_the_programs_of_the_pages_refuse_what_is_not_there_in_one_line(program, words, message):
+    command = [sys.executable, FOLDER.parent / program, *words]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended.stderr
+    assert ended.stderr.startswith(message)
