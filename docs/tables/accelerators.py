@@ -1,11 +1,12 @@
 """Tables of programs that were compiled for accelerators that are not there."""
 
+from functools import partial
 from typing import Any
 
 from accelerators.table import cells, lines
 
 from tables.files import record
-from tables.words import milliseconds, table
+from tables.words import milliseconds, table, two_digits
 
 # The programs in which TensorFlow derived the gradients.
 BY_VECTORIZED_MAP = "accelerators_by_vectorized_map"
@@ -87,6 +88,24 @@ def of_a_meta_step(device: str, row: dict[str, Any]) -> list[str]:
     return [f"`{row['program']}`", device.upper(), *each, f"{row['host_bytes'] / steps:,.10g}"]
 
 
+def drawn(device: str, recipe: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The rows of a step whose tasks the host sends, and of the steps that draw them together."""
+    rows = {row["program"]: row for row in record(f"accelerators_drawn_{device}")[device]}
+    return rows[f"{recipe}/train"], rows[f"{recipe}/together"]
+
+
+def shared_launches(recipe: str) -> str:
+    """The launches on a GPU that steps with tasks drawn there share."""
+    _, together = drawn("gpu", recipe)
+    return f"{together['launches_outside_loops']}"
+
+
+def more_memory(recipe: str) -> str:
+    """The temporary memory on a TPU of steps with tasks drawn there, above that of one step."""
+    one, together = (row["memory_bytes"]["temp"] for row in drawn("tpu", recipe))
+    return f"{two_digits((together - one) / 1e6)} MB"
+
+
 def seeds_at_once() -> str:
     """A step of one model, beside a step of several with different seeds."""
     found = record("accelerators_seeds")
@@ -135,4 +154,9 @@ ALL = (
     seeds_at_once,
 )
 TABLES = {f.__name__: f for f in ALL}
-VALUES = {"seeds_launches": seeds_launches}
+RECIPES = ("omniglot_5way", "mini_imagenet_5way_1shot")
+VALUES = {
+    "seeds_launches": seeds_launches,
+    **{f"shared_launches_{recipe}": partial(shared_launches, recipe) for recipe in RECIPES},
+    **{f"more_memory_{recipe}": partial(more_memory, recipe) for recipe in RECIPES},
+}
