@@ -4,9 +4,9 @@
 pip install '.[examples]'
 python examples/digits.py
 
-scikit-learn ships 1,797 digits of 43 people (UCI, Alpaydin and Kaynak, 1998). Five of the ten
-classes train, the other five test. The images are also written as PNG files, a folder for each
-class, so that the same data trains from the shell; the last lines say how.
+scikit-learn ships 1,797 digits of 13 people, the test set of Alpaydin and Kaynak (UCI, 1998). Five
+of the ten classes train, the other five test. The images are also written as PNG files, a folder
+for each class, so that the same data trains from the shell; the last lines say how.
 """
 
 import os
@@ -76,7 +76,8 @@ def accuracy(model: kr.ReptileModel, pool: kr.ClassPool) -> str:
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"Only flags are accepted. Received: {argv[1:]}.")
     kr.one_task_per_core()
     pool = digits()
     train, test = pool.shuffled(FLAGS.split_seed).split(5, 5)

@@ -28,6 +28,11 @@ LOOPS = {
     "outer": dict(trainable=True, inner_trainable="head", rate=1e-2),
     "both": dict(trainable=True, inner_trainable="all", rate=1e-3),
 }
+flags.register_validator(
+    "backbone",
+    lambda given: given and set(given) <= set(LOOPS),
+    "It must be one or more of frozen, outer, both.",
+)
 
 
 def backbone(pool: kr.ClassPool) -> keras.Model:
@@ -56,7 +61,8 @@ def model_of(
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"Only flags are accepted. Received: {argv[1:]}.")
     kr.one_task_per_core()
     images, labels = draw_glyphs(classes=70, writers=IMAGES)
     train, test = kr.ClassPool.from_arrays(images, labels).split(20, 50)

@@ -3,10 +3,10 @@
 
   python examples/new_alphabet.py --data_dir=DIR --output=docs/results/new_alphabet
 
-Meta-trains on the 5-way tasks of Omniglot's 30 background alphabets, then takes an alphabet of the
-evaluation set with at least 30 characters, gives the body a new head with 30 outputs and fine-tunes
-with plain Keras, beside the same network from random weights. Writes a plot of accuracy against
-steps and shots, and the accuracies as JSON.
+Meta-trains on 5-way tasks of Omniglot's 30 background alphabets, without their 50 validation
+classes. Then takes an alphabet of the evaluation set with at least 30 characters, gives the body a
+new head with 30 outputs and fine-tunes with plain Keras, beside the same network from random
+weights. Writes a plot of accuracy against steps and shots, and the accuracies as JSON.
 """
 
 import os
@@ -35,7 +35,11 @@ flags.DEFINE_string("data_dir", None, "TFDS's data directory.")
 flags.DEFINE_string("output", "new_alphabet", "Path of the plot and the JSON, without ending.")
 flags.DEFINE_integer("meta_iterations", 2000, "Meta-iterations.")
 flags.DEFINE_integer("classes", 30, "Characters of the new alphabet.")
-flags.DEFINE_list("shots", ["1", "5", "10"], "Images of each character to fine-tune on.")
+flags.DEFINE_list("shots", ["1", "5", "10"], "Images of each character to fine-tune on, 1 to 10.")
+FOR_TRAINING = [str(shots) for shots in range(1, 11)]  # The other 10 images are for the test.
+flags.register_validator(
+    "shots", lambda given: given and set(given) <= set(FOR_TRAINING), "They must be 1 to 10."
+)
 flags.DEFINE_integer("steps", 200, "Fine-tuning steps.")
 
 
@@ -117,13 +121,15 @@ def draw(curves: dict, path: str) -> None:
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"Only flags are accepted. Received: {argv[1:]}.")
     kr.one_task_per_core()
+    Path(FLAGS.output).parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     pools = kr.datasets.load("omniglot", data_dir=FLAGS.data_dir, split="background")
+    images = alphabet(pools.test, FLAGS.classes)
     trained = meta_trained(pools)
     scratch = building.build_model(named.get("omniglot_5way", seed=1), pools.train.image_shape)
-    images = alphabet(pools.test, FLAGS.classes)
     curves = {}
     for shots in map(int, FLAGS.shots):
         curves[shots] = {}

@@ -16,6 +16,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import json
+from pathlib import Path
 
 import numpy as np
 from absl import app, flags
@@ -68,7 +69,9 @@ def figures(found: kr.Evaluation, classes: np.ndarray) -> dict:
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"Only flags are accepted. Received: {argv[1:]}.")
+    Path(FLAGS.output).parent.mkdir(parents=True, exist_ok=True)
     kr.one_task_per_core(jit_compile=True)
     test = kr.datasets.load("omniglot", data_dir=FLAGS.data_dir).test
     model = kr.pretrained(FLAGS.model)

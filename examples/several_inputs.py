@@ -22,9 +22,10 @@ import keras_reptile as kr
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("meta_iterations", 500, "Meta-iterations.")
-flags.DEFINE_integer("test_tasks", 100, "Test tasks, a multiple of 5.")
+flags.DEFINE_integer("test_tasks", 100, "Test tasks, a multiple of 5.", 5)
 SHOTS, QUERIES, TASKS, GRAVITY = 10, 40, 5, 9.81
 LENGTHS, MASSES, FRICTIONS = (0.5, 1.5), (0.5, 1.5), (0.0, 1.0)
+flags.register_validator("test_tasks", lambda n: n % TASKS == 0, "It must be a multiple of 5.")
 
 
 def tasks_of(number: int, steps: int) -> dict:
@@ -50,7 +51,8 @@ def tasks_of(number: int, steps: int) -> dict:
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"Only flags are accepted. Received: {argv[1:]}.")
     keras.utils.set_random_seed(0)
     training = tf.data.Dataset.counter().map(lambda number: tasks_of(number, steps=5))
     first, after = 10**6, 10**6 + FLAGS.test_tasks // TASKS  # Never drawn in training.

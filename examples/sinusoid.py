@@ -111,7 +111,9 @@ def print_table(results: dict[str, dict], steps: tuple) -> None:
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"Only flags are accepted. Received: {argv[1:]}.")
+    Path(FLAGS.output).parent.mkdir(parents=True, exist_ok=True)
     kr.one_task_per_core()
     recipe, episodes = recipe_of("sinusoid"), test_waves()
     steps = shown_steps(recipe.eval_inner_steps)

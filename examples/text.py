@@ -58,7 +58,9 @@ def transformer() -> keras.Model:
     return keras.Model({"ids": ids, "is_word": is_word}, layers.Dense(WAYS)(mean))
 
 
-def main(_):
+def main(argv):
+    if argv[1:]:
+        raise app.UsageError(f"Only flags are accepted. Received: {argv[1:]}.")
     keras.utils.set_random_seed(0)
     pool = modules().shuffled(0)
     train, test = pool.split(len(pool) - len(pool) // 4, len(pool) // 4)

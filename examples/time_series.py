@@ -22,9 +22,10 @@ import keras_reptile as kr
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("meta_iterations", 500, "Meta-iterations.")
-flags.DEFINE_integer("test_tasks", 100, "Test tasks, a multiple of 5.")
+flags.DEFINE_integer("test_tasks", 100, "Test tasks, a multiple of 5.", 5)
 WINDOW, SHOTS, QUERIES, TASKS, RATE = 16, 32, 32, 5, 16.0
 RANGES = {"frequency": (0.5, 3.0), "damping": (0.0, 0.3), "phase": (0.0, 2 * np.pi)}
+flags.register_validator("test_tasks", lambda n: n % TASKS == 0, "It must be a multiple of 5.")
 
 
 def vibrations(number: int) -> tf.Tensor:
@@ -49,7 +50,8 @@ def tasks_of(number: int, steps: int) -> dict:
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"Only flags are accepted. Received: {argv[1:]}.")
     keras.utils.set_random_seed(0)
     training = tf.data.Dataset.counter().map(lambda number: tasks_of(number, steps=5))
     first, after = 10**6, 10**6 + FLAGS.test_tasks // TASKS  # Never drawn in training.
