@@ -9,28 +9,26 @@ Nothing is run: the table says how many operations an NVIDIA H200 or a core of a
 given, what their compilers' models say of the time, and how much memory a step takes.
 """
 
-import json
 import os
 import sys
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from absl import app, flags
+from absl import flags
 from accelerators import plugins, programs, table
+from benchmark import define_json, facts, figures, run
 from only import define_only
 
 FLAGS = flags.FLAGS
 define_only(programs.PROGRAMS, "Programs to compile.", programs.MORE)
 flags.DEFINE_multi_enum("device", list(plugins.DEVICES), plugins.DEVICES, "What to compile for.")
 flags.DEFINE_string("plugins", None, f"Folder of the compilers, instead of {plugins.VARIABLE}.")
-flags.DEFINE_string("json", None, "File to write all numbers to.")
+define_json("File to write all numbers to.")
 
 
-def compiled(device: str) -> list[dict]:
-    """Every program for a device, a line of the table as each is compiled."""
-    rows = []
+def compile_for(device: str, rows: list[dict]) -> None:
+    """Adds a row for every program for a device, and prints its line as it is compiled."""
 
     def compile_each():
         for name in FLAGS.only:
@@ -40,32 +38,27 @@ def compiled(device: str) -> list[dict]:
     for line in table.lines(device, compile_each()):
         print(line, flush=True)
     print()
-    return rows
 
 
-def record(found: dict[str, list[dict]]) -> dict:
-    """The numbers, and what they were made by."""
-    from keras_reptile.files import provenance
-
-    compilers = {device: plugins.versions(device) for device in found}
-    flags_given = {"XLA_FLAGS": os.environ.get("XLA_FLAGS", "")}
-    return {**found, "compilers": compilers, **flags_given, **provenance.facts()}
+def about() -> dict:
+    """What the numbers were made by."""
+    compilers = {device: plugins.versions(device) for device in FLAGS.device}
+    return {"compilers": compilers, "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""), **facts()}
 
 
-def main(argv):
-    del argv
+def main():
     if FLAGS.plugins:
         os.environ[plugins.VARIABLE] = FLAGS.plugins
     lacking = [f"{device}: {why}" for device in FLAGS.device if (why := plugins.missing(device))]
     if lacking:
         sys.exit("\n".join(f"accelerator_programs.py: {each}" for each in lacking))
     try:
-        found = {device: compiled(device) for device in FLAGS.device}
+        with figures(about) as found:
+            for device in FLAGS.device:
+                compile_for(device, found.setdefault(device, []))
     except programs.ProgramError as error:
         sys.exit(f"accelerator_programs.py: {error}")
-    if FLAGS.json:
-        Path(FLAGS.json).write_text(json.dumps(record(found), indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -6,11 +6,12 @@
   python benchmarks/attacks.py --json=attacks.json
 
 Exits with status 1 if an attack ends in a traceback, or in another result than it should. Runs are
-tiny. The time that all of them take is in the JSON file.
+tiny. The time that all of them take is in the JSON file. `full_disk` and `other_file_systems` mount
+file systems, which needs root. `tensorboard` needs gcc. What cannot be tried has failed.
 """
 
-import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,21 +23,27 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import tensorflow_datasets as tfds
-from absl import app, flags, logging
+from absl import flags, logging
 from attacking import ATTACKS
+from attacking.verdicts import Verdicts
+from benchmark import define_json, facts, figures, run
 from only import define_only
 
 FLAGS = flags.FLAGS
 define_only(ATTACKS, "Which attacks.")
 flags.DEFINE_float("share", 1, "Which share of the usual number of tries.")
-flags.DEFINE_string("json", None, "File to write the verdicts to.")
+define_json("File to write the verdicts to.")
 
 
 def try_attack(name: str) -> dict:
     attack = ATTACKS[name]
     number, started = max(1, round(FLAGS.share * attack.number)), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        verdicts = attack.run(number, Path(folder))
+        try:
+            verdicts = attack.run(number, Path(folder))
+        except subprocess.CalledProcessError as error:
+            verdicts = Verdicts.none()
+            verdicts.failures.append(f"not tried: {error}")
     return {
         "attack": name,
         "what": attack.what,
@@ -47,25 +54,23 @@ def try_attack(name: str) -> dict:
     }
 
 
-def main(argv):
-    del argv
+def main():
     logging.set_verbosity(logging.ERROR)
     tfds.disable_progress_bar()
-    rows = []
-    for name in FLAGS.only:
-        rows.append(row := try_attack(name))
-        print(
-            f"{name}: {row['tries']} tries, {row['verdicts']}, {row['seconds']:.0f} s", flush=True
-        )
-        for failure in row["failures"]:
-            print(f"  {failure}", flush=True)
-    if FLAGS.json:
-        from keras_reptile.files import provenance
-
-        content = {"what": __doc__.splitlines()[0], "rows": rows, **provenance.facts()}
-        Path(FLAGS.json).write_text(json.dumps(content, indent=2) + "\n")
+    with figures(lambda: {"what": __doc__.splitlines()[0], **facts()}) as found:
+        rows = found["rows"] = []
+        for name in FLAGS.only:
+            rows.append(row := try_attack(name))
+            show(row)
     sys.exit(int(any(row["failures"] for row in rows)))
 
 
+def show(row: dict) -> None:
+    tries, verdicts, seconds = row["tries"], row["verdicts"], row["seconds"]
+    print(f"{row['attack']}: {tries} tries, {verdicts}, {seconds:.0f} s", flush=True)
+    for failure in row["failures"]:
+        print(f"  {failure}", flush=True)
+
+
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

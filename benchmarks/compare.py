@@ -10,7 +10,8 @@ it from the same weights and images, on all cores; the program fails if their fi
 Each is timed in processes of its own, in turns. Run it on a quiet machine.
 """
 
-import importlib
+import importlib.metadata
+import importlib.util
 import json
 import os
 import resource
@@ -22,7 +23,8 @@ STARTED = time.perf_counter()
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
 sys.path.insert(1, os.path.dirname(sys.path[0]))
 
-from absl import app, flags
+from absl import flags
+from benchmark import define_json, facts, figures, run
 from only import define_only
 
 MODULES = {
@@ -36,31 +38,54 @@ MODULES = {
     "tensorflow_1": "sessions",
     "keras_eager": "keras_loop",
 }
+# The packages of some modules.
+PACKAGES = {"jax_step": "jax", "pytorch": "torch"}
 
 FLAGS = flags.FLAGS
 define_only(MODULES, "What to time.")
 flags.DEFINE_integer("rounds", 3, "Turns in which they are timed.")
 flags.DEFINE_float("seconds", 8, "Timed seconds in a turn.")
-flags.DEFINE_string("json", None, "File to write the figures to.")
+define_json("File to write the figures to.")
 flags.DEFINE_string("measure", None, "For the processes started: what to time.")
 
 
-def main(argv):
-    del argv
+def main():
     if FLAGS.measure:
         return print(json.dumps(measure(FLAGS.measure)))
+    check_installed(FLAGS.only)
     rounds = [{name: in_process(name) for name in FLAGS.only} for _ in range(FLAGS.rounds)]
     rows = [summary(name, [r[name] for r in rounds]) for name in FLAGS.only]
     check_alike(rows)
     show(rows)
-    if FLAGS.json:
-        write(rows)
+    with figures(lambda: {"others": versions(), **facts()}) as found:
+        found["rows"] = rows
+
+
+def is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def check_installed(names: list[str]) -> None:
+    """Ends the program if a package of one of the programs to time is not installed."""
+    needed = {PACKAGES[MODULES[name]] for name in names if MODULES[name] in PACKAGES}
+    if lacking := sorted(package for package in needed if not is_installed(package)):
+        sys.exit(
+            f"compare.py: {', '.join(lacking)} not installed. Install: "
+            "pip install '.[benchmarks]'. Or choose other programs: --only=keras_reptile."
+        )
+
+
+def versions() -> dict[str, str]:
+    found = filter(is_installed, ("torch", "jax"))
+    return {package: importlib.metadata.version(package) for package in found}
 
 
 def in_process(name: str) -> dict:
     command = [sys.executable, __file__, f"--measure={name}", f"--seconds={FLAGS.seconds}"]
-    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    return json.loads(output.splitlines()[-1])
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if ended.returncode:
+        sys.exit(f"compare.py: {name} failed; its errors stand above.")
+    return json.loads(ended.stdout.splitlines()[-1])
 
 
 def measure(name: str) -> dict:
@@ -116,15 +141,5 @@ def show(rows: list[dict]) -> None:
         )
 
 
-def write(rows: list[dict]) -> None:
-    from importlib.metadata import version
-
-    from keras_reptile.files import provenance
-
-    others = {package: version(package) for package in ("torch", "jax")}
-    with open(FLAGS.json, "w") as file:
-        json.dump({"rows": rows, "others": others, **provenance.facts()}, file, indent=2)
-
-
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -17,7 +17,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np
-from absl import app, flags
+from absl import flags
+from benchmark import run
 
 import keras_reptile as kr
 from keras_reptile.demo.drawings import prepare
@@ -39,8 +40,7 @@ def milliseconds(function) -> str:
     return f"{np.median(times):.1f} ms ({min(times):.1f} to {max(times):.1f})"
 
 
-def main(argv):
-    del argv
+def main():
     print(f"cores: {kr.one_task_per_core()}, inner steps: {FLAGS.steps}")
     recipe = named.get("omniglot_5way", ways=FLAGS.ways)
     task = DrawnTask(building.build_model(recipe, (28, 28, 1)), steps=FLAGS.steps)
@@ -59,4 +59,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

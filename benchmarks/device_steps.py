@@ -15,8 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from absl import app, flags
+from absl import flags
 from accelerators import packing, programs, rival_steps, running, steps
+from benchmark import define_json, figures, run
 from only import define_only
 
 NO_TRIALS = "--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false"
@@ -35,7 +36,7 @@ define_only(PROGRAMS, "Programs to pack or to time.")
 flags.DEFINE_string("pack", None, "Folder to write the programs to.")
 flags.DEFINE_string("packed", None, "Folder of packed programs to time.")
 flags.DEFINE_float("seconds", 2, "Timed seconds of each program with each setting.")
-flags.DEFINE_string("json", None, "File to write the times to.")
+define_json("File to write the times of --packed to.")
 
 
 def folder_of(packed: str, program: str) -> Path:
@@ -54,8 +55,8 @@ def settings_of(program: str) -> dict[str, str]:
     return {"trials": ""} if program in rival_steps.STEPS else SETTINGS
 
 
-def timed(packed: str) -> list[dict]:
-    rows = []
+def time_all(packed: str, rows: list[dict]) -> None:
+    """Adds a row for each program with each setting."""
     for name in FLAGS.only:
         folder, seconds = str(folder_of(packed, name)), str(FLAGS.seconds)
         for setting, given in settings_of(name).items():
@@ -63,21 +64,25 @@ def timed(packed: str) -> list[dict]:
             found = json.loads(output.splitlines()[-1])
             rows.append({"program": name, "setting": setting, **found})
             print(f"{name:34s}{setting:34s}{found['median_ms']:8.3f} ms", flush=True)
-    return rows
 
 
-def main(argv):
-    del argv
+def about() -> dict:
+    return {"command": sys.argv, "cores": os.cpu_count()}
+
+
+def main():
     if bool(FLAGS.pack) == bool(FLAGS.packed):
         sys.exit("device_steps.py: give one of --pack=FOLDER and --packed=FOLDER.")
+    if FLAGS.pack and FLAGS.json:
+        sys.exit("device_steps.py: --pack times nothing. Give --json beside --packed=FOLDER.")
     try:
-        rows = pack(FLAGS.pack) if FLAGS.pack else timed(FLAGS.packed)
+        if FLAGS.pack:
+            return pack(FLAGS.pack)
+        with figures(about) as found:
+            time_all(FLAGS.packed, found.setdefault("rows", []))
     except programs.ProgramError as error:
         sys.exit(f"device_steps.py: {error}")
-    if FLAGS.json and rows:
-        content = {"rows": rows, "command": sys.argv, "cores": os.cpu_count()}
-        Path(FLAGS.json).write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -6,7 +6,6 @@ python benchmarks/episodes.py --image_shape=84,84,3 --classes=64 --images_per_cl
   --shots=15 --inner_steps=8                        miniImageNet's, as in the paper's runs
 """
 
-import json
 import os
 import resource
 import sys
@@ -17,10 +16,10 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np
-from absl import app, flags
+from absl import flags
+from benchmark import define_json, facts, figures, run
 
 import keras_reptile as kr
-from keras_reptile.files import provenance
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("classes", ["50", "4800", "50000"], "Pool sizes, in classes.")
@@ -32,7 +31,7 @@ flags.DEFINE_bool(
     "scale", False, "Scale the images to float32, which `bin/train` leaves to the model."
 )
 flags.DEFINE_integer("meta_batches", 2000, "Meta-batches to draw.")
-flags.DEFINE_string("json", None, "File to write the figures to.")
+define_json("File to write the figures to.")
 
 
 def made_up_pool(classes: int) -> kr.ClassPool:
@@ -65,26 +64,27 @@ def memory_peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
-def main(argv):
-    del argv
+def main():
     cores = kr.one_task_per_core()
     print(f"cores: {cores}")
-    found = []
-    for classes in map(int, FLAGS.classes):
-        before = memory_peak()
-        pool = made_up_pool(classes)
-        rate = episodes_per_second(pool)
-        higher = memory_peak() - before
-        print(
-            f"{len(pool.images):>9,} images of {pool.images.nbytes / 1e6:,.0f} MB: "
-            f"{rate:>7,.0f} episodes a second, memory peak {higher:,.0f} MB higher"
-        )
-        each = {"images": len(pool.images), "episodes_per_second": rate, "memory_mb_more": higher}
-        found.append(each)
-    if FLAGS.json:
-        with open(FLAGS.json, "w") as file:
-            json.dump({"pools": found, "cores": cores, **provenance.facts()}, file, indent=2)
+    with figures(lambda: {"cores": cores, **facts()}) as found:
+        pools = found["pools"] = []
+        for classes in map(int, FLAGS.classes):
+            pools.append(measure(classes))
+
+
+def measure(classes: int) -> dict:
+    before = memory_peak()
+    pool = made_up_pool(classes)
+    rate = episodes_per_second(pool)
+    higher = memory_peak() - before
+    print(
+        f"{len(pool.images):>9,} images of {pool.images.nbytes / 1e6:,.0f} MB: "
+        f"{rate:>7,.0f} episodes a second, memory peak {higher:,.0f} MB higher",
+        flush=True,
+    )
+    return {"images": len(pool.images), "episodes_per_second": rate, "memory_mb_more": higher}
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -17,22 +17,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import json
-
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
+from benchmark import define_json, facts, figures, run
 
 import keras_reptile as kr
-from keras_reptile.files import provenance
 from keras_reptile.recipes import building, named
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("tasks", 200, "Tasks of each timed evaluation.")
 flags.DEFINE_integer("one_by_one", 5, "Tasks that the plain loop evaluates.")
 flags.DEFINE_integer("rounds", 3, "Turns in which they are timed.")
-flags.DEFINE_string("json", None, "File to write the figures to.")
+define_json("File to write the figures to.")
 
 
 def pool() -> kr.ClassPool:
@@ -73,14 +71,12 @@ def one_by_one(network, optimizer, tasks) -> float:
 
 def single_tasks(episodes) -> list:
     keys = ("support", "query", "order")
-    whole = next(iter(episodes))
-    each = [tf.nest.map_structure(lambda t: t[i], whole) for i in range(FLAGS.one_by_one)]  # noqa: B023
+    each = list(episodes.unbatch())
     scale = lambda pair: (tf.cast(pair[0], tf.float32) / 255, pair[1])  # noqa: E731
     return [tuple(scale(e[k]) if k != "order" else e[k] for k in keys) for e in each]
 
 
-def main(argv):
-    del argv
+def main():
     cores = kr.one_task_per_core()
     recipe = named.get("omniglot_5way")
     model = building.build_model(recipe, (28, 28, 1))
@@ -101,10 +97,9 @@ def main(argv):
     for name, ms in found.items():
         print(f"{name:>20}: {ms:8.1f} ms a task")
     print(f"{'':>20}  {found['one by one, Keras'] / found['inductive']:.1f} times faster")
-    if FLAGS.json:
-        with open(FLAGS.json, "w") as file:
-            json.dump({"ms_per_task": found, "cores": cores, **provenance.facts()}, file, indent=2)
+    with figures(lambda: {"cores": cores, **facts()}) as content:
+        content["ms_per_task"] = found
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -19,7 +19,6 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import gc
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,12 +26,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 import timing
-from absl import app, flags
+from absl import flags
+from benchmark import define_json, figures, run
 from matplotlib.figure import Figure
 from only import define_only
 
 import keras_reptile as kr
-from keras_reptile.files import provenance
 from keras_reptile.pictures.style import COLOURS, save, styled
 from keras_reptile.recipes import building, named
 from keras_reptile.runs import compilation
@@ -49,7 +48,7 @@ POINTS, ROUNDS = 20, 4
 FLAGS = flags.FLAGS
 define_only([*SIZES, "memory"], "What to measure.")
 flags.DEFINE_float("seconds", 4, "Timed seconds of each size.")
-flags.DEFINE_string("json", None, "File to write the figures to.")
+define_json("File to write the figures to.")
 flags.DEFINE_string("plot", None, "PNG to draw them in.")
 
 
@@ -66,9 +65,9 @@ def meta_step(images: int = 4_000, **fields) -> Callable:
     model.set_execution(jit_compile=compilation.of_training(recipe).jit_compile)
     elements = iter(building.training_episodes(recipe, pool(images)))
     step = timing.train_step(model)
-    run = lambda: float(step(next(elements))["loss_before"])  # noqa: E731
-    run()
-    return run
+    step_once = lambda: float(step(next(elements))["loss_before"])  # noqa: E731
+    step_once()
+    return step_once
 
 
 def seconds_in_turns(steps: list[Callable]) -> list[float]:
@@ -127,29 +126,28 @@ def memory_over_adaptations() -> list:
     return found
 
 
-def measure() -> dict:
-    figures = {}
+def measure(found: dict) -> None:
+    """Adds the points of each curve that is to be measured."""
     # Memory first: later the process keeps what the largest pool took.
     if "memory" in FLAGS.only:
         runs = {"meta-steps": memory_over_meta_steps, "adapt": memory_over_adaptations}
-        for name, run in runs.items():
-            figures[name] = run()
-            (_, first), (last_at, last) = figures[name][1], figures[name][-1]
+        for name, measure_one in runs.items():
+            found[name] = measure_one()
+            (_, first), (last_at, last) = found[name][1], found[name][-1]
             print(f"{name:>12}: {first:.0f} MB early, {last:.0f} MB after {last_at:,}", flush=True)
     for name in (n for n in SIZES if n in FLAGS.only):
-        found = seconds_in_turns([meta_step(**FIELDS[name](n)) for n in SIZES[name]])
-        figures[name] = [(n, 1e3 * s) for n, s in zip(SIZES[name], found, strict=True)]
-        print(f"{name:>12}: " + "  ".join(f"{n:,}: {ms:.1f} ms" for n, ms in figures[name]))
-    return figures
+        seconds = seconds_in_turns([meta_step(**FIELDS[name](n)) for n in SIZES[name]])
+        found[name] = [(n, 1e3 * s) for n, s in zip(SIZES[name], seconds, strict=True)]
+        print(f"{name:>12}: " + "  ".join(f"{n:,}: {ms:.1f} ms" for n, ms in found[name]))
 
 
 @styled()
-def draw(figures: dict) -> Figure:
-    columns = 2 if len(figures) in (2, 4) else min(3, len(figures))
-    rows = -(-len(figures) // columns)
+def draw(found: dict) -> Figure:
+    columns = 2 if len(found) in (2, 4) else min(3, len(found))
+    rows = -(-len(found) // columns)
     figure = Figure(figsize=(4 * columns, 3.5 * rows), layout="constrained")
     plots = figure.subplots(rows, columns, squeeze=False).flat
-    for axes, (name, points) in zip(plots, figures.items(), strict=False):
+    for axes, (name, points) in zip(plots, found.items(), strict=False):
         x, y = zip(*points, strict=True)
         axes.plot(x, y, "o-", color=COLOURS[0])
         axes.set(xlabel={"adapt": "calls of adapt"}.get(name, name), ylim=(0, 1.1 * max(y)))
@@ -164,17 +162,15 @@ def draw(figures: dict) -> Figure:
     return figure
 
 
-def main(argv):
-    del argv
+def main():
     kr.one_task_per_core(jit_compile=True)
     tf.get_logger().setLevel("ERROR")  # It warns of a step for each size.
-    figures = measure()
-    if FLAGS.json:
-        with open(FLAGS.json, "w") as file:
-            json.dump({"figures": figures, **provenance.facts()}, file, indent=2)
+    with figures() as content:
+        found = content["figures"] = {}
+        measure(found)
     if FLAGS.plot:
-        save(draw(figures), Path(FLAGS.plot))
+        save(draw(found), Path(FLAGS.plot))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

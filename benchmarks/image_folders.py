@@ -20,7 +20,8 @@ from pathlib import Path
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np
-from absl import app, flags
+from absl import flags
+from benchmark import define_json, facts, figures, run
 from PIL import Image
 
 FLAGS = flags.FLAGS
@@ -28,7 +29,7 @@ flags.DEFINE_list("images", ["5000", "20000"], "Numbers of images.")
 flags.DEFINE_integer("image_size", 28, "Height and width to which they are read.")
 flags.DEFINE_integer("channels", 1, "1 for grey, 3 for colour.")
 flags.DEFINE_string("before", None, "A folder with another version of keras_reptile.")
-flags.DEFINE_string("json", None, "File to write the figures to.")
+define_json("File to write the figures to.")
 
 OWN = str(Path(__file__).resolve().parents[1])
 IN_A_CLASS, SIDE = 20, 28
@@ -84,20 +85,15 @@ def measure(number: int) -> list[dict]:
     return [{**about, "what": what, **figures} for what, figures in found.items()]
 
 
-def main(argv):
-    del argv
-    rows = []
-    for number in map(int, FLAGS.images):
-        for row in measure(number):
-            rows.append(row)
-            figures = "{seconds:6.2f} s {cpu_seconds:6.2f} CPU s {mb:8.0f} MB".format(**row)
-            print(f"{number:>8,} {row['what']:36} {figures}", flush=True)
-    if FLAGS.json:
-        from keras_reptile.files import provenance
-
-        content = {"what": __doc__.splitlines()[0], "rows": rows, **provenance.facts()}
-        Path(FLAGS.json).write_text(json.dumps(content, indent=2) + "\n")
+def main():
+    with figures(lambda: {"what": __doc__.splitlines()[0], **facts()}) as found:
+        rows = found["rows"] = []
+        for number in map(int, FLAGS.images):
+            for row in measure(number):
+                rows.append(row)
+                times = "{seconds:6.2f} s {cpu_seconds:6.2f} CPU s {mb:8.0f} MB".format(**row)
+                print(f"{number:>8,} {row['what']:36} {times}", flush=True)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -15,9 +15,7 @@ import time
 
 GIVEN = dict(os.environ)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# As the programs in bin/ do.
-large = any("mini_imagenet" in argument for argument in sys.argv[1:])
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", str(int(large)))
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import json
@@ -27,17 +25,23 @@ import tempfile
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
+from benchmark import define_json, figures, run
+from made_up import training_pool
 from timing import StepTimes, seconds_of, train_step
 
 import keras_reptile as kr
-from keras_reptile.files import provenance
+from keras_reptile.programs import start
 from keras_reptile.recipes import building, named
-from keras_reptile.recipes.recipe import SINUSOID
 from keras_reptile.runs import compilation
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("recipes", ["omniglot_5way"], "Recipes whose meta-steps to time, or 'all'.")
+flags.register_validator(
+    "recipes",
+    lambda given: given == ["all"] or (given and set(given) <= set(named.RECIPES)),
+    f"It must be 'all', or one or more of {', '.join(named.RECIPES)}.",
+)
 flags.DEFINE_integer("steps", 200, "Timed steps of each kind.")
 flags.DEFINE_integer("rounds", 4, "Turns in which they are timed.")
 flags.DEFINE_enum(
@@ -50,22 +54,7 @@ flags.DEFINE_enum(
     "jit_compile", "auto", ("auto", "true", "false"), "Whether XLA compiles, as of bin/train."
 )
 flags.DEFINE_string("precision", None, "What the network computes in, instead of the recipe's.")
-flags.DEFINE_string("json", None, "File to write the figures to.")
-
-
-def made_up_pool(recipe) -> kr.ClassPool:
-    """100 classes of 20 images, or as many as a task takes, in the recipe's shape."""
-    each = max(20, recipe.train_shots + recipe.queries)
-    shape = (100 * each, recipe.image_size, recipe.image_size, recipe.channels)
-    return kr.ClassPool(
-        np.random.RandomState(0).randint(0, 256, shape).astype(np.uint8), [each] * 100
-    )
-
-
-def training_pool(recipe):
-    if recipe.dataset == SINUSOID:
-        return building.load_pools(recipe, None).train
-    return made_up_pool(recipe)
+define_json("File to write the figures to.")
 
 
 def matrix_product_rate(cores: int) -> float:
@@ -121,9 +110,9 @@ def measure(name: str) -> dict:
         # A GPU goes on computing after the call has returned.
         return np.asarray(weights)
 
-    start = time.perf_counter()
+    began = time.perf_counter()
     bare_step()
-    first_step = time.perf_counter() - start
+    first_step = time.perf_counter() - began
     model.fit(episodes, steps_per_epoch=3, verbose=0)
     bare, cpu, rates, fitted = [], [], [], StepTimes()
     steps = max(2, FLAGS.steps // FLAGS.rounds)
@@ -154,30 +143,42 @@ def measure(name: str) -> dict:
     }
 
 
+def onednn(name: str) -> str:
+    """Returns "1" if `bin/train` computes a recipe by oneDNN's kernels on a CPU, else "0"."""
+    chosen = [f"--recipe={name}", *([f"--precision={FLAGS.precision}"] if FLAGS.precision else [])]
+    return GIVEN.get("TF_ENABLE_ONEDNN_OPTS") or start.onednn(chosen)
+
+
 def in_process(name: str) -> dict:
     """Threads and kernels are set once in a process, and not alike for every recipe."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "figures.json")
-        same = [arg for arg in sys.argv[1:] if not arg.startswith(("--recipes", "--json"))]
+        names = ("steps", "rounds", "task_parallelism", "jit_compile", "precision")
+        same = [f"--{flag}={FLAGS[flag].value}" for flag in names if FLAGS[flag].value is not None]
         command = [sys.executable, __file__, *same, f"--recipes={name}", f"--json={path}"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=GIVEN)
+        environment = {**GIVEN, "TF_ENABLE_ONEDNN_OPTS": onednn(name)}
+        ended = subprocess.run(command, stdout=subprocess.DEVNULL, env=environment)
+        if ended.returncode:
+            sys.exit(f"meta_step.py: {name} failed; its errors stand above.")
         with open(path) as file:
             return json.load(file)["recipes"][0]
 
 
-def main(argv):
-    del argv
+def main():
     names = list(named.RECIPES) if FLAGS.recipes == ["all"] else FLAGS.recipes
-    figures = []
-    for name in names:
-        figures.append(measure(name) if len(names) == 1 else in_process(name))
-        for key, value in figures[-1].items():
-            print(f"{key:>34}  {value:.4g}" if isinstance(value, float) else f"{key:>34}  {value}")
-        print(flush=True)
-    if FLAGS.json:
-        with open(FLAGS.json, "w") as file:
-            json.dump({"recipes": figures, **provenance.facts()}, file, indent=2)
+    with figures() as found:
+        recipes = found["recipes"] = []
+        for name in names:
+            here = len(names) == 1 and onednn(name) == os.environ["TF_ENABLE_ONEDNN_OPTS"]
+            recipes.append(measure(name) if here else in_process(name))
+            show(recipes[-1])
+
+
+def show(row: dict) -> None:
+    for key, value in row.items():
+        print(f"{key:>34}  {value:.4g}" if isinstance(value, float) else f"{key:>34}  {value}")
+    print(flush=True)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -1,4 +1,4 @@
-"""The flag that chooses a part of a benchmark."""
+"""The flag that chooses parts of a benchmark."""
 
 from collections.abc import Iterable
 
@@ -10,10 +10,10 @@ flags.disclaim_key_flags()  # `--help` shows the flag as one of the program's ow
 def define_only(names: Iterable[str], text: str, more: Iterable[str] = ()) -> None:
     """Defines `--only`, all of the names by default; `more` may be given, too.
 
-    Others end the program with a line.
+    Others, and none, end the program with a line.
     """
     known = [*names, *more]
     flags.DEFINE_list("only", list(names), text)
-    flags.register_validator(
-        "only", lambda given: set(given) <= set(known), f"It must be of {', '.join(known)}."
-    )
+    is_known = lambda given: bool(given) and set(given) <= set(known)  # noqa: E731
+    message = f"It must be one or more of {', '.join(known)}."
+    flags.register_validator("only", is_known, message)

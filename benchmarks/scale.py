@@ -24,36 +24,45 @@ import socket
 import subprocess
 
 import numpy as np
-from absl import app, flags
+from absl import flags
+from benchmark import define_json, figures, run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("processes", ["1", "2", "4"], "Numbers of processes.")
 flags.DEFINE_list("tasks", ["4", "8", "16"], "Tasks in a meta-batch.")
 flags.DEFINE_string("recipe", "omniglot_5way", "Recipe whose meta-step to time.")
 flags.DEFINE_integer("steps", 20, "Timed meta-steps of each kind.")
-flags.DEFINE_string("json", None, "File to write the figures to.")
+define_json("File to write the figures to.")
 flags.DEFINE_integer("core", None, "For the worker processes: the core to run on.")
 
 # Bytes of the two all-reduces from which latency and bandwidth follow.
 PROBES = (4, 4 << 20)
 
 
-def main(argv):
-    del argv
+def main():
     if FLAGS.core is not None:
         return print(json.dumps(measure()))
+    check_shared()
     cores = sorted(os.sched_getaffinity(0))
-    rows = [row for n in map(int, FLAGS.processes) for row in run(n, cores)]
-    on_paper(rows)
+    with figures() as found:
+        rows = found["rows"] = []
+        for number in map(int, FLAGS.processes):
+            rows += measured(number, cores)
+        on_paper(rows)
     show(rows, len(cores))
-    if FLAGS.json:
-        from keras_reptile.files import provenance
-
-        with open(FLAGS.json, "w") as file:
-            json.dump({"rows": rows, **provenance.facts()}, file, indent=2)
 
 
-def run(number: int, cores: list[int]) -> list[dict]:
+def check_shared() -> None:
+    """Ends the program if some processes share none of the meta-batches evenly."""
+    for number in map(int, FLAGS.processes):
+        if all(tasks % number for tasks in map(int, FLAGS.tasks)):
+            sys.exit(
+                f"scale.py: {number} processes must share a meta-batch evenly. Received: "
+                f"--tasks={','.join(FLAGS.tasks)}. Give a multiple of {number}, too."
+            )
+
+
+def measured(number: int, cores: list[int]) -> list[dict]:
     """Starts so many processes, and returns what the first of them measured."""
     sockets = [socket.socket() for _ in range(number)]
     for s in sockets:
@@ -71,7 +80,7 @@ def run(number: int, cores: list[int]) -> list[dict]:
         )
     outputs = [process.communicate()[0] for process in started]
     if any(process.returncode for process in started):
-        sys.exit(f"A worker ended with {[process.returncode for process in started]}.")
+        sys.exit(f"scale.py: workers ended with {[p.returncode for p in started]}; see above.")
     return [{"processes": number, **row} for row in json.loads(outputs[0].splitlines()[-1])]
 
 
@@ -79,6 +88,7 @@ def measure() -> list[dict]:
     """In a worker: a row for each meta-batch that the replicas can share."""
     os.sched_setaffinity(0, {FLAGS.core})
     logging.disable(logging.INFO)
+    from made_up import training_pool
     from ring_model import reduced_bytes
 
     import keras_reptile as kr
@@ -89,13 +99,12 @@ def measure() -> list[dict]:
     workers = len(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"])
     strategy = distribution.create("multi_worker") if workers > 1 else None
     probes = [reduce_time(strategy, size) for size in PROBES] if strategy else [0.0, 0.0]
-    images = np.random.RandomState(0).randint(0, 256, (4000, 28, 28, 1)).astype(np.uint8)
-    pool = kr.ClassPool(images, [20] * 200)
     rows = []
     for tasks in (t for t in map(int, FLAGS.tasks) if t % workers == 0):
         recipe = named.get(FLAGS.recipe, meta_batch_size=tasks)
+        pool = training_pool(recipe)
         model = building.on_strategy(
-            recipe, (28, 28, 1), None, strategy, distribution.Workers(strategy)
+            recipe, pool.image_shape, None, strategy, distribution.Workers(strategy)
         )
         seconds = step_time(model, building.training_episodes(recipe, pool))
         bytes_ = reduced_bytes(model) if strategy else 0
@@ -182,4 +191,4 @@ def show(rows: list[dict], cores: int) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -24,7 +24,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from absl import app, flags
+from absl import flags
+from benchmark import define_json, figures, run
 from only import define_only
 
 HERE = Path(__file__).resolve().parent
@@ -133,23 +134,18 @@ PARTS = {
 FLAGS = flags.FLAGS
 define_only(PARTS, "What to measure.")
 flags.DEFINE_integer("steps", 40, "Timed meta-steps of each recipe, bare and in `fit`.")
-flags.DEFINE_string("json", None, "File to write all figures to.")
+define_json("File to write all figures to.")
 
 
-def main(argv):
-    del argv
-    figures = {}
+def main():
     print("| | |\n| --- | --- |")
-    for name in FLAGS.only:
-        measure, show = PARTS[name]
-        figures[name] = measure()
-        for line in show(figures[name]):
-            print("| {} | {} |".format(*line), flush=True)
-    if FLAGS.json:
-        from keras_reptile.files import provenance
-
-        Path(FLAGS.json).write_text(json.dumps({**figures, **provenance.facts()}, indent=2) + "\n")
+    with figures() as found:
+        for name in FLAGS.only:
+            measure, show = PARTS[name]
+            found[name] = measure()
+            for line in show(found[name]):
+                print("| {} | {} |".format(*line), flush=True)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -41,6 +41,16 @@ def test_one_of_the_two_folders_is_demanded():
     )
 
 
+def test_a_file_for_times_is_refused_where_nothing_is_timed(tmp_path):
+    flags = ["--pack=a", f"--json={tmp_path / 'found.json'}"]
+    command = [sys.executable, BENCHMARKS / "device_steps.py", *flags]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 1 and not (tmp_path / "a").exists()
+    assert ended.stderr.splitlines()[-1] == (
+        "device_steps.py: --pack times nothing. Give --json beside --packed=FOLDER."
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.accelerator
 def test_jax_computes_what_tensorflow_does(tmp_path):
