@@ -79,6 +79,34 @@ def read_log(path: str) -> list[dict[str, str]]:
     return rows
 
 
+# The settings that decide on which tasks a run is tested.
+OF_TASKS = ("dataset", "dataset_split", "published_split", "split_dir", "split_seed")
+OF_TASKS += ("eval_classes", "ways", "shots", "queries", "transductive")
+
+
+def read_tasks(path: str) -> dict[str, Any]:
+    """Returns the settings of a run's tests; none for a log alone, or without run.json."""
+    run = RunDirectory(path).read_run() if os.path.isdir(path) else None
+    return {name: run["settings"][name] for name in OF_TASKS} if run else {}
+
+
+def other_tasks(runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns a message if runs were tested on tasks of different kinds, else no text.
+
+    Args:
+        runs: Mapping of names to the settings that `read_tasks` returns.
+
+    Example:
+
+    >>> other_tasks({"a": dict(ways=5, shots=1), "b": dict(ways=20, shots=1), "c": {}})
+    'The accuracies are of different tasks: ways=5 (a), ways=20 (b).'
+    """
+    known = {name: of for name, of in runs.items() if of}
+    differ = [key for key in OF_TASKS if len({str(of.get(key)) for of in known.values()}) > 1]
+    parts = [f"{key}={of.get(key)} ({name})" for key in differ for name, of in known.items()]
+    return f"The accuracies are of different tasks: {', '.join(parts)}." if parts else ""
+
+
 @styled()
 def comparison(
     runs: Mapping[str, Sequence[Mapping[str, Any]]], reference: float | None = None

@@ -5,7 +5,13 @@ from pathlib import Path
 from absl import flags
 
 from keras_reptile.checks import check_number, local_path
-from keras_reptile.experiments.comparison import comparison, in_words, read_log
+from keras_reptile.experiments.comparison import (
+    comparison,
+    in_words,
+    other_tasks,
+    read_log,
+    read_tasks,
+)
 from keras_reptile.files.atomic_file import check_writable
 from keras_reptile.pictures.style import save
 
@@ -32,9 +38,13 @@ def named() -> dict:
 def main() -> None:
     if FLAGS.reference is not None:
         check_number("reference", FLAGS.reference)
-    runs = {name: read_log(local_path(path)) for name, path in named().items()}
+    paths = {name: local_path(path) for name, path in named().items()}
+    runs = {name: read_log(path) for name, path in paths.items()}
+    unlike = other_tasks({name: read_tasks(path) for name, path in paths.items()})
     check_writable(FLAGS.output)
     save(comparison(runs, FLAGS.reference), Path(FLAGS.output))
     for name, rows in runs.items():
         print(in_words(name, rows))
+    if unlike:
+        print(unlike)
     print(f"In {FLAGS.output}.")

@@ -132,7 +132,8 @@ def compare() -> None:
     bin/compare --runs=runs/a/log.csv,runs/b/log.csv --names='before,after' --reference=97.68
 
     Runs are output directories of bin/train, finished or not, or copies of their log.csv. Seconds
-    are those of the meta-iterations alone, without validation, tests and checkpoints.
+    are those of the meta-iterations alone, without validation, tests and checkpoints. A last line
+    names settings in which the tasks of the runs differ.
     """
     flags.DEFINE_list("runs", [], RUNS)
     flags.DEFINE_list("names", [], "Their names. Default: as in --runs.")

@@ -1,11 +1,14 @@
+import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from keras_reptile.errors import RunError
 from keras_reptile.experiments import comparison
-from keras_reptile.files.atomic_file import write_csv
+from keras_reptile.files.atomic_file import write_csv, write_json
 from keras_reptile.programs import compare
+from keras_reptile.recipes import named
 
 
 def row(iteration, rate, **measured):
@@ -86,6 +89,23 @@ def test_the_program_makes_the_folder_of_its_picture(tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "FLAGS", SimpleNamespace(**flags, output=str(picture)))
     compare.main()
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_on_different_tasks_are_named(tmp_path, monkeypatch, capsys):
+    paths = [str(tmp_path / name) for name in ("five", "twenty")]
+    for path, ways in zip(paths, (5, 20), strict=True):
+        Path(path).mkdir()
+        write_csv(f"{path}/log.csv", [row(10, 1.0, accuracy=0.5)])
+        settings = dataclasses.asdict(named.get("glyphs", ways=ways))
+        write_json(f"{path}/run.json", {"settings": settings})
+    flags = dict(runs=paths, names=["a", "b"], reference=None, output=str(tmp_path / "a.png"))
+    monkeypatch.setattr(compare, "FLAGS", SimpleNamespace(**flags))
+    compare.main()
+    text = "The accuracies are of different tasks: ways=5 (a), ways=20 (b).\n"
+    assert text in capsys.readouterr().out
+    monkeypatch.setattr(compare.FLAGS, "runs", [paths[0], f"{paths[1]}/log.csv"])
+    compare.main()
+    assert "different tasks" not in capsys.readouterr().out
 
 
 def test_no_run_is_refused(tmp_path):
