@@ -84,15 +84,18 @@ def picture(rows: list[dict[str, Any]], title: str) -> Figure:
         own = [row for row in rows if row["curve"] == name]
         _curve(over_time, [r for r in own if r["measured"] == "curve"], name, i)
         _ends(at_end, [r for r in own if r["measured"] == "final"], i)
+        # Marks of each curve for the legend, whichever rows it has.
+        at_end.plot([], [], "-", color=COLOURS[i], marker=MARKERS[i], label=LABELS[name])
     over_time.set(xlabel="seconds of training", ylabel="test accuracy (%)", xscale="log")
     over_time.grid(True)
     over_time.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     over_time.xaxis.set_major_formatter(ScalarFormatter())
     over_time.xaxis.set_minor_formatter(NullFormatter())
-    # Below the axes: curves pass through all corners.
-    over_time.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
-    at_end.set_xticks(range(len(curves)), [LABELS[n] for n in curves], rotation=30, ha="right")
+    at_end.set(xlabel="at the end, each seed", xticks=[], xlim=(-0.5, len(curves) - 0.5))
     at_end.grid(True)
+    # Below the axes: curves pass through all corners.
+    marks = at_end.get_legend_handles_labels()
+    figure.legend(*marks, frameon=False, loc="outside lower center", ncols=4)
     return figure
 
 
@@ -103,7 +106,7 @@ def _curve(axes, rows, name, i) -> None:
         by_iteration.setdefault(int(row["meta_iteration"]), []).append(point)
     if by_iteration:
         seconds, accuracy = np.array([np.mean(p, axis=0) for p in by_iteration.values()]).T
-        axes.plot(seconds, accuracy, "-", color=COLOURS[i], marker=MARKERS[i], label=LABELS[name])
+        axes.plot(seconds, accuracy, "-", color=COLOURS[i], marker=MARKERS[i])
 
 
 def _ends(axes, rows, column) -> None:

@@ -56,11 +56,14 @@ def test_curves_are_means_over_seeds_and_ends_are_each_seeds_own():
         row("paper", 0, "final", 10, 0.8),
         row("fomaml", 2, "curve", 10, 0.4),
     ]
-    over_time, at_end = study.picture(rows, "title").axes
-    drawn = {line.get_label(): line.get_ydata().tolist() for line in over_time.get_lines()}
-    assert drawn["as in the paper's run"] == pytest.approx([60])
-    assert drawn["FOMAML"] == pytest.approx([40])
-    assert [t.get_text() for t in at_end.get_xticklabels()] == ["as in the paper's run", "FOMAML"]
+    picture = study.picture(rows, "title")
+    over_time, at_end = picture.axes
+    drawn = [line.get_ydata().tolist() for line in over_time.get_lines()]
+    assert drawn == [pytest.approx([60]), pytest.approx([40])]
+    (legend,) = picture.legends
+    assert [t.get_text() for t in legend.get_texts()] == ["as in the paper's run", "FOMAML"]
+    colours = [line.get_color() for line in over_time.get_lines()]
+    assert [line.get_color() for line in legend.get_lines()] == colours
     assert at_end.get_lines()[0].get_ydata().tolist() == pytest.approx([80])
 
 
