@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 from helpers import scalar_episode, scalar_model, weight
 
+import keras_reptile as kr
 from keras_reptile.algorithm.adaptation import adapt, adapt_and_differentiate, adapt_keeping_last
 from keras_reptile.algorithm.inner_optimizers import InnerSGD
 
@@ -43,6 +44,20 @@ def test_the_tail_is_one_more_step_on_a_minibatch_of_its_own_size():
     # Nothing but the tail: from 0 towards 5, with 25 as the first loss.
     alone = run([], tail=tf.constant([4, 5, 6]))
     assert (float(alone.weights[0]), float(alone.first_loss)) == (2.5, 25.0)
+
+
+def test_the_penalty_of_a_layer_is_in_the_loss_of_each_step():
+    # From w = 1, the loss (w - 3)^2 + w^2 / 2 is 4.5 with gradient -3, and w is 1 + 3 / 4 after it.
+    dense = keras.layers.Dense(
+        1, use_bias=False, kernel_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.5)
+    )
+    network = keras.Sequential([keras.Input((1,)), dense])
+    model = kr.ReptileModel(network, keras.optimizers.SGD(0.25))
+    model.compile(keras.optimizers.SGD(1.0), loss="mean_squared_error", run_eagerly=True)
+    logs = model.train_on_batch(scalar_episode([3.0]), return_dict=True)
+    assert weight(model) == 1.75
+    # The queries have none.
+    assert logs == {"loss": 1.5625, "loss_before": 4.5, "loss_after": 1.5625}
 
 
 FUNCTIONS = {"adapt": adapt, "last": adapt_keeping_last, "derived": adapt_and_differentiate}
