@@ -89,6 +89,18 @@ def test_the_interval_over_classes_takes_off_what_is_the_tasks_noise():
     assert np.isnan(confidence_95_over_classes([0.5, 0.6], [[0, 1], [1, 2]]))
 
 
+def test_the_interval_over_few_classes_by_hand():
+    # Each pair of four classes ten times. The means of the classes are 8/3, 10/3, 4 and 6: their
+    # variance is 56/27. Around them, three pairs have sums of squares 26/3, 38/3, 14 and 2, in the
+    # mean 28/3. So a mean of 30 values has the variance 10 * 28/3 / 29 / 30 = 28/261.
+    pairs = [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
+    found = confidence_95_over_classes([1, 2, 5, 3, 6, 7] * 10, pairs * 10)
+    # 3.182446 is the 97.5 % point of Student's t with 3 degrees of freedom; ways * 3 / 2 is 3.
+    assert found == pytest.approx(3.182446 * 3 * np.sqrt((56 / 27 - 28 / 261) / 4), abs=1e-5)
+    # There is no other choice of two classes out of two.
+    assert np.isnan(confidence_95_over_classes([1, 2, 1, 2], [[0, 1]] * 4))
+
+
 def test_accuracy_asks_for_each_querys_best_class():
     # By class, the first query's 5 and 4 would be the best; by query, the classes 0, 2 and 1.
     logits = tf.constant([[[5.0, 4.0, 1.0], [1.0, 0.0, 3.0], [0.0, 2.0, 1.0]]])
