@@ -47,6 +47,16 @@ def test_rotations_make_four_classes_of_each():
     assert corners == [(0, 0), (2, 0), (2, 2), (0, 2)]
 
 
+def test_rotations_of_classes_of_other_sizes_keep_each_class_whole():
+    pool = kr.ClassPool.from_arrays(
+        np.arange(24).reshape(6, 2, 2, 1), ["b", "a", "c", "a", "b", "a"]
+    )
+    turned = pool.with_rotations()
+    for position, (name, degrees) in enumerate(turned.names):
+        expected = np.rot90(pool.class_images(pool.names.index(name)), degrees // 90, axes=(1, 2))
+        np.testing.assert_array_equal(turned.class_images(position), expected)
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
