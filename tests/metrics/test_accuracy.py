@@ -11,6 +11,7 @@ from keras_reptile.metrics.accuracy import (
     is_accuracy,
     matches,
     task_accuracies,
+    tasks_with_numbers,
     update,
 )
 
@@ -68,6 +69,13 @@ def test_tasks_of_labels_for_every_place_have_the_share_that_numpy_finds():
 def test_a_class_that_is_ruled_out_leaves_a_number():
     outputs = tf.constant([[-INF, 1.0], [-INF, -INF], [INF, 1.0], [NAN, 1.0]])
     assert are_numbers(outputs).numpy().tolist() == [True, False, False, False]
+
+
+def test_a_task_with_one_prediction_that_is_no_number_is_told_from_the_others():
+    outputs = np.zeros((4, 3, 2), np.float32)
+    outputs[1, 2, 0], outputs[3] = NAN, INF
+    for each in (outputs, outputs[:, :, None]):
+        assert tasks_with_numbers(tf.constant(each)).numpy().tolist() == [True, False, True, False]
 
 
 def test_metrics_with_an_update_of_their_own_are_not_taken_for_accuracies():
