@@ -8,7 +8,8 @@ import tensorflow as tf
 
 import keras_reptile as kr
 from keras_reptile.algorithm import losses
-from keras_reptile.algorithm.inner_optimizers import InnerAdam, InnerState
+from keras_reptile.algorithm.inner_optimizers import InnerAdam, InnerSGD, InnerState
+from keras_reptile.algorithm.keras_optimizers import from_keras
 from keras_reptile.datasets.published_split import PUBLISHED
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
@@ -202,6 +203,42 @@ def test_carried_moments_make_steps_on_half_as_many_images_half_as_long_if_losse
     before = [tf.zeros(2, tf.float64)]
     moved = [rule.update(before, gradient(n), many, 0)[0][0] for n in (10, 5)]
     np.testing.assert_allclose(moved[1] / moved[0], [step, step], rtol=1e-6)
+
+
+def tasks_of(**changes):
+    """The specs of training and test tasks of a recipe."""
+    pool = kr.ClassPool.from_arrays(np.zeros((30, 2, 2, 1), np.uint8), np.arange(30) % 3)
+    recipe = named.get("glyphs", ways=3, shots=2, train_shots=4, queries=5, **changes)
+    episodes = (
+        building.training_episodes(recipe, pool),
+        building.evaluation_episodes(recipe, pool, 7),
+    )
+    return [each.element_spec for each in episodes]
+
+
+def test_a_recipes_numbers_reach_its_tasks():
+    sizes = dict(inner_batch_size=6, inner_steps=7, eval_inner_batch_size=8, eval_inner_steps=9)
+    train, test = tasks_of(meta_batch_size=11, **sizes)
+    for spec, shots, order in ((train, 4, (11, 7, 6)), (test, 2, (7, 9, 8))):
+        assert spec["order"].shape == order
+        assert spec["support"][1].shape == (order[0], 3 * shots)
+        assert spec["query"][1].shape == (order[0], 3 * 5)
+    assert tasks_of(train_queries=False)[0]["query"][1].shape[1] == 0
+
+
+@pytest.mark.parametrize("size", ["inner_batch_size", "eval_inner_batch_size"])
+def test_a_recipes_minibatches_with_replacement_are_those_of_training_and_of_test_tasks(size):
+    sizes = dict(inner_batch_size=1, eval_inner_batch_size=1)
+    with pytest.raises(ValueError, match=r"minibatch with replacement must not exceed the support"):
+        tasks_of(minibatches="replacement", **{**sizes, size: 13})
+
+
+def test_a_recipes_numbers_reach_its_inner_optimizer():
+    moments = dict(inner_beta_1=0.2, inner_beta_2=0.3, inner_epsilon=0.4)
+    adam = named.get("glyphs", inner_optimizer="adam", inner_learning_rate=0.1, **moments)
+    assert from_keras(building.inner_optimizer(adam)) == InnerAdam(0.1, 0.2, 0.3, 0.4)
+    sgd = named.get("glyphs", inner_optimizer="sgd", inner_learning_rate=0.1, inner_momentum=0.5)
+    assert from_keras(building.inner_optimizer(sgd)) == InnerSGD(0.1, 0.5)
 
 
 def test_a_recipe_and_its_checkpoint_know_which_layers_the_inner_loop_moves():
