@@ -89,6 +89,15 @@ def test_what_the_methods_keep_by_hand():
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_last_step_has_the_rate_of_its_number_also_on_a_tail(name):
+    # Rates 1/2, 1/4 and 1/8 leave 0, 1/2 and 3/4 of the distance: 0 -> 8, then 5, then 4.75.
+    rates = lambda k: tf.gather([0.5, 0.25, 0.125], k)  # noqa: E731
+    for order, tail in (([[8], [2], [4]], None), ([[8], [2]], tf.constant([4]))):
+        result = run(order, learning_rate=rates, tail=tail, function=FUNCTIONS[name])
+        assert float(result.weights[0]) == 4.75
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_number_of_steps_known_only_when_the_graph_runs(name):
     kept = lambda r: tf.nest.flatten([r.weights, r.before_last, r.gradient])  # noqa: E731
     signature = [tf.TensorSpec((None, 1), tf.int32)]
