@@ -5,6 +5,7 @@ import tensorflow as tf
 from helpers import small_batches, small_convnet, small_model, train_on_batches
 
 from keras_reptile.algorithm import loss_scaling
+from keras_reptile.algorithm.adaptation import Adaptation
 from keras_reptile.algorithm.inner_optimizers import InnerSGD
 from keras_reptile.algorithm.methods import METHODS
 from keras_reptile.export.endpoints import Endpoints
@@ -31,6 +32,20 @@ def test_scaling_by_itself_changes_no_number(name):
     adapt = METHODS[name].adapt
     for plain, scaled in zip(adapted(adapt), adapted(loss_scaling.scaled(adapt)), strict=True):
         np.testing.assert_array_equal(plain, scaled)
+
+
+def test_steps_in_two_parts_have_the_first_loss_of_all_at_once(policy):
+    policy("mixed_float16")
+    loop = small_model(small_convnet(), inner_optimizer=keras.optimizers.SGD(0.125))._inner_loop
+    loss_fn = lambda weights, minibatch, step: tf.reduce_sum(weights[0] ** 2)  # noqa: E731
+    theta, order = (tf.constant([0.5, -0.25]),), tf.zeros((2, 1), tf.int32)
+    state = loop.optimizer.init(theta)
+    so_far = Adaptation(theta, state, tf.zeros(()))
+    for step in range(2):
+        so_far = loop.advance(loss_fn, so_far, order, step, step + 1, 0)
+    assert float(so_far.first_loss) == 0.3125
+    whole = loop.minimize(loss_fn, theta, state, order)
+    tf.nest.map_structure(np.testing.assert_array_equal, so_far, whole)
 
 
 def displacement(loss_weight=1.0, **arguments):
