@@ -116,6 +116,21 @@ FAULTS = {
             "test_outer_gradients_are_those_worked_out[reptile-eagerly-0.9]",
         ),
     ],
+    "algorithm.inner_loop": [
+        (
+            "no penalties of layers",
+            "weights[0].dtype)) + penalty",
+            "weights[0].dtype))",
+            "algorithm/test_adaptation.py::test_the_penalty_of_a_layer_is_in_the_loss_of_each_step",
+        ),
+        (
+            "the same random numbers at every step",
+            '*task["number"], step]',
+            '*task["number"], 0 * step]',
+            "algorithm/test_random_layers.py::"
+            "test_in_training_each_has_a_mask_of_its_own[an inner step]",
+        ),
+    ],
     "algorithm.inner_optimizers": [
         (
             "a schedule across tasks",
@@ -242,6 +257,12 @@ FAULTS = {
             "between - noise",
             "between",
             "model/test_evaluation.py::test_the_interval_over_classes_takes_off_what_is_the_tasks_noise",
+        ),
+        (
+            "a normal distribution's quantile for few classes",
+            "student_t.quantile(n - 1) * ways",
+            "1.959964 * ways",
+            "model/test_evaluation.py::test_the_interval_over_few_classes_by_hand",
         ),
         (
             "an interval over classes without the jackknife's factor",
