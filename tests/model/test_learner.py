@@ -51,6 +51,13 @@ def test_the_learner_is_a_compiled_keras_model_that_knows_the_task(trained):
     assert set(history.history) == {"accuracy", "loss"}
 
 
+def test_a_learner_normalizes_by_the_support_set_at_the_adapted_weights():
+    model, (x, y, *_) = small_model(), support()
+    learner = model.adapt(x, y, steps=3)
+    found = learner.predict(x, verbose=0)
+    np.testing.assert_allclose(found, learner(x, training=True), atol=1e-4)
+
+
 @pytest.mark.slow
 def test_adapting_twice_gives_the_same_learner_and_the_seed_another():
     model = small_model()
