@@ -694,6 +694,20 @@ def test_what_earlier_versions_wrote_for_it_is_read_as_null(of_one_task, tmp_pat
 
 
 @pytest.mark.slow
+def test_the_checkpoint_and_the_classes_that_are_chosen_are_measured(half_way):
+    record = half_way.path / "found.json"
+    chosen = dict(record=record, verbose=0)
+    measure(half_way.path, tasks=1, **chosen)
+    assert strictly(record)["meta_iteration"] == 4
+    (best,) = measure(half_way.path, which="best", split="validation", tasks=4, **chosen)
+    assert strictly(record)["meta_iteration"] == 3
+    # The run has measured this checkpoint on the same tasks of validation classes.
+    row = half_way.rows()[0]
+    for name in ("accuracy", "confidence_95"):
+        assert best[name] == pytest.approx(float(row[f"val_{name}"]), abs=1e-6)
+
+
+@pytest.mark.slow
 def test_a_finished_run_without_its_log_gives_its_summary(finished, tmp_path):
     (tmp_path / "log.csv").unlink()
     again = run(tmp_path)
