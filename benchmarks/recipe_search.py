@@ -1,27 +1,31 @@
 #!/usr/bin/env python3
-"""Searches a recipe for 1-shot Omniglot by successive halving, on validation classes only.
+"""Searches a recipe for 1-shot tasks by successive halving, on validation classes only.
 
   python benchmarks/recipe_search.py --data_dir=DIR --output_dir=runs/recipe_search
   python benchmarks/recipe_search.py --data_dir=DIR --only=batch_5,meta_batch_2 --budgets=1600
-  python benchmarks/recipe_search.py --data_dir=DIR --ways=20 --tasks=150
+  python benchmarks/recipe_search.py --data_dir=DIR --recipe=omniglot_20way --tasks=150
 
 Every rung trains its candidates from scratch, and the best of them go to the next rung. All
 candidates of a rung compute about as many images in their inner steps: a rung's budget is given as
-meta-iterations of the paper's run, each of 5 tasks, with 5 inner steps of 10 images for 5 ways, and
-10 inner steps of 20 images for 20 ways. A candidate is as good as the mean of its inductive and
-transductive accuracy, at its better number of inner steps.
+meta-iterations of the paper's run, each of 5 tasks. A candidate is as good as the mean of its
+inductive and transductive accuracy, at its better number of inner steps.
 
-The results are in recipe_search.csv and recipe_search.png in runs/recipe_search. With 20 ways the
-folder and the files are named recipe_search_20way. A search that was killed continues with the same
-command: it reads finished trials from the CSV, and the last one from its checkpoint.
+The results are recipe_search.csv and recipe_search.png in runs/recipe_search. Those of other
+recipes have the folder and the names recipe_search_20way and recipe_search_mini_imagenet. A search
+that was killed continues with the same command: it reads finished trials from the CSV, and the last
+one from its checkpoint. The images of miniImageNet must be in DIR: bin/train puts them there.
 """
 
 import os
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from keras_reptile.programs.start import onednn
+
+# Before TensorFlow's import, as the programs do.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", onednn(sys.argv[1:]))
 
 from pathlib import Path
 
@@ -34,6 +38,8 @@ from search_rows import best_rows, ranked, score
 import keras_reptile as kr
 from keras_reptile.files.atomic_file import read_csv, write_csv
 from keras_reptile.pictures.style import COLOURS, MARKERS, save, styled
+from keras_reptile.recipes import named
+from keras_reptile.runs import compilation
 from keras_reptile.runs.divergence import Diverged
 from keras_reptile.runs.evaluating import evaluate_run
 from keras_reptile.runs.training import train
@@ -41,31 +47,31 @@ from keras_reptile.runs.training import train
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "TFDS's data directory.")
 flags.DEFINE_string("output_dir", "", "The folder of the CSV and of all runs; by default in runs/.")
-flags.DEFINE_enum("ways", "5", [*map(str, SEARCHES)], "Classes in a validation task.")
+flags.DEFINE_enum("recipe", "omniglot_5way", [*SEARCHES], "The run of the paper that is changed.")
 flags.DEFINE_list("budgets", ["800", "1600"], "Meta-iterations of the paper's size, by rung.")
 flags.DEFINE_list("only", [], "The candidates of the first rung. By default all.")
 flags.DEFINE_integer("keep", 2, "Candidates that go to the next rung.")
 flags.DEFINE_integer("tasks", 300, "Validation tasks.")
-flags.DEFINE_integer("validation_classes", 100, "Classes that are not trained on.")
+flags.DEFINE_list("eval_inner_steps", ["10", "30"], "Numbers of inner steps in evaluation.")
 
-EVALUATION_STEPS = (10, 30)
 COLUMNS = {"candidate": str, "budget": int, "eval_inner_steps": int}
 MEASURED = {"inductive": float, "transductive": float, "seconds": float}
 
 
 def search() -> Search:
-    return SEARCHES[int(FLAGS.ways)]
+    return SEARCHES[FLAGS.recipe]
 
 
 def results_file() -> Path:
-    """Returns the path of the CSV: candidates of another number of ways have another one."""
-    name = "recipe_search" if FLAGS.ways == "5" else f"recipe_search_{FLAGS.ways}way"
+    """Returns the path of the CSV: each search has another one."""
+    name = search().results
     return Path(FLAGS.output_dir or f"runs/{name}") / f"{name}.csv"
 
 
 def trial(candidate: str, budget: int) -> list[dict]:
     """Trains a candidate and returns its rows, one for each number of evaluation steps."""
-    recipe = recipe_of(search(), candidate, budget, FLAGS.validation_classes)
+    recipe = recipe_of(search(), candidate, budget)
+    steps = [*map(int, FLAGS.eval_inner_steps)]
     directory = results_file().parent / "runs" / f"{candidate}_{budget}"
     about = {
         "candidate": candidate,
@@ -80,16 +86,17 @@ def trial(candidate: str, budget: int) -> list[dict]:
     except Diverged:
         # A run that diverges is worse than all others.
         zero = {"inductive": 0.0, "inductive_95": 0.0, "transductive": 0.0, "transductive_95": 0.0}
-        row = {"eval_inner_steps": EVALUATION_STEPS[0], "tasks": 0, **zero, "seconds": 0.0}
+        row = {"eval_inner_steps": steps[0], "tasks": 0, **zero, "seconds": 0.0}
         return [about | row]
     return [
         about | {"eval_inner_steps": n, **accuracies(directory, n), "seconds": round(seconds, 1)}
-        for n in EVALUATION_STEPS
+        for n in steps
     ]
 
 
 def accuracies(directory: Path, steps: int) -> dict:
     """Returns the accuracies of a run on validation tasks, after a number of inner steps."""
+    ways = named.get(FLAGS.recipe).ways
     results = evaluate_run(
         directory,
         split="validation",
@@ -97,8 +104,8 @@ def accuracies(directory: Path, steps: int) -> dict:
         both=True,
         data_dir=FLAGS.data_dir,
         verbose=0,
-        ways=int(FLAGS.ways),
-        eval_inner_batch_size=int(FLAGS.ways),
+        ways=ways,
+        eval_inner_batch_size=ways,
         eval_inner_steps=steps,
     )
     found: dict = {"tasks": FLAGS.tasks}
@@ -148,7 +155,9 @@ def picture(rows: list[dict]) -> Figure:
 
 def main(argv):
     del argv
-    kr.one_task_per_core(jit_compile=True)
+    paper = named.get(FLAGS.recipe)
+    kernels = compilation.of_training(paper)
+    kr.one_task_per_core(**compilation.threads(kernels.jit_compile, paper.meta_batch_size))
     results = results_file()
     results.parent.mkdir(parents=True, exist_ok=True)
     rows: list[dict] = [*read_csv(results, COLUMNS | MEASURED, "Repair or remove it.")]

@@ -56,26 +56,57 @@ CANDIDATES_20: dict[str, Changes] = {
     "meta_batch_2_sgd": META_BATCH_2 | SGD | {"inner_learning_rate": 0.1},
 }
 
+# What each changes in the paper's run on miniImageNet.
+CANDIDATES_MINI_IMAGENET: dict[str, Changes] = {
+    "paper": {},
+    "rate_1e-3": SHARED | {"meta_batch_size": 2},
+    "rate_3e-3": META_BATCH_2,
+    "rate_1e-2": META_BATCH_2 | {"inner_learning_rate": 1e-2},
+    "meta_batch_1": META_BATCH_1,
+    "steps_20": BATCH_10,
+    "steps_20_shots_30": BATCH_10 | {"train_shots": 30},
+    "steps_20_shots_40": BATCH_10 | {"train_shots": 40},
+    "batch_5_steps_16": META_BATCH_2 | {"inner_batch_size": 5, "inner_steps": 16},
+    "ways_10": META_BATCH_1 | {"ways": 10, "inner_batch_size": 20},
+}
+
 
 class Search(NamedTuple):
     """The candidates of a search, and the run of the paper that they change.
 
     recipe: String, the name of the paper's recipe.
     candidates: Dict, the fields that each candidate changes, by its name.
+    found: String, the name of the recipe that was found.
+    results: String, the name of the folder and of the files with the results.
+    validation_classes: Integer, the classes that are not trained on.
     """
 
     recipe: str
     candidates: dict[str, Changes]
+    found: str
+    results: str
+    validation_classes: int
 
 
-# By the ways of the tasks on which candidates are evaluated.
+# The searches, by the name of the paper's recipe. The data set miniImageNet fixes its validation
+# classes.
 SEARCHES = {
-    5: Search("omniglot_5way", CANDIDATES),
-    20: Search("omniglot_20way", CANDIDATES_20),
+    search.recipe: search
+    for search in (
+        Search("omniglot_5way", CANDIDATES, "omniglot_5way_best", "recipe_search", 100),
+        Search("omniglot_20way", CANDIDATES_20, "omniglot_20way_best", "recipe_search_20way", 100),
+        Search(
+            "mini_imagenet_5way_1shot",
+            CANDIDATES_MINI_IMAGENET,
+            "mini_imagenet_fast",
+            "recipe_search_mini_imagenet",
+            named.get("mini_imagenet_5way_1shot").validation_classes,
+        ),
+    )
 }
 
 
-def recipe_of(search: Search, candidate: str, budget: int, validation_classes: int) -> Recipe:
+def recipe_of(search: Search, candidate: str, budget: int) -> Recipe:
     """Returns a candidate's recipe, of as many meta-iterations as the budget allows.
 
     It has no validation during training, and no test.
@@ -84,11 +115,10 @@ def recipe_of(search: Search, candidate: str, budget: int, validation_classes: i
         search: A `Search`.
         candidate: String, one of its candidates.
         budget: Integer, meta-iterations of the paper's size.
-        validation_classes: Integer, the classes that are not trained on.
     """
     recipe = named.get(
         search.recipe,
-        validation_classes=validation_classes,
+        validation_classes=search.validation_classes,
         validation_tasks=0,
         test_tasks=0,
         **search.candidates[candidate],
@@ -102,7 +132,7 @@ def settings_of(search: Search, candidate: str) -> str:
 
     Example:
 
-    >>> settings_of(SEARCHES[5], "rate_1e-2")
+    >>> settings_of(SEARCHES["omniglot_5way"], "rate_1e-2")
     'head=shared inner_learning_rate=0.01'
     """
     return " ".join(f"{k}={v}" for k, v in search.candidates.get(candidate, {}).items())

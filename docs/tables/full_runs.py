@@ -76,12 +76,6 @@ def band(ends: list[float]) -> str:
     return " to ".join(f"{end:.2f}" for end in ends)
 
 
-def paper_mini_imagenet() -> str:
-    found = record("paper")
-    rows = [[name, *cells] for name, cells in found["mini_imagenet"].items()]
-    return table(["accuracy in %", *found["mini_imagenet_columns"]], rows)
-
-
 def omniglot_5way() -> str:
     paper = record("paper")["omniglot"]
     rows = [["the paper", *alternating(paper["Reptile"], paper["Reptile, transductive"])[:4]]]
@@ -147,7 +141,6 @@ def beside(percent: float, ends: list[float]) -> str:
 FUNCTIONS = (
     headline,
     paper_omniglot,
-    paper_mini_imagenet,
     omniglot_5way,
     omniglot_20way,
     omniglot_20way_files,

@@ -1,30 +1,54 @@
 """Tables of the searches for recipes, and of the recipes that they found."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
+from search_candidates import SEARCHES
 from search_rows import best_rows, score
 
+from keras_reptile.recipes import named
 from tables.files import record, rows_of
+from tables.full_runs import FOUR_CELLS, alternating, four
 from tables.omniglot import one_shot
-from tables.words import percent, seconds, table
+from tables.words import accuracy, percent, seconds, table
 
-# By ways: the paper's recipe with its meta-iterations, the recipe that was found, and the trials.
-PAPERS = {5: ("omniglot_5way", 100_000), 20: ("omniglot_20way", 200_000)}
-BEST = {5: "omniglot_5way_best", 20: "omniglot_20way_best"}
-TRIALS = {5: "recipe_search", 20: "recipe_search_20way"}
-# Runs of other lengths.
-LENGTHS = {
-    20: {
-        "the same, 4,000 meta-iterations": "omniglot_20way_best_4000_1_shot",
-        "the same, 75,000 meta-iterations": "omniglot_20way_best_75000_1_shot",
-    }
+PAPERS = "the paper's table"
+
+
+class Found(NamedTuple):
+    """A search on Omniglot, and where its tables have their numbers.
+
+    recipe: String, the name of the paper's recipe.
+    meta_iterations: Integer, those of this package's full run of it.
+    column: Integer, the column of 1 shot in the paper's table.
+    lengths: Dict, the files of runs of other lengths, by the words of their rows.
+    """
+
+    recipe: str
+    meta_iterations: int
+    column: int
+    lengths: dict[str, str]
+
+
+# By the ending of the tables' names.
+ON_OMNIGLOT = {
+    "5way": Found("omniglot_5way", 100_000, 0, {}),
+    "20way": Found(
+        "omniglot_20way",
+        200_000,
+        2,
+        {
+            "the same, 4,000 meta-iterations": "omniglot_20way_best_4000_1_shot",
+            "the same, 75,000 meta-iterations": "omniglot_20way_best_75000_1_shot",
+        },
+    ),
 }
-# The column of 1 shot in the paper's table.
-COLUMN = {5: 0, 20: 2}
 # The recipe's settings that the search chose, and those of the paper's run.
 CHOSEN = {
     "head": "head",
+    "train_shots": "training shots",
     "inner_batch_size": "images in an inner step",
     "inner_steps": "inner steps of a training task",
     "inner_learning_rate": "inner rate",
@@ -35,9 +59,9 @@ CHOSEN = {
 }
 
 
-def trials(ways: int) -> str:
+def trials(recipe: str) -> str:
     """A row for each trial, by rung, the best first."""
-    rows = best_rows(rows_of(TRIALS[ways]))
+    rows = best_rows(rows_of(SEARCHES[recipe].results))
     rows = sorted(rows, key=lambda r: (int(r["budget"]), -score(r)))
     header = ["candidate", "what it changes", "budget", "meta-iterations"]
     header += ["inductive", "transductive", "training"]
@@ -54,36 +78,49 @@ def trial(row: dict[str, str]) -> list[str]:
     return [f"`{row['candidate']}`", settings, *numbers, *cells, seconds(float(row["seconds"]))]
 
 
-def best(ways: int) -> str:
+def best(ways: str) -> str:
     """The recipe beside the paper, this package's full run, and methods with more derivatives."""
-    of_paper, own, (full, iterations) = record("paper")["omniglot"], BEST[ways], PAPERS[ways]
-    paper = [of_paper[name][COLUMN[ways]] for name in ("Reptile", "Reptile, transductive")]
+    full, iterations, column, lengths = ON_OMNIGLOT[ways]
+    of_paper, own = record("paper")["omniglot"], SEARCHES[full].found
+    paper = [of_paper[name][column] for name in ("Reptile", "Reptile, transductive")]
     found = record(f"{own}_1_shot")["meta_iteration"]
     rows = [["Reptile, the paper", *paper, ""]]
     rows += one_shot({f"Reptile, `{full}`, {iterations:,} meta-iterations": f"{full}_1_shot"})
     rows += one_shot({f"Reptile, `{own}`, {found:,} meta-iterations": f"{own}_1_shot"})
-    rows += one_shot(LENGTHS.get(ways, {}))
-    maml = of_paper["MAML, transductive"][COLUMN[ways]]
-    rows += [["MAML, second derivatives", "", maml, "the paper's table"]]
+    rows += one_shot(lengths)
+    rows += [["MAML, second derivatives", "", of_paper["MAML, transductive"][column], PAPERS]]
     rows += [
         [f"{name}, {other['gradients']}", "", other["accuracy"], other["source"]]
-        for name, other in record("other_papers")[f"omniglot_{ways}way_1_shot"].items()
+        for name, other in record("other_papers")[f"omniglot_{ways}_1_shot"].items()
     ]
-    return table([f"{ways}-way 1-shot, accuracy in %", "inductive", "transductive", ""], rows)
+    return table([f"{ways[:-3]}-way 1-shot, accuracy in %", "inductive", "transductive", ""], rows)
 
 
-def chosen(ways: int) -> str:
-    """The settings in which the recipe's run and the full run differ."""
-    runs = BEST[ways], PAPERS[ways][0]
-    own, full = (record(f"{run}_1_shot")["settings"] for run in runs)
-    # Full runs were recorded before there was the field.
-    full = {"head": "separate", **full}
+def found_mini_imagenet() -> str:
+    """The recipe beside all rows of the paper's table 2."""
+    of_paper, own = record("paper")["mini_imagenet"], SEARCHES["mini_imagenet_5way_1shot"].found
     rows = [
-        [text, written(full[field]), written(own[field])]
-        for field, text in CHOSEN.items()
-        if full[field] != own[field]
+        [f"{name}, second derivatives" if name == "MAML" else name, "", one, "", five]
+        for name in ("MAML", "FOMAML")
+        for one, five in [of_paper[f"{name}, transductive"]]
     ]
-    return table(["setting", f"`{runs[1]}`", f"`{runs[0]}`"], rows)
+    reptile = alternating(of_paper["Reptile"], of_paper["Reptile, transductive"])
+    found = record(f"{own}_1_shot")["meta_iteration"]
+    rows.append(["Reptile, the paper", *reptile])
+    rows.append([f"Reptile, `{own}`, {found:,} meta-iterations", *map(accuracy, four(own))])
+    return table(["5-way, accuracy in %", *FOUR_CELLS], rows)
+
+
+def chosen(recipe: str) -> str:
+    """The settings in which the recipe that was found differs from the paper's."""
+    own, paper = SEARCHES[recipe].found, dataclasses.asdict(named.get(recipe))
+    settings = record(f"{own}_1_shot")["settings"]
+    rows = [
+        [text, written(paper[field]), written(settings[field])]
+        for field, text in CHOSEN.items()
+        if paper[field] != settings[field]
+    ]
+    return table(["setting", f"`{recipe}`", f"`{own}`"], rows)
 
 
 def written(value: str | int | float) -> str:
@@ -91,8 +128,15 @@ def written(value: str | int | float) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    f"{name}_{ways}way": functools.partial(rows, ways)
-    for name, rows in (("trials", trials), ("best", best), ("chosen", chosen))
-    for ways in BEST
+    "found_mini_imagenet": found_mini_imagenet,
+    **{f"best_{ways}": functools.partial(best, ways) for ways in ON_OMNIGLOT},
+    **{
+        f"{name}_{ending}": functools.partial(rows, recipe)
+        for name, rows in (("trials", trials), ("chosen", chosen))
+        for ending, recipe in (
+            *((ways, found.recipe) for ways, found in ON_OMNIGLOT.items()),
+            ("mini_imagenet", "mini_imagenet_5way_1shot"),
+        )
+    },
 }
 VALUES: dict[str, Callable[[], str]] = {}

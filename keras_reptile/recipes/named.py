@@ -73,7 +73,7 @@ SINE_TRIALS = (
 )
 SINE_EXPECTED = "nothing published; {} when it was added"
 SEARCHED = (
-    "this project: the paper's {}-way run with the settings that a search found, "
+    "this project: the paper's {} run with the settings that a search found, "
     "docs/experiments/recipe_search.md"
 )
 FIGURE = "Nichol, Achiam, Schulman 2018 (arXiv 1803.02999v3), figure {}; "
@@ -129,7 +129,7 @@ RECIPES = {
         meta_batch_size=2,
         meta_iterations=250_000,
         eval_inner_steps=10,
-        source=SEARCHED.format(5),
+        source=SEARCHED.format("5-way"),
         expected="nothing published; 95.91 ± 0.17, transductive 97.10 ± 0.15 after 80,000 "
         "meta-iterations",
     ),
@@ -177,7 +177,7 @@ RECIPES = {
         meta_iterations=16_000,
         eval_inner_batch_size=20,
         eval_inner_steps=10,
-        source=SEARCHED.format(20),
+        source=SEARCHED.format("20-way"),
         expected="nothing published; 90.38 ± 0.13, transductive 91.29 ± 0.12 when it was run",
     ),
     "mini_imagenet_5way_1shot": dataclasses.replace(
@@ -188,6 +188,20 @@ RECIPES = {
         shots=5,
         eval_inner_batch_size=15,
         expected="62.74 ± 0.37, transductive 65.99 ± 0.58",
+    ),
+    # Found by the same program. Its inner steps see 4 % of the images of the paper's run.
+    "mini_imagenet_fast": dataclasses.replace(
+        MINI_IMAGENET,
+        head="shared",
+        train_shots=30,
+        inner_steps=20,
+        inner_learning_rate=3e-3,
+        meta_batch_size=2,
+        meta_iterations=4_000,
+        eval_inner_steps=10,
+        checkpoint_every=500,
+        source=SEARCHED.format("miniImageNet"),
+        expected="nothing published; 40.51 ± 0.41, transductive 43.15 ± 0.43 when it was run",
     ),
     **{
         f"{split}_5way": dataclasses.replace(

@@ -21,21 +21,25 @@ ROWS = [
 ]
 
 
-# Five tasks, of 5 inner steps of 10 images, and of 10 inner steps of 20 images.
-@pytest.mark.parametrize(("ways", "images"), [(5, 250), (20, 1000)])
-def test_all_candidates_of_a_rung_compute_as_many_images(ways, images):
-    assert images_of(named.get(SEARCHES[ways].recipe)) == images
-    for candidate in SEARCHES[ways].candidates:
-        recipe = recipe_of(SEARCHES[ways], candidate, 800, 100)
+# Five tasks, of 5 inner steps of 10 images, of 10 inner steps of 20, and of 8 inner steps of 10.
+IMAGES = {"omniglot_5way": 250, "omniglot_20way": 1000, "mini_imagenet_5way_1shot": 400}
+
+
+@pytest.mark.parametrize(("paper", "images"), IMAGES.items())
+def test_all_candidates_of_a_rung_compute_as_many_images(paper, images):
+    assert images_of(named.get(paper)) == images
+    for candidate in SEARCHES[paper].candidates:
+        recipe = recipe_of(SEARCHES[paper], candidate, 800)
         total = recipe.meta_iterations * images_of(recipe)
         assert 0 <= 800 * images - total < images_of(recipe), candidate
 
 
-@pytest.mark.parametrize("ways", SEARCHES)
-def test_no_candidate_sees_test_classes(ways):
-    for candidate in SEARCHES[ways].candidates:
-        recipe = recipe_of(SEARCHES[ways], candidate, 800, 100)
-        assert (recipe.test_tasks, recipe.curve_tasks, recipe.validation_classes) == (0, 0, 100)
+@pytest.mark.parametrize(("paper", "classes"), zip(IMAGES, (100, 100, 16), strict=True))
+def test_no_candidate_sees_test_classes(paper, classes):
+    for candidate in SEARCHES[paper].candidates:
+        recipe = recipe_of(SEARCHES[paper], candidate, 800)
+        assert (recipe.test_tasks, recipe.curve_tasks) == (0, 0)
+        assert recipe.validation_classes == classes
 
 
 def test_a_trial_counts_at_its_better_number_of_evaluation_steps():
@@ -50,5 +54,7 @@ def test_candidates_are_ranked_within_a_rung_by_the_mean_of_both_accuracies():
 
 
 def test_settings_are_written_as_the_csv_has_them():
-    assert settings_of(SEARCHES[5], "paper") == ""
-    assert settings_of(SEARCHES[5], "batch_5").endswith("inner_batch_size=5 inner_steps=10")
+    assert settings_of(SEARCHES["omniglot_5way"], "paper") == ""
+    assert settings_of(SEARCHES["omniglot_5way"], "batch_5").endswith(
+        "inner_batch_size=5 inner_steps=10"
+    )

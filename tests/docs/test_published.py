@@ -15,6 +15,7 @@ from keras_reptile.recipes.recipe import NOTES, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
+FOUND = [search.found for search in SEARCHES.values()]
 # Fields that decide how a run is tested and watched, not what it trains.
 TESTS = {"curve_tasks", "test_tasks", "validation_classes", "validation_tasks"}
 
@@ -126,16 +127,16 @@ def test_the_fast_recipe_names_its_accuracy_and_takes_less_than_half_the_time():
     assert fast < full / 2
 
 
-# The 5-way run is shorter than its recipe.
-@pytest.mark.parametrize(
-    ("best", "shorter"),
-    [("omniglot_5way_best", {"meta_iterations"}), ("omniglot_20way_best", set())],
-)
+@pytest.mark.parametrize("name", FOUND)
 @pytest.mark.parametrize("file", ["", "_1_shot"])
-def test_a_best_run_is_of_its_recipe(best, shorter, file):
-    settings = record(f"{best}{file}")["settings"]
-    assert unlike(settings, named.get(best)) <= {*NOTES, *TESTS, *shorter}
-    assert settings["validation_classes"] == 0
+def test_a_run_of_a_recipe_that_was_found_is_of_its_recipe(name, file):
+    settings = record(f"{name}{file}")["settings"]
+    # The 5-way run is shorter than its recipe.
+    shorter = {"meta_iterations"} if name == "omniglot_5way_best" else set()
+    # miniImageNet keeps its validation classes apart.
+    fixed = named.get(name).dataset == "mini_imagenet"
+    assert unlike(settings, named.get(name)) <= {*NOTES, *TESTS, *shorter, "manual_dir"}
+    assert settings["validation_classes"] == (16 if fixed else 0)
 
 
 @pytest.mark.parametrize("length", [4000, 75_000])
@@ -146,40 +147,41 @@ def test_the_other_20way_runs_differ_in_their_length_alone(length):
     assert other["settings"]["meta_iterations"] == other["meta_iteration"] == length
 
 
-@pytest.mark.parametrize("best", ["omniglot_5way_best", "omniglot_20way_best"])
-def test_a_best_recipe_names_its_accuracy_and_the_meta_iterations_of_its_run(best):
-    found = record(f"{best}_1_shot")
-    recipe = named.get(best)
+@pytest.mark.parametrize("name", FOUND)
+def test_a_recipe_that_was_found_names_its_accuracy_and_the_meta_iterations_of_its_run(name):
+    found = record(f"{name}_1_shot")
+    recipe = named.get(name)
     assert all(in_percent(result) in recipe.expected for result in found["results"])
     in_full = recipe.meta_iterations == found["meta_iteration"]
     assert (f"{found['meta_iteration']:,} meta-iterations" in recipe.expected) != in_full
     assert {result["tasks"] for result in found["results"]} == {10_000}
-    assert record(best)["settings"]["meta_iterations"] == found["meta_iteration"]
+    assert record(name)["settings"]["meta_iterations"] == found["meta_iteration"]
 
 
-# 20 ways: at most a quarter.
-@pytest.mark.parametrize(("ways", "part"), [(5, 1), (20, 1 / 4)])
-def test_a_best_recipe_computes_no_more_images_than_the_papers(ways, part):
-    paper = named.get(SEARCHES[ways].recipe)
-    best = named.get(f"{SEARCHES[ways].recipe}_best")
-    images = [r.meta_iterations * images_of(r) for r in (best, paper)]
-    assert images[0] <= part * images[1]
+# At most this part of the images of the paper's run.
+PARTS = {"omniglot_5way": 1, "omniglot_20way": 1 / 4, "mini_imagenet_5way_1shot": 1 / 4}
 
 
-def trials(ways):
-    name = "recipe_search" if ways == 5 else f"recipe_search_{ways}way"
-    with open(RESULTS / f"{name}.csv", newline="") as file:
+@pytest.mark.parametrize(("paper", "part"), PARTS.items())
+def test_a_recipe_that_was_found_computes_no_more_images_than_the_papers(paper, part):
+    recipes = named.get(SEARCHES[paper].found), named.get(paper)
+    found, full = (recipe.meta_iterations * images_of(recipe) for recipe in recipes)
+    assert found <= part * full
+
+
+def trials(search):
+    with open(RESULTS / f"{search.results}.csv", newline="") as file:
         return [*csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("ways", SEARCHES)
-def test_a_best_recipe_is_a_candidate_of_the_search_that_was_in_the_last_rung(ways):
-    search, rows = SEARCHES[ways], trials(ways)
+@pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
+def test_a_recipe_that_was_found_is_a_candidate_of_the_search_that_was_in_the_last_rung(search):
+    rows = trials(search)
     last = max(int(row["budget"]) for row in rows)
     finalists = [row["candidate"] for row in rows if int(row["budget"]) == last]
-    best = dataclasses.asdict(named.get(f"{search.recipe}_best"))
+    found = dataclasses.asdict(named.get(search.found))
     changes = [search.candidates[name] for name in dict.fromkeys(finalists)]
-    assert any(best.items() >= change.items() for change in changes)
+    assert any(found.items() >= change.items() for change in changes)
 
 
 @pytest.mark.parametrize("name", ["any", "within_alphabet"])
@@ -192,9 +194,9 @@ def test_the_runs_within_an_alphabet_and_without_differ_in_their_tasks_alone(nam
     assert {k for k, v in settings.items() if other[k] != v} <= {"eval_classes"}
 
 
-@pytest.mark.parametrize("ways", SEARCHES)
-def test_the_trials_of_a_search_are_its_candidates_at_equal_work(ways):
-    search, rows = SEARCHES[ways], trials(ways)
+@pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
+def test_the_trials_of_a_search_are_its_candidates_at_equal_work(search):
+    rows = trials(search)
     assert {row["candidate"] for row in rows} == {*search.candidates}
     images = images_of(named.get(search.recipe))
     for row in rows:

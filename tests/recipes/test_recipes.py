@@ -17,7 +17,7 @@ from keras_reptile.recipes.data_options import data_options
 from keras_reptile.runs.run_checks import check_checkpoint
 
 # Recipes that a search found.
-BEST = ("omniglot_5way_best", "omniglot_20way_best")
+BEST = ("omniglot_5way_best", "omniglot_20way_best", "mini_imagenet_fast")
 
 
 def weights(model):
