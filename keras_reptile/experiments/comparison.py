@@ -80,8 +80,10 @@ def read_log(path: str) -> list[dict[str, str]]:
 
 
 # The settings that decide on which tasks a run is tested.
-OF_TASKS = ("dataset", "dataset_split", "published_split", "split_dir", "split_seed")
-OF_TASKS += ("eval_classes", "ways", "shots", "queries", "transductive")
+OF_TASKS = (
+    *("dataset", "dataset_split", "published_split", "split_dir", "split_seed"),
+    *("eval_classes", "ways", "shots", "queries", "transductive"),
+)
 
 
 def read_tasks(path: str) -> dict[str, Any]:
