@@ -30,7 +30,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", onednn(sys.argv[1:]))
 from pathlib import Path
 
 import keras
-from absl import app, flags
+from absl import flags
+from benchmark import run
 from matplotlib.figure import Figure
 from search_candidates import SEARCHES, Search, images_of, recipe_of, settings_of
 from search_rows import best_rows, ranked, score
@@ -153,8 +154,7 @@ def picture(rows: list[dict]) -> Figure:
     return figure
 
 
-def main(argv):
-    del argv
+def main():
     paper = named.get(FLAGS.recipe)
     kernels = compilation.of_training(paper)
     kr.one_task_per_core(**compilation.threads(kernels.jit_compile, paper.meta_batch_size))
@@ -169,4 +169,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -14,30 +14,25 @@ from tables.full_runs import FOUR_CELLS, alternating, four
 from tables.omniglot import one_shot
 from tables.words import accuracy, percent, seconds, table
 
-PAPERS = "the paper's table"
-
 
 class Found(NamedTuple):
     """A search on Omniglot, and where its tables have their numbers.
 
     recipe: String, the name of the paper's recipe.
-    meta_iterations: Integer, those of this package's full run of it.
     column: Integer, the column of 1 shot in the paper's table.
     lengths: Dict, the files of runs of other lengths, by the words of their rows.
     """
 
     recipe: str
-    meta_iterations: int
     column: int
     lengths: dict[str, str]
 
 
 # By the ending of the tables' names.
 ON_OMNIGLOT = {
-    "5way": Found("omniglot_5way", 100_000, 0, {}),
+    "5way": Found("omniglot_5way", 0, {}),
     "20way": Found(
         "omniglot_20way",
-        200_000,
         2,
         {
             "the same, 4,000 meta-iterations": "omniglot_20way_best_4000_1_shot",
@@ -80,7 +75,8 @@ def trial(row: dict[str, str]) -> list[str]:
 
 def best(ways: str) -> str:
     """The recipe beside the paper, this package's full run, and methods with more derivatives."""
-    full, iterations, column, lengths = ON_OMNIGLOT[ways]
+    full, column, lengths = ON_OMNIGLOT[ways]
+    iterations = named.get(full).meta_iterations
     of_paper, own = record("paper")["omniglot"], SEARCHES[full].found
     paper = [of_paper[name][column] for name in ("Reptile", "Reptile, transductive")]
     found = record(f"{own}_1_shot")["meta_iteration"]
@@ -88,7 +84,8 @@ def best(ways: str) -> str:
     rows += one_shot({f"Reptile, `{full}`, {iterations:,} meta-iterations": f"{full}_1_shot"})
     rows += one_shot({f"Reptile, `{own}`, {found:,} meta-iterations": f"{own}_1_shot"})
     rows += one_shot(lengths)
-    rows += [["MAML, second derivatives", "", of_paper["MAML, transductive"][column], PAPERS]]
+    maml = of_paper["MAML, transductive"][column]
+    rows += [["MAML, second derivatives", "", maml, "the paper's table"]]
     rows += [
         [f"{name}, {other['gradients']}", "", other["accuracy"], other["source"]]
         for name, other in record("other_papers")[f"omniglot_{ways}_1_shot"].items()
