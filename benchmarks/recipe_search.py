@@ -55,6 +55,12 @@ flags.DEFINE_integer("keep", 2, "Candidates that go to the next rung.")
 flags.DEFINE_integer("tasks", 300, "Validation tasks.")
 flags.DEFINE_list("eval_inner_steps", ["10", "30"], "Numbers of inner steps in evaluation.")
 
+flags.register_multi_flags_validator(
+    ["recipe", "only"],
+    lambda given: {*given["only"]} <= {*SEARCHES[given["recipe"]].candidates},
+    "--only must name candidates of --recipe's search, in benchmarks/search_candidates.py.",
+)
+
 COLUMNS = {"candidate": str, "budget": int, "eval_inner_steps": int}
 MEASURED = {"inductive": float, "transductive": float, "seconds": float}
 

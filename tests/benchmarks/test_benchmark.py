@@ -78,7 +78,6 @@ def test_what_cannot_be_is_refused_before_anything_is_measured(argument, message
 def test_every_benchmark_starts_so():
     # The search is no measurement: its results are rows of a CSV, which it reads again.
     programs = {path for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text()}
-    programs -= {BENCHMARKS / "recipe_search.py"}
     assert len(programs) > 10
     for path in programs:
         source = path.read_text()
@@ -110,6 +109,11 @@ def test_processes_that_share_no_meta_batch_are_refused_before_anything_is_timed
     status, err = started("scale.py", "--processes=1,3", "--tasks=4,8")
     assert (status, err.count("\n")) == (1, 1)
     assert err.startswith("scale.py: 3 processes must share a meta-batch evenly. Received: --tasks")
+
+
+def test_a_candidate_of_another_search_is_refused_before_anything_is_trained():
+    status, err = started("recipe_search.py", "--recipe=omniglot_20way", "--only=paper,batch_5")
+    assert status == 1 and "--only must name candidates of --recipe's search" in err
 
 
 KERNELS = """
