@@ -10,6 +10,12 @@ import tensorflow as tf
 
 from keras_reptile import distribution
 from keras_reptile.algorithm import losses
+from keras_reptile.algorithm.orientations import (
+    check_can_be_turned,
+    check_orientations,
+    in_orientations,
+    mean_over_orientations,
+)
 from keras_reptile.checks import check_boolean
 from keras_reptile.episodes import data_checks, label_checks
 from keras_reptile.episodes.episode_checks import episodes_of
@@ -29,6 +35,7 @@ def evaluate(
     episodes: tf.data.Dataset,
     *,
     transductive: bool | None = None,
+    orientations: int = 1,
     verbose: int | str = 1,
 ) -> Evaluation:
     """Adapts to every task of a dataset and measures accuracy on its queries.
@@ -39,6 +46,14 @@ def evaluate(
     the dataset's meta-batch, unless the model has `task_parallelism="separate"`. The random numbers
     of layers such as `Dropout` follow from the task.
 
+    With `orientations=R`, every task is solved R times, its images turned by other angles. The
+    prediction for a query x is the mean of the outputs,
+
+        1/R sum_r f(r(x); W_r)
+
+    where W_r are the weights adapted to the support set in orientation r. It takes R times the
+    computation. Use it for a network that was trained on turned classes, as on Omniglot.
+
     Args:
         model: A compiled `ReptileModel`. Accuracy is the first accuracy among its metrics, or, if
             there is none, the accuracy that fits its loss.
@@ -46,6 +61,8 @@ def evaluate(
             as that of `episode`.
         transductive: Boolean, `True` to predict all queries of a task in one batch, `False` to
             predict each in a batch with the support set. Defaults to `None`, the model's setting.
+        orientations: Integer, R: 1; 4 to turn the images by 0, 90, 180 and 270 degrees; or 8 to
+            mirror them, too. The images must be square. Defaults to `1`.
         verbose: Integer, 1 or `"auto"` shows a progress bar, 2 a line at the end, 0 nothing.
             Defaults to `1`.
 
@@ -55,7 +72,8 @@ def evaluate(
     Raises:
         ValueError: If the dataset is endless or not a `tf.data.Dataset`, the model is not a
             compiled `ReptileModel`, neither its metrics nor its loss define an accuracy, a label
-            has no output, an input is not finite, or `verbose` is none of its values.
+            has no output, an input is not finite, `verbose` or `orientations` is none of its
+            values, or images that are to be turned are not square.
 
     Example:
 
@@ -70,18 +88,22 @@ def evaluate(
     """
     episodes = _as_dataset(episodes)
     mode = _checked_mode(model, episodes, transductive)
-    return _accuracies(model, episodes, {"accuracy": mode}, verbose)[0]
+    return _accuracies(model, episodes, {"accuracy": mode}, orientations, verbose)[0]
 
 
 def evaluate_both(
-    model: ReptileModel, episodes: tf.data.Dataset, *, verbose: int | str = 1
+    model: ReptileModel,
+    episodes: tf.data.Dataset,
+    *,
+    orientations: int = 1,
+    verbose: int | str = 1,
 ) -> tuple[Evaluation, Evaluation]:
     """Measures inductive and transductive accuracy on the same tasks, from one adaptation to each.
 
     The results are those of two calls of `evaluate`, in little more than the time of one.
 
     Args:
-        model, episodes, verbose: See `evaluate`.
+        model, episodes, orientations, verbose: See `evaluate`.
 
     Returns:
         Tuple of two `Evaluation`, inductive and transductive.
@@ -103,7 +125,7 @@ def evaluate_both(
     """
     episodes = _as_dataset(episodes)
     _checked_mode(model, episodes, None)
-    inductive, transductive = _accuracies(model, episodes, BOTH, verbose)
+    inductive, transductive = _accuracies(model, episodes, BOTH, orientations, verbose)
     return inductive, transductive
 
 
@@ -141,7 +163,7 @@ def evaluate_loss(
     episodes = _as_dataset(episodes)
     mode = _checked_mode(model, episodes, transductive)
     of_tasks = functools.partial(losses.task_losses, model.task_loss)
-    (measured,) = _measured(model, episodes, {"loss": mode}, "loss", of_tasks, verbose)
+    (measured,) = _measured(model, episodes, {"loss": mode}, "loss", of_tasks, 1, verbose)
     return LossEvaluation(
         loss=measured.mean,
         losses=measured.values,
@@ -186,7 +208,11 @@ def _checked_mode(model, episodes, transductive) -> bool:
     return model.transductive if transductive is None else transductive
 
 
-def _accuracies(model, episodes, modes: dict[str, bool], verbose: int | str) -> list[Evaluation]:
+def _accuracies(
+    model, episodes, modes: dict[str, bool], orientations: int, verbose: int | str
+) -> list[Evaluation]:
+    check_orientations(orientations)
+    check_can_be_turned(orientations, episodes_of(episodes.element_spec))
     metric = model.task_metrics.accuracy or query_metrics.accuracy_of(model.task_loss)
     if metric is None:
         named = [metric.name for metric in model.task_metrics.query_metrics]
@@ -197,7 +223,7 @@ def _accuracies(model, episodes, modes: dict[str, bool], verbose: int | str) -> 
             "`evaluate_loss` for the loss."
         )
     of_tasks = functools.partial(accuracy.task_accuracies, metric)
-    measured = _measured(model, episodes, modes, "accuracy", of_tasks, verbose)
+    measured = _measured(model, episodes, modes, "accuracy", of_tasks, orientations, verbose)
     return [
         Evaluation(
             accuracy=each.mean,
@@ -228,25 +254,33 @@ class Measured(NamedTuple):
 
 
 def _measured(
-    model, episodes, modes: dict[str, bool], name: str, value_of: Callable, verbose: int | str
+    model,
+    episodes,
+    modes: dict[str, bool],
+    name: str,
+    value_of: Callable,
+    orientations: int,
+    verbose: int | str,
 ) -> list[Measured]:
     """Measures a value of each task, from its queries' targets and predictions, in each mode.
 
     Args:
-        model, episodes, verbose: See `evaluate`.
+        model, episodes, orientations, verbose: See `evaluate`.
         modes: Dict from names to booleans, whether to predict transductively.
         name: String, the name of the value.
         value_of: Function from targets and predictions to the values `(tasks,)`.
     """
     verbose = _level_of(verbose)
-    episodes = model._regrouped(model._checked(as_episodes(episodes)))
+    episodes = model._regrouped(model._checked(as_episodes(episodes)), orientations)
     labels = TaskLabels.of(episodes.element_spec, known=model._is_classifier)
     if labels.queries:
         episodes = label_checks.with_numbered_classes(episodes)
 
     def values_of(episode: dict[str, Any]):
         tasks = {key: value for key, value in episode.items() if key != CLASSES}
-        _, predictions = model._evaluate_tasks(tasks, tuple(modes.values()))
+        copies = in_orientations(tasks, orientations)
+        _, outputs = model._evaluate_tasks(copies, tuple(modes.values()))
+        predictions = [mean_over_orientations(o, orientations) for o in outputs]
         values = [value_of(tasks["query"][1], p) for p in predictions]
         numbers = [accuracy.tasks_with_numbers(p) for p in predictions]
         columns = [t[:, None] for t in (*values, *numbers)] + labels.columns(episode, predictions)
@@ -260,7 +294,7 @@ def _measured(
     )
     gathered: list[np.ndarray] = []
     found_labels: list[np.ndarray] = []
-    kind = (name, labels, *modes.values())
+    kind = (name, labels, orientations, *modes.values())
     with data_checks.explained():
         for values in distribution.values_by_task(
             strategy_of(model), model._made_once, kind, values_of, episodes

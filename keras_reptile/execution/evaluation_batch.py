@@ -35,6 +35,10 @@ class EvaluationBatch(NamedTuple):
     tasks: int
     bytes_of_task: int
 
+    def of_copies(self, copies: int) -> "EvaluationBatch":
+        """Returns the batch if each task is computed in so many copies."""
+        return EvaluationBatch(max(1, self.tasks // copies), self.bytes_of_task * copies)
+
     def __str__(self) -> str:
         return (
             f"An evaluation computes up to {self.tasks} tasks as one batch; estimated memory of a "

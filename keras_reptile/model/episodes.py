@@ -236,15 +236,16 @@ class EpisodeModel(PlannedModel):
         self._input_ranges.watch_arrays(self.network, stream.pool.images)
         return executions_of(stream, self._source.steps, steps)
 
-    def _regrouped(self, data: Any) -> Any:
+    def _regrouped(self, data: Any, copies: int = 1) -> Any:
         """Returns the tasks of an evaluation in meta-batches that a GPU or TPU computes at once.
 
-        Only finite datasets of episodes are regrouped. All other data are returned unchanged.
+        Only finite datasets of episodes are regrouped. All other data are returned unchanged. Of
+        each task the device computes so many copies.
         """
         episodes = as_episodes(data)
         if episodes is None or not self.compiled or int(episodes.cardinality()) <= 0:
             return data
-        batch = self._evaluation_batch(episodes.element_spec)
+        batch = self._evaluation_batch(episodes.element_spec, copies)
         if batch is None:
             return data
         return distribution.regrouped(episodes, batch.tasks * self._plan().replicas)

@@ -218,12 +218,16 @@ class PlannedModel(distribution.DistributedModel):
         """The inner loop with the current settings. Subclasses implement it."""
         raise NotImplementedError
 
-    def _evaluation_batch(self, spec: dict[str, Any]) -> EvaluationBatch | None:
-        """Returns the tasks that a GPU or TPU computes at once, for episodes of this spec."""
+    def _evaluation_batch(self, spec: dict[str, Any], copies: int = 1) -> EvaluationBatch | None:
+        """Returns the tasks that a GPU or TPU computes at once, for episodes of this spec.
+
+        Each task is computed in so many copies.
+        """
         plan = self._plan(eagerly=False)
         if plan.device == "CPU":
             return None
         self.build_weights(spec)
         key = "evaluation batch", *((t.shape, t.dtype) for t in tf.nest.flatten(spec))
         loop = self._inner_loop.for_evaluation()
-        return self._made_once(key, lambda: evaluation_batch.evaluation_batch(loop, plan, spec))
+        batch = self._made_once(key, lambda: evaluation_batch.evaluation_batch(loop, plan, spec))
+        return batch and batch.of_copies(copies)

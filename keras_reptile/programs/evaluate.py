@@ -28,8 +28,9 @@ def threads() -> dict:
     if run is None:
         return {}
     recipe = Recipe(**run["settings"] | overrides())
-    at_once = min(building.EVALUATION_BATCH, FLAGS.tasks)
-    return compilation.threads(compilation.of_evaluation(recipe, FLAGS.tasks), at_once)
+    tasks = FLAGS.tasks * FLAGS.orientations
+    at_once = min(building.EVALUATION_BATCH, tasks)
+    return compilation.threads(compilation.of_evaluation(recipe, tasks), at_once)
 
 
 def main() -> None:
@@ -43,6 +44,7 @@ def main() -> None:
         tasks=FLAGS.tasks,
         seed=FLAGS.seed,
         both=FLAGS.both,
+        orientations=FLAGS.orientations,
         record=FLAGS.record,
         data_dir=FLAGS.data_dir,
         strategy=strategy,

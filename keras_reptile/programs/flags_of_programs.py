@@ -15,6 +15,10 @@ DATA_DIR = (
 )
 SPLITS = ("test", "validation", "train")
 WHICH = "The newest checkpoint, or the best one."
+ORIENTATIONS = (
+    "Orientations in which each task is solved, for the mean prediction: 1; 4, images turned by "
+    "0, 90, 180 and 270 degrees; or 8, mirrored images, too."
+)
 ONLY_MODEL = "Write only the files that keras_reptile.pretrained loads, and no SavedModel."
 RUNS = "Output directories of bin/train, or logs, separated by commas."
 STEPS = "Inner steps at the start. Default: 50. A served page has fewer if they take over 500 ms."
@@ -77,6 +81,7 @@ def evaluate() -> None:
     flags.DEFINE_integer("seed", 0, "The seed of the tasks.")
     define_path("data_dir", None, DATA_DIR)
     flags.DEFINE_bool("both", False, "Measure inductively and transductively, two lines of JSON.")
+    flags.DEFINE_integer("orientations", 1, ORIENTATIONS)
     define_path(
         "record", None, "A JSON file to write: the results, with settings, versions and machine."
     )

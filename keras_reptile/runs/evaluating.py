@@ -11,6 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from keras_reptile import distribution
+from keras_reptile.algorithm.orientations import check_orientations
 from keras_reptile.checkpoint import load_checkpoint
 from keras_reptile.checks import check_choice, check_positive, local_path, shown
 from keras_reptile.episodes.class_pool import Pools
@@ -57,6 +58,7 @@ def evaluate_run(
     tasks: int = 1000,
     seed: int = 0,
     both: bool = False,
+    orientations: int = 1,
     record: str | os.PathLike | None = None,
     data_dir: str | None = None,
     verbose: int = 1,
@@ -74,6 +76,7 @@ def evaluate_run(
         seed: Integer, the seed of the tasks. Defaults to `0`.
         both: Boolean, whether to evaluate inductively and transductively. Defaults to `False`: as
             the run's recipe says.
+        orientations: Integer, as in `evaluate`. Defaults to `1`.
         record: String or path of a JSON file to write, with the results and their settings. It can
             be a pipe, `/dev/stdout` or `/dev/null`. Defaults to `None`, no file.
         data_dir: String, TFDS's data directory. Defaults to `None`, TFDS's own default.
@@ -110,6 +113,7 @@ def evaluate_run(
         directory, saved = RunDirectory(path), None
         trained = _recipe_of_run(directory, record, workers)
         recipe = _with_overrides(trained, overrides, both)
+        check_turns(recipe, orientations)
         with workers.together():
             if workers.is_chief:
                 saved = _saved_model(directory, which, trained, recipe)
@@ -120,17 +124,18 @@ def evaluate_run(
             building.check_ways(recipe, pools, split, ", or choose another `split`")
             episodes = building.evaluation_episodes(recipe, getattr(pools, split), tasks, seed)
         alike = {**overrides, "split": split, "tasks": tasks, "seed": seed}
+        alike["orientations"] = orientations
         alike["classes"] = run_classes.digest(pools)
         workers.check_alike({k: v for k, v in alike.items() if k not in MAY_DIFFER_BETWEEN_WORKERS})
         shape = pools.train.image_shape
-        jit_compile = compilation.of_evaluation(recipe, tasks)
+        jit_compile = compilation.of_evaluation(recipe, tasks * orientations)
         model = building.on_strategy(recipe, shape, saved, strategy, workers, jit_compile)
-        say_evaluation_batch(model, episodes, verbose)
+        say_evaluation_batch(model, episodes, verbose, orientations)
         started = time.perf_counter()
         if both:
-            results = measure_both(recipe, model, episodes, verbose)
+            results = measure_both(recipe, model, episodes, verbose, orientations)
         else:
-            results = [measure(recipe, model, episodes, verbose)]
+            results = [measure(recipe, model, episodes, verbose, orientations)]
         if record and workers.is_chief:
             how = {
                 "run": os.path.abspath(directory.path),
@@ -138,6 +143,7 @@ def evaluate_run(
                 "split": split,
                 "classes": None if recipe.dataset == SINUSOID else len(getattr(pools, split)),
                 "seed": seed,
+                "orientations": orientations,
                 "seconds": time.perf_counter() - started,
             }
             _write(Path(record), results, recipe, model, how)
@@ -227,6 +233,15 @@ def check_choices(overrides: dict[str, Any]) -> None:
         raise ValueError(
             "An evaluation cannot change the settings of the trained model or of its training. "
             f"Received: {listed}. It can change {', '.join(CHOICES)}."
+        )
+
+
+def check_turns(recipe: Recipe, orientations: int) -> None:
+    """Raises `ValueError` if `orientations` is none of its values, or the tasks are waves."""
+    check_orientations(orientations)
+    if orientations > 1 and recipe.dataset == SINUSOID:
+        raise ValueError(
+            "`orientations` turns images. Received: a run on sine waves. Leave `orientations` out."
         )
 
 

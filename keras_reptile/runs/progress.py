@@ -116,9 +116,11 @@ def _has(found, name) -> bool:
     return name in found and INSTEAD.get(name) not in found
 
 
-def say_evaluation_batch(model: ReptileModel, episodes: tf.data.Dataset, verbose: int) -> None:
-    """Prints how many tasks of an evaluation a GPU or TPU computes at once."""
-    batch = model._evaluation_batch(episodes.element_spec)
+def say_evaluation_batch(
+    model: ReptileModel, episodes: tf.data.Dataset, verbose: int, copies: int = 1
+) -> None:
+    """Prints how many tasks of an evaluation, each in copies, a GPU or TPU computes at once."""
+    batch = model._evaluation_batch(episodes.element_spec, copies)
     say(verbose if batch else 0, str(batch))
 
 

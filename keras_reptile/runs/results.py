@@ -15,7 +15,11 @@ from keras_reptile.reptile_model import ReptileModel
 
 
 def measure(
-    recipe: Recipe, model: ReptileModel, episodes: tf.data.Dataset, verbose: int = 0
+    recipe: Recipe,
+    model: ReptileModel,
+    episodes: tf.data.Dataset,
+    verbose: int = 0,
+    orientations: int = 1,
 ) -> dict[str, Any]:
     """Evaluates the accuracy over tasks of a classifier, or else their loss.
 
@@ -35,14 +39,19 @@ def measure(
             "shots": recipe.shots,
             "inner_steps": recipe.eval_inner_steps,
         }
-    return _of_accuracy(recipe, evaluate(model, episodes, **how), recipe.transductive)
+    result = evaluate(model, episodes, orientations=orientations, **how)
+    return _of_accuracy(recipe, result, recipe.transductive)
 
 
 def measure_both(
-    recipe: Recipe, model: ReptileModel, episodes: tf.data.Dataset, verbose: int = 0
+    recipe: Recipe,
+    model: ReptileModel,
+    episodes: tf.data.Dataset,
+    verbose: int = 0,
+    orientations: int = 1,
 ) -> list[dict[str, Any]]:
     """Evaluates the inductive and the transductive accuracy over the same tasks."""
-    results = evaluate_both(model, episodes, verbose=verbose)
+    results = evaluate_both(model, episodes, orientations=orientations, verbose=verbose)
     return [_of_accuracy(recipe, *pair) for pair in zip(results, BOTH.values(), strict=True)]
 
 

@@ -104,6 +104,7 @@ def test_both_ways_of_predicting_end_with_a_line_each(finished):
     first, second = (json.loads(line) for line in out.strip().splitlines()[-2:])
     record = json.loads((cwd / "found" / "both.json").read_text())
     assert record["results"] == [first, second]
+    assert record["orientations"] == 1
     assert record["meta_iteration"] == record["settings"]["meta_iterations"]
     assert {"versions", "machine", "command", "seconds"} <= set(record)
     assert (first["transductive"], second["transductive"]) == (False, True)
@@ -114,6 +115,22 @@ def test_both_ways_of_predicting_end_with_a_line_each(finished):
     assert err == (
         "evaluate: `both` evaluates inductively and transductively. Received with it: "
         "transductive=True. Give one of the two.\n"
+    )
+
+
+@pytest.mark.slow
+def test_an_evaluation_in_four_orientations_says_so_in_its_record(finished):
+    cwd, _ = finished
+    arguments = ("--checkpoint=runs/glyphs", "--orientations=4", "--tasks=5")
+    status, out, err = run("evaluate", *arguments, "--record=four.json", cwd=cwd)
+    assert status == 0, err
+    record = json.loads((cwd / "four.json").read_text())
+    assert record["orientations"] == 4
+    assert record["results"] == [json.loads(out.strip().splitlines()[-1])]
+    status, _, err = run("evaluate", "--checkpoint=runs/glyphs", "--orientations=3", cwd=cwd)
+    assert (status, err) == (
+        1,
+        "evaluate: `orientations` must be one of (1, 4, 8). Received: orientations=3.\n",
     )
 
 

@@ -115,6 +115,8 @@ def test_measuring_a_run_again_gives_its_summary(finished):
         measure(path, image_dir="x", verbose=0)
     with pytest.raises(ValueError, match=r"`both` evaluates accuracy .* run on sine waves.* Leave"):
         measure(path, both=True, verbose=0)
+    with pytest.raises(ValueError, match=r"`orientations` turns images. Received: a run on sine w"):
+        measure(path, orientations=4, verbose=0)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A run with a shared head is evaluated with any number of ways."""
+"""A run is evaluated with other ways than it was trained with, and in several orientations."""
 
 import dataclasses
 
@@ -9,6 +9,7 @@ from helpers import draw_no_pictures, image_pool, one_layer
 from keras_reptile.distribution import Workers
 from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.errors import RunError
+from keras_reptile.evaluation import evaluate
 from keras_reptile.recipes import building, named
 from keras_reptile.runs.evaluating import evaluate_run, with_ways
 from keras_reptile.runs.run_directory import RunDirectory
@@ -47,6 +48,19 @@ def test_a_shared_head_has_an_output_for_each_way_and_a_separate_one_is_refused(
     model = RunDirectory(tmp_path / "shared").restore()
     assert with_ways(model, 3) is model
     assert with_ways(model, 4).meta_iteration == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_data")
+def test_a_run_is_evaluated_in_as_many_orientations_as_are_asked_for(tmp_path):
+    train(named.get("glyphs", **SMALL), tmp_path, verbose=0)
+    (found,) = evaluate_run(tmp_path, tasks=9, orientations=4, verbose=0)
+    recipe = named.get("glyphs", **SMALL)
+    tasks = building.evaluation_episodes(recipe, building.load_pools(recipe, None).test, 9)
+    model = RunDirectory(tmp_path).restore()
+    expected = [evaluate(model, tasks, orientations=n, verbose=0).accuracy for n in (4, 1)]
+    assert found["accuracy"] == pytest.approx(expected[0], abs=1e-6)
+    assert abs(expected[0] - expected[1]) > 1e-3
 
 
 @pytest.mark.usefixtures("small_data")

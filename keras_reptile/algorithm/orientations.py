@@ -1,0 +1,103 @@
+"""The same task turned and mirrored, and the mean of its predictions."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from keras_reptile.checks import check_integer
+
+# One orientation, the four turns of an image, and those of its mirror image, too.
+ORIENTATIONS = (1, 4, 8)
+
+
+def turned(images: tf.Tensor, orientation: int) -> tf.Tensor:
+    """Returns square images `(..., side, side, channels)` in one of eight orientations.
+
+    Args:
+        images: Tensor.
+        orientation: Integer. 0 to 3 are quarter turns counterclockwise. 4 to 7 are the same turns
+            of the images mirrored from left to right.
+
+    Example:
+
+    >>> image = tf.constant([[1, 2], [3, 4]])[..., None]
+    >>> turned(image, 1)[..., 0].numpy().tolist(), turned(image, 4)[..., 0].numpy().tolist()
+    ([[2, 4], [1, 3]], [[2, 1], [4, 3]])
+    """
+    rows, columns = images.shape.rank - 3, images.shape.rank - 2
+    turns, is_mirrored = orientation % 4, orientation >= 4
+    if is_mirrored:
+        images = tf.reverse(images, [columns])
+    if turns % 2:
+        order = [*range(rows), columns, rows, columns + 1]
+        images = tf.transpose(images, order)
+    reversed_axes = {0: [], 1: [rows], 2: [rows, columns], 3: [columns]}[turns]
+    return tf.reverse(images, reversed_axes) if reversed_axes else images
+
+
+def in_orientations(tasks: dict, number: int) -> dict:
+    """Returns each task `number` times in a row, its images each time in another orientation.
+
+    Args:
+        tasks: Episodes, tasks along the first axis.
+        number: Integer, one of `ORIENTATIONS`.
+    """
+    if number == 1:
+        return tasks
+    found = {
+        key: tf.nest.map_structure(lambda t: tf.repeat(t, number, axis=0), value)
+        for key, value in tasks.items()
+    }
+    for part in ("support", "query"):
+        images, _ = tasks[part]
+        copies = tf.stack([turned(images, r) for r in range(number)], axis=1)
+        found[part] = _without_axis(copies), found[part][1]
+    return found
+
+
+def mean_over_orientations(outputs: tf.Tensor, number: int) -> tf.Tensor:
+    """Returns the mean output for each query over a task's orientations.
+
+        1/R sum_r f(r(x); W_r)    where W_r is adapted to the support set in orientation r
+
+    Args:
+        outputs: Tensor `(tasks * number, queries, outputs)`, in the order of `in_orientations`.
+        number: Integer, R.
+
+    Returns:
+        Tensor `(tasks, queries, outputs)`.
+    """
+    if number == 1:
+        return outputs
+    shape = tf.concat([[-1, number], tf.shape(outputs)[1:]], axis=0)
+    return tf.reduce_mean(tf.reshape(outputs, shape), axis=1)
+
+
+def check_orientations(orientations: Any) -> None:
+    """Raises `ValueError` if a number is none of `ORIENTATIONS`."""
+    check_integer("orientations", orientations, 1)
+    if orientations not in ORIENTATIONS:
+        raise ValueError(
+            f"`orientations` must be one of {ORIENTATIONS}. Received: orientations={orientations}."
+        )
+
+
+def check_can_be_turned(orientations: int, spec: dict[str, Any]) -> None:
+    """Raises `ValueError` if inputs of this spec of episodes cannot be turned."""
+    shapes = [tuple(t.shape[2:]) for t in tf.nest.flatten(spec["support"][0])]
+    are_square = len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == shapes[0][1]
+    if orientations > 1 and not are_square:
+        raise ValueError(
+            "`orientations` turns square images `(side, side, channels)`. Received: "
+            f"orientations={orientations}, inputs of shape {', '.join(map(str, shapes))}. "
+            "Use orientations=1."
+        )
+
+
+def _without_axis(copies: tf.Tensor) -> tf.Tensor:
+    """Returns `(tasks, number, ...)` as `(tasks * number, ...)`, with the static shape."""
+    tasks, number, *others = copies.shape
+    shape = tf.concat([[-1], tf.shape(copies)[2:]], axis=0)
+    joined = tf.reshape(copies, shape)
+    joined.set_shape([None if tasks is None else tasks * number, *others])
+    return joined
