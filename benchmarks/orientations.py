@@ -44,7 +44,8 @@ define_json("File to write the accuracies to.")
 def main():
     settings = json.loads((MODELS / FLAGS.model / METADATA).read_text())["settings"]
     recipe = Recipe(**settings)
-    jit_compile = compilation.of_evaluation(recipe, FLAGS.tasks)
+    numbers = [*map(int, FLAGS.orientations)]
+    jit_compile = compilation.of_evaluation(recipe, FLAGS.tasks * max(numbers))
     kr.one_task_per_core(**compilation.threads(jit_compile, building.EVALUATION_BATCH))
     test = building.load_pools(recipe, FLAGS.data_dir, ("test",)).test
     tasks = building.evaluation_episodes(recipe, test, FLAGS.tasks)
@@ -52,7 +53,7 @@ def main():
     model.set_execution(jit_compile=jit_compile)
     with figures() as found:
         found["model"], found["settings"], found["rows"] = FLAGS.model, settings, []
-        for number in map(int, FLAGS.orientations):
+        for number in numbers:
             start = time.perf_counter()
             results = measure_both(recipe, model, tasks, orientations=number)
             seconds = time.perf_counter() - start

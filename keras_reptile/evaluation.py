@@ -230,6 +230,7 @@ def _accuracies(
             accuracies=each.values,
             transductive=mode,
             answers=each.answers,
+            orientations=orientations,
             **each.shared(),
         )
         for each, mode in zip(measured, modes.values(), strict=True)

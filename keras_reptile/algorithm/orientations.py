@@ -1,5 +1,6 @@
 """The same task turned and mirrored, and the mean of its predictions."""
 
+import functools
 from typing import Any
 
 import tensorflow as tf
@@ -50,8 +51,8 @@ def in_orientations(tasks: dict, number: int) -> dict:
     }
     for part in ("support", "query"):
         images, _ = tasks[part]
-        copies = tf.stack([turned(images, r) for r in range(number)], axis=1)
-        found[part] = _without_axis(copies), found[part][1]
+        all_turned = functools.partial(_all_turned, number=number)
+        found[part] = tf.nest.map_structure(all_turned, images), found[part][1]
     return found
 
 
@@ -83,20 +84,44 @@ def check_orientations(orientations: Any) -> None:
 
 
 def check_can_be_turned(orientations: int, spec: dict[str, Any]) -> None:
-    """Raises `ValueError` if inputs of this spec of episodes cannot be turned."""
-    shapes = [tuple(t.shape[2:]) for t in tf.nest.flatten(spec["support"][0])]
-    are_square = len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == shapes[0][1]
-    if orientations > 1 and not are_square:
+    """Raises `ValueError` unless a task of this spec of episodes is the same when it is turned.
+
+    Its input must be square images, and a target must have no axes that would have to be turned.
+    """
+    if orientations == 1:
+        return
+    (images, targets), (_, of_queries) = spec["support"], spec["query"]
+    inputs = [_shape_of_example(t) for t in tf.nest.flatten(images)]
+    if len(inputs) != 1 or not _is_square_image(inputs[0]):
         raise ValueError(
-            "`orientations` turns square images `(side, side, channels)`. Received: "
-            f"orientations={orientations}, inputs of shape {', '.join(map(str, shapes))}. "
+            "`orientations` turns an input of square images `(side, side, channels)`. Received: "
+            f"orientations={orientations}, {_listed('input', inputs)}. Use orientations=1."
+        )
+    labels = [_shape_of_example(t) for t in (targets, of_queries)]
+    if any(shape is None or len(shape) > 1 for shape in labels):
+        raise ValueError(
+            "`orientations` turns images, and not targets that have positions in an image. "
+            f"Received: orientations={orientations}, {_listed('target', labels)}. "
             "Use orientations=1."
         )
 
 
-def _without_axis(copies: tf.Tensor) -> tf.Tensor:
-    """Returns `(tasks, number, ...)` as `(tasks * number, ...)`, with the static shape."""
-    tasks, number, *others = copies.shape
+def _shape_of_example(spec: tf.TensorSpec) -> tuple | None:
+    return None if spec.shape.rank is None else tuple(spec.shape[2:])
+
+
+def _is_square_image(shape: tuple | None) -> bool:
+    return shape is not None and len(shape) == 3 and shape[0] is not None and shape[0] == shape[1]
+
+
+def _listed(kind: str, shapes: list[tuple | None]) -> str:
+    return f"{kind}s of shape {', '.join(map(str, dict.fromkeys(shapes)))}"
+
+
+def _all_turned(images: tf.Tensor, number: int) -> tf.Tensor:
+    """Returns `(tasks, ...)` as `(tasks * number, ...)`, each task's orientations in a row."""
+    copies = tf.stack([turned(images, r) for r in range(number)], axis=1)
+    tasks, _, *others = copies.shape
     shape = tf.concat([[-1], tf.shape(copies)[2:]], axis=0)
     joined = tf.reshape(copies, shape)
     joined.set_shape([None if tasks is None else tasks * number, *others])

@@ -17,7 +17,7 @@ from keras_reptile.distribution.replicas import (
     share_of_mean,
     sum_over_replicas,
 )
-from keras_reptile.distribution.shares import check_divides, regrouped
+from keras_reptile.distribution.shares import check_divides, largest_meta_batch, regrouped
 from keras_reptile.distribution.steps import values_by_task
 from keras_reptile.distribution.strategies import create
 from keras_reptile.distribution.workers import Workers, lost_workers_explained
@@ -32,6 +32,7 @@ __all__ = [
     "check_scope",
     "create",
     "has_copies",
+    "largest_meta_batch",
     "lost_workers_explained",
     "mean_over_replicas",
     "regrouped",

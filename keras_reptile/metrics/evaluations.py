@@ -27,6 +27,7 @@ class Evaluation(NamedTuple):
     transductive: Boolean, whether all queries of a task were predicted in one batch.
     answers: int32 array `(queries, 2)` over all tasks, the class of each query in the pool and the
         class that was predicted, -1 for none. `None` if the episodes have no `"classes"`.
+    orientations: Integer, in how many orientations each task was solved.
 
     Example:
 
@@ -42,6 +43,7 @@ class Evaluation(NamedTuple):
     shots: int | None = None
     transductive: bool | None = None
     answers: np.ndarray | None = None
+    orientations: int = 1
 
     def __eq__(self, other: object) -> bool:
         return equal_fields(self, other)
@@ -156,6 +158,8 @@ def _tasks_in_words(found, values: np.ndarray) -> str:
         parts.append(f"{found.ways}-way{shots}")
     if found.transductive is not None:
         parts.append("transductive" if found.transductive else "inductive")
+    if getattr(found, "orientations", 1) > 1:
+        parts.append(f"{found.orientations} orientations")
     if found.non_finite_tasks:
         parts.append(f"{found.non_finite_tasks:,} of them not finite")
     return ", ".join(parts)

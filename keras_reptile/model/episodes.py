@@ -237,18 +237,23 @@ class EpisodeModel(PlannedModel):
         return executions_of(stream, self._source.steps, steps)
 
     def _regrouped(self, data: Any, copies: int = 1) -> Any:
-        """Returns the tasks of an evaluation in meta-batches that a GPU or TPU computes at once.
+        """Returns the tasks of an evaluation in meta-batches that the device computes at once.
 
-        Only finite datasets of episodes are regrouped. All other data are returned unchanged. Of
-        each task the device computes so many copies.
+        A CPU keeps the meta-batches, unless each task is computed in several copies: then it has no
+        more copies at once than there were tasks, if it can. Only finite datasets of episodes are
+        regrouped. All other data are returned unchanged.
         """
         episodes = as_episodes(data)
         if episodes is None or not self.compiled or int(episodes.cardinality()) <= 0:
             return data
         batch = self._evaluation_batch(episodes.element_spec, copies)
-        if batch is None:
+        replicas = self._plan().replicas
+        if batch is not None:
+            return distribution.regrouped(episodes, batch.tasks * replicas)
+        if copies == 1:
             return data
-        return distribution.regrouped(episodes, batch.tasks * self._plan().replicas)
+        tasks = distribution.largest_meta_batch(episodes)
+        return distribution.regrouped(episodes, max(replicas, tasks // copies))
 
     def _shares_of_batch(self, x, fill=False):
         return super()._shares_of_batch(self._checked(x), fill)

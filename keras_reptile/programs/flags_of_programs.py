@@ -64,11 +64,11 @@ def evaluate() -> None:
     bin/evaluate --checkpoint=OUTPUT_DIR --shots=5 --both --tasks=10000 --record=5_shots.json
 
     The settings are those of the run; each flag below replaces one. The last line of the output is
-    JSON: accuracy, confidence_95, tasks, non_finite_tasks, ways, shots, transductive; for sine
-    waves loss (the mean squared error), confidence_95, tasks, non_finite_tasks, shots,
-    inner_steps. With --both there are two such lines, inductive and transductive, for the same
-    tasks, in little more than the time of one. --record writes them to a file, with the settings,
-    versions and machine.
+    JSON: accuracy, confidence_95, tasks, non_finite_tasks, ways, shots, transductive,
+    orientations; for sine waves loss (the mean squared error), confidence_95, tasks,
+    non_finite_tasks, shots, inner_steps. With --both there are two such lines, inductive and
+    transductive, for the same tasks, in little more than the time of one. --record writes them to a
+    file, with the settings, versions and machine.
 
     non_finite_tasks counts the tasks in which the inner loop diverged. Their predictions are not
     finite numbers. They count as wrong, and make the loss null. A line on standard error reports

@@ -64,6 +64,7 @@ def _of_accuracy(recipe: Recipe, result: Evaluation, transductive: bool) -> dict
         "ways": recipe.ways,
         "shots": recipe.shots,
         "transductive": transductive,
+        "orientations": result.orientations,
     }
 
 

@@ -76,7 +76,6 @@ def test_what_cannot_be_is_refused_before_anything_is_measured(argument, message
 
 
 def test_every_benchmark_starts_so():
-    # The search is no measurement: its results are rows of a CSV, which it reads again.
     programs = {path for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text()}
     assert len(programs) > 10
     for path in programs:

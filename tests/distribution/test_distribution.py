@@ -91,7 +91,7 @@ def test_replicas_are_identical_bit_by_bit(arrangement, results):
 
 @pytest.mark.parametrize("arrangement", FILES)
 def test_figures_and_accuracies_are_those_of_a_single_device(arrangement, results):
-    kinds = ("history", "evaluate", "trained accuracies", "answers", "predictions")
+    kinds = ("history", "evaluate", "trained accuracies", "answers", "predictions", "turned")
     for file in FILES[arrangement]:
         found = results[file]
         names = [n for n in found if any(f": {kind}" in n for kind in kinds)]
@@ -99,6 +99,8 @@ def test_figures_and_accuracies_are_those_of_a_single_device(arrangement, result
         if arrangement != "three workers":
             assert found["reptile, carried: predictions"].shape == (7, 3, 3)
         assert found["reptile, carried: answers"].shape == (7 * 3, 4)
+        assert found["reptile, carried: turned accuracies"].shape == (7,)
+        assert found["reptile, carried: turned answers"].shape == (7 * 3, 2)
         for name in names:
             tolerance = TOLERANCE.get(name.split(":")[0], 1e-6)
             np.testing.assert_allclose(

@@ -80,6 +80,24 @@ def test_tasks_at_once_have_the_losses_of_one_by_one(float64, monkeypatch):
 
 
 @pytest.mark.slow
+def test_tasks_in_four_orientations_count_as_four_tasks_at_once(monkeypatch):
+    tests, model = small_episodes(tasks=7, meta_batch_size=3), small_model(small_linear())
+    expected = kr.evaluate(model, tests, orientations=4, verbose=0).accuracies
+    on_a_gpu(monkeypatch, 8)
+    model, computed = small_model(small_linear()), []
+    evaluate_tasks = model._evaluate_tasks
+
+    def seen(tasks, modes):
+        computed.append(tasks["order"].shape[0])
+        return evaluate_tasks(tasks, modes)
+
+    monkeypatch.setattr(model, "_evaluate_tasks", seen)
+    found = kr.evaluate(model, tests, orientations=4, verbose=0).accuracies
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert {*computed} == {8}
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Tasks are computed one at a time")
 def test_random_layers_draw_as_they_do_one_by_one(float64, monkeypatch):
     def losses(most):

@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import small_episodes, small_model
+from helpers import small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
-from keras_reptile.algorithm.orientations import ORIENTATIONS, turned
+from keras_reptile.algorithm.orientations import ORIENTATIONS, check_can_be_turned, turned
 
 
 def with_numpy(images, orientation):
@@ -75,18 +75,54 @@ def test_other_numbers_of_orientations_are_refused(number):
         kr.evaluate(small_model(), small_episodes(tasks=2), orientations=number)
 
 
-def test_inputs_that_are_no_square_images_are_refused():
-    narrow = small_episodes(tasks=2).map(
-        lambda task: {
-            **task,
-            "support": (task["support"][0][:, :, :, 1:], task["support"][1]),
-            "query": (task["query"][0][:, :, :, 1:], task["query"][1]),
-        }
+def spec_of(inputs, targets=()):
+    """The spec of episodes with inputs and targets of these shapes."""
+    of = lambda shape: tf.TensorSpec((2, 6, *shape))  # noqa: E731
+    x = tuple(map(of, inputs)) if len(inputs) > 1 else of(inputs[0])
+    return {"support": (x, of(targets)), "query": (x, of(targets))}
+
+
+@pytest.mark.parametrize(
+    ("spec", "received"),
+    [
+        (spec_of([(8, 7, 1)]), r"inputs of shape \(8, 7, 1\)"),
+        (spec_of([(8, 8)]), r"inputs of shape \(8, 8\)"),
+        (spec_of([(None, None, 1)]), r"inputs of shape \(None, None, 1\)"),
+        (spec_of([(8, 8, 1), (4, 4, 1)]), r"inputs of shape \(8, 8, 1\), \(4, 4, 1\)"),
+        (spec_of([(8, 8, 1)], (8, 8)), r"targets of shape \(8, 8\)"),
+    ],
+)
+def test_tasks_that_would_be_others_when_turned_are_refused(spec, received):
+    check_can_be_turned(1, spec)
+    with pytest.raises(ValueError, match=rf"4, {received}. Use orientations=1."):
+        check_can_be_turned(4, spec)
+
+
+@pytest.mark.parametrize("targets", [(), (3,)])
+def test_labels_and_vectors_are_targets_of_turned_images(targets):
+    check_can_be_turned(4, spec_of([(8, 8, 1)], targets))
+
+
+def test_inputs_that_are_no_square_images_are_refused_before_the_work():
+    points = kr.ClassPool(np.zeros((12, 2), np.float32), [4] * 3)
+    model = small_model(keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]))
+    text = r"turns an input of square images `\(side, side, channels\)`. Received: orientations=4"
+    with pytest.raises(ValueError, match=text + r", inputs of shape \(2,\). Use orientations=1."):
+        kr.evaluate_both(model, kr.episode_dataset(points, 3, 1, tasks=2), orientations=4)
+
+
+def test_an_image_may_have_a_name():
+    def named(x, y):
+        return {"image": x}, y
+
+    tasks = small_episodes(tasks=2)
+    expected = kr.evaluate(small_model(), tasks, orientations=4, verbose=0).accuracies
+    image = keras.Input((8, 8, 1), name="image")
+    by_name = keras.Model({"image": image}, small_convnet()(image))
+    named_tasks = tasks.map(
+        lambda task: {**task, "support": named(*task["support"]), "query": named(*task["query"])}
     )
-    network = keras.Sequential(
-        [keras.Input((8, 7, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
-    )
-    text = r"turns square images `\(side, side, channels\)`. Received: orientations=4, inputs of "
-    with pytest.raises(ValueError, match=text + r"shape \(8, 7, 1\). Use orientations=1."):
-        kr.evaluate_both(small_model(network), narrow, orientations=4)
-    assert kr.evaluate(small_model(network), narrow, verbose=0).accuracies.shape == (2,)
+    found = kr.evaluate(small_model(by_name), named_tasks, orientations=4, verbose=0)
+    np.testing.assert_allclose(found.accuracies, expected, atol=1e-6)
+    assert str(found).endswith("(2 tasks, 3-way 4-shot, inductive, 4 orientations)")
+    assert found.answers is not None and found.orientations == 4

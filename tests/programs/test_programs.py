@@ -74,6 +74,7 @@ def test_evaluation_ends_with_a_line_of_json(finished):
         "ways",
         "shots",
         "transductive",
+        "orientations",
     }
     assert (result["tasks"], result["ways"], result["shots"]) == (5, 5, 2)
     assert result["transductive"] is True

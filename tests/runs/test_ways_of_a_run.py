@@ -59,6 +59,7 @@ def test_a_run_is_evaluated_in_as_many_orientations_as_are_asked_for(tmp_path):
     tasks = building.evaluation_episodes(recipe, building.load_pools(recipe, None).test, 9)
     model = RunDirectory(tmp_path).restore()
     expected = [evaluate(model, tasks, orientations=n, verbose=0).accuracy for n in (4, 1)]
+    assert found["orientations"] == 4
     assert found["accuracy"] == pytest.approx(expected[0], abs=1e-6)
     assert abs(expected[0] - expected[1]) > 1e-3
 

@@ -144,7 +144,7 @@ def run_case(name, strategy) -> dict:
         found["trained accuracies"] = np.stack([each.accuracies for each in trained], axis=1)
         found["answers"] = np.concatenate([each.answers for each in trained], axis=1)
         turned = kr.evaluate(model, validation, orientations=4, verbose=0)
-        found["turned accuracies"] = turned.accuracies
+        found |= {"turned accuracies": turned.accuracies, "turned answers": turned.answers}
     if is_first and replicas < 3:
         again = model.evaluate(validation, verbose=0, return_dict=True)
         found |= {f"evaluate {key}": np.array(value) for key, value in again.items()}
