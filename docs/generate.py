@@ -32,6 +32,7 @@ from tables import (  # noqa: E402
     full_runs,
     images,
     omniglot,
+    orientations,
     recipe_search,
     shipped_models,
     speed,
@@ -40,7 +41,7 @@ from tables import (  # noqa: E402
 MARKED = re.compile(r"<!-- (table|value): (\S+) -->(.*?)<!-- end -->", re.DOTALL)
 MODULES = (
     *(full_runs, omniglot, speed, devices, device_steps, accelerators),
-    *(experiments, flags, images, attacks, shipped_models, recipe_search),
+    *(experiments, flags, images, attacks, shipped_models, recipe_search, orientations),
 )
 TABLES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.TABLES.items()}
 VALUES: dict[str, Callable[[], str]] = {k: f for m in MODULES for k, f in m.VALUES.items()}

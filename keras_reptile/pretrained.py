@@ -20,7 +20,7 @@ def pretrained_names() -> list[str]:
     Example:
 
     >>> pretrained_names()
-    ['omniglot_20way', 'omniglot_5way']
+    ['omniglot_20way', 'omniglot_20way_best', 'omniglot_5way']
     """
     return sorted(path.parent.name for path in MODELS.glob(f"*/{MODEL}"))
 

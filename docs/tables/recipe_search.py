@@ -35,6 +35,8 @@ ON_OMNIGLOT = {
         "omniglot_20way",
         2,
         {
+            "the same, in four orientations, 5,000 tasks": "omniglot_20way_best_4_orientations",
+            "the same, on another machine": "omniglot_20way_best_earlier_1_shot",
             "the same, 4,000 meta-iterations": "omniglot_20way_best_4000_1_shot",
             "the same, 75,000 meta-iterations": "omniglot_20way_best_75000_1_shot",
         },

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tables.files import link
+from tables.files import link, record
 from tables.full_runs import SHOTS, results
 from tables.words import accuracy, table
 
@@ -51,16 +51,20 @@ def _adaptation(settings: dict[str, Any]) -> str:
 
 
 def _accuracies(name: str, of: dict[str, Any]) -> list[list[str]]:
-    """The accuracies in percent on 10,000 test tasks, for 1 and for 5 shots."""
+    """The accuracies in percent on test tasks, for 1 and for 5 shots."""
     return [
-        [
-            f"{of['ways']}-way, {shots.replace('_', ' ')}",
-            f"{accuracy(inductive)} %, transductive {accuracy(transductive)} % "
-            f"({link('file', f'{name}_{shots}.json')})",
-        ]
+        [f"{of['ways']}-way, {shots.replace('_', ' ')}", _measured(f"{name}_{shots}", of)]
         for shots in SHOTS
-        for inductive, transductive in [results(f"{name}_{shots}")]
     ]
+
+
+def _measured(file: str, of: dict[str, Any]) -> str:
+    """Both accuracies, how many tasks, and the steps if they are not the model's own."""
+    inductive, transductive = results(file)
+    steps = record(file)["settings"]["eval_inner_steps"]
+    of_steps = "" if steps == of["settings"]["eval_inner_steps"] else f"{steps} steps, "
+    tasks = f"{inductive['tasks']:,} tasks, {of_steps}{link('file', f'{file}.json')}"
+    return f"{accuracy(inductive)} %, transductive {accuracy(transductive)} % ({tasks})"
 
 
 def _made_by(of: dict[str, Any]) -> list[list[str]]:

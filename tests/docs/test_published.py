@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from search_candidates import SEARCHES, images_of, settings_of
 
+import keras_reptile as kr
 from keras_reptile.experiments import figures
 from keras_reptile.recipes import named
 from keras_reptile.recipes.recipe import NOTES, Recipe
@@ -145,6 +146,23 @@ def test_the_other_20way_runs_differ_in_their_length_alone(length):
     differ = {k for k, v in other["settings"].items() if found["settings"][k] != v}
     assert differ - {*NOTES} == {"meta_iterations"}
     assert other["settings"]["meta_iterations"] == other["meta_iteration"] == length
+
+
+def test_the_evaluations_in_several_orientations_differ_in_their_number_alone():
+    files = {n: record(f"omniglot_20way_validation_{n}_orientations") for n in (1, 4, 8)}
+    for number, found in files.items():
+        assert (found["orientations"], found["split"], found["classes"]) == (
+            number,
+            "validation",
+            100,
+        )
+        assert found["settings"] == files[1]["settings"]
+    one, four = (record(f"omniglot_20way_best_{n}") for n in ("1_shot", "4_orientations"))
+    assert (four["orientations"], four["split"]) == (4, "test")
+    assert four["settings"] == one["settings"]
+    turned = record("omniglot_5way_orientations")
+    assert turned["settings"] == kr.pretrained(turned["model"]).metadata["settings"]
+    assert [row["orientations"] for row in turned["rows"]] == [1, 4]
 
 
 @pytest.mark.parametrize("name", FOUND)

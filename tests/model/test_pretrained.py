@@ -85,7 +85,8 @@ def test_the_accuracy_is_what_it_says(shared):
 
 
 def test_an_unknown_name_is_refused_with_the_names_there_are(tmp_path):
-    text = r"one of \['omniglot_20way', 'omniglot_5way'\], or a directory that .*: 'nope"
+    names = r"\['omniglot_20way', 'omniglot_20way_best', 'omniglot_5way'\]"
+    text = f"one of {names}, or a directory that .*: 'nope"
     with pytest.raises(ValueError, match=text):
         kr.pretrained("nope")
     with pytest.raises(ValueError, match=r"Received: .*test_an_unknown"):
