@@ -52,7 +52,7 @@ def evaluate(
         1/R sum_r f(r(x); W_r)
 
     where W_r are the weights adapted to the support set in orientation r. It takes R times the
-    computation. Use it for a network that was trained on turned classes, as on Omniglot.
+    computation. Turn images for a network that was trained on turned classes, as on Omniglot.
 
     Args:
         model: A compiled `ReptileModel`. Accuracy is the first accuracy among its metrics, or, if
@@ -61,8 +61,9 @@ def evaluate(
             as that of `episode`.
         transductive: Boolean, `True` to predict all queries of a task in one batch, `False` to
             predict each in a batch with the support set. Defaults to `None`, the model's setting.
-        orientations: Integer, R: 1; 4 to turn the images by 0, 90, 180 and 270 degrees; or 8 to
-            mirror them, too. The images must be square. Defaults to `1`.
+        orientations: Integer, R: 1; 2 for the images and their mirror images; 4 for the images
+            turned by 0, 90, 180 and 270 degrees; or 8 for the turned and the mirrored ones. With 4
+            and 8 the images must be square. Defaults to `1`.
         verbose: Integer, 1 or `"auto"` shows a progress bar, 2 a line at the end, 0 nothing.
             Defaults to `1`.
 

@@ -7,30 +7,41 @@ from tables.files import link, record
 from tables.full_runs import results
 from tables.words import accuracy, table
 
-HEADER = ["orientations", "inductive", "transductive", "tasks", ""]
-# By the number of orientations.
-VALIDATION = {n: f"omniglot_20way_validation_{n}_orientations" for n in (1, 4, 8)}
-OF_20_WAYS = {1: "omniglot_20way_best_1_shot", 4: "omniglot_20way_best_4_orientations"}
+HEADER = ["1-shot, accuracy in %", "orientations", "inductive", "transductive", "tasks", ""]
+# The files by the words of their rows and the number of orientations.
+VALIDATION = {
+    "20-way Omniglot": {n: f"omniglot_20way_validation_{n}_orientations" for n in (1, 4, 8)},
+}
+TEST = {
+    "`omniglot_20way_best`": {
+        1: "omniglot_20way_best_1_shot",
+        4: "omniglot_20way_best_4_orientations",
+    },
+}
 OF_5_WAYS = "omniglot_5way_orientations"
 
 
-def row(orientations: int, both: list[dict[str, Any]], file: str) -> list[str]:
+def row(name: str, orientations: int, both: list[dict[str, Any]], file: str) -> list[str]:
     tasks = f"{both[0]['tasks']:,}"
-    return [f"{orientations}", *map(accuracy, both), tasks, link("file", f"{file}.json")]
+    cells = [f"{orientations}", *map(accuracy, both), tasks, link("file", f"{file}.json")]
+    return [name, *cells]
+
+
+def rows(files: dict[str, dict[int, str]]) -> list[list[str]]:
+    return [row(name, n, results(f), f) for name, of in files.items() for n, f in of.items()]
 
 
 def validation() -> str:
-    return table(HEADER, [row(n, results(file), file) for n, file in VALIDATION.items()])
+    return table(HEADER, rows(VALIDATION))
 
 
 def test() -> str:
-    found = [("omniglot_20way_best", row(n, results(f), f)) for n, f in OF_20_WAYS.items()]
-    found += [
-        ("omniglot_5way", row(each["orientations"], each["results"], OF_5_WAYS))
-        for each in record(OF_5_WAYS)["rows"]
+    found = record(OF_5_WAYS)
+    of_5_ways = [
+        row(f"`{found['model']}`", each["orientations"], each["results"], OF_5_WAYS)
+        for each in found["rows"]
     ]
-    rows = [[f"`{model}`", *cells] for model, cells in found]
-    return table(["1-shot, accuracy in %", *HEADER], rows)
+    return table(HEADER, [*of_5_ways, *rows(TEST)])
 
 
 TABLES: dict[str, Callable[[], str]] = {

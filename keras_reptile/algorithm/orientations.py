@@ -7,12 +7,12 @@ import tensorflow as tf
 
 from keras_reptile.checks import check_integer
 
-# One orientation, the four turns of an image, and those of its mirror image, too.
-ORIENTATIONS = (1, 4, 8)
+# By their number: the image itself; its mirror image, too; its four turns; those of both.
+ORIENTATIONS = {1: (0,), 2: (0, 4), 4: (0, 1, 2, 3), 8: (0, 1, 2, 3, 4, 5, 6, 7)}
 
 
 def turned(images: tf.Tensor, orientation: int) -> tf.Tensor:
-    """Returns square images `(..., side, side, channels)` in one of eight orientations.
+    """Returns images `(..., rows, columns, channels)` in one of eight orientations.
 
     Args:
         images: Tensor.
@@ -41,7 +41,7 @@ def in_orientations(tasks: dict, number: int) -> dict:
 
     Args:
         tasks: Episodes, tasks along the first axis.
-        number: Integer, one of `ORIENTATIONS`.
+        number: Integer, a key of `ORIENTATIONS`.
     """
     if number == 1:
         return tasks
@@ -75,32 +75,41 @@ def mean_over_orientations(outputs: tf.Tensor, number: int) -> tf.Tensor:
 
 
 def check_orientations(orientations: Any) -> None:
-    """Raises `ValueError` if a number is none of `ORIENTATIONS`."""
+    """Raises `ValueError` if a number is no key of `ORIENTATIONS`."""
     check_integer("orientations", orientations, 1)
     if orientations not in ORIENTATIONS:
         raise ValueError(
-            f"`orientations` must be one of {ORIENTATIONS}. Received: orientations={orientations}."
+            f"`orientations` must be one of {(*ORIENTATIONS,)}. "
+            f"Received: orientations={orientations}."
         )
 
 
 def check_can_be_turned(orientations: int, spec: dict[str, Any]) -> None:
     """Raises `ValueError` unless a task of this spec of episodes is the same when it is turned.
 
-    Its input must be square images, and a target must have no axes that would have to be turned.
+    Its input must be images, square ones unless they are only mirrored. A target must have no axes
+    that would have to be turned.
     """
     if orientations == 1:
         return
     (images, targets), (_, of_queries) = spec["support"], spec["query"]
     inputs = [_shape_of_example(t) for t in tf.nest.flatten(images)]
-    if len(inputs) != 1 or not _is_square_image(inputs[0]):
+    shape, *others = inputs
+    if others or shape is None or len(shape) != 3:
         raise ValueError(
-            "`orientations` turns an input of square images `(side, side, channels)`. Received: "
+            "`orientations` mirrors or turns one input `(rows, columns, channels)`. Received: "
             f"orientations={orientations}, {_listed('input', inputs)}. Use orientations=1."
+        )
+    if orientations > 2 and (shape[0] is None or shape[0] != shape[1]):
+        raise ValueError(
+            "Only square images `(side, side, channels)` can be turned. Received: "
+            f"orientations={orientations}, {_listed('input', inputs)}. Use orientations=2, which "
+            "mirrors them, or 1."
         )
     labels = [_shape_of_example(t) for t in (targets, of_queries)]
     if any(shape is None or len(shape) > 1 for shape in labels):
         raise ValueError(
-            "`orientations` turns images, and not targets that have positions in an image. "
+            "`orientations` mirrors or turns images, and not targets with positions in an image. "
             f"Received: orientations={orientations}, {_listed('target', labels)}. "
             "Use orientations=1."
         )
@@ -110,17 +119,13 @@ def _shape_of_example(spec: tf.TensorSpec) -> tuple | None:
     return None if spec.shape.rank is None else tuple(spec.shape[2:])
 
 
-def _is_square_image(shape: tuple | None) -> bool:
-    return shape is not None and len(shape) == 3 and shape[0] is not None and shape[0] == shape[1]
-
-
 def _listed(kind: str, shapes: list[tuple | None]) -> str:
     return f"{kind}s of shape {', '.join(map(str, dict.fromkeys(shapes)))}"
 
 
 def _all_turned(images: tf.Tensor, number: int) -> tf.Tensor:
     """Returns `(tasks, ...)` as `(tasks * number, ...)`, each task's orientations in a row."""
-    copies = tf.stack([turned(images, r) for r in range(number)], axis=1)
+    copies = tf.stack([turned(images, r) for r in ORIENTATIONS[number]], axis=1)
     tasks, _, *others = copies.shape
     shape = tf.concat([[-1], tf.shape(copies)[2:]], axis=0)
     joined = tf.reshape(copies, shape)

@@ -16,8 +16,8 @@ DATA_DIR = (
 SPLITS = ("test", "validation", "train")
 WHICH = "The newest checkpoint, or the best one."
 ORIENTATIONS = (
-    "Orientations in which each task is solved, for the mean prediction: 1; 4, images turned by "
-    "0, 90, 180 and 270 degrees; or 8, mirrored images, too."
+    "Orientations in which each task is solved, for the mean prediction: 1; 2, images and mirror "
+    "images; 4, images turned by 0, 90, 180 and 270 degrees; or 8, turned and mirrored."
 )
 ONLY_MODEL = "Write only the files that keras_reptile.pretrained loads, and no SavedModel."
 RUNS = "Output directories of bin/train, or logs, separated by commas."

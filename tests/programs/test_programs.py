@@ -131,7 +131,7 @@ def test_an_evaluation_in_four_orientations_says_so_in_its_record(finished):
     status, _, err = run("evaluate", "--checkpoint=runs/glyphs", "--orientations=3", cwd=cwd)
     assert (status, err) == (
         1,
-        "evaluate: `orientations` must be one of (1, 4, 8). Received: orientations=3.\n",
+        "evaluate: `orientations` must be one of (1, 2, 4, 8). Received: orientations=3.\n",
     )
 
 
