@@ -11,11 +11,16 @@ HEADER = ["1-shot, accuracy in %", "orientations", "inductive", "transductive", 
 # The files by the words of their rows and the number of orientations.
 VALIDATION = {
     "20-way Omniglot": {n: f"omniglot_20way_validation_{n}_orientations" for n in (1, 4, 8)},
+    "5-way miniImageNet": {n: f"mini_imagenet_validation_{n}_orientations" for n in (1, 2)},
 }
 TEST = {
     "`omniglot_20way_best`": {
         1: "omniglot_20way_best_1_shot",
         4: "omniglot_20way_best_4_orientations",
+    },
+    "`mini_imagenet_fast`": {
+        1: "mini_imagenet_fast_1_shot",
+        2: "mini_imagenet_fast_2_orientations",
     },
 }
 OF_5_WAYS = "omniglot_5way_orientations"

@@ -161,6 +161,11 @@ def test_the_evaluations_in_several_orientations_differ_in_their_number_alone():
     one, four = (record(f"omniglot_20way_best_{n}") for n in ("1_shot", "4_orientations"))
     assert (four["orientations"], four["split"]) == (4, "test")
     assert four["settings"] == one["settings"]
+    photographs = [record(f"mini_imagenet_{n}") for n in ("fast_1_shot", "fast_2_orientations")]
+    photographs += [record(f"mini_imagenet_validation_{n}_orientations") for n in (1, 2)]
+    assert [found.get("orientations", 1) for found in photographs] == [1, 2, 1, 2]
+    assert [found["split"] for found in photographs] == ["test"] * 2 + ["validation"] * 2
+    assert all(found["settings"] == photographs[0]["settings"] for found in photographs)
     turned = record("omniglot_5way_orientations")
     assert turned["settings"] == kr.pretrained(turned["model"]).metadata["settings"]
     assert [row["orientations"] for row in turned["rows"]] == [1, 4]
