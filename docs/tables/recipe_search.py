@@ -10,7 +10,7 @@ from search_rows import best_rows, score
 
 from keras_reptile.recipes import named
 from tables.files import record, rows_of
-from tables.full_runs import FOUR_CELLS, alternating, four
+from tables.full_runs import FOUR_CELLS, alternating, four, results
 from tables.omniglot import one_shot
 from tables.words import accuracy, percent, seconds, table
 
@@ -28,6 +28,7 @@ class Found(NamedTuple):
     lengths: dict[str, str]
 
 
+FOUR_ORIENTATIONS = "omniglot_20way_best_4_orientations"
 # By the ending of the tables' names.
 ON_OMNIGLOT = {
     "5way": Found("omniglot_5way", 0, {}),
@@ -35,7 +36,8 @@ ON_OMNIGLOT = {
         "omniglot_20way",
         2,
         {
-            "the same, in four orientations, 5,000 tasks": "omniglot_20way_best_4_orientations",
+            "the same, in four orientations, "
+            f"{results(FOUR_ORIENTATIONS)[0]['tasks']:,} tasks": FOUR_ORIENTATIONS,
             "the same, on another machine": "omniglot_20way_best_earlier_1_shot",
             "the same, 4,000 meta-iterations": "omniglot_20way_best_4000_1_shot",
             "the same, 75,000 meta-iterations": "omniglot_20way_best_75000_1_shot",

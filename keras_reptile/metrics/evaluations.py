@@ -53,7 +53,8 @@ class Evaluation(NamedTuple):
 
     def __str__(self) -> str:
         half = _spread(100 * self.confidence_95, 2)
-        return f"{100 * self.accuracy:.2f} %{half} ({_tasks_in_words(self, self.accuracies)})"
+        tasks = _tasks_in_words(self, self.accuracies, self.orientations)
+        return f"{100 * self.accuracy:.2f} %{half} ({tasks})"
 
     def __repr__(self) -> str:
         return _short(self)
@@ -148,7 +149,7 @@ def _spread(half: float, digits: int) -> str:
     return f" ± {half:.{digits}f}" if math.isfinite(half) else ""
 
 
-def _tasks_in_words(found, values: np.ndarray) -> str:
+def _tasks_in_words(found, values: np.ndarray, orientations: int = 1) -> str:
     number = len(values)
     parts = [counted(number, "task")]
     if found.shots is not None and found.ways is None:
@@ -158,8 +159,8 @@ def _tasks_in_words(found, values: np.ndarray) -> str:
         parts.append(f"{found.ways}-way{shots}")
     if found.transductive is not None:
         parts.append("transductive" if found.transductive else "inductive")
-    if getattr(found, "orientations", 1) > 1:
-        parts.append(f"{found.orientations} orientations")
+    if orientations > 1:
+        parts.append(f"{orientations} orientations")
     if found.non_finite_tasks:
         parts.append(f"{found.non_finite_tasks:,} of them not finite")
     return ", ".join(parts)

@@ -239,9 +239,9 @@ class EpisodeModel(PlannedModel):
     def _regrouped(self, data: Any, copies: int = 1) -> Any:
         """Returns the tasks of an evaluation in meta-batches that the device computes at once.
 
-        A CPU keeps the meta-batches, unless each task is computed in several copies: then it has no
-        more copies at once than there were tasks, if it can. Only finite datasets of episodes are
-        regrouped. All other data are returned unchanged.
+        A CPU keeps the meta-batches. If each task is computed in several copies, it gets smaller
+        meta-batches: their copies are no more than the tasks of a meta-batch before. Only finite
+        datasets of episodes are regrouped. All other data are returned unchanged.
         """
         episodes = as_episodes(data)
         if episodes is None or not self.compiled or int(episodes.cardinality()) <= 0:

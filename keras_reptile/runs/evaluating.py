@@ -124,8 +124,7 @@ def evaluate_run(
             building.check_ways(recipe, pools, split, ", or choose another `split`")
             episodes = building.evaluation_episodes(recipe, getattr(pools, split), tasks, seed)
         alike = {**overrides, "split": split, "tasks": tasks, "seed": seed}
-        alike["orientations"] = orientations
-        alike["classes"] = run_classes.digest(pools)
+        alike |= {"orientations": orientations, "classes": run_classes.digest(pools)}
         workers.check_alike({k: v for k, v in alike.items() if k not in MAY_DIFFER_BETWEEN_WORKERS})
         shape = pools.train.image_shape
         jit_compile = compilation.of_evaluation(recipe, tasks * orientations)

@@ -119,7 +119,10 @@ def _has(found, name) -> bool:
 def say_evaluation_batch(
     model: ReptileModel, episodes: tf.data.Dataset, verbose: int, copies: int = 1
 ) -> None:
-    """Prints how many tasks of an evaluation, each in copies, a GPU or TPU computes at once."""
+    """Prints how many tasks of an evaluation a GPU or TPU computes at once.
+
+    Each task is computed in so many copies.
+    """
     batch = model._evaluation_batch(episodes.element_spec, copies)
     say(verbose if batch else 0, str(batch))
 

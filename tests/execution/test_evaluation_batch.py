@@ -79,22 +79,38 @@ def test_tasks_at_once_have_the_losses_of_one_by_one(float64, monkeypatch):
     assert model.evaluate(tests, verbose=0, return_dict=True) == pytest.approx(whole, rel=1e-9)
 
 
-@pytest.mark.slow
-def test_tasks_in_four_orientations_count_as_four_tasks_at_once(monkeypatch):
-    tests, model = small_episodes(tasks=7, meta_batch_size=3), small_model(small_linear())
-    expected = kr.evaluate(model, tests, orientations=4, verbose=0).accuracies
-    on_a_gpu(monkeypatch, 8)
-    model, computed = small_model(small_linear()), []
-    evaluate_tasks = model._evaluate_tasks
+def watched(model, monkeypatch):
+    """A list, to which each program of the model's evaluations adds how many tasks it computes."""
+    computed, evaluate_tasks = [], model._evaluate_tasks
 
     def seen(tasks, modes):
         computed.append(tasks["order"].shape[0])
         return evaluate_tasks(tasks, modes)
 
     monkeypatch.setattr(model, "_evaluate_tasks", seen)
+    return computed
+
+
+@pytest.mark.slow
+def test_tasks_in_four_orientations_count_as_four_tasks_at_once(monkeypatch):
+    tests, model = small_episodes(tasks=7, meta_batch_size=3), small_model(small_linear())
+    expected = kr.evaluate(model, tests, orientations=4, verbose=0).accuracies
+    on_a_gpu(monkeypatch, 8)
+    model = small_model(small_linear())
+    computed = watched(model, monkeypatch)
     found = kr.evaluate(model, tests, orientations=4, verbose=0).accuracies
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert {*computed} == {8}
+
+
+@pytest.mark.slow
+def test_a_cpu_has_no_more_copies_at_once_than_it_had_tasks(monkeypatch):
+    for number, size, copies in ((1, 9, 9), (4, 9, 8), (8, 9, 8), (8, 3, 8)):
+        model = small_model(small_linear())
+        computed = watched(model, monkeypatch)
+        tests = small_episodes(tasks=9, meta_batch_size=size)
+        found = kr.evaluate(model, tests, orientations=number, verbose=0)
+        assert ({*computed}, found.accuracies.shape) == ({copies}, (9,))
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import small_convnet, small_episodes, small_model
+from helpers import of_examples, small_convnet, small_episodes, small_model
 
 import keras_reptile as kr
 from keras_reptile.algorithm.orientations import ORIENTATIONS, check_can_be_turned, turned
@@ -29,11 +29,8 @@ def mean_outputs(model, tasks, number):
     """The mean of what `predict` returns for the tasks turned by NumPy, and the labels."""
     outputs = []
     for r in {2: (0, 4)}.get(number, range(number)):
-        turn = lambda x, y, r=r: (with_numpy(x.numpy(), r), y)  # noqa: E731
-        turned_tasks = [
-            {**task, "support": turn(*task["support"]), "query": turn(*task["query"])}
-            for task in tasks
-        ]
+        turn = of_examples(lambda x, y, r=r: (with_numpy(x.numpy(), r), y))
+        turned_tasks = map(turn, tasks)
         outputs.append(np.concatenate([model.predict_on_batch(t) for t in turned_tasks]))
     labels = np.concatenate([task["query"][1] for task in tasks])
     return np.mean(outputs, axis=0), labels
@@ -60,9 +57,7 @@ def test_the_prediction_is_the_mean_of_the_outputs_for_turned_tasks(parallelism,
 
 def test_a_task_that_is_the_same_in_all_orientations_has_the_same_accuracy():
     same = lambda x, y: (tf.ones_like(x) * tf.reduce_mean(x, axis=(2, 3), keepdims=True), y)  # noqa: E731
-    tasks = small_episodes(tasks=4).map(
-        lambda task: {**task, "support": same(*task["support"]), "query": same(*task["query"])}
-    )
+    tasks = small_episodes(tasks=4).map(of_examples(same))
     model = small_model()
     found = [kr.evaluate(model, tasks, orientations=n, verbose=0) for n in ORIENTATIONS]
     for result in found[1:]:
@@ -105,6 +100,19 @@ def test_images_that_are_not_known_to_be_square_are_mirrored_but_not_turned(shap
         check_can_be_turned(4, spec_of([shape]))
 
 
+def test_images_that_are_not_square_are_mirrored():
+    narrow = lambda x, y: (x[:, :, :, 1:], y)  # noqa: E731
+    tasks = small_episodes(tasks=4, queries=4).map(of_examples(narrow))
+    network = keras.Sequential(
+        [keras.Input((8, 7, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    )
+    model = small_model(network)
+    found = kr.evaluate(model, tasks, orientations=2, verbose=0)
+    outputs, labels = mean_outputs(model, [*tasks], 2)
+    expected = np.mean(np.argmax(outputs, axis=-1) == labels, axis=1)
+    np.testing.assert_allclose(found.accuracies, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("targets", [(), (3,)])
 def test_labels_and_vectors_are_targets_of_turned_images(targets):
     check_can_be_turned(4, spec_of([(8, 8, 1)], targets))
@@ -126,9 +134,7 @@ def test_an_image_may_have_a_name():
     expected = kr.evaluate(small_model(), tasks, orientations=4, verbose=0).accuracies
     image = keras.Input((8, 8, 1), name="image")
     by_name = keras.Model({"image": image}, small_convnet()(image))
-    named_tasks = tasks.map(
-        lambda task: {**task, "support": named(*task["support"]), "query": named(*task["query"])}
-    )
+    named_tasks = tasks.map(of_examples(named))
     found = kr.evaluate(small_model(by_name), named_tasks, orientations=4, verbose=0)
     np.testing.assert_allclose(found.accuracies, expected, atol=1e-6)
     assert str(found).endswith("(2 tasks, 3-way 4-shot, inductive, 4 orientations)")
