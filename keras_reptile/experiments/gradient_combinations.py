@@ -72,11 +72,12 @@ def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
 
     Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), section 6.2.
     """
-    if recipe.inner_batch_size % recipe.ways:
+    ways = recipe.ways_in_training
+    if recipe.inner_batch_size % ways:
         raise ValueError(
             "For disjoint minibatches `inner_batch_size` must be a multiple of `ways`. Received: "
-            f"inner_batch_size={recipe.inner_batch_size}, ways={recipe.ways}. "
-            f"Use a multiple such as --inner_batch_size={5 * recipe.ways}."
+            f"inner_batch_size={recipe.inner_batch_size}, ways={ways}. "
+            f"Use a multiple such as --inner_batch_size={5 * ways}."
         )
     return {
         name: ExperimentRun(_of(recipe, c), {"curve": name}) for name, c in COMBINATIONS.items()
@@ -89,7 +90,7 @@ def _of(recipe: Recipe, combination: Combination) -> Recipe:
         recipe,
         method=combination.method,
         inner_steps=k,
-        train_shots=k * recipe.inner_batch_size // recipe.ways,
+        train_shots=k * recipe.inner_batch_size // recipe.ways_in_training,
         meta_step_size=recipe.meta_step_size / combination.divisor,
         meta_step_size_final=recipe.meta_step_size_final / combination.divisor,
     )

@@ -88,8 +88,16 @@ def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
     >>> run.recipe.method, run.recipe.tail_shots, run.columns["panels"]
     ('fomaml', 5, 'ab')
 
+    Raises:
+        ValueError: If training tasks have other ways than test tasks.
+
     Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), section 6.3.
     """
+    if recipe.ways_in_training != recipe.ways:
+        raise ValueError(
+            "The figure counts a training task's images with `ways`. Received: "
+            f"train_ways={recipe.train_ways}, ways={recipe.ways}. Leave --train_ways out."
+        )
     result = {}
     for name, curve in CURVES.items():
         for (k, batch, factor), panels in points(name).items():

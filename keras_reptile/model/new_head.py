@@ -78,6 +78,23 @@ def _of_other_classes(model: Any, classes: int, seed: int, repeat: bool) -> Any:
         "head": "shared" if repeat else "separate",
     }
     other = type(model).from_config(config)
+    _copy_state(other, model, network, repeat)
+    return other
+
+
+def copy_state(other: Any, model: Any) -> None:
+    """Gives a model that `with_head` returned the weights and inner state that the first has now.
+
+    Args:
+        other: A `ReptileModel` with a shared head and other ways.
+        model: The `ReptileModel` that it was made of.
+    """
+    network = replace_head(model.network, other.network.output_shape[-1], seed=0)
+    _copy_state(other, model, network, repeat=True)
+
+
+def _copy_state(other: Any, model: Any, network: keras.Model, repeat: bool) -> None:
+    """Copies the weights of a network with a new head, and the inner state of the model."""
     other.network.set_weights(network.get_weights())
     set_seeds(other.network, seeds_of(network))
     for variable, carried in zip(other.inner_variables, model.inner_variables, strict=True):
@@ -89,7 +106,6 @@ def _of_other_classes(model: Any, classes: int, seed: int, repeat: bool) -> Any:
         # With the same number of classes, the old head's slots were copied above. Reset them.
         for variable in _slots_of_head(other):
             variable.assign(keras.ops.zeros_like(variable))
-    return other
 
 
 def _of_head(model) -> list:

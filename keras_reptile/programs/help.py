@@ -38,6 +38,7 @@ TOPICS = {
     "Network": ("network", "head", "precision"),
     "Tasks": (
         "ways",
+        "train_ways",
         "shots",
         "train_shots",
         "queries",

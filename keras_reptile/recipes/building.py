@@ -58,7 +58,9 @@ def describe_images(recipe: Recipe) -> dict[str, Any] | None:
     return datasets.describe(recipe.dataset, recipe.image_size, recipe.channels)
 
 
-def check_ways(recipe: Recipe, pools: Pools, part: str, else_do: str) -> None:
+def check_ways(
+    recipe: Recipe, pools: Pools, part: str, else_do: str, in_training: bool = False
+) -> None:
     """Raises `ValueError` if a split has fewer classes than a task needs.
 
     Args:
@@ -66,24 +68,27 @@ def check_ways(recipe: Recipe, pools: Pools, part: str, else_do: str) -> None:
         pools: The `Pools` of its data.
         part: String, a field of `Pools`.
         else_do: String, advice beside fewer ways, in the form ", or ...".
+        in_training: Boolean, whether the tasks are training tasks. Defaults to `False`.
     """
     pool = getattr(pools, part)
-    if isinstance(pool, ClassPool) and recipe.ways > len(pool):
+    name = "train_ways" if in_training and recipe.train_ways else "ways"
+    ways = getattr(recipe, name)
+    if isinstance(pool, ClassPool) and ways > len(pool):
         # Classes with too few images are left out of a pool.
         small = len(pool.left_out)
         raise ValueError(
-            f"`ways` must not exceed the number of {PARTS[part]} classes. Received: "
-            f"ways={recipe.ways}, with {counted(len(pool), 'class', 'classes')}"
+            f"`{name}` must not exceed the number of {PARTS[part]} classes. Received: "
+            f"{name}={ways}, with {counted(len(pool), 'class', 'classes')}"
             f"{f', and {small} more with too few images' if small else ''}. "
-            f"Lower `ways`{', shots or `queries`' if small else ''}{else_do}."
+            f"Lower `{name}`{', shots or `queries`' if small else ''}{else_do}."
         )
 
 
 def training_episodes(recipe: Recipe, pool: ClassPool, start: int = 0) -> tf.data.Dataset:
     """Returns the endless stream of training meta-batches, from meta-iteration `start`."""
     return _episodes(
-        recipe,
         pool,
+        recipe.ways_in_training,
         recipe.train_shots,
         queries=recipe.queries if recipe.train_queries else 0,
         inner_batch_size=recipe.inner_batch_size,
@@ -102,8 +107,8 @@ def evaluation_episodes(
     """Returns a fixed number of validation or test tasks. They have no separate tail."""
     grouped = {"within_groups": True} if recipe.eval_classes == "within_alphabet" else {}
     return _episodes(
-        recipe,
         pool,
+        recipe.ways,
         recipe.shots,
         queries=recipe.queries,
         inner_batch_size=recipe.eval_inner_batch_size,
@@ -116,10 +121,10 @@ def evaluation_episodes(
     )
 
 
-def _episodes(recipe, pool, shots, **arguments):
+def _episodes(pool, ways, shots, **arguments):
     if isinstance(pool, Waves):
         return sinusoid_dataset(pool.split, shots, **arguments)
-    return episode_dataset(pool, recipe.ways, shots, **arguments)
+    return episode_dataset(pool, ways, shots, **arguments)
 
 
 def inner_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
@@ -196,13 +201,17 @@ def task_loss(recipe: Recipe) -> keras.losses.Loss:
 
 
 def build_network(recipe: Recipe, image_shape: tuple) -> keras.Model:
-    """Returns the recipe's network. The recipe's seed determines the initial weights."""
+    """Returns the recipe's network, with an output for each class of a training task.
+
+    The recipe's seed determines the initial weights.
+    """
+    ways = recipe.ways_in_training
     if recipe.network in SINE_NETWORKS:
         return networks.sine_mlp(activation=SINE_NETWORKS[recipe.network], seed=recipe.seed)
     if is_reference(recipe.network):
-        return network_reference.build(recipe.network, recipe.ways, image_shape, recipe.seed)
+        return network_reference.build(recipe.network, ways, image_shape, recipe.seed)
     build = networks.REGISTERED.get(recipe.network) or getattr(networks, recipe.network)
-    return build(recipe.ways, image_shape, seed=recipe.seed)
+    return build(ways, image_shape, seed=recipe.seed)
 
 
 def check_network(recipe: Recipe, image_shape: tuple, saved: ReptileModel) -> None:

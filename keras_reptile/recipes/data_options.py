@@ -144,10 +144,12 @@ def _options_of_a_registered(recipe: Recipe, data_dir: str | None) -> dict[str, 
 
 def _check_waves(recipe) -> dict[str, Any]:
     """Returns no options, after checking that a task is a single wave."""
-    if recipe.ways != 1:
-        raise ValueError(
-            f"A task of sine waves is a single wave. Received: ways={recipe.ways}. Use ways=1."
-        )
+    for name, of_a_wave in (("ways", (1,)), ("train_ways", (0, 1))):
+        if getattr(recipe, name) not in of_a_wave:
+            raise ValueError(
+                "A task of sine waves is a single wave. Received: "
+                f"{name}={getattr(recipe, name)}. Use {name}={of_a_wave[0]}."
+            )
     return {}
 
 

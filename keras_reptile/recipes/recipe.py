@@ -130,6 +130,11 @@ class Recipe:
         ("separate", "shared"),
     )
     ways: int = _field(5, "Classes in a task.")
+    train_ways: int = _field(
+        0,
+        "Classes in a training task; 0 for as many as in validation and test tasks. Another number "
+        "needs --head=shared.",
+    )
     shots: int = _field(1, "Support images of each class in validation and test tasks.")
     train_shots: int = _field(10, "Support images of each class in training tasks.")
     queries: int = _field(1, "Query images of each class.")
@@ -249,6 +254,11 @@ class Recipe:
     expected: str = _field(
         "", "The expected accuracy in percent, or the mean squared error for sine waves."
     )
+
+    @property
+    def ways_in_training(self) -> int:
+        """The classes in a training task, and the outputs of the network in training."""
+        return self.train_ways or self.ways
 
 
 def check_values(recipe: Recipe) -> None:

@@ -3,13 +3,14 @@
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_reptile.files.atomic_file import explained
+from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs.divergence import check_finite, diverged
 from keras_reptile.runs.results import best_row, score_of
 from keras_reptile.runs.run_directory import RunDirectory
@@ -98,27 +99,36 @@ class RunLog(keras.callbacks.Callback):
             self.writer.flush()
 
 
-class AccuracyCurve(keras.callbacks.Callback):
-    """Adds the accuracy on the same test tasks to the logs at every epoch's end.
+class SameTasks(keras.callbacks.Callback):
+    """Adds the results of the same tasks to the logs at every epoch's end.
 
-    No choice depends on this accuracy. The callback must come before `RunLog`, which writes the
-    logs.
+    The callback must come before `RunLog`, which writes the logs.
 
     Args:
+        prefix: String, the beginning of the names in the logs.
         episodes: A finite dataset from `episode_dataset(..., tasks=...)`.
+        model_of: Function that returns the model of these tasks for the model in training.
         run_log: The `RunLog`. It does not count these seconds as training.
+        names: Sequence of strings, the results. Defaults to `None`, all.
     """
 
-    def __init__(self, episodes: tf.data.Dataset, run_log: RunLog):
+    def __init__(
+        self,
+        prefix: str,
+        episodes: tf.data.Dataset,
+        model_of: Callable[[ReptileModel], ReptileModel],
+        run_log: RunLog,
+        names: Sequence[str] | None = None,
+    ):
         super().__init__()
-        self.episodes, self.run_log = episodes, run_log
+        self.prefix, self.episodes, self.model_of = prefix, episodes, model_of
+        self.run_log, self.names = run_log, names
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        # `evaluation.evaluate` takes no callbacks, and `run_log` must stop its clock.
-        result = self.model.evaluate(
-            self.episodes, verbose=0, return_dict=True, callbacks=[self.run_log]
-        )
-        logs.update({f"test_{name}": result[name] for name in ("accuracy", "confidence_95")})
+        self.run_log.on_test_begin()
+        model = self.model_of(self.model)
+        results = model.evaluate(self.episodes, verbose=0, return_dict=True)
+        logs.update({f"{self.prefix}{name}": results[name] for name in self.names or results})
 
 
 class StopOnDivergence(keras.callbacks.Callback):

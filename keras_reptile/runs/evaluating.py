@@ -22,6 +22,7 @@ from keras_reptile.recipes.data_options import without_own_split
 from keras_reptile.recipes.recipe import OF_EVALUATION, SINUSOID, Recipe, check_fields, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import compilation, other_folder, own_layers, run_classes
+from keras_reptile.runs.other_ways import with_ways
 from keras_reptile.runs.progress import bar_verbosity, say_evaluation_batch
 from keras_reptile.runs.results import measure, measure_both, write_record
 from keras_reptile.runs.run_checks import (
@@ -128,7 +129,9 @@ def evaluate_run(
         workers.check_alike({k: v for k, v in alike.items() if k not in MAY_DIFFER_BETWEEN_WORKERS})
         shape = pools.train.image_shape
         jit_compile = compilation.of_evaluation(recipe, tasks * orientations)
-        model = building.on_strategy(recipe, shape, saved, strategy, workers, jit_compile)
+        # The network has the outputs of these tasks.
+        of_tasks = dataclasses.replace(recipe, train_ways=0)
+        model = building.on_strategy(of_tasks, shape, saved, strategy, workers, jit_compile)
         say_evaluation_batch(model, episodes, verbose, orientations)
         started = time.perf_counter()
         if both:
@@ -190,6 +193,8 @@ def _with_overrides(trained: Recipe, overrides: dict[str, Any], both: bool) -> R
         check_both(trained, overrides)
     chosen = {**without_own_split(trained, overrides), **with_absolute_paths(overrides)}
     recipe = dataclasses.replace(trained, **chosen)
+    if recipe.ways != trained.ways_in_training:
+        recipe = dataclasses.replace(recipe, train_ways=trained.ways_in_training)
     check_values(recipe)
     check_positive("queries", recipe.queries)
     building.prepare(recipe)
@@ -216,12 +221,6 @@ def _saved_model(directory, which, trained, recipe) -> ReptileModel:
             *(shown(directory.path), saved.meta_iteration, trained.meta_iterations),
         )
     return with_ways(saved, recipe.ways)
-
-
-def with_ways(model: ReptileModel, ways: int) -> ReptileModel:
-    """Returns the model, with as many outputs as a task has ways if its head is shared."""
-    outputs = model.network.output_shape[-1]
-    return model if model.head == "separate" or outputs == ways else model.with_head(ways)
 
 
 def check_choices(overrides: dict[str, Any]) -> None:

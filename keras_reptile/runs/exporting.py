@@ -12,6 +12,7 @@ from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs import own_layers
 from keras_reptile.runs.evaluating import WHICH, load_chosen, read_run
 from keras_reptile.runs.origin import RESUMED, later_parts
+from keras_reptile.runs.other_ways import with_ways
 from keras_reptile.runs.results import best_validation
 from keras_reptile.runs.run_checks import check_checkpoint
 from keras_reptile.runs.run_directory import RunDirectory
@@ -58,6 +59,7 @@ def export_run(
     check_checkpoint(recipe, model, directory.checkpoints)
     own_layers.warn_of_changes(directory, model.network)
     metadata = run_metadata(directory, run, model, which)
+    model = with_ways(model, recipe.ways)
     if only_model:
         portable.export_portable(model, path, class_names, metadata, overwrite)
     else:

@@ -13,6 +13,7 @@ from keras_reptile.recipes.recipe import SINUSOID, Recipe
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import compilation, learning_curve, run_length, task_pictures, wave_plot
 from keras_reptile.runs.callbacks import RunLog
+from keras_reptile.runs.other_ways import with_ways
 from keras_reptile.runs.progress import bar_verbosity, say, say_evaluation_batch
 from keras_reptile.runs.results import best_validation, measure
 from keras_reptile.runs.run_checks import with_absolute_paths
@@ -40,6 +41,7 @@ def finish(
         verbose: Integer, as in `train`.
     """
     directory.check_lock()
+    model = with_ways(model, recipe.ways)
     started = time.perf_counter()
     result = _test(recipe, pools, model, verbose)
     test_seconds = time.perf_counter() - started
@@ -105,7 +107,9 @@ def _draw(recipe, directory, pools, model, run_log, result) -> None:
 
 def _title(recipe) -> str:
     ways = "" if recipe.dataset == SINUSOID else f"{recipe.ways}-way "
-    return f"{recipe.dataset}, {ways}{recipe.shots}-shot"
+    other = f" (training tasks: {recipe.train_ways}-way)"
+    is_other = recipe.ways_in_training != recipe.ways
+    return f"{recipe.dataset}, {ways}{recipe.shots}-shot{other if is_other else ''}"
 
 
 def _draw_predictions(recipe, directory, pools, model) -> None:

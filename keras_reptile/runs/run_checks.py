@@ -53,6 +53,14 @@ OF_MODEL = (
     "inner_trainable",
 )
 
+NOT_NEGATIVE = (
+    "train_ways",
+    "validation_tasks",
+    "test_tasks",
+    "curve_tasks",
+    "validation_classes",
+)
+
 
 def shared_facts(recipe: Recipe, pools: Pools) -> dict[str, Any]:
     """Returns the facts that must be the same for all workers of a run."""
@@ -73,9 +81,15 @@ def check_settings(recipe: Recipe) -> None:
     check_seed("seed", recipe.seed, -SEEDS, SEEDS)
     for name in ("queries", "meta_batch_size", "meta_iterations", "checkpoint_every"):
         check_positive(name, getattr(recipe, name))
-    for name in ("validation_tasks", "test_tasks", "curve_tasks", "validation_classes"):
+    for name in NOT_NEGATIVE:
         if getattr(recipe, name) < 0:
             raise ValueError(f"`{name}` must not be negative. Received: {getattr(recipe, name)}.")
+    if recipe.ways_in_training != recipe.ways and recipe.head != "shared":
+        raise ValueError(
+            "Training tasks with other ways than test tasks need a shared head, which fits any "
+            f"number of classes. Received: train_ways={recipe.train_ways}, ways={recipe.ways}, "
+            f"head={recipe.head!r}. Use --head=shared, or leave --train_ways out."
+        )
     if recipe.curve_tasks and recipe.dataset == SINUSOID:
         raise ValueError(
             "`curve_tasks` draws a curve of accuracy, and sine waves have no accuracy. Received: "
@@ -151,7 +165,8 @@ def check_pools(recipe: Recipe, pools: Pools) -> None:
     tests = recipe.test_tasks or recipe.curve_tasks
     used = {"train": True, "validation": validates(recipe, pools), "test": tests}
     for part in filter(used.get, used):
-        building.check_ways(recipe, pools, part, more_classes(recipe, part))
+        more = more_classes(recipe, part)
+        building.check_ways(recipe, pools, part, more, in_training=part == "train")
     building.training_episodes(recipe, pools.train)
     if used["validation"]:
         building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)

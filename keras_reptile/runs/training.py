@@ -21,8 +21,9 @@ from keras_reptile.runs import (
     run_classes,
     run_length,
 )
-from keras_reptile.runs.callbacks import AccuracyCurve, RunLog, StopOnDivergence
+from keras_reptile.runs.callbacks import RunLog, SameTasks, StopOnDivergence
 from keras_reptile.runs.joint_run import SingleRun
+from keras_reptile.runs.other_ways import ModelOfTasks
 from keras_reptile.runs.progress import Progress, say, say_evaluation_batch
 from keras_reptile.runs.run_checks import (
     MAY_CHANGE_ON_RESUME,
@@ -118,7 +119,8 @@ def train(
         _print_beginning(recipe, directory, pools, lengths, done, verbose)
         _print_kernels(kernels, done, verbose)
         run.join(model)
-        run_log = _fit(recipe, directory, pools, model, verbose, run)
+        of_tasks = ModelOfTasks(recipe, kernels.jit_compile)
+        run_log = _fit(recipe, directory, pools, model, of_tasks, verbose, run)
         return finishing.finish(recipe, directory, pools, model, run_log, lengths, verbose)
 
 
@@ -217,7 +219,7 @@ def segments(done: int, total: int, every: int) -> list[tuple[int, int, int]]:
     return parts
 
 
-def _fit(recipe, directory, pools, model, verbose, run) -> RunLog:
+def _fit(recipe, directory, pools, model, of_tasks, verbose, run) -> RunLog:
     done = model.meta_iteration
     rows = [row for row in directory.rows() if int(row["meta_iteration"]) <= done]
     best = _best_so_far(recipe, directory, rows, done)
@@ -225,14 +227,17 @@ def _fit(recipe, directory, pools, model, verbose, run) -> RunLog:
     say(verbose, str(model._plan(training=True, eagerly=False)))
     stream = building.training_episodes(recipe, pools.train, done)
     say(verbose, draw_on_device.choose(recipe, model, stream))
-    validation = None
+    callbacks = []
     if validates(recipe, pools):
-        validation = building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)
-        say_evaluation_batch(model, validation, verbose)
-    callbacks = [run_log]
+        tasks = building.evaluation_episodes(recipe, pools.validation, recipe.validation_tasks)
+        say_evaluation_batch(of_tasks.of(model), tasks, verbose)
+        callbacks.append(SameTasks("val_", tasks, of_tasks.of, run_log))
     if recipe.curve_tasks:
-        tests = building.evaluation_episodes(recipe, pools.test, recipe.curve_tasks)
-        callbacks.insert(0, AccuracyCurve(tests, run_log))
+        tasks = building.evaluation_episodes(recipe, pools.test, recipe.curve_tasks)
+        # No choice depends on this accuracy.
+        names = ("accuracy", "confidence_95")
+        callbacks.append(SameTasks("test_", tasks, of_tasks.of, run_log, names))
+    callbacks.append(run_log)
     total_epochs = -(-recipe.meta_iterations // recipe.checkpoint_every)
     progress = Progress(recipe.meta_iterations, verbose)
     parts = segments(done, recipe.meta_iterations, recipe.checkpoint_every)
@@ -246,7 +251,6 @@ def _fit(recipe, directory, pools, model, verbose, run) -> RunLog:
                     steps_per_epoch=steps,
                     initial_epoch=first,
                     epochs=min(first + epochs, total_epochs),
-                    validation_data=validation,
                     callbacks=[StopOnDivergence(), *callbacks, progress, stop],
                     verbose=0,
                 )

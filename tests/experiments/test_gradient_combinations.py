@@ -71,6 +71,14 @@ def test_minibatches_that_cannot_be_disjoint_are_refused():
         gradient_combinations.runs(dataclasses.replace(RECIPE, inner_batch_size=12))
 
 
+def test_minibatches_are_disjoint_in_training_tasks_of_other_ways():
+    recipe = dataclasses.replace(RECIPE, train_ways=4, inner_batch_size=12)
+    runs = gradient_combinations.runs(recipe)
+    assert {
+        run.recipe.train_shots * 4 / (12 * run.recipe.inner_steps) for run in runs.values()
+    } == {1}
+
+
 def results(name, accuracies, **columns):
     row = {"run": name, "measured": "curve", "confidence_95": "0.02"}
     return [

@@ -1,5 +1,7 @@
 """Which minibatches overlap, and what the picture shows."""
 
+import dataclasses
+
 import pytest
 from gradients_by_hand import assert_update_is, points_pool, use_smooth_network
 
@@ -10,6 +12,12 @@ from keras_reptile.recipes import building, named
 
 RECIPE = named.get("tail_overlap", precision="float64", meta_iterations=10)
 RUNS = tail_overlap.runs(RECIPE)
+
+
+def test_training_tasks_of_other_ways_are_refused():
+    text = r"with `ways`. Received: train_ways=20, ways=5. Leave --train_ways out"
+    with pytest.raises(ValueError, match=text):
+        tail_overlap.runs(dataclasses.replace(RECIPE, train_ways=20))
 
 
 def minibatches(name):

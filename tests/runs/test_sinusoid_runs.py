@@ -206,6 +206,12 @@ def test_fields_of_images_are_refused_whatever_their_value(name):
     ("name", "changes", "data_dir", "text"),
     [
         ("sinusoid", dict(ways=2), None, r"is a single wave. Received: ways=2. Use ways=1"),
+        (
+            "sinusoid",
+            dict(train_ways=5),
+            None,
+            r"single wave. Received: train_ways=5. Use tra",
+        ),
         ("sinusoid", {}, "d", r"read from no directory. Received: data_dir='d'. Leave"),
         ("glyphs", dict(network="sine_mlp_relu"), None, r"dataset='glyphs', network='sine_mlp"),
         ("sinusoid", dict(network="omniglot_convnet"), None, r"are for sine waves.*'omniglot_con"),

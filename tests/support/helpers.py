@@ -124,13 +124,13 @@ def small_linear(extra=()):
 def one_layer(recipe, image_shape):
     """In place of `building.build_network`, the network that is traced fastest."""
     kernel = next(kr.networks.glorot_uniform(recipe.seed))
-    head = keras.layers.Dense(recipe.ways, kernel_initializer=kernel)
+    head = keras.layers.Dense(recipe.ways_in_training, kernel_initializer=kernel)
     return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), head])
 
 
 def one_block(recipe, image_shape):
     """In place of `building.build_network`, a network that is traced in half the time."""
-    return one_block_network(recipe.ways, image_shape, recipe.seed)
+    return one_block_network(recipe.ways_in_training, image_shape, recipe.seed)
 
 
 def one_block_network(ways, image_shape=(28, 28, 1), seed=0):
