@@ -76,7 +76,7 @@ class Search(NamedTuple):
 
     recipe: String, the name of the paper's recipe.
     candidates: Dict, the fields that each candidate changes, by its name.
-    found: String, the name of the recipe that was found.
+    found: String, the name of the run with the settings that were found, in docs/results.
     results: String, the name of the folder and of the files with the results.
     validation_classes: Integer, the classes that are not trained on.
     """
@@ -93,7 +93,7 @@ class Search(NamedTuple):
 SEARCHES = {
     search.recipe: search
     for search in (
-        Search("omniglot_5way", CANDIDATES, "omniglot_5way_best", "recipe_search", 100),
+        Search("omniglot_5way", CANDIDATES, "omniglot_5way_searched", "recipe_search", 100),
         Search("omniglot_20way", CANDIDATES_20, "omniglot_20way_best", "recipe_search_20way", 100),
         Search(
             "mini_imagenet_5way_1shot",

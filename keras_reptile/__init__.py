@@ -23,6 +23,7 @@ if sys.modules.get("tensorflow") or not _is_a_program():
     from keras_reptile.algorithm.methods import register_method
     from keras_reptile.datasets.image_files import read_image
     from keras_reptile.datasets.load import register_dataset
+    from keras_reptile.datasets.omniglot_runs import omniglot_runs
     from keras_reptile.datasets.sinusoid import sinusoid_dataset
     from keras_reptile.episodes.class_pool import ClassPool, Pools
     from keras_reptile.episodes.episode_dataset import episode_dataset
@@ -62,6 +63,7 @@ __all__ = [
     "evaluate_loss",
     "linear_meta_step",
     "networks",
+    "omniglot_runs",
     "one_task_per_core",
     "plot_confusion",
     "plot_hardest_classes",

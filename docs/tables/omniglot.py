@@ -1,6 +1,7 @@
 """Tables of other runs on Omniglot and on glyphs."""
 
 from collections.abc import Callable
+from typing import Any
 
 from tables.files import link, record
 from tables.full_runs import SHOTS, results
@@ -94,12 +95,39 @@ def inner_rate() -> str:
 
 
 def within_alphabet() -> str:
+    """Rows of the tasks that a program draws."""
     runs = {
-        "characters of any evaluation alphabets": "omniglot_background_any",
-        "characters of one evaluation alphabet": "omniglot_background_within_alphabet",
+        f"characters of {words}{turned}": f"omniglot_background_{tasks}{ending}"
+        for tasks, words in (
+            ("any", "any evaluation alphabets"),
+            ("within_alphabet", "one evaluation alphabet"),
+        )
+        for turned, ending in (("", ""), (", in four orientations", "_4_orientations"))
     }
     header = ["20-way 1-shot, accuracy in %", "inductive", "transductive", ""]
     return table(header, one_shot(runs))
+
+
+def omniglot_runs() -> str:
+    """Errors on the fixed tasks, of others and of this package."""
+    found, file = record("omniglot_runs"), link("file", "omniglot_runs.json")
+    rows = [
+        [name, other["error"], "", other["source"]]
+        for name, other in record("other_papers")["omniglot_runs_errors"].items()
+    ]
+    for row in found["rows"]:
+        turned = "four orientations" if row["orientations"] == 4 else "one orientation"
+        rows.append([f"keras_reptile, {turned}", *map(error, row["results"]), file])
+    return table(["error in % on the 20 runs", "inductive", "transductive", ""], rows)
+
+
+def error(result: dict[str, Any]) -> str:
+    """An error in percent with its interval, from a result with an accuracy."""
+    return accuracy(result | {"accuracy": 1 - result["accuracy"]})
+
+
+def baseline_error() -> str:
+    return f"{percent(record('omniglot_runs')['baseline_error'])} %"
 
 
 def glyphs() -> str:
@@ -131,7 +159,8 @@ FUNCTIONS = (
     inner_rate,
     shared_head,
     within_alphabet,
+    omniglot_runs,
     glyphs,
 )
 TABLES: dict[str, Callable[[], str]] = {f.__name__: f for f in FUNCTIONS}
-VALUES: dict[str, Callable[[], str]] = {}
+VALUES: dict[str, Callable[[], str]] = {"baseline_error": baseline_error}

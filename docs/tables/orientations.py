@@ -10,13 +10,14 @@ from tables.words import accuracy, table
 HEADER = ["1-shot, accuracy in %", "orientations", "inductive", "transductive", "tasks", ""]
 # The files by the words of their rows and the number of orientations.
 VALIDATION = {
+    "5-way Omniglot": {n: f"omniglot_5way_validation_{n}_orientations" for n in (1, 4, 8)},
     "20-way Omniglot": {n: f"omniglot_20way_validation_{n}_orientations" for n in (1, 4, 8)},
     "5-way miniImageNet": {n: f"mini_imagenet_validation_{n}_orientations" for n in (1, 2)},
 }
 TEST = {
-    "`omniglot_20way_best`": {
-        1: "omniglot_20way_best_1_shot",
-        4: "omniglot_20way_best_4_orientations",
+    **{
+        f"`{best}`": {1: f"{best}_1_shot", 4: f"{best}_4_orientations"}
+        for best in ("omniglot_5way_best", "omniglot_20way_best")
     },
     "`mini_imagenet_fast`": {
         1: "mini_imagenet_fast_1_shot",

@@ -3,12 +3,13 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from search_candidates import SEARCHES
 from search_rows import best_rows, score
 
 from keras_reptile.recipes import named
+from keras_reptile.recipes.recipe import Recipe
 from tables.files import record, rows_of
 from tables.full_runs import FOUR_CELLS, alternating, four, results
 from tables.omniglot import one_shot
@@ -19,34 +20,58 @@ class Found(NamedTuple):
     """A search on Omniglot, and where its tables have their numbers.
 
     recipe: String, the name of the paper's recipe.
+    best: String, the name of the better recipe.
     column: Integer, the column of 1 shot in the paper's table.
-    lengths: Dict, the files of runs of other lengths, by the words of their rows.
+    others: Dict, the files of other runs, by the words of their rows.
     """
 
     recipe: str
+    best: str
     column: int
-    lengths: dict[str, str]
+    others: dict[str, str]
 
 
-FOUR_ORIENTATIONS = "omniglot_20way_best_4_orientations"
+def in_four_orientations(best: str) -> dict[str, str]:
+    file = f"{best}_4_orientations"
+    return {f"the same, in four orientations, {results(file)[0]['tasks']:,} tasks": file}
+
+
+SEARCHED_5WAY = "omniglot_5way_searched"
 # By the ending of the tables' names.
 ON_OMNIGLOT = {
-    "5way": Found("omniglot_5way", 0, {}),
+    "5way": Found(
+        "omniglot_5way",
+        "omniglot_5way_best",
+        0,
+        in_four_orientations("omniglot_5way_best")
+        | {
+            "Reptile, training tasks of 5 ways, "
+            f"{record(f'{SEARCHED_5WAY}_1_shot')['meta_iteration']:,} meta-iterations": (
+                f"{SEARCHED_5WAY}_1_shot"
+            )
+        },
+    ),
     "20way": Found(
         "omniglot_20way",
+        "omniglot_20way_best",
         2,
-        {
-            "the same, in four orientations, "
-            f"{results(FOUR_ORIENTATIONS)[0]['tasks']:,} tasks": FOUR_ORIENTATIONS,
+        in_four_orientations("omniglot_20way_best")
+        | {
             "the same, on another machine": "omniglot_20way_best_earlier_1_shot",
             "the same, 4,000 meta-iterations": "omniglot_20way_best_4000_1_shot",
             "the same, 75,000 meta-iterations": "omniglot_20way_best_75000_1_shot",
         },
     ),
 }
+# The paper's recipe and the better one.
+BETTER = {
+    **{name: (found.recipe, found.best) for name, found in ON_OMNIGLOT.items()},
+    "mini_imagenet": ("mini_imagenet_5way_1shot", "mini_imagenet_fast"),
+}
 # The recipe's settings that the search chose, and those of the paper's run.
 CHOSEN = {
     "head": "head",
+    "train_ways": "classes in a training task",
     "train_shots": "training shots",
     "inner_batch_size": "images in an inner step",
     "inner_steps": "inner steps of a training task",
@@ -79,15 +104,15 @@ def trial(row: dict[str, str]) -> list[str]:
 
 def best(ways: str) -> str:
     """The recipe beside the paper, this package's full run, and methods with more derivatives."""
-    full, column, lengths = ON_OMNIGLOT[ways]
+    full, own, column, others = ON_OMNIGLOT[ways]
     iterations = named.get(full).meta_iterations
-    of_paper, own = record("paper")["omniglot"], SEARCHES[full].found
+    of_paper = record("paper")["omniglot"]
     paper = [of_paper[name][column] for name in ("Reptile", "Reptile, transductive")]
     found = record(f"{own}_1_shot")["meta_iteration"]
     rows = [["Reptile, the paper", *paper, ""]]
     rows += one_shot({f"Reptile, `{full}`, {iterations:,} meta-iterations": f"{full}_1_shot"})
     rows += one_shot({f"Reptile, `{own}`, {found:,} meta-iterations": f"{own}_1_shot"})
-    rows += one_shot(lengths)
+    rows += one_shot(others)
     maml = of_paper["MAML, transductive"][column]
     rows += [["MAML, second derivatives", "", maml, "the paper's table"]]
     rows += [
@@ -112,16 +137,20 @@ def found_mini_imagenet() -> str:
     return table(["5-way, accuracy in %", *FOUR_CELLS], rows)
 
 
-def chosen(recipe: str) -> str:
-    """The settings in which the recipe that was found differs from the paper's."""
-    own, paper = SEARCHES[recipe].found, dataclasses.asdict(named.get(recipe))
-    settings = record(f"{own}_1_shot")["settings"]
+def chosen(recipe: str, own: str) -> str:
+    """The settings in which a better recipe differs from the paper's."""
+    paper = _settings(named.get(recipe))
+    settings = _settings(Recipe(**record(f"{own}_1_shot")["settings"]))
     rows = [
         [text, written(paper[field]), written(settings[field])]
         for field, text in CHOSEN.items()
         if paper[field] != settings[field]
     ]
     return table(["setting", f"`{recipe}`", f"`{own}`"], rows)
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    return dataclasses.asdict(recipe) | {"train_ways": recipe.ways_in_training}
 
 
 def written(value: str | int | float) -> str:
@@ -131,13 +160,7 @@ def written(value: str | int | float) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "found_mini_imagenet": found_mini_imagenet,
     **{f"best_{ways}": functools.partial(best, ways) for ways in ON_OMNIGLOT},
-    **{
-        f"{name}_{ending}": functools.partial(rows, recipe)
-        for name, rows in (("trials", trials), ("chosen", chosen))
-        for ending, recipe in (
-            *((ways, found.recipe) for ways, found in ON_OMNIGLOT.items()),
-            ("mini_imagenet", "mini_imagenet_5way_1shot"),
-        )
-    },
+    **{f"trials_{name}": functools.partial(trials, each[0]) for name, each in BETTER.items()},
+    **{f"chosen_{name}": functools.partial(chosen, *each) for name, each in BETTER.items()},
 }
 VALUES: dict[str, Callable[[], str]] = {}

@@ -76,8 +76,8 @@ SEARCHED = (
     "this project: the paper's {} run with the settings that a search found, "
     "docs/experiments/recipe_search.md"
 )
-# benchmarks/recipe_search.py found these settings on validation classes. The inner steps see 3.2 % of
-# the images of the paper's run.
+# benchmarks/recipe_search.py found these settings on validation classes. The inner steps see 3.2 %
+# of the images of the paper's run.
 OMNIGLOT_20WAY_BEST = Recipe(
     head="shared",
     ways=20,
