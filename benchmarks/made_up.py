@@ -12,7 +12,7 @@ def training_pool(recipe: Recipe):
     if recipe.dataset == SINUSOID:
         return building.load_pools(recipe, None).train
     # 20 images of a class, or as many as a task takes.
-    each, classes = max(20, recipe.train_shots + recipe.queries), max(100, recipe.ways)
+    each, classes = max(20, recipe.train_shots + recipe.queries), max(100, recipe.ways_in_training)
     shape = (classes * each, recipe.image_size, recipe.image_size, recipe.channels)
     images = np.random.RandomState(0).randint(0, 256, shape, np.uint8)
     return kr.ClassPool(images, [each] * classes)

@@ -25,13 +25,15 @@ from benchmark import define_json, figures, run
 
 import keras_reptile as kr
 from keras_reptile.algorithm.orientations import ORIENTATIONS
+from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.evaluating import load_chosen, read_run
 from keras_reptile.runs.other_ways import with_ways
 from keras_reptile.runs.results import measure_both
+from keras_reptile.runs.run_checks import check_checkpoint, check_outputs
 from keras_reptile.runs.run_directory import RunDirectory
 
-WAYS = 20
+RUNS, WAYS = 20, 20
 # Height and width of the authors' images.
 ORIGINAL_SIZE = 105
 
@@ -56,6 +58,7 @@ def recipe_of(directory: RunDirectory) -> Recipe:
             f"with dataset={trained.dataset!r}, dataset_split={trained.dataset_split!r}, which may "
             "be trained on them. Train with --dataset=omniglot --dataset_split=background."
         )
+    building.prepare(trained)
     tasks = dict(ways=WAYS, shots=1, queries=1, eval_classes="within_alphabet")
     return dataclasses.replace(trained, **tasks, train_ways=trained.ways_in_training)
 
@@ -92,8 +95,13 @@ def main():
         inner_batch_size=recipe.eval_inner_batch_size,
         inner_steps=recipe.eval_inner_steps,
     )
+    if (number := tasks.element_spec["order"].shape[0]) not in (None, RUNS):
+        raise ValueError(f"--runs must have {RUNS} runs. Received: {number}.")
     kr.one_task_per_core()
-    model = with_ways(load_chosen(directory, "last"), WAYS)
+    saved = load_chosen(directory, "last")
+    check_checkpoint(Recipe(**read_run(directory)["settings"]), saved, directory.checkpoints)
+    check_outputs(recipe, saved)
+    model = with_ways(saved, WAYS)
     with figures() as found:
         found["baseline_error"] = baseline_error(FLAGS.runs)
         found["meta_iteration"] = model.meta_iteration

@@ -50,7 +50,7 @@ def pool_of(recipe, size: float = 0):
         return building.load_pools(recipe, None).train
     each = max(recipe.train_shots, recipe.shots) + recipe.queries
     image = (recipe.image_size, recipe.image_size, recipe.channels)
-    classes = max(recipe.ways, -int(-size // (each * math.prod(image))))
+    classes = max(recipe.ways, recipe.ways_in_training, -int(-size // (each * math.prod(image))))
     return kr.ClassPool(np.zeros((classes * each, *image), np.uint8), [each] * classes)
 
 

@@ -16,6 +16,8 @@ DATA = {
     "omniglot": "[Omniglot](https://github.com/brendenlake/omniglot) (Lake, Salakhutdinov, "
     "Tenenbaum 2015), by TensorFlow Datasets; MIT licence",
 }
+# Models that were measured with other ways, too, and the names of those results.
+OTHER_WAYS = {"omniglot_20way_best": "omniglot_5way_best"}
 SPLITS = {"authors": "1,200 of 1,623 characters for training, 423 for the test"}
 
 
@@ -52,10 +54,13 @@ def _adaptation(settings: dict[str, Any]) -> str:
 
 def _accuracies(name: str, of: dict[str, Any]) -> list[list[str]]:
     """The accuracies in percent on test tasks, for 1 and for 5 shots."""
-    return [
-        [f"{of['ways']}-way, {shots.replace('_', ' ')}", _measured(f"{name}_{shots}", of)]
-        for shots in SHOTS
-    ]
+    files = [f"{n}_{s}" for n in (name, OTHER_WAYS.get(name)) if n for s in SHOTS]
+    return [[_tasks_of(results(file)[0]), _measured(file, of)] for file in files]
+
+
+def _tasks_of(result: dict[str, Any]) -> str:
+    shots = result["shots"]
+    return f"{result['ways']}-way, {shots} shot{'s' if shots > 1 else ''}"
 
 
 def _measured(file: str, of: dict[str, Any]) -> str:

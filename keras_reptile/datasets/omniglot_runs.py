@@ -1,7 +1,8 @@
 """The fixed one-shot tasks of Omniglot's authors, which they call runs."""
 
 import os
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import tensorflow as tf
@@ -21,8 +22,9 @@ from keras_reptile.episodes.given_episode import episode
 
 # The file of a run. Each of its lines has a test image and the training image of the same class.
 LABELS = "class_labels.txt"
-# Tasks in an element of the dataset.
-BATCH = 20
+# The name of a run's folder.
+RUN = re.compile(r"run(\d+)")
+AGAIN = "Unpack all_runs.zip again."
 
 
 def omniglot_runs(
@@ -54,8 +56,8 @@ def omniglot_runs(
         and int64 labels `(runs, 20)`. `"order"` is as in `episode_dataset`.
 
     Raises:
-        ValueError: If the folder has no runs, a run's file or image is missing or cannot be read,
-            or an argument is out of range.
+        ValueError: If the folder has no runs or not all, a run's file or image is missing or cannot
+            be read, or an argument is out of range.
 
     Example:
 
@@ -68,13 +70,7 @@ def omniglot_runs(
     check_positive("image_size", image_size)
     steps = check_integer("inner_steps", inner_steps, 0)
     size = check_positive("inner_batch_size", inner_batch_size)
-    folder = Path(local_path(directory))
-    runs = sorted(folder.glob("run[0-9]*/"))
-    if not runs:
-        raise ValueError(
-            f"{shown(folder)} has no runs: it must contain folders run01 to run20, the content of "
-            "all_runs.zip in https://github.com/brendenlake/omniglot."
-        )
+    runs = _runs_in(Path(local_path(directory)))
     check_seed("seed", seed, 0, INT32 - len(runs))
     tasks = [
         episode(*_examples(run, image_size), steps=steps, inner_batch_size=size, seed=seed + i)
@@ -82,7 +78,26 @@ def omniglot_runs(
     ]
     _check_alike(runs, tasks)
     all_tasks = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *tasks)
-    return tf.data.Dataset.from_tensor_slices(all_tasks).batch(BATCH)
+    return tf.data.Dataset.from_tensor_slices(all_tasks).batch(len(runs))
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """Returns the folders of the runs, which are numbered from 1 without a gap."""
+    found = {path: RUN.fullmatch(path.name) for path in folder.glob("run*/")}
+    numbered = {int(match[1]): path for path, match in found.items() if match}
+    if not numbered:
+        inner = [shown(path.parent) for path in folder.glob("*/run01/")]
+        raise ValueError(
+            f"{shown(folder)} has no runs: it must contain folders run01 to run20, the content of "
+            "all_runs.zip in https://github.com/brendenlake/omniglot."
+            f"{f' Did you mean {inner[0]}?' if inner else ''}"
+        )
+    if missing := sorted({*range(1, 1 + max(numbered))} - {*numbered}):
+        raise ValueError(
+            f"{shown(folder)} must contain all runs from run01 to run{max(numbered):02d}. Missing: "
+            f"{', '.join(f'run{number:02d}' for number in missing)}. {AGAIN}"
+        )
+    return [numbered[number] for number in sorted(numbered)]
 
 
 def _examples(run: Path, image_size: int) -> tuple:
@@ -99,18 +114,35 @@ def _pairs(run: Path) -> list[list[str]]:
     """Returns the test images of a run, each with the training image of its class."""
     path = run / LABELS
     try:
-        pairs = [line.split() for line in path.read_text().splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{shown(path)} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}."
-            " Unpack all_runs.zip again."
+            f" {AGAIN}"
         ) from None
-    if not pairs or any(len(pair) != 2 for pair in pairs):
+    lines = [line for line in text.splitlines() if line.strip()]
+    pairs = [line.split() for line in lines]
+    for line, pair in zip(lines, pairs, strict=True):
+        if [_place(name) for name in pair] != [(run.name, "test"), (run.name, "training")]:
+            raise ValueError(
+                f"Each line of {shown(path)} must have a test image and the training image of its "
+                f"class, as in {run.name}/test/item01.png {run.name}/training/class01.png. "
+                f"Received: {line.strip()!r}. {AGAIN}"
+            )
+    classes = len({known for _, known in pairs})
+    if not pairs or classes != len(pairs):
         raise ValueError(
-            f"Each line of {shown(path)} must have a test image and the training image of its "
-            f"class. Received: {counted(len(pairs), 'line')}. Unpack all_runs.zip again."
+            f"{shown(path)} must have a test image of each class. Received: "
+            f"{counted(len(pairs), 'test image')} of {counted(classes, 'class', 'classes')}. "
+            f"{AGAIN}"
         )
     return pairs
+
+
+def _place(name: str) -> tuple[str, ...]:
+    """Returns the two folders of an image's name; none for a name of another form."""
+    parts = PurePosixPath(name).parts
+    return parts[:2] if len(parts) == 3 and ".." not in parts else ()
 
 
 def _images(run: Path, names: list[str], image_size: int) -> np.ndarray:
@@ -126,5 +158,5 @@ def _check_alike(runs: list[Path], tasks: list[dict]) -> None:
         if size != sizes[0]:
             raise ValueError(
                 "All runs must have the same numbers of training and test images. Received: "
-                f"{sizes[0]} in {runs[0].name}, {size} in {run.name}. Unpack all_runs.zip again."
+                f"{sizes[0]} in {runs[0].name}, {size} in {run.name}. {AGAIN}"
             )

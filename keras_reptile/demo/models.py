@@ -9,6 +9,7 @@ from keras_reptile.export.layout import MODEL
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.reptile_model import ReptileModel
+from keras_reptile.runs.other_ways import with_ways
 from keras_reptile.runs.run_directory import RunDirectory
 
 
@@ -36,10 +37,13 @@ def load_model(path: str | os.PathLike) -> ReptileModel:
 
 def _of_run(directory: RunDirectory) -> ReptileModel | None:
     run = directory.read_run()
-    if run is not None:
-        # A network of the user's own may have layers that its module registers.
-        building.prepare(Recipe(**run["settings"]))
-    return directory.restore()
+    if run is None:
+        return directory.restore()
+    recipe = Recipe(**run["settings"])
+    # A network of the user's own may have layers that its module registers.
+    building.prepare(recipe)
+    model = directory.restore()
+    return None if model is None else with_ways(model, recipe.ways)
 
 
 def sizes(model: ReptileModel) -> tuple[int, int]:

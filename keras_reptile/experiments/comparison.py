@@ -79,10 +79,10 @@ def read_log(path: str) -> list[dict[str, str]]:
     return rows
 
 
-# The settings that decide on which tasks a run is tested.
+# The settings that decide on which tasks a run is tested, and the ways of its training tasks.
 OF_TASKS = (
     *("dataset", "dataset_split", "published_split", "split_dir", "split_seed"),
-    *("eval_classes", "ways", "shots", "queries", "transductive"),
+    *("eval_classes", "ways", "train_ways", "shots", "queries", "transductive"),
 )
 
 

@@ -1,5 +1,6 @@
 """A model with the body of another and a new head, for another number of classes."""
 
+import random
 from typing import Any
 
 import keras
@@ -83,14 +84,23 @@ def _of_other_classes(model: Any, classes: int, seed: int, repeat: bool) -> Any:
 
 
 def copy_state(other: Any, model: Any) -> None:
-    """Gives a model that `with_head` returned the weights and inner state that the first has now.
+    """Gives a model that `with_head` returned the state that the first has now.
+
+    The state is the weights, seeds, inner state and meta-iteration. Layers that draw random numbers
+    in a task draw them by the meta-iteration.
 
     Args:
-        other: A `ReptileModel` with a shared head and other ways.
+        other: A compiled `ReptileModel` with a shared head and other ways, which was not trained.
         model: The `ReptileModel` that it was made of.
     """
-    network = replace_head(model.network, other.network.output_shape[-1], seed=0)
+    # A copy draws seeds for its initializers. They must not change the seeds of later layers.
+    state = random.getstate()
+    try:
+        network = replace_head(model.network, other.network.output_shape[-1], seed=0)
+    finally:
+        random.setstate(state)
     _copy_state(other, model, network, repeat=True)
+    other._iterations_before_compile.assign(model.meta_iteration)
 
 
 def _copy_state(other: Any, model: Any, network: keras.Model, repeat: bool) -> None:

@@ -51,7 +51,8 @@ class RunLog(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self.so_far = logs or {}
 
-    def on_test_begin(self, logs: Any = None) -> None:
+    def end_training(self) -> None:
+        """Stops the clock of training in this epoch, at the first call."""
         if self.training_seconds is None:
             self.training_seconds = self.clock() - self.started
 
@@ -125,7 +126,7 @@ class SameTasks(keras.callbacks.Callback):
         self.run_log, self.names = run_log, names
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.run_log.on_test_begin()
+        self.run_log.end_training()
         model = self.model_of(self.model)
         results = model.evaluate(self.episodes, verbose=0, return_dict=True)
         logs.update({f"{self.prefix}{name}": results[name] for name in self.names or results})

@@ -22,7 +22,7 @@ from keras_reptile.recipes.data_options import without_own_split
 from keras_reptile.recipes.recipe import OF_EVALUATION, SINUSOID, Recipe, check_fields, check_values
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import compilation, other_folder, own_layers, run_classes
-from keras_reptile.runs.other_ways import with_ways
+from keras_reptile.runs.other_ways import ModelOfTasks
 from keras_reptile.runs.progress import bar_verbosity, say_evaluation_batch
 from keras_reptile.runs.results import measure, measure_both, write_record
 from keras_reptile.runs.run_checks import (
@@ -129,9 +129,8 @@ def evaluate_run(
         workers.check_alike({k: v for k, v in alike.items() if k not in MAY_DIFFER_BETWEEN_WORKERS})
         shape = pools.train.image_shape
         jit_compile = compilation.of_evaluation(recipe, tasks * orientations)
-        # The network has the outputs of these tasks.
-        of_tasks = dataclasses.replace(recipe, train_ways=0)
-        model = building.on_strategy(of_tasks, shape, saved, strategy, workers, jit_compile)
+        model = building.on_strategy(recipe, shape, saved, strategy, workers, jit_compile)
+        model = ModelOfTasks(recipe, jit_compile).of(model)
         say_evaluation_batch(model, episodes, verbose, orientations)
         started = time.perf_counter()
         if both:
@@ -210,7 +209,7 @@ def _with_needed_images(recipe: Recipe, split: str) -> Recipe:
 
 
 def _saved_model(directory, which, trained, recipe) -> ReptileModel:
-    """Returns the model of a run's checkpoint, with the outputs that the evaluation needs."""
+    """Returns the model of a run's checkpoint, after checks."""
     saved = load_chosen(directory, which)
     check_checkpoint(trained, saved, directory.checkpoints)
     check_outputs(recipe, saved)
@@ -220,7 +219,7 @@ def _saved_model(directory, which, trained, recipe) -> ReptileModel:
             "The run in %s is not finished: its checkpoint of meta-iteration %d of %d is tested.",
             *(shown(directory.path), saved.meta_iteration, trained.meta_iterations),
         )
-    return with_ways(saved, recipe.ways)
+    return saved
 
 
 def check_choices(overrides: dict[str, Any]) -> None:

@@ -13,7 +13,6 @@ from keras_reptile.recipes.recipe import SINUSOID, Recipe
 from keras_reptile.reptile_model import ReptileModel
 from keras_reptile.runs import compilation, learning_curve, run_length, task_pictures, wave_plot
 from keras_reptile.runs.callbacks import RunLog
-from keras_reptile.runs.other_ways import with_ways
 from keras_reptile.runs.progress import bar_verbosity, say, say_evaluation_batch
 from keras_reptile.runs.results import best_validation, measure
 from keras_reptile.runs.run_checks import with_absolute_paths
@@ -35,13 +34,12 @@ def finish(
         recipe: The run's `Recipe`.
         directory: Its `RunDirectory`, which this process has locked.
         pools: Its `Pools`.
-        model: The trained model.
+        model: The trained model, with the outputs of test tasks.
         run_log: The `RunLog` of the training.
         lengths: The run's lengths, see `run_length.history`.
         verbose: Integer, as in `train`.
     """
     directory.check_lock()
-    model = with_ways(model, recipe.ways)
     started = time.perf_counter()
     result = _test(recipe, pools, model, verbose)
     test_seconds = time.perf_counter() - started

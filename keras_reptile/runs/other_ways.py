@@ -7,8 +7,10 @@ from keras_reptile.reptile_model import ReptileModel
 
 def with_ways(model: ReptileModel, ways: int) -> ReptileModel:
     """Returns the model, with as many outputs as a task has ways if its head is shared."""
-    outputs = model.network.output_shape[-1]
-    return model if model.head == "separate" or outputs == ways else model.with_head(ways)
+    # The outputs of a subclassed network are not known before its first call.
+    if model.head == "separate" or model.network.output_shape[-1] == ways:
+        return model
+    return model.with_head(ways)
 
 
 class ModelOfTasks:

@@ -130,8 +130,7 @@ def check_same_run(
         _check_no_checkpoints(directory)
         return None
     # Files of earlier versions have a relative `image_dir` if it was given so.
-    now = with_absolute_paths(dataclasses.asdict(recipe))
-    before = with_absolute_paths(earlier["settings"])
+    now, before = map(_compared, (dataclasses.asdict(recipe), earlier["settings"]))
     different = {
         k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in free
     }
@@ -144,6 +143,11 @@ def check_same_run(
             f"{moved if different.keys() <= {*FOLDERS} else ''}"
         )
     return earlier
+
+
+def _compared(settings: dict[str, Any]) -> dict[str, Any]:
+    ways = {"train_ways": settings.get("train_ways") or settings["ways"]}
+    return with_absolute_paths(settings) | ways
 
 
 def with_absolute_paths(settings: dict[str, Any]) -> dict[str, Any]:
@@ -196,8 +200,9 @@ def without_effect(recipe: Recipe, pools: Pools) -> str:
 
 def check_outputs(recipe: Recipe, model: ReptileModel) -> None:
     """Raises `RunError` if a checkpoint's network does not have one output for each class."""
-    outputs = model.network.output_shape[-1]
-    if outputs != recipe.ways and model.head != "shared":
+    # The outputs of a subclassed network are not known before its first call.
+    shape = getattr(model.network, "output_shape", None)
+    if shape and model.head == "separate" and (outputs := shape[-1]) != recipe.ways:
         raise RunError(
             f"The checkpoint's network has {outputs} outputs. Received: ways={recipe.ways}. "
             f"Use --ways={outputs} or another checkpoint."

@@ -121,6 +121,7 @@ def train(
         run.join(model)
         of_tasks = ModelOfTasks(recipe, kernels.jit_compile)
         run_log = _fit(recipe, directory, pools, model, of_tasks, verbose, run)
+        model = of_tasks.of(model)
         return finishing.finish(recipe, directory, pools, model, run_log, lengths, verbose)
 
 

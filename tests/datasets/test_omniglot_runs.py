@@ -1,5 +1,7 @@
 """The fixed one-shot tasks of Omniglot's authors are read as they are."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -77,9 +79,17 @@ def test_what_is_no_folder_of_runs_is_refused(folder, tmp_path):
         kr.omniglot_runs(tmp_path / "other")
     labels = folder / "run02" / "class_labels.txt"
     text = labels.read_text()
-    labels.write_text("one\n")
-    with pytest.raises(ValueError, match=r"Each line of .*labels.txt must have .*1 line. Unpack"):
-        kr.omniglot_runs(folder)
+    for wrong in ("one", text.replace("run02", "run01"), text.replace("run02/test", "/run02/test")):
+        labels.write_text(wrong)
+        with pytest.raises(ValueError, match=r"Each line of .*labels.txt must have .*as in run02/"):
+            kr.omniglot_runs(folder)
+    for wrong, received in (
+        (text.replace("class01", "class03"), r"3 test images of 2 classes"),
+        ("", r"0 test images of 0 classes"),
+    ):
+        labels.write_text(wrong)
+        with pytest.raises(ValueError, match=rf"a test image of each class. Received: {received}"):
+            kr.omniglot_runs(folder)
     labels.write_text(text.splitlines()[0])
     with pytest.raises(ValueError, match=r"Received: \(3, 3\) in run01, \(1, 1\) in run02. Unpack"):
         kr.omniglot_runs(folder)
@@ -90,6 +100,26 @@ def test_what_is_no_folder_of_runs_is_refused(folder, tmp_path):
     (folder / "run01" / "test" / "item02.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"item02.png cannot be read as an image"):
         kr.omniglot_runs(folder)
+
+
+def test_all_runs_are_read_and_no_other_folders(folder):
+    shutil.copytree(folder / "run02", folder / "run02 copy")
+    labels = folder / "run01" / "class_labels.txt"
+    labels.write_bytes(b"\xef\xbb\xbf" + labels.read_bytes().replace(b"\n", b"\r\n"))
+    (element,) = kr.omniglot_runs(folder, image_size=4)
+    assert len(element["order"]) == RUNS
+    (folder / "run02").rename(folder / "run04")
+    text = r"must contain all runs from run01 to run04. Missing: run02, run03. Unpack all_runs"
+    with pytest.raises(ValueError, match=text):
+        kr.omniglot_runs(folder)
+
+
+def test_a_folder_that_contains_that_of_the_runs_is_told_from_it(folder, tmp_path):
+    inner = tmp_path / "unpacked" / "all_runs"
+    for run in ANSWERS:
+        shutil.copytree(folder / f"run{run:02d}", inner / f"run{run:02d}")
+    with pytest.raises(ValueError, match=r"has no runs: .*Did you mean .*unpacked/all_runs\?"):
+        kr.omniglot_runs(tmp_path / "unpacked")
 
 
 @pytest.mark.parametrize(

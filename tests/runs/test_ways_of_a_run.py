@@ -2,13 +2,19 @@
 
 import dataclasses
 import json
+import os
+import signal
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import draw_no_pictures, image_pool, one_layer
+from helpers import draw_no_pictures, image_pool, one_layer, stop_at
 
+import keras_reptile as kr
+from keras_reptile import networks
 from keras_reptile.checkpoint import load_checkpoint
+from keras_reptile.demo.models import load_model
 from keras_reptile.distribution import Workers
 from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.errors import RunError
@@ -18,9 +24,10 @@ from keras_reptile.recipes import building, named
 from keras_reptile.runs import finishing
 from keras_reptile.runs.evaluating import evaluate_run
 from keras_reptile.runs.exporting import export_run
-from keras_reptile.runs.other_ways import with_ways
-from keras_reptile.runs.run_checks import check_pools, check_settings
+from keras_reptile.runs.other_ways import ModelOfTasks, with_ways
+from keras_reptile.runs.run_checks import check_pools, check_same_run, check_settings
 from keras_reptile.runs.run_directory import RunDirectory
+from keras_reptile.runs.stop_on_signal import Interrupted
 from keras_reptile.runs.together import train_together
 from keras_reptile.runs.training import train
 
@@ -78,11 +85,13 @@ def test_a_model_of_other_ways_keeps_its_meta_iteration_on_a_strategy():
     recipe = named.get("glyphs", head="shared", **SMALL)
     trained = building.build_model(recipe, (12, 12, 1))
     trained.optimizer.iterations.assign(7)
-    saved = with_ways(trained, 5)
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-    wider = dataclasses.replace(recipe, ways=5)
-    model = building.on_strategy(wider, (12, 12, 1), saved, strategy, Workers(strategy))
-    assert model.meta_iteration == saved.meta_iteration == 7
+    model = building.on_strategy(recipe, (12, 12, 1), trained, strategy, Workers(strategy))
+    wider = ModelOfTasks(dataclasses.replace(recipe, ways=5), "auto")
+    assert wider.of(model).meta_iteration == 7
+    model.optimizer.iterations.assign(9)
+    assert wider.of(model).meta_iteration == 9
+    assert wider.of(model).has_strategy
 
 
 # Training tasks of 4 ways, and test tasks of 3.
@@ -185,6 +194,53 @@ def test_runs_that_are_trained_together_validate_with_other_ways(tmp_path):
         assert logged(path, "val_accuracy")[-1] == pytest.approx(found, abs=1e-6)
 
 
+def with_dropout(recipe, image_shape):
+    kernels = networks.glorot_uniform(recipe.seed)
+    return keras.Sequential(
+        [
+            keras.Input(image_shape),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, kernel_initializer=next(kernels)),
+            keras.layers.Dropout(0.5, seed=3),
+            keras.layers.Dense(recipe.ways_in_training, kernel_initializer=next(kernels)),
+        ]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_data")
+def test_a_run_with_dropout_that_is_resumed_validates_like_an_undisturbed_one(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(building, "build_network", with_dropout)
+    recipe = other(meta_iterations=3, validation_tasks=20, meta_step_size_final=1.0)
+    train(recipe, tmp_path / "whole", verbose=0)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, 2, lambda model: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Interrupted):
+            train(recipe, tmp_path / "cut", verbose=0)
+    train(recipe, tmp_path / "cut", verbose=0)
+    for name in ("val_loss_after", "val_accuracy", "test_accuracy"):
+        assert logged(tmp_path / "cut", name) == logged(tmp_path / "whole", name)
+    assert len({*logged(tmp_path / "whole", "val_loss_after")}) == 3
+
+
+class Subclassed(keras.Model):
+    """A network whose outputs are not known before its first call."""
+
+    def __init__(self, ways):
+        super().__init__()
+        self.dense, self.flatten = keras.layers.Dense(ways), keras.layers.Flatten()
+
+    def call(self, inputs):
+        return self.dense(self.flatten(inputs))
+
+
+def test_a_subclassed_network_with_a_separate_head_is_left_as_it_is():
+    model = kr.ReptileModel(Subclassed(3))
+    assert with_ways(model, 3) is model
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
@@ -196,6 +252,22 @@ def test_ways_of_training_that_cannot_be_are_refused(fields, text):
     with pytest.raises(ValueError, match=text):
         check_settings(other(**fields))
     check_settings(other(head="separate", train_ways=3))
+
+
+def test_ways_of_training_that_are_those_of_the_tasks_need_not_be_given_again(tmp_path):
+    directory = RunDirectory(tmp_path)
+    directory.write_json("run.json", {"settings": dataclasses.asdict(other(train_ways=3))})
+    assert check_same_run(directory, other(train_ways=0))
+    with pytest.raises(RunError, match=r"train_ways=3 \(now 4\)"):
+        check_same_run(directory, other(train_ways=4))
+
+
+def test_the_demo_of_a_run_has_as_many_characters_as_its_tasks(tmp_path):
+    recipe = other()
+    directory = RunDirectory(tmp_path)
+    directory.write_json("run.json", {"settings": dataclasses.asdict(recipe)})
+    directory.save(building.build_model(recipe, (12, 12, 1)))
+    assert load_model(tmp_path).network.output_shape[-1] == 3
 
 
 def test_ways_of_training_need_as_many_training_classes():
