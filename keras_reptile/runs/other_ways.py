@@ -13,6 +13,22 @@ def with_ways(model: ReptileModel, ways: int) -> ReptileModel:
     return model.with_head(ways)
 
 
+def in_words(recipe: Recipe) -> str:
+    """Returns the message of a run whose training tasks have other ways, else no text.
+
+    Example:
+
+    >>> in_words(Recipe(ways=5, train_ways=20, head="shared"))
+    'Training tasks have 20 ways. Validation and test tasks have 5.'
+    """
+    if recipe.ways_in_training == recipe.ways:
+        return ""
+    return (
+        f"Training tasks have {recipe.train_ways} ways. Validation and test tasks have "
+        f"{recipe.ways}."
+    )
+
+
 class ModelOfTasks:
     """The model that a run validates and tests while it trains.
 

@@ -17,13 +17,13 @@ from keras_reptile.runs import (
     draw_on_device,
     finishing,
     origin,
+    other_ways,
     own_layers,
     run_classes,
     run_length,
 )
 from keras_reptile.runs.callbacks import RunLog, SameTasks, StopOnDivergence
 from keras_reptile.runs.joint_run import SingleRun
-from keras_reptile.runs.other_ways import ModelOfTasks
 from keras_reptile.runs.progress import Progress, say, say_evaluation_batch
 from keras_reptile.runs.run_checks import (
     MAY_CHANGE_ON_RESUME,
@@ -119,7 +119,7 @@ def train(
         _print_beginning(recipe, directory, pools, lengths, done, verbose)
         _print_kernels(kernels, done, verbose)
         run.join(model)
-        of_tasks = ModelOfTasks(recipe, kernels.jit_compile)
+        of_tasks = other_ways.ModelOfTasks(recipe, kernels.jit_compile)
         run_log = _fit(recipe, directory, pools, model, of_tasks, verbose, run)
         model = of_tasks.of(model)
         return finishing.finish(recipe, directory, pools, model, run_log, lengths, verbose)
@@ -183,6 +183,7 @@ def _print_beginning(recipe, directory, pools, lengths, done, verbose) -> None:
     if recipe.dataset != SINUSOID:
         say(verbose, run_classes.in_words(recipe, pools, directory))
         say(verbose, without_effect(recipe, pools))
+        say(verbose, other_ways.in_words(recipe))
     if done:
         say(verbose, f"Resuming at meta-iteration {done:,} in {directory.path}.")
     if changed := run_length.in_words(recipe, lengths, done):
