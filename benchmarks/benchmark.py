@@ -30,6 +30,18 @@ def name() -> str:
     return Path(sys.argv[0]).name
 
 
+def define_orientations() -> None:
+    """Defines the flag `--orientations`, a list."""
+    from keras_reptile.algorithm.orientations import ORIENTATIONS
+
+    flags.DEFINE_list("orientations", ["1", "4"], "Numbers of orientations.")
+    flags.register_validator(
+        "orientations",
+        lambda given: bool(given) and {*given} <= {*map(str, ORIENTATIONS)},
+        f"It must be one or more of {', '.join(map(str, ORIENTATIONS))}.",
+    )
+
+
 def define_json(text: str) -> None:
     """Defines `--json`. A file that cannot be written ends the program before it measures."""
     flags.DEFINE_string("json", None, text)

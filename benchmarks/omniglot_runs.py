@@ -21,10 +21,9 @@ import dataclasses
 
 import numpy as np
 from absl import flags
-from benchmark import define_json, figures, run
+from benchmark import define_json, define_orientations, figures, run
 
 import keras_reptile as kr
-from keras_reptile.algorithm.orientations import ORIENTATIONS
 from keras_reptile.recipes import building
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.evaluating import load_chosen, read_run
@@ -40,12 +39,7 @@ ORIGINAL_SIZE = 105
 FLAGS = flags.FLAGS
 flags.DEFINE_string("checkpoint", None, "The output directory of bin/train.", required=True)
 flags.DEFINE_string("runs", None, "The folder with run01 to run20.", required=True)
-flags.DEFINE_list("orientations", ["1", "4"], "Numbers of orientations.")
-flags.register_validator(
-    "orientations",
-    lambda given: bool(given) and {*given} <= {*map(str, ORIENTATIONS)},
-    f"It must be one or more of {', '.join(map(str, ORIENTATIONS))}.",
-)
+define_orientations()
 define_json("File to write the accuracies to.")
 
 

@@ -17,10 +17,9 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from absl import flags
-from benchmark import define_json, figures, run
+from benchmark import define_json, define_orientations, figures, run
 
 import keras_reptile as kr
-from keras_reptile.algorithm.orientations import ORIENTATIONS
 from keras_reptile.export.layout import METADATA
 from keras_reptile.pretrained import MODELS
 from keras_reptile.recipes import building
@@ -32,12 +31,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "TFDS's data directory.")
 flags.DEFINE_enum("model", "omniglot_5way", kr.pretrained_names(), "The shipped model.")
 flags.DEFINE_integer("tasks", 10_000, "Test tasks.", lower_bound=2)
-flags.DEFINE_list("orientations", ["1", "4"], "Numbers of orientations.")
-flags.register_validator(
-    "orientations",
-    lambda given: bool(given) and {*given} <= {*map(str, ORIENTATIONS)},
-    f"It must be one or more of {', '.join(map(str, ORIENTATIONS))}.",
-)
+define_orientations()
 define_json("File to write the accuracies to.")
 
 
