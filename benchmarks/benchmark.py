@@ -14,13 +14,22 @@ FLAGS = flags.FLAGS
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a program with its flags. Other arguments end it with a line."""
+    """Runs a program with its flags.
+
+    Other arguments end it with a line, and so do errors of the package's users.
+    """
 
     def checked(argv: list[str]) -> None:
         if argv[1:]:
             others = " ".join(argv[1:])
             sys.exit(f"{name()}: only flags are accepted, as --name=value. Received: {others}")
-        main()
+        try:
+            main()
+        except Exception as error:
+            package = sys.modules.get("keras_reptile.errors")
+            if not package or not isinstance(error, ValueError | package.RunError):
+                raise
+            sys.exit(f"{name()}: {error}")
 
     app.run(checked)
 

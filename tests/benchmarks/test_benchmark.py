@@ -32,8 +32,8 @@ run(main)
 """
 
 
-def ended(folder, *arguments):
-    (folder / "program.py").write_text(PROGRAM)
+def ended(folder, *arguments, program=PROGRAM):
+    (folder / "program.py").write_text(program)
     command = [sys.executable, "program.py", *arguments]
     environment = {"PATH": "", "PYTHONPATH": str(BENCHMARKS)}
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
@@ -51,6 +51,20 @@ def test_what_was_measured_before_a_failure_is_kept_as_incomplete(tmp_path):
     assert found.returncode == 1 and found.stderr == "program.py: it is broken.\n"
     content = json.loads((tmp_path / "found.json").read_text())
     assert content == {"first": [1.5], "incomplete": True, "command": "of a test"}
+
+
+def test_an_error_of_the_user_is_one_line_and_any_other_a_traceback(tmp_path):
+    errors = tmp_path / "keras_reptile" / "errors.py"
+    errors.parent.mkdir()
+    (errors.parent / "__init__.py").touch()
+    errors.write_text("class RunError(Exception):\n    pass\n")
+    body = "from benchmark import run\nfrom keras_reptile.errors import RunError\n\n\n"
+    for error, is_line in (("RunError", True), ("ValueError", True), ("KeyError", False)):
+        program = f"{body}def main():\n    raise {error}('It is wrong.')\n\n\nrun(main)\n"
+        found = ended(tmp_path, program=program)
+        assert found.returncode == 1
+        assert (found.stderr == "program.py: It is wrong.\n") == is_line
+        assert ("Traceback" in found.stderr) != is_line
 
 
 def test_a_file_stays_if_nothing_was_measured(tmp_path):
