@@ -43,16 +43,18 @@ define_orientations()
 define_json("File to write the accuracies to.")
 
 
-def recipe_of(directory: RunDirectory) -> Recipe:
-    """Returns the recipe of the tasks, after checking that the run was not trained on them."""
-    trained = Recipe(**read_run(directory)["settings"])
+def check_split(trained: Recipe) -> None:
+    """Raises `ValueError` if a run may be trained on the characters of the tasks."""
     if (trained.dataset, trained.dataset_split) != ("omniglot", "background"):
         raise ValueError(
             "The runs have characters of Omniglot's evaluation alphabets. Received: a checkpoint "
             f"with dataset={trained.dataset!r}, dataset_split={trained.dataset_split!r}, which may "
             "be trained on them. Train with --dataset=omniglot --dataset_split=background."
         )
-    building.prepare(trained)
+
+
+def of_tasks(trained: Recipe) -> Recipe:
+    """Returns the recipe of the tasks."""
     tasks = dict(ways=WAYS, shots=1, queries=1, eval_classes="within_alphabet")
     return dataclasses.replace(trained, **tasks, train_ways=trained.ways_in_training)
 
@@ -81,19 +83,22 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def main():
+    kr.one_task_per_core()
     directory = RunDirectory(FLAGS.checkpoint)
-    recipe = recipe_of(directory)
+    trained = Recipe(**read_run(directory)["settings"])
+    check_split(trained)
+    building.prepare(trained)
+    recipe = of_tasks(trained)
     tasks = kr.omniglot_runs(
         FLAGS.runs,
         image_size=recipe.image_size,
         inner_batch_size=recipe.eval_inner_batch_size,
         inner_steps=recipe.eval_inner_steps,
     )
-    if (number := tasks.element_spec["order"].shape[0]) not in (None, RUNS):
+    if (number := tasks.element_spec["order"].shape[0]) != RUNS:
         raise ValueError(f"--runs must have {RUNS} runs. Received: {number}.")
-    kr.one_task_per_core()
     saved = load_chosen(directory, "last")
-    check_checkpoint(Recipe(**read_run(directory)["settings"]), saved, directory.checkpoints)
+    check_checkpoint(trained, saved, directory.checkpoints)
     check_outputs(recipe, saved)
     model = with_ways(saved, WAYS)
     with figures() as found:

@@ -78,7 +78,7 @@ def omniglot_runs(
     ]
     _check_alike(runs, tasks)
     all_tasks = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *tasks)
-    return tf.data.Dataset.from_tensor_slices(all_tasks).batch(len(runs))
+    return tf.data.Dataset.from_tensor_slices(all_tasks).batch(len(runs), drop_remainder=True)
 
 
 def _runs_in(folder: Path) -> list[Path]:

@@ -35,7 +35,9 @@ def folder(tmp_path):
 
 
 def test_a_run_is_a_task_of_its_training_images_and_its_test_images(folder):
-    (element,) = kr.omniglot_runs(folder, image_size=10, inner_batch_size=2, inner_steps=5)
+    tasks = kr.omniglot_runs(folder, image_size=10, inner_batch_size=2, inner_steps=5)
+    assert tasks.element_spec["order"].shape == (RUNS, 5, 2)
+    (element,) = tasks
     (support, labels), (query, answers) = element["support"], element["query"]
     for run in ANSWERS:
         expected = [drawing(run, i) for i in (1, 2, 3)]
@@ -43,7 +45,6 @@ def test_a_run_is_a_task_of_its_training_images_and_its_test_images(folder):
         np.testing.assert_array_equal(query[run - 1], [drawing(run, 10 + i) for i in (1, 2, 3)])
         np.testing.assert_array_equal(answers[run - 1] + 1, ANSWERS[run])
     np.testing.assert_array_equal(labels, [range(WAYS)] * RUNS)
-    assert element["order"].shape == (RUNS, 5, 2)
     assert set(element["order"].numpy().ravel()) == {0, 1, 2}
 
 
