@@ -221,14 +221,30 @@ def test_a_recipe_that_was_found_is_a_candidate_of_the_search_that_was_in_the_la
     assert any(found.items() >= change.items() for change in changes)
 
 
+@pytest.mark.parametrize("orientations", [1, 4])
 @pytest.mark.parametrize("name", ["any", "within_alphabet"])
-def test_the_runs_within_an_alphabet_and_without_differ_in_their_tasks_alone(name):
-    found = record(f"omniglot_background_{name}")
+def test_the_runs_within_an_alphabet_and_without_differ_in_their_tasks_alone(name, orientations):
+    ending = "" if orientations == 1 else f"_{orientations}_orientations"
+    found = record(f"omniglot_background_{name}{ending}")
     settings = found["settings"]
+    assert found["orientations"] == orientations
     assert (settings["dataset_split"], settings["eval_classes"]) == ("background", name)
-    assert (settings["ways"], settings["shots"], found["meta_iteration"]) == (20, 1, 4000)
+    assert (settings["ways"], settings["shots"], found["meta_iteration"]) == (20, 1, 16_000)
     other = record("omniglot_background_any")["settings"]
     assert {k for k, v in settings.items() if other[k] != v} <= {"eval_classes"}
+    recipe = named.get("omniglot_20way_best")
+    assert unlike(settings, recipe) <= {*NOTES, *TESTS, "dataset_split", "eval_classes"}
+
+
+def test_the_fixed_runs_are_those_of_the_same_training_and_read_as_their_authors_do():
+    found = record("omniglot_runs")
+    settings = record("omniglot_background_within_alphabet")["settings"]
+    assert {k for k, v in found["settings"].items() if settings[k] != v} <= {"train_ways"}
+    assert found["meta_iteration"] == 16_000
+    assert [row["orientations"] for row in found["rows"]] == [1, 4]
+    assert {result["tasks"] for row in found["rows"] for result in row["results"]} == {20}
+    # The authors print an error of 38.8 %.
+    assert found["baseline_error"] == pytest.approx(0.388, abs=0.001)
 
 
 @pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
