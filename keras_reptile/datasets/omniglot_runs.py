@@ -56,8 +56,8 @@ def omniglot_runs(
         and int64 labels `(runs, 20)`. `"order"` is as in `episode_dataset`.
 
     Raises:
-        ValueError: If the folder has no runs or not all, a run's file or image is missing or cannot
-            be read, or an argument is out of range.
+        ValueError: If the folder has no runs or a gap in their numbers, a run's file or image is
+            missing or cannot be read, or an argument is out of range.
 
     Example:
 

@@ -141,7 +141,7 @@ RECIPES = {
         ways=5,
         train_ways=20,
         eval_inner_batch_size=5,
-        source="this project: the initialization of omniglot_20way_best, "
+        source="this project: the training of omniglot_20way_best, "
         "docs/experiments/recipe_search.md",
         expected="nothing published; 96.33 ± 0.17, transductive 97.65 ± 0.14 when it was run",
     ),
@@ -188,7 +188,7 @@ RECIPES = {
         eval_inner_batch_size=15,
         expected="62.74 ± 0.37, transductive 65.99 ± 0.58",
     ),
-    # Found by the same program. Its inner steps see 4 % of the images of the paper's run.
+    # Found by benchmarks/recipe_search.py. Its inner steps see 4 % of the images of the paper's.
     "mini_imagenet_fast": dataclasses.replace(
         MINI_IMAGENET,
         head="shared",

@@ -129,7 +129,7 @@ class Recipe:
         "run can be evaluated with any number of ways.",
         ("separate", "shared"),
     )
-    ways: int = _field(5, "Classes in a task.")
+    ways: int = _field(5, "Classes in a task. In training, --train_ways can differ.")
     train_ways: int = _field(
         0,
         "Classes in a training task; 0 for as many as in validation and test tasks. Another number "
