@@ -46,6 +46,7 @@ def distinct_programs():
     for name, recipe in named.RECIPES.items():
         fields = dataclasses.asdict(recipe)
         fields["inner_steps"] = min(fields["inner_steps"], 2)
+        fields |= {"ways": recipe.ways_in_training, "train_ways": 0}
         found.setdefault(tuple(v for k, v in fields.items() if k not in ELSEWHERE), name)
     return sorted(found.values())
 
@@ -53,9 +54,9 @@ def distinct_programs():
 def one_episode(recipe):
     pool = building.load_pools(recipe, None).train if recipe.dataset == "sinusoid" else None
     if pool is None:
-        each = recipe.train_shots + recipe.queries
-        shape = (recipe.ways * each, recipe.image_size, recipe.image_size, recipe.channels)
-        pool = kr.ClassPool(np.zeros(shape, np.uint8), [each] * recipe.ways)
+        each, ways = recipe.train_shots + recipe.queries, recipe.ways_in_training
+        shape = (ways * each, recipe.image_size, recipe.image_size, recipe.channels)
+        pool = kr.ClassPool(np.zeros(shape, np.uint8), [each] * ways)
     return next(iter(building.training_episodes(recipe, pool))), pool.image_shape
 
 
