@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Measures a run's initialization on the 20 fixed one-shot tasks of Omniglot's authors.
 
-  python benchmarks/omniglot_runs.py --checkpoint=runs/background --runs=DIR --orientations=1,4 \\
-    --json=docs/results/omniglot_runs.json
+  python benchmarks/omniglot_runs.py --checkpoint=runs/background --runs=FOLDER \\
+    --orientations=1,4 --json=docs/results/omniglot_runs.json
 
-DIR has the content of all_runs.zip in https://github.com/brendenlake/omniglot. The run must be
+FOLDER has the content of all_runs.zip in https://github.com/brendenlake/omniglot. The run must be
 trained on the background alphabets. The inner steps are those of its tests. To show that the runs
 are read as their authors do, it also measures their baseline: the nearest training image by the
 modified Hausdorff distance, with an error of 38.8 %.

@@ -72,11 +72,11 @@ def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
 
     Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), section 6.2.
     """
-    name, ways = "train_ways" if recipe.train_ways else "ways", recipe.ways_in_training
+    field, ways = "train_ways" if recipe.train_ways else "ways", recipe.ways_in_training
     if recipe.inner_batch_size % ways:
         raise ValueError(
-            f"For disjoint minibatches `inner_batch_size` must be a multiple of `{name}`. "
-            f"Received: inner_batch_size={recipe.inner_batch_size}, {name}={ways}. "
+            f"For disjoint minibatches `inner_batch_size` must be a multiple of `{field}`. "
+            f"Received: inner_batch_size={recipe.inner_batch_size}, {field}={ways}. "
             f"Use a multiple such as --inner_batch_size={5 * ways}."
         )
     return {

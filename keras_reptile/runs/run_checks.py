@@ -130,7 +130,11 @@ def check_same_run(
         _check_no_checkpoints(directory)
         return None
     # Files of earlier versions have a relative `image_dir` if it was given so.
-    now, before = map(_compared, (dataclasses.asdict(recipe), earlier["settings"]))
+    now = with_absolute_paths(dataclasses.asdict(recipe))
+    before = with_absolute_paths(earlier["settings"])
+    # `train_ways=0` means as many as `ways`.
+    if Recipe(**earlier["settings"]).ways_in_training == recipe.ways_in_training:
+        free = (*free, "train_ways")
     different = {
         k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in free
     }
@@ -143,11 +147,6 @@ def check_same_run(
             f"{moved if different.keys() <= {*FOLDERS} else ''}"
         )
     return earlier
-
-
-def _compared(settings: dict[str, Any]) -> dict[str, Any]:
-    ways = {"train_ways": settings.get("train_ways") or settings["ways"]}
-    return with_absolute_paths(settings) | ways
 
 
 def with_absolute_paths(settings: dict[str, Any]) -> dict[str, Any]:

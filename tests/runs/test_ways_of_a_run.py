@@ -260,6 +260,11 @@ def test_ways_of_training_that_are_those_of_the_tasks_need_not_be_given_again(tm
     assert check_same_run(directory, other(train_ways=0))
     with pytest.raises(RunError, match=r"train_ways=3 \(now 4\)"):
         check_same_run(directory, other(train_ways=4))
+    with pytest.raises(RunError, match=r"with other settings: ways=3 \(now 4\)\. Give"):
+        check_same_run(directory, other(train_ways=3, ways=4))
+    directory.write_json("run.json", {"settings": dataclasses.asdict(other(train_ways=0))})
+    with pytest.raises(RunError, match=r"with other settings: ways=3 \(now 4\)\. Give"):
+        check_same_run(directory, other(train_ways=0, ways=4))
 
 
 def test_the_demo_of_a_run_has_as_many_characters_as_its_tasks(tmp_path):
