@@ -1,7 +1,7 @@
 """A fine-tuned network, from an initialization and a task."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.inner_optimizers import InnerState, TaskSchedule
 from keras_reptile.algorithm.learner_loss import of_learner
+from keras_reptile.algorithm.mean_network import mean_network
 from keras_reptile.algorithm.moved_layers import freeze_others
 from keras_reptile.algorithm.network_copy import copy_of
 from keras_reptile.algorithm.network_function import values_of
@@ -55,21 +56,37 @@ def adapted(
     return result.weights, non_trainable, result.state
 
 
-def fine_tuned(start: Initialization, adapt: Callable, task: dict, steps: int) -> keras.Model:
+class Part(NamedTuple):
+    """An adapted copy of the network, and the inner state after its steps."""
+
+    network: keras.Model
+    state: InnerState
+
+
+def fine_tuned(
+    start: Initialization, adapt: Callable, tasks: Sequence[dict], steps: int
+) -> keras.Model:
     """Returns a compiled copy of the network, adapted to a task. See `ReptileModel.adapt`.
 
     Args:
         start: The `Initialization`.
         adapt: The result of `adaptation` for a network of the same layers.
-        task: See `InnerLoop`.
+        tasks: Sequence of dicts, the task in each orientation, see `InnerLoop`. If there are
+            several, the network is the mean of a copy for each.
         steps: Integer, the inner steps of the task.
 
     Raises:
         ValueError: If the network cannot be copied, or the adapted weights are not finite.
     """
+    parts = [_adapted_copy(start, adapt, task, steps) for task in tasks]
+    return _compiled(start, parts, steps)
+
+
+def _adapted_copy(start: Initialization, adapt: Callable, task: dict, steps: int) -> Part:
+    """Returns a copy of the network, in which the layers that the inner loop keeps are frozen."""
     network = start.loop.f.network
     # Made first, as not every network can be copied.
-    learner = copy_of(network)
+    copy = copy_of(network)
     theta = values_of(network.trainable_variables)
     non_trainable = values_of(network.non_trainable_variables)
     weights, non_trainable, state = adapt(task, theta, non_trainable, start.state)
@@ -79,23 +96,28 @@ def fine_tuned(start: Initialization, adapt: Callable, task: dict, steps: int) -
             f"steps={steps}. Use fewer steps, a lower learning rate of the inner optimizer, or "
             "inputs in the range that the network was trained on."
         )
-    learner.trainable = network.trainable
-    trainable = learner.trainable_variables
-    variables = (*trainable, *learner.non_trainable_variables)
+    copy.trainable = network.trainable
+    trainable = copy.trainable_variables
+    variables = (*trainable, *copy.non_trainable_variables)
     for variable, value in zip(variables, (*weights, *non_trainable), strict=True):
         variable.assign(value)
-    return _compiled(start, learner, trainable, steps, state)
-
-
-def _compiled(start, learner, trainable, steps, state) -> keras.Model:
-    """Returns the learner, compiled for more steps of the inner loop by `fit`."""
-    loss, moved = start.loop.loss, start.loop.parts.moved
+    moved = start.loop.parts.moved
     if moved is not None:
-        freeze_others(learner, [v for i, v in enumerate(trainable) if i not in moved])
+        freeze_others(copy, [v for i, v in enumerate(trainable) if i not in moved])
         state = state._replace(slots=tuple(part(slot, moved) for slot in state.slots))
+    return Part(copy, state)
+
+
+def _compiled(start: Initialization, parts: Sequence[Part], steps: int) -> keras.Model:
+    """Returns the learner, compiled for more steps of the inner loop by `fit`."""
+    networks, loss = [part.network for part in parts], start.loop.loss
+    trainable = [v for network in networks for v in network.trainable_variables]
+    slots = zip(*(part.state.slots for part in parts), strict=True)
+    state = parts[0].state._replace(slots=tuple(sum(slot, ()) for slot in slots))
+    learner = networks[0] if len(networks) == 1 else mean_network(networks)
     learner = taking_bytes(learner, start.byte_scale, start.trained_on_bytes)
     learner.compile(
-        optimizer=_optimizer(start, learner.trainable_variables, steps, state),
+        optimizer=_optimizer(start, trainable, steps, state),
         loss=of_learner(loss),
         # Keras's "accuracy" follows from shapes: it would compare logits with 0.5.
         metrics=get_metrics(None, loss) or None,

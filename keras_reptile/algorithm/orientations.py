@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from keras_reptile.checks import check_integer
@@ -11,11 +12,11 @@ from keras_reptile.checks import check_integer
 ORIENTATIONS = {1: (0,), 2: (0, 4), 4: (0, 1, 2, 3), 8: (0, 1, 2, 3, 4, 5, 6, 7)}
 
 
-def turned(images: tf.Tensor, orientation: int) -> tf.Tensor:
+def turned(images: Any, orientation: int) -> Any:
     """Returns images `(..., rows, columns, channels)` in one of eight orientations.
 
     Args:
-        images: Tensor.
+        images: Tensor, or symbolic tensor of a network.
         orientation: Integer. 0 to 3 are quarter turns counterclockwise. 4 to 7 are the same turns
             of the images mirrored from left to right.
 
@@ -25,15 +26,28 @@ def turned(images: tf.Tensor, orientation: int) -> tf.Tensor:
     >>> turned(image, 1)[..., 0].numpy().tolist(), turned(image, 4)[..., 0].numpy().tolist()
     ([[2, 4], [1, 3]], [[2, 1], [4, 3]])
     """
-    rows, columns = images.shape.rank - 3, images.shape.rank - 2
+    rows, columns = len(images.shape) - 3, len(images.shape) - 2
     turns, is_mirrored = orientation % 4, orientation >= 4
     if is_mirrored:
-        images = tf.reverse(images, [columns])
+        images = keras.ops.flip(images, columns)
     if turns % 2:
-        order = [*range(rows), columns, rows, columns + 1]
-        images = tf.transpose(images, order)
-    reversed_axes = {0: [], 1: [rows], 2: [rows, columns], 3: [columns]}[turns]
-    return tf.reverse(images, reversed_axes) if reversed_axes else images
+        images = keras.ops.transpose(images, [*range(rows), columns, rows, columns + 1])
+    for axis in {0: (), 1: (rows,), 2: (rows, columns), 3: (columns,)}[turns]:
+        images = keras.ops.flip(images, axis)
+    return images
+
+
+def in_each_orientation(images: Any, number: int) -> list:
+    """Returns a structure of images in each orientation.
+
+    Args:
+        images: Structure of tensors `(..., rows, columns, channels)`.
+        number: Integer, a key of `ORIENTATIONS`.
+    """
+    return [
+        tf.nest.map_structure(functools.partial(turned, orientation=r), images)
+        for r in ORIENTATIONS[number]
+    ]
 
 
 def in_orientations(tasks: dict, number: int) -> dict:

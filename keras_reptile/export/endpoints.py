@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_reptile.algorithm.network_function import has_randomness, mode, values_of
+from keras_reptile.algorithm.orientations import in_each_orientation
 from keras_reptile.episodes.network_inputs import taken_by
 from keras_reptile.episodes.sampling import seedless_support_order
 from keras_reptile.export.endpoint_checks import (
@@ -33,6 +34,8 @@ class Endpoints:
 
     Args:
         model: A built and compiled `ReptileModel`, whose network has one input.
+        orientations: Integer, the orientations in which `adapt_and_predict_inductive` and
+            `adapt_and_predict_transductive` solve a task. Defaults to `1`.
 
     Shapes:
 
@@ -43,8 +46,9 @@ class Endpoints:
     * Logits: `(number, outputs)`.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, orientations: int = 1):
         self.model, self.network = model, model.network
+        self.orientations = orientations
         # Bytes are already scaled when the arguments are checked.
         self.loop = dataclasses.replace(
             model._inner_loop.for_evaluation(), as_taken=lambda images: images
@@ -116,6 +120,12 @@ class Endpoints:
         return loop.adapt(task, theta, self.model._starting_state(theta)).weights
 
     def _adapt_and_predict(self, x, y, query_x, steps, learning_rate, transductive) -> tf.Tensor:
+        how = steps, learning_rate, transductive
+        pairs = in_each_orientation((x, query_x), self.orientations)
+        outputs = [self._in_one_orientation(x, y, query_x, *how) for x, query_x in pairs]
+        return tf.reduce_mean(tf.stack(outputs), axis=0) if len(outputs) > 1 else outputs[0]
+
+    def _in_one_orientation(self, x, y, query_x, steps, learning_rate, transductive) -> tf.Tensor:
         weights = self.adapt(x, y, steps, learning_rate)
         support_x = None
         if not transductive:

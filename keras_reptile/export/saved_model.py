@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_reptile.algorithm.orientations import check_can_be_turned, check_orientations
 from keras_reptile.checks import check_integer, check_unicode, local_path
 from keras_reptile.export import arguments, portable
 from keras_reptile.export.endpoint_checks import MAX_STEPS
@@ -33,16 +34,19 @@ def export(
     metadata: dict[str, Any] | None,
     overwrite: bool,
     steps: int,
+    orientations: int,
 ) -> None:
     """Writes an export, see `ReptileModel.export_learner`."""
     check_path(path)
     portable.check(model)
     steps = check_integer("steps", steps, 0, MAX_STEPS)
+    _check_orientations(model, orientations)
     defaults = _defaults(model, steps)
-    described = portable.describe(model, class_names, metadata, {"defaults": defaults})
+    own = {"defaults": defaults, "orientations": orientations}
+    described = portable.describe(model, class_names, metadata, own)
     class_names = described["class_names"]
     with whole_directory(path, overwrite, MARKS, FILES_OF_AN_EXPORT) as directory:
-        write_saved_model(model, directory, class_names, defaults)
+        write_saved_model(model, directory, class_names, defaults, orientations)
         model.network.save(directory / NETWORK)
         make_readable(directory / NETWORK)
         portable.write(model, directory, described)
@@ -51,6 +55,16 @@ def export(
 def check_path(path: str | os.PathLike) -> None:
     """Raises `ValueError` for a path that TensorFlow cannot write to."""
     check_unicode("path", os.fsdecode(os.path.realpath(local_path(path))))
+
+
+def _check_orientations(model: Any, orientations: int) -> None:
+    """Raises `ValueError` unless the tasks of a model can be solved in these orientations."""
+    check_orientations(orientations)
+    image = portable.image_spec(model.network)
+    target = portable.target_spec(model.network, labels=model._is_classifier)
+    as_episode = lambda spec: tf.TensorSpec((None, *spec.shape), spec.dtype)  # noqa: E731
+    spec = as_episode(image), as_episode(target)
+    check_can_be_turned(orientations, {"support": spec, "query": spec})
 
 
 def _defaults(model, steps) -> dict[str, Any] | None:
@@ -64,10 +78,11 @@ def write_saved_model(
     directory: Path,
     class_names: Sequence[str] | None,
     defaults: dict[str, Any] | None,
+    orientations: int = 1,
 ) -> None:
     """Writes the SavedModel only."""
     saved = SavedLearner()
-    endpoints = Endpoints(model)
+    endpoints = Endpoints(model, orientations)
     saved.trainable_variables = [v.value for v in model.network.trainable_variables]
     saved.non_trainable_variables = [v.value for v in model.network.non_trainable_variables]
     saved.inner_state = [v.value for v in model.inner_variables]

@@ -11,6 +11,7 @@ from keras_reptile.algorithm.assignments import check_assignments
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.network_checks import check_built, check_trainable
 from keras_reptile.algorithm.network_function import values_of
+from keras_reptile.algorithm.orientations import check_orientations, in_each_orientation
 from keras_reptile.checks import INT32, check_boolean, check_integer, check_positive, check_seed
 from keras_reptile.episodes.episode_checks import episodes_of
 from keras_reptile.episodes.label_checks import known_outputs
@@ -70,6 +71,7 @@ class AdaptingModel(EpisodeModel):
         inner_batch_size: int | None = None,
         seed: int = 0,
         head: str = "keep",
+        orientations: int = 1,
     ) -> keras.Model:
         """Returns a fine-tuned copy of the network, an ordinary compiled `keras.Model`.
 
@@ -78,6 +80,14 @@ class AdaptingModel(EpisodeModel):
         `learner.fit` continues them, without the decay of `inner_weight_decay_rate`. Its batch
         normalization has the support set's statistics, computed without dropout, so that `predict`
         treats each image independently. The model itself stays as it is.
+
+        With `orientations=R`, R copies of the network are fine-tuned, each on the support set in
+        another orientation. The learner is the mean of their outputs,
+
+            1/R sum_r f(r(x); W_r)
+
+        and `fit` moves the weights of all copies by the loss of this mean. Turn images for a
+        network that was trained on turned classes, as on Omniglot.
 
         Args:
             support_x: Array `(images, ...)`, uint8 or inputs of the network.
@@ -91,30 +101,41 @@ class AdaptingModel(EpisodeModel):
                 many outputs as the largest label needs, on the meta-learned body. `"shared"`: as
                 many outputs, each of which starts from the meta-learned one, for a model with
                 `head="shared"`. Defaults to `"keep"`.
+            orientations: Integer, R: 1; 2 for the images and their mirror images; 4 for the images
+                turned by 0, 90, 180 and 270 degrees; or 8 for the turned and the mirrored ones.
+                With 4 and 8 the images must be square. Defaults to `1`.
 
         Raises:
             ValueError: If there are no images, another number of labels, a label without an
-                output, a negative number of steps, no head to replace, or a network that Keras
-                cannot make again from its configuration.
+                output, a negative number of steps, no head to replace, images that cannot be
+                turned, or a network that Keras cannot make again from its configuration.
         """
         steps = check_integer("steps", steps, 0)
+        check_orientations(orientations)
         seed = check_seed("seed", seed, 0, INT32)
         self._check_compiled()
         x, y, number = support_set.checked(self.network, support_x, support_y)
         self._input_ranges.watch_arrays(self.network, x)
         batch = min(number, INNER_BATCH_SIZE) if inner_batch_size is None else inner_batch_size
         batch = check_positive("inner_batch_size", batch)
+        support_set.check_can_be_turned(self.network, x, y, orientations)
         model, traced = new_head.for_labels(self, head, y, seed)
-        task = {
-            "support": (x, y),
-            "order": support_order(number, batch, steps, seed),
-            "number": (tf.constant(seed), tf.constant(0)),
-        }
-        return model._fine_tuned(task, steps, traced)
+        order = support_order(number, batch, steps, seed)
+        tasks = [
+            {"support": (each, y), "order": order, "number": (tf.constant(seed), tf.constant(0))}
+            for each in in_each_orientation(x, orientations)
+        ]
+        return model._fine_tuned(tasks, steps, traced)
 
-    def _fine_tuned(self, task: dict, steps: int, traced: "AdaptingModel") -> keras.Model:
-        """Returns the learner of a task, computed by the traces of a model of the same layers."""
-        (x, y), network = task["support"], self.network
+    def _fine_tuned(self, tasks: list[dict], steps: int, traced: "AdaptingModel") -> keras.Model:
+        """Returns the learner of a task, computed by the traces of a model of the same layers.
+
+        Args:
+            tasks: List of dicts, the task in each orientation.
+            steps: See `adapt`.
+            traced: The other model.
+        """
+        (x, y), network = tasks[0]["support"], self.network
         check_built(network)
         check_trainable(network)
         traced._made_once("assignments", lambda: check_assignments(network, x))
@@ -123,7 +144,7 @@ class AdaptingModel(EpisodeModel):
             support_set.check_labels(y.numpy(), outputs, places)
         make = lambda: learner.adaptation(traced._inner_loop.for_evaluation())  # noqa: E731
         adapt = traced._made_once("adapt", make)
-        return learner.fine_tuned(self._initialization(), adapt, task, steps)
+        return learner.fine_tuned(self._initialization(), adapt, tasks, steps)
 
     def _initialization(self) -> Initialization:
         """Returns everything that a learner is made from, except for its task."""
@@ -174,6 +195,7 @@ class AdaptingModel(EpisodeModel):
         metadata: dict[str, Any] | None = None,
         overwrite: bool = False,
         steps: int = 50,
+        orientations: int = 1,
     ) -> None:
         """Writes a SavedModel that TensorFlow alone can fine-tune on a support set and serve.
 
@@ -188,10 +210,13 @@ class AdaptingModel(EpisodeModel):
             steps: Integer, inner steps of a call that names none. Such a call has the inner
                 optimizer's learning rate. If that is a schedule, calls must name both.
                 Defaults to `50`.
+            orientations: Integer, the orientations in which `adapt_and_predict` solves a task, as
+                in `adapt`. Defaults to `1`.
 
         Raises:
             ValueError: If the model is not built and compiled, its network does not have one input
-                of known shape, a name, the metadata or the steps are wrong, or the path exists.
+                of known shape, a name, the metadata, the steps or the orientations are wrong, or
+                the path exists.
 
         Example:
 
@@ -206,7 +231,7 @@ class AdaptingModel(EpisodeModel):
         # Imported here: training needs neither locks nor files.
         from keras_reptile.export import saved_model
 
-        saved_model.export(self, path, class_names, metadata, overwrite, steps)
+        saved_model.export(self, path, class_names, metadata, overwrite, steps, orientations)
 
     def export(self, *args, **kwargs) -> None:
         """Raises an error: an export by Keras would not adapt.

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_reptile.algorithm import orientations
 from keras_reptile.algorithm.network_checks import ends
 from keras_reptile.algorithm.prediction import all_finite
 from keras_reptile.episodes.array_checks import check_arrays
@@ -25,6 +26,27 @@ def checked(network: keras.Model, support_x: Any, support_y: Any) -> tuple:
     _check_images(network, support_x)
     _check_finite(support_x, support_y)
     return _with_rank_of_input(network, support_x), support_y, number
+
+
+def check_can_be_turned(
+    network: keras.Model, support_x: Any, support_y: tf.Tensor, number: int
+) -> None:
+    """Raises `ValueError` unless a network can be the mean over orientations of a support set.
+
+    Args:
+        network: A `keras.Model`.
+        support_x, support_y: As `checked` returns them.
+        number: Integer, the number of orientations.
+    """
+    if number > 1 and not ends(network, "inputs"):
+        raise ValueError(
+            "`orientations` needs a functional or sequential network. Received: "
+            f"orientations={number}, a {type(network).__name__}. Wrap it in `keras.Model`, or use "
+            "orientations=1."
+        )
+    as_episode = lambda t: tf.TensorSpec((1, *t.shape), t.dtype)  # noqa: E731
+    spec = tf.nest.map_structure(as_episode, (support_x, support_y))
+    orientations.check_can_be_turned(number, {"support": spec, "query": spec})
 
 
 def _as_tensors(network, support_x, support_y) -> tuple:

@@ -19,5 +19,6 @@ def main() -> None:
         class_names=FLAGS.class_names,
         only_model=FLAGS.only_model,
         overwrite=FLAGS.overwrite,
+        orientations=FLAGS.orientations,
     )
     print(f"Exported meta-iteration {metadata['meta_iteration']:,} to {FLAGS.output}.")

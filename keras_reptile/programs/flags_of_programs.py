@@ -101,6 +101,7 @@ def export() -> None:
     define_path("output", None, "The directory to write.")
     flags.DEFINE_enum("which", "last", ("last", "best"), WHICH)
     flags.DEFINE_list("class_names", None, "A name for each of the network's outputs.")
+    flags.DEFINE_integer("orientations", 1, ORIENTATIONS)
     flags.DEFINE_bool("only_model", False, ONLY_MODEL)
     flags.DEFINE_bool("overwrite", False, "Replace an earlier export.")
 

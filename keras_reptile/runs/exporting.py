@@ -27,6 +27,7 @@ def export_run(
     class_names: Sequence[str] | None = None,
     only_model: bool = False,
     overwrite: bool = False,
+    orientations: int = 1,
 ) -> dict[str, Any]:
     """Exports a run's initialization, with a description of the run as metadata.
 
@@ -39,16 +40,24 @@ def export_run(
         only_model: Boolean, whether to write only the files that `keras_reptile.pretrained` loads,
             without the SavedModel. Defaults to `False`.
         overwrite: Boolean, whether to replace an earlier export. Defaults to `False`.
+        orientations: Integer, the orientations in which the SavedModel solves a task, as in
+            `ReptileModel.adapt`. Defaults to `1`.
 
     Returns:
         Dict, the metadata of the run.
 
     Raises:
         RunError: If there is no run, or its checkpoint cannot be read.
-        ValueError: If the model cannot be exported, the names do not fit, the path is taken, or
-            there is no such choice of `which`.
+        ValueError: If the model cannot be exported, the names do not fit, the path is taken, there
+            is no such choice of `which`, or orientations are none or for no SavedModel.
     """
     check_choice("which", which, WHICH)
+    if only_model and orientations != 1:
+        raise ValueError(
+            "`orientations` are those of a SavedModel. Received: "
+            f"orientations={orientations}, only_model=True. Leave one of them out: `adapt` of "
+            "`keras_reptile.pretrained` takes orientations."
+        )
     if not only_model:
         saved_model.check_path(path)
     directory = RunDirectory(output_dir)
@@ -69,6 +78,7 @@ def export_run(
             metadata=metadata,
             overwrite=overwrite,
             steps=run["settings"]["eval_inner_steps"],
+            orientations=orientations,
         )
     return metadata
 
