@@ -14,6 +14,7 @@ from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import read_csv
 from keras_reptile.files.cells import count, fraction
 from keras_reptile.pictures.style import COLOURS, LINES, as_written, styled
+from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.learning_curve import ACCURACY, has
 from keras_reptile.runs.run_directory import RunDirectory
 
@@ -79,21 +80,28 @@ def read_log(path: str) -> list[dict[str, str]]:
     return rows
 
 
-# The settings that decide on which tasks a run is tested, and the ways of its training tasks.
+# The settings that decide on which tasks a run is tested.
 OF_TASKS = (
     *("dataset", "dataset_split", "published_split", "split_dir", "split_seed"),
-    *("eval_classes", "ways", "train_ways", "shots", "queries", "transductive"),
+    *("eval_classes", "ways", "shots", "queries", "transductive"),
 )
 
 
 def read_tasks(path: str) -> dict[str, Any]:
-    """Returns the settings of a run's tests; none for a log alone, or without run.json."""
+    """Returns the settings of a run's tests, and the ways of its training tasks as `train_ways`.
+
+    There are none for a log alone, or without run.json.
+    """
     run = RunDirectory(path).read_run() if os.path.isdir(path) else None
-    return {name: run["settings"][name] for name in OF_TASKS} if run else {}
+    if run is None:
+        return {}
+    recipe = Recipe(**run["settings"])
+    settings = {name: getattr(recipe, name) for name in OF_TASKS}
+    return {**settings, "train_ways": recipe.ways_in_training}
 
 
 def other_tasks(runs: Mapping[str, Mapping[str, Any]]) -> str:
-    """Returns a message if runs were tested on tasks of different kinds, else no text.
+    """Returns a message if runs were tested or trained on tasks of different kinds, else no text.
 
     Args:
         runs: Mapping of names to the settings that `read_tasks` returns.
@@ -102,11 +110,22 @@ def other_tasks(runs: Mapping[str, Mapping[str, Any]]) -> str:
 
     >>> other_tasks({"a": dict(ways=5, shots=1), "b": dict(ways=20, shots=1), "c": {}})
     'The accuracies are of different tasks: ways=5 (a), ways=20 (b).'
+    >>> other_tasks({"a": dict(ways=5, train_ways=5), "b": dict(ways=5, train_ways=20)})
+    'The accuracies on training tasks are of different tasks: train_ways=5 (a), train_ways=20 (b).'
     """
     known = {name: of for name, of in runs.items() if of}
-    differ = [key for key in OF_TASKS if len({str(of.get(key)) for of in known.values()}) > 1]
-    parts = [f"{key}={of.get(key)} ({name})" for key in differ for name, of in known.items()]
-    return f"The accuracies are of different tasks: {', '.join(parts)}." if parts else ""
+    if of_tests := _different(known, OF_TASKS):
+        return f"The accuracies are of different tasks: {of_tests}."
+    of_training = _different(known, ("train_ways",))
+    if of_training:
+        return f"The accuracies on training tasks are of different tasks: {of_training}."
+    return ""
+
+
+def _different(runs: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
+    """Returns the settings in which runs differ, as text."""
+    differ = [key for key in names if len({str(of.get(key)) for of in runs.values()}) > 1]
+    return ", ".join(f"{key}={of.get(key)} ({name})" for key in differ for name, of in runs.items())
 
 
 @styled()

@@ -108,6 +108,24 @@ def test_runs_on_different_tasks_are_named(tmp_path, monkeypatch, capsys):
     assert "different tasks" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ({"train_ways": 20, "head": "shared"}, "train_ways=5 (a), train_ways=20 (b)."),
+        ({"train_ways": 5, "head": "shared"}, ""),
+    ],
+)
+def test_training_tasks_of_other_ways_are_named(tmp_path, others, said):
+    runs = {}
+    for name, changes in (("a", {}), ("b", others)):
+        (tmp_path / name).mkdir()
+        settings = dataclasses.asdict(named.get("glyphs", **changes))
+        write_json(tmp_path / name / "run.json", {"settings": settings})
+        runs[name] = comparison.read_tasks(str(tmp_path / name))
+    start = "The accuracies on training tasks are of different tasks: "
+    assert comparison.other_tasks(runs) == (start + said if said else "")
+
+
 def test_no_run_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"There are no accuracies in .*nothing"):
         comparison.read_log(str(tmp_path / "nothing"))
