@@ -126,7 +126,10 @@ def main(argv):
     kr.one_task_per_core()
     Path(FLAGS.output).parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    pools = kr.datasets.load("omniglot", data_dir=FLAGS.data_dir, split="background")
+    try:
+        pools = kr.datasets.load("omniglot", data_dir=FLAGS.data_dir, split="background")
+    except (ValueError, kr.RunError) as error:
+        sys.exit(f"new_alphabet.py: {error}")
     images = alphabet(pools.test, FLAGS.classes)
     trained = meta_trained(pools)
     scratch = building.build_model(named.get("omniglot_5way", seed=1), pools.train.image_shape)

@@ -73,7 +73,10 @@ def main(argv):
         raise app.UsageError(f"Only flags are accepted. Received: {argv[1:]}.")
     Path(FLAGS.output).parent.mkdir(parents=True, exist_ok=True)
     kr.one_task_per_core(jit_compile=True)
-    test = kr.datasets.load("omniglot", data_dir=FLAGS.data_dir).test
+    try:
+        test = kr.datasets.load("omniglot", data_dir=FLAGS.data_dir).test
+    except (ValueError, kr.RunError) as error:
+        sys.exit(f"other_test_classes.py: {error}")
     model = kr.pretrained(FLAGS.model)
     # With the loss it was trained by: the inner optimizer's moments go with it.
     model.compile("sgd", loss=model.task_loss, jit_compile=True)

@@ -36,6 +36,8 @@ REFUSED = {
     "time_series --test_tasks=7": "It must be a multiple of 5.",
     "several_inputs --test_tasks=0": "0 is not integer >= 5",
     "new_alphabet --shots=5,15": "They must be 1 to 10.",
+    "new_alphabet --data_dir=nowhere": "new_alphabet.py: data_dir='nowhere' is not a directory.",
+    "other_test_classes --data_dir=nowhere": "other_test_classes.py: data_dir='nowhere' is not",
     "text 300": "Only flags are accepted. Received: ['300'].",
 }
 
