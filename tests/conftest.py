@@ -11,6 +11,8 @@ import pytest  # noqa: E402
 import warm  # noqa: E402
 from helpers import in_float64  # noqa: E402
 
+from keras_reptile.kernels import devices  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # Programs that tests start take Ctrl-C, also if a shell started pytest in the background.
@@ -41,7 +43,14 @@ LONGEST = (
 )
 
 
-def pytest_configure():
+def pytest_addoption(parser):
+    text = "Choose as on a GPU what is computed in the tests' own processes."
+    parser.addoption("--as_on_a_gpu", action="store_true", help=text)
+
+
+def pytest_configure(config):
+    if config.getoption("--as_on_a_gpu"):
+        devices.device_kinds = lambda: {"GPU"}
     warm.begin()
 
 
@@ -67,10 +76,13 @@ def takes(item, fixture):
     return fixture in getattr(item, "fixturenames", ()) and fixture not in parameters
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    left_out = pytest.mark.skip(reason="of what a CPU chooses or computes")
     for item in items:
         if takes(item, "shared"):
             item.add_marker("needs_data")
+        if config.getoption("--as_on_a_gpu") and item.get_closest_marker("of_a_cpu"):
+            item.add_marker(left_out)
     order = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
 
