@@ -212,8 +212,9 @@ def _checked_mode(model, episodes, transductive) -> bool:
 def _accuracies(
     model, episodes, modes: dict[str, bool], orientations: int, verbose: int | str
 ) -> list[Evaluation]:
-    check_orientations(orientations)
-    check_can_be_turned(orientations, episodes_of(episodes.element_spec))
+    orientations = check_orientations(orientations)
+    spec = episodes_of(episodes.element_spec)
+    check_can_be_turned(orientations, spec, has_labels=model._is_classifier)
     metric = model.task_metrics.accuracy or query_metrics.accuracy_of(model.task_loss)
     if metric is None:
         named = [metric.name for metric in model.task_metrics.query_metrics]

@@ -14,12 +14,12 @@ def mean_network(networks: Sequence[keras.Model]) -> keras.Model:
 
         f(x) = 1/R sum_r f_r(r(x))
 
-    Its file is one of Keras's own layers and operations, if those of the networks are.
+    Its file has only Keras's own layers and operations, if those of the networks have.
 
     Args:
         networks: Sequence of R functional or sequential networks, by orientation. R is a key of
             `ORIENTATIONS`, and each network has one input `(rows, columns, channels)`. They become
-            layers of the new network, and get names of their own.
+            layers of the new network, and are renamed.
 
     Example:
 

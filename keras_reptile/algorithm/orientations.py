@@ -88,21 +88,25 @@ def mean_over_orientations(outputs: tf.Tensor, number: int) -> tf.Tensor:
     return tf.reduce_mean(tf.reshape(outputs, shape), axis=1)
 
 
-def check_orientations(orientations: Any) -> None:
-    """Raises `ValueError` if a number is no key of `ORIENTATIONS`."""
-    check_integer("orientations", orientations, 1)
-    if orientations not in ORIENTATIONS:
+def check_orientations(orientations: Any) -> int:
+    """Returns a number of orientations as an `int`.
+
+    Raises:
+        ValueError: If it is no key of `ORIENTATIONS`.
+    """
+    number = check_integer("orientations", orientations, 1)
+    if number not in ORIENTATIONS:
         raise ValueError(
-            f"`orientations` must be one of {(*ORIENTATIONS,)}. "
-            f"Received: orientations={orientations}."
+            f"`orientations` must be one of {(*ORIENTATIONS,)}. Received: orientations={number}."
         )
+    return number
 
 
-def check_can_be_turned(orientations: int, spec: dict[str, Any]) -> None:
+def check_can_be_turned(orientations: int, spec: dict[str, Any], has_labels: bool) -> None:
     """Raises `ValueError` unless a task of this spec of episodes is the same when it is turned.
 
     Its input must be images, square ones unless they are only mirrored. A target must have no axes
-    that would have to be turned.
+    that would have to be turned: a label has none, and any other target at most one.
     """
     if orientations == 1:
         return
@@ -121,7 +125,8 @@ def check_can_be_turned(orientations: int, spec: dict[str, Any]) -> None:
             "mirrors them, or 1."
         )
     labels = [_shape_of_example(t) for t in (targets, of_queries)]
-    if any(shape is None or len(shape) > 1 for shape in labels):
+    most = 0 if has_labels else 1
+    if any(shape is None or len(shape) > most for shape in labels):
         raise ValueError(
             "`orientations` mirrors or turns images, and not targets with positions in an image. "
             f"Received: orientations={orientations}, {_listed('target', labels)}. "

@@ -120,20 +120,16 @@ class Endpoints:
         return loop.adapt(task, theta, self.model._starting_state(theta)).weights
 
     def _adapt_and_predict(self, x, y, query_x, steps, learning_rate, transductive) -> tf.Tensor:
-        how = steps, learning_rate, transductive
-        pairs = in_each_orientation((x, query_x), self.orientations)
-        outputs = [self._in_one_orientation(x, y, query_x, *how) for x, query_x in pairs]
-        return tf.reduce_mean(tf.stack(outputs), axis=0) if len(outputs) > 1 else outputs[0]
-
-    def _in_one_orientation(self, x, y, query_x, steps, learning_rate, transductive) -> tf.Tensor:
-        weights = self.adapt(x, y, steps, learning_rate)
-        support_x = None
-        if not transductive:
-            # The prediction does not wait for the checks of `adapt`.
-            (support_x,) = check_images("support_images", x, most=self.most)
+        # Images are turned, and predicted, after these checks only.
+        (x,) = check_images("support_images", x, most=self.most)
         # Without the support set, batch statistics need at least one query.
         (query_x,) = check_images("query_images", query_x, int(transductive), self.most)
-        return self._predict(weights, support_x, query_x, transductive)
+        outputs = []
+        for support_x, queries in in_each_orientation((x, query_x), self.orientations):
+            weights = self.adapt(support_x, y, steps, learning_rate)
+            together = None if transductive else support_x
+            outputs.append(self._predict(weights, together, queries, transductive))
+        return tf.reduce_mean(tf.stack(outputs), axis=0) if len(outputs) > 1 else outputs[0]
 
     def _predict(self, weights, support_x, query_x, transductive):
         weights = check_weights([weights[name] for name in self.names])

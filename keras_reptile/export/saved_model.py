@@ -40,7 +40,7 @@ def export(
     check_path(path)
     portable.check(model)
     steps = check_integer("steps", steps, 0, MAX_STEPS)
-    _check_orientations(model, orientations)
+    orientations = _checked_orientations(model, orientations)
     defaults = _defaults(model, steps)
     own = {"defaults": defaults, "orientations": orientations}
     described = portable.describe(model, class_names, metadata, own)
@@ -57,14 +57,15 @@ def check_path(path: str | os.PathLike) -> None:
     check_unicode("path", os.fsdecode(os.path.realpath(local_path(path))))
 
 
-def _check_orientations(model: Any, orientations: int) -> None:
-    """Raises `ValueError` unless the tasks of a model can be solved in these orientations."""
-    check_orientations(orientations)
+def _checked_orientations(model: Any, orientations: int) -> int:
+    """Returns a number of orientations in which the tasks of a model can be solved."""
+    number = check_orientations(orientations)
     image = portable.image_spec(model.network)
     target = portable.target_spec(model.network, labels=model._is_classifier)
     as_episode = lambda spec: tf.TensorSpec((None, *spec.shape), spec.dtype)  # noqa: E731
     spec = as_episode(image), as_episode(target)
-    check_can_be_turned(orientations, {"support": spec, "query": spec})
+    check_can_be_turned(number, {"support": spec, "query": spec}, model._is_classifier)
+    return number
 
 
 def _defaults(model, steps) -> dict[str, Any] | None:

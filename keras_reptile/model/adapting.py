@@ -86,7 +86,7 @@ class AdaptingModel(EpisodeModel):
 
             1/R sum_r f(r(x); W_r)
 
-        and `fit` moves the weights of all copies by the loss of this mean. Turn images for a
+        and `fit` moves the weights of all copies by the loss of this mean. Use 4 and 8 for a
         network that was trained on turned classes, as on Omniglot.
 
         Args:
@@ -111,14 +111,16 @@ class AdaptingModel(EpisodeModel):
                 turned, or a network that Keras cannot make again from its configuration.
         """
         steps = check_integer("steps", steps, 0)
-        check_orientations(orientations)
+        orientations = check_orientations(orientations)
         seed = check_seed("seed", seed, 0, INT32)
         self._check_compiled()
         x, y, number = support_set.checked(self.network, support_x, support_y)
         self._input_ranges.watch_arrays(self.network, x)
         batch = min(number, INNER_BATCH_SIZE) if inner_batch_size is None else inner_batch_size
         batch = check_positive("inner_batch_size", batch)
-        support_set.check_can_be_turned(self.network, x, y, orientations)
+        support_set.check_can_be_turned(
+            self.network, x, y, orientations, has_labels=self._is_classifier
+        )
         model, traced = new_head.for_labels(self, head, y, seed)
         order = support_order(number, batch, steps, seed)
         tasks = [

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reptile.algorithm import orientations
-from keras_reptile.algorithm.network_checks import ends
+from keras_reptile.algorithm.network_checks import check_built, ends
 from keras_reptile.algorithm.prediction import all_finite
 from keras_reptile.episodes.array_checks import check_arrays
 
@@ -29,7 +29,7 @@ def checked(network: keras.Model, support_x: Any, support_y: Any) -> tuple:
 
 
 def check_can_be_turned(
-    network: keras.Model, support_x: Any, support_y: tf.Tensor, number: int
+    network: keras.Model, support_x: Any, support_y: tf.Tensor, number: int, has_labels: bool
 ) -> None:
     """Raises `ValueError` unless a network can be the mean over orientations of a support set.
 
@@ -37,8 +37,12 @@ def check_can_be_turned(
         network: A `keras.Model`.
         support_x, support_y: As `checked` returns them.
         number: Integer, the number of orientations.
+        has_labels: Boolean, whether the targets are integer labels.
     """
-    if number > 1 and not ends(network, "inputs"):
+    if number == 1:
+        return
+    check_built(network)
+    if not ends(network, "inputs"):
         raise ValueError(
             "`orientations` needs a functional or sequential network. Received: "
             f"orientations={number}, a {type(network).__name__}. Wrap it in `keras.Model`, or use "
@@ -46,7 +50,7 @@ def check_can_be_turned(
         )
     as_episode = lambda t: tf.TensorSpec((1, *t.shape), t.dtype)  # noqa: E731
     spec = tf.nest.map_structure(as_episode, (support_x, support_y))
-    orientations.check_can_be_turned(number, {"support": spec, "query": spec})
+    orientations.check_can_be_turned(number, {"support": spec, "query": spec}, has_labels)
 
 
 def _as_tensors(network, support_x, support_y) -> tuple:

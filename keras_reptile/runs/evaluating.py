@@ -114,7 +114,7 @@ def evaluate_run(
         directory, saved = RunDirectory(path), None
         trained = _recipe_of_run(directory, record, workers)
         recipe = _with_overrides(trained, overrides, both)
-        check_turns(recipe, orientations)
+        orientations = check_turns(recipe, orientations)
         with workers.together():
             if workers.is_chief:
                 saved = _saved_model(directory, which, trained, recipe)
@@ -233,13 +233,18 @@ def check_choices(overrides: dict[str, Any]) -> None:
         )
 
 
-def check_turns(recipe: Recipe, orientations: int) -> None:
-    """Raises `ValueError` if `orientations` is none of its values, or the tasks are waves."""
-    check_orientations(orientations)
-    if orientations > 1 and recipe.dataset == SINUSOID:
+def check_turns(recipe: Recipe, orientations: int) -> int:
+    """Returns a number of orientations as an `int`.
+
+    Raises:
+        ValueError: If it is none of its values, or the tasks are waves.
+    """
+    number = check_orientations(orientations)
+    if number > 1 and recipe.dataset == SINUSOID:
         raise ValueError(
             "`orientations` turns images. Received: a run on sine waves. Leave `orientations` out."
         )
+    return number
 
 
 def check_both(recipe: Recipe, overrides: dict[str, Any]) -> None:

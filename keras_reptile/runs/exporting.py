@@ -49,7 +49,8 @@ def export_run(
     Raises:
         RunError: If there is no run, or its checkpoint cannot be read.
         ValueError: If the model cannot be exported, the names do not fit, the path is taken, there
-            is no such choice of `which`, or orientations are none or for no SavedModel.
+            is no such choice of `which`, or `orientations` is not 1, 2, 4 or 8, or is given
+            together with `only_model`.
     """
     check_choice("which", which, WHICH)
     if only_model and orientations != 1:

@@ -215,5 +215,6 @@ def test_a_cpu_in_use_cannot_be_divided(monkeypatch):
         strategies.make_logical_cpus(["CPU:2"])
 
 
+@pytest.mark.of_a_cpu
 def test_a_cpu_is_no_gpu():
     assert not devices.on_gpu()

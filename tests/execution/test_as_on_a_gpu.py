@@ -124,6 +124,7 @@ def test_whole_steps_are_not_compiled_if_told_so(told, gpu):
     assert set(trace_all_steps(model).values()) == {False}
 
 
+@pytest.mark.of_a_cpu
 def test_on_a_cpu_and_under_a_strategy_steps_are_not_compiled_whole(gpu):
     assert set(trace_all_steps(linear_model()).values()) == {False}
     gpu()

@@ -133,6 +133,7 @@ def test_small_last_steps_of_large_weights_are_not_lost_in_their_mean():
     np.testing.assert_allclose(gradient, -np.mean(steps), rtol=1e-6)
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["reptile, carried", "fomaml in series"])
 def test_many_tasks_and_images_in_groups_have_the_numbers_of_few(name, float64, monkeypatch):
@@ -201,6 +202,7 @@ def test_mamls_training_is_not_compiled_and_says_so(float64):
     assert differences(*models) == 0
 
 
+@pytest.mark.of_a_cpu
 def test_a_compiled_task_reads_no_variable(monkeypatch):
     # A program of XLA locks the variables that it reads, and tasks would wait for each other.
     made, make = [], tf.function
@@ -222,6 +224,7 @@ def test_a_compiled_task_reads_no_variable(monkeypatch):
         assert all(t.dtype != tf.resource for t in concrete.captured_inputs)
 
 
+@pytest.mark.of_a_cpu
 def test_eagerly_nothing_is_compiled():
     model = pair()[1]
     assert model._plan(training=True, eagerly=False).compiled == EACH_TASK

@@ -103,6 +103,7 @@ def test_tasks_in_four_orientations_count_as_four_tasks_at_once(monkeypatch):
     assert {*computed} == {8}
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 def test_a_cpu_has_no_more_copies_at_once_than_it_had_tasks(monkeypatch):
     for number, size, copies in ((1, 9, 9), (4, 9, 8), (8, 9, 8), (8, 3, 8)):
@@ -136,6 +137,7 @@ def steps_of(model, tests, **arguments):
     return len(seen)
 
 
+@pytest.mark.of_a_cpu
 def test_meta_batches_are_joined_where_tasks_are_one_batch(monkeypatch):
     def model(**arguments):
         return small_model(small_linear(), **arguments)

@@ -138,6 +138,7 @@ def test_what_cannot_be_drawn_on_the_device_is_drawn_by_the_pipeline(name, gpu):
         model.fit(make(), steps_per_epoch=1)
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.parametrize(
     ("chosen", "reason"),
     [

@@ -73,6 +73,7 @@ def check_needs_no_host(text):
     assert not re.findall(r" (custom-call|infeed|outfeed|send|recv|[\w-]*dynamic-reshape)\(", text)
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.parametrize("name", distinct_programs())
 def test_a_training_step_is_a_program_of_static_shapes_without_the_host(name):
     recipe = named.get(name)

@@ -150,6 +150,7 @@ def compiled_text(tasks):
     return function.experimental_get_compiler_ir(*arguments)(stage="hlo")
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 def test_matrix_products_do_not_grow_with_the_number_of_tasks():
     programs = [compiled_text(tasks) for tasks in (1, 20)]
@@ -181,6 +182,7 @@ def test_a_network_that_cannot_runs_task_by_task_and_says_so():
     assert differences(*models) == 0
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 def test_maml_and_meta_batches_of_unknown_size_run_task_by_task_and_say_so():
     model = small_model(small_linear(), method="maml", task_parallelism="vectorized")
@@ -197,6 +199,7 @@ def test_layers_are_plain_before_and_after():
     assert "convolution_op" not in vars(network.layers[0])
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 def test_by_default_tasks_are_separate_on_a_cpu():
     assert small_model().task_parallelism == "auto"

@@ -27,7 +27,7 @@ def task():
 def test_the_logits_are_the_mean_of_those_for_images_that_numpy_turned(task, tmp_path):
     model = small_model()
     model.export_learner(tmp_path / "one")
-    model.export_learner(tmp_path / "four", orientations=4)
+    model.export_learner(tmp_path / "four", orientations=np.int64(4))
     one, four = (tf.saved_model.load(str(tmp_path / name)) for name in ("one", "four"))
     x, y, query_x = task
     turned = lambda images, r: np.rot90(images, r, axes=(1, 2)).copy()  # noqa: E731
@@ -42,6 +42,10 @@ def test_the_logits_are_the_mean_of_those_for_images_that_numpy_turned(task, tmp
     given = {**images, "support_labels": tf.constant(y), **numbers}
     served = four.signatures["serving_default"](**given)["logits"]
     np.testing.assert_allclose(served, four.adapt_and_predict(x, y, query_x, 3, 0.02), atol=1e-6)
+    for name in ("support_images", "query_images"):
+        wrong = {**given, name: given[name][..., 0]}
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"`{name}` must have"):
+            four.signatures["adapt_and_predict_inductive"](**wrong)
     # The other endpoints compute in one orientation.
     np.testing.assert_allclose(four.serve(x), one.serve(x), atol=1e-6)
     for name, number in (("one", 1), ("four", 4)):

@@ -250,6 +250,7 @@ def test_a_dense_product_is_keras_own(shape, kind, on):
     assert_same(batched_dense, layer, x, [kernel])
 
 
+@pytest.mark.of_a_cpu
 def test_on_a_gpu_a_large_dense_product_is_one_of_matrices_and_a_small_one_is_sums(on):
     def text(units):
         x, kernel = tf.ones((2, 64, 64)), tf.ones((2, 64, units))

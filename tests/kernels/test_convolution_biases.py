@@ -70,6 +70,7 @@ def test_layers_without_a_bias_of_this_kind_stay_as_they_are():
     assert not any(map(has_bias, others))
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_tasks_that_are_not_compiled_have_such_biases(precision, monkeypatch):

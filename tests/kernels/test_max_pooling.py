@@ -56,6 +56,7 @@ def network_of(*layers, shape=(9, 9, 1)):
     return keras.Sequential([keras.Input(shape), convolution, *layers, *head])
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 @pytest.mark.parametrize("eagerly", [False, True], ids=["graph", "eager"])
 def test_training_with_it_is_training_with_keras_own(eagerly, monkeypatch):

@@ -173,6 +173,7 @@ def two_blocks():
     return keras.Sequential([*layers, keras.layers.Flatten(), dense])
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 @pytest.mark.parametrize("eagerly", [False, True], ids=["graph", "eager"])
 def test_training_with_it_is_training_without(eagerly, monkeypatch):

@@ -36,6 +36,7 @@ def test_xla_keeps_the_blocks(compiled):
     assert f"f64[{SETS * 6},{INPUTS},{UNITS}]" in text
 
 
+@pytest.mark.of_a_cpu
 def test_few_rows_and_other_devices_have_one_product():
     assert batched_dense.blocks(5, 490, 576, 64) == 1
     assert batched_dense.blocks(5, 7919, 9, 64) == 1  # a prime number of rows

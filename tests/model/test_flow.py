@@ -46,6 +46,7 @@ def test_few_calls_lie_between_the_step_and_the_equation(path, monkeypatch):
     assert len(calls[1:]) <= 8
 
 
+@pytest.mark.of_a_cpu
 def test_the_page_lists_them(monkeypatch):
     calls = calls_down_to_the_equation(monkeypatch, {}, {})
     row = re.compile(r"^\| `(\w+(?:/\w+)?\.(?!py`)\w+)` \| ", re.MULTILINE)

@@ -182,6 +182,7 @@ def test_maml_carries_the_moments_of_the_layers_that_do_not_move():
     assert is_zero == 2 * [True, True, True, True, False, False]
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 def test_settings_that_change_after_training_are_noticed():
     model = model_of("all")

@@ -69,6 +69,7 @@ def largest_difference(found, expected):
     return max(np.abs(a - b).max() for a, b in zip(found, expected, strict=True))
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_on_a_cpu_weights_and_logs_are_those_of_each_seed_alone_bit_for_bit(way, float64):
@@ -108,11 +109,13 @@ def products(seeds):
     return sum("MatMul" in node.op for node in nodes)
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 def test_as_one_batch_more_seeds_need_no_more_matrix_products():
     assert products(SEEDS) == products(SEEDS[1:]) > 0
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.parametrize(
     ("expected", "extra", "arguments"),
     [

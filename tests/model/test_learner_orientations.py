@@ -141,6 +141,21 @@ def test_an_input_may_have_a_name(task):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_a_network_that_is_not_built_is_refused_as_ever(task):
+    x, y, *_ = task
+    model = small_model(keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)]))
+    with pytest.raises(ValueError, match="built"):
+        model.adapt(x, y, steps=1, orientations=2)
+
+
+@pytest.mark.parametrize("two", [np.int64(2), tf.constant(2)])
+def test_any_integer_is_a_number(two, model, task):
+    x, y, *_ = task
+    expected = model.adapt(x, y, steps=1, orientations=2).get_weights()
+    found = model.adapt(x, y, steps=1, orientations=two).get_weights()
+    assert all((a == b).all() for a, b in zip(expected, found, strict=True))
+
+
 @pytest.mark.parametrize("number", [3, 0, True])
 def test_other_numbers_are_refused(number, model, task):
     x, y, *_ = task

@@ -87,17 +87,17 @@ def spec_of(inputs, targets=()):
 )
 @pytest.mark.parametrize("number", [2, 4])
 def test_tasks_that_would_be_others_when_turned_are_refused(spec, received, number):
-    check_can_be_turned(1, spec)
+    check_can_be_turned(1, spec, has_labels=False)
     with pytest.raises(ValueError, match=rf"={number}, {received}. Use orientations=1."):
-        check_can_be_turned(number, spec)
+        check_can_be_turned(number, spec, has_labels=False)
 
 
 @pytest.mark.parametrize("shape", [(8, 7, 1), (None, None, 1)])
 def test_images_that_are_not_known_to_be_square_are_mirrored_but_not_turned(shape):
-    check_can_be_turned(2, spec_of([shape]))
+    check_can_be_turned(2, spec_of([shape]), has_labels=True)
     text = r"Only square .* can be turned. Received: orientations=4, inputs .* Use orientations=2"
     with pytest.raises(ValueError, match=text):
-        check_can_be_turned(4, spec_of([shape]))
+        check_can_be_turned(4, spec_of([shape]), has_labels=True)
 
 
 def test_images_that_are_not_square_are_mirrored():
@@ -115,7 +115,23 @@ def test_images_that_are_not_square_are_mirrored():
 
 @pytest.mark.parametrize("targets", [(), (3,)])
 def test_labels_and_vectors_are_targets_of_turned_images(targets):
-    check_can_be_turned(4, spec_of([(8, 8, 1)], targets))
+    check_can_be_turned(4, spec_of([(8, 8, 1)], targets), has_labels=not targets)
+
+
+def test_the_labels_of_the_columns_of_an_image_are_refused():
+    def of_columns(x, y):
+        return x, tf.repeat(y[..., None], 8, axis=2)
+
+    layers = [keras.layers.Permute((2, 1, 3)), keras.layers.Reshape((8, 8)), keras.layers.Dense(3)]
+    model = small_model(keras.Sequential([keras.Input((8, 8, 1)), *layers]))
+    columns = small_episodes(tasks=2).map(of_examples(of_columns))
+    kr.evaluate(model, columns, verbose=0)
+    text = r"not targets with positions in an image. .*=2, targets of shape \(8,\)"
+    with pytest.raises(ValueError, match=text):
+        kr.evaluate(model, columns, orientations=2, verbose=0)
+    (x, y), _ = next(iter(columns))["support"], None
+    with pytest.raises(ValueError, match=text):
+        model.adapt(x[0], y[0], steps=1, orientations=2)
 
 
 def test_inputs_that_are_no_square_images_are_refused_before_the_work():

@@ -381,6 +381,7 @@ def test_an_endless_dataset_without_steps_is_refused():
         model.evaluate(endless)
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 def test_the_end_of_a_dataset_of_unknown_size_leaves_no_trace():
     known = small_episodes(tasks=6)

@@ -143,6 +143,7 @@ def log_without_times(path):
     return [{k: v for k, v in row.items() if "second" not in k} for row in rows]
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 def test_a_run_that_draws_on_the_device_stops_and_goes_on_bit_for_bit(
     undisturbed, tmp_path, capsys, monkeypatch
@@ -150,7 +151,7 @@ def test_a_run_that_draws_on_the_device_stops_and_goes_on_bit_for_bit(
     # Each epoch of three meta-iterations is a program of two and one of one.
     monkeypatch.setattr(draw_on_device, "together", lambda _: 2)
     with monkeypatch.context() as patch:
-        stop_at(patch, 2, lambda model: os.kill(os.getpid(), signal.SIGINT))
+        stop_at(patch, 2, lambda model: os.kill(os.getpid(), signal.SIGINT), together=2)
         with pytest.raises(Interrupted):
             run(tmp_path, verbose=2, draw_on_device="true", test_tasks=0)
     said = "The CPU draws the tasks (--draw_on_device), and 2 meta-iterations are one program."
@@ -511,7 +512,7 @@ def test_a_run_of_an_earlier_version_goes_on_with_the_defaults_of_newer_settings
 @pytest.mark.parametrize(
     ("changes", "saved", "spoilt", "noticed"),
     [
-        ({}, 3, 4, 5),
+        (dict(draw_on_device="false"), 3, 4, 5),
         # The seventh and eighth meta-iteration are one program.
         (dict(draw_on_device="true", meta_iterations=8, checkpoint_every=4), 4, 6, 8),
     ],
@@ -522,8 +523,7 @@ def test_divergence_stops_the_run_and_keeps_earlier_checkpoints(
     def poison(model):
         model.trainable_variables[0].assign(model.trainable_variables[0] * np.nan)
 
-    monkeypatch.setattr(draw_on_device, "together", lambda _: 2)
-    stop_at(monkeypatch, spoilt, poison)
+    stop_at(monkeypatch, spoilt, poison, together=2)
     message = rf"loss_before is nan at meta-iteration {noticed}.*are intact. Lower"
     with pytest.raises(RunError, match=message):
         run(tmp_path, validation_tasks=0, **changes)

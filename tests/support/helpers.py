@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import keras_reptile as kr
 from keras_reptile.checkpoint import load_checkpoint
-from keras_reptile.runs import finishing
+from keras_reptile.runs import draw_on_device, finishing
 from keras_reptile.runs.callbacks import StopOnDivergence
 from keras_reptile.runs.run_directory import RunDirectory
 
@@ -206,8 +206,11 @@ def draw_no_pictures(patch):
     patch.setattr(finishing, "_draw", lambda *_: None)
 
 
-def stop_at(monkeypatch, iteration, action):
-    """Does something right after a meta-iteration, before its epoch's end."""
+def stop_at(monkeypatch, iteration, action, together=1):
+    """Does something right after a meta-iteration, before its epoch's end.
+
+    `together` is the number of meta-iterations in one program, where the device draws the tasks.
+    """
     plain = StopOnDivergence.on_train_batch_end
 
     def on_train_batch_end(self, batch, logs=None):
@@ -215,4 +218,5 @@ def stop_at(monkeypatch, iteration, action):
         if int(self.model.optimizer.iterations) == iteration:
             action(self.model)
 
+    monkeypatch.setattr(draw_on_device, "together", lambda _: together)
     monkeypatch.setattr(StopOnDivergence, "on_train_batch_end", on_train_batch_end)
