@@ -138,6 +138,7 @@ def diverges(model):
     raise diverged(model, "loss is nan")
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 def test_it_goes_on_after_a_failure_and_a_signal_in_either_way(one_by_one, tmp_path, monkeypatch):
     draw_no_pictures(monkeypatch)
@@ -164,6 +165,7 @@ def test_it_goes_on_after_a_failure_and_a_signal_in_either_way(one_by_one, tmp_p
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 def test_a_seed_that_diverges_does_not_stop_the_other(one_by_one, tmp_path, monkeypatch):
     draw_no_pictures(monkeypatch)

@@ -158,6 +158,7 @@ def test_nothing_is_trained_twice(whole, monkeypatch):
         assert run(path, **changes) == rows
 
 
+@pytest.mark.of_a_cpu
 @pytest.mark.slow
 def test_after_a_crash_the_same_call_ends_with_the_same_results(whole, tmp_path, monkeypatch):
     plain, seen = StopOnDivergence.on_train_batch_end, []
