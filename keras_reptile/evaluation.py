@@ -214,7 +214,13 @@ def _accuracies(
 ) -> list[Evaluation]:
     orientations = check_orientations(orientations)
     spec = episodes_of(episodes.element_spec)
-    check_can_be_turned(orientations, spec, has_labels=model._is_classifier)
+    (images, targets), (_, of_queries) = spec["support"], spec["query"]
+    check_can_be_turned(
+        orientations,
+        [each.shape[2:] for each in tf.nest.flatten(images)],
+        [targets.shape[2:], of_queries.shape[2:]],
+        has_labels=model._is_classifier,
+    )
     metric = model.task_metrics.accuracy or query_metrics.accuracy_of(model.task_loss)
     if metric is None:
         named = [metric.name for metric in model.task_metrics.query_metrics]

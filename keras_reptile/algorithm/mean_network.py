@@ -1,12 +1,11 @@
 """One network of several, each of which sees the images in another orientation."""
 
-import functools
 from collections.abc import Sequence
 
 import keras
 
 from keras_reptile.algorithm.network_checks import symbolic_inputs
-from keras_reptile.algorithm.orientations import ORIENTATIONS, turned
+from keras_reptile.algorithm.orientations import ORIENTATIONS, in_each_orientation
 
 
 def mean_network(networks: Sequence[keras.Model]) -> keras.Model:
@@ -28,15 +27,14 @@ def mean_network(networks: Sequence[keras.Model]) -> keras.Model:
     >>> mean(np.array([[[[1], [3]]]])).numpy()
     array([[2., 2.]], dtype=float32)
     """
-    first = networks[0]
+    first, number = networks[0], len(networks)
     name = first.name
     images = keras.tree.map_structure(_input_like, symbolic_inputs(first))
-    outputs = []
-    for network, orientation in zip(networks, ORIENTATIONS[len(networks)], strict=True):
+    for network, orientation in zip(networks, ORIENTATIONS[number], strict=True):
         # Layers of a functional network have different names.
         network.name = f"{name}_orientation_{orientation}"
-        turn = functools.partial(turned, orientation=orientation)
-        outputs.append(network(keras.tree.map_structure(turn, images)))
+    in_each = in_each_orientation(images, number)
+    outputs = [network(turned) for network, turned in zip(networks, in_each, strict=True)]
     # Unlike a layer, an operation does not cast its inputs.
     mean = keras.ops.mean(keras.ops.stack(outputs), axis=0)
     return keras.Model(images, mean, name=name)

@@ -41,7 +41,7 @@ def in_each_orientation(images: Any, number: int) -> list:
     """Returns a structure of images in each orientation.
 
     Args:
-        images: Structure of tensors `(..., rows, columns, channels)`.
+        images: Structure of tensors `(..., rows, columns, channels)`, see `turned`.
         number: Integer, a key of `ORIENTATIONS`.
     """
     return [
@@ -102,18 +102,27 @@ def check_orientations(orientations: Any) -> int:
     return number
 
 
-def check_can_be_turned(orientations: int, spec: dict[str, Any], has_labels: bool) -> None:
-    """Raises `ValueError` unless a task of this spec of episodes is the same when it is turned.
+def check_can_be_turned(
+    orientations: int,
+    inputs: list[tf.TensorShape],
+    targets: list[tf.TensorShape],
+    has_labels: bool,
+) -> None:
+    """Raises `ValueError` unless a task of such examples is the same when it is turned.
 
     Its input must be images, square ones unless they are only mirrored. A target must have no axes
     that would have to be turned: a label has none, and any other target at most one.
+
+    Args:
+        orientations: Integer, the number of orientations.
+        inputs: List of shapes, those of an example's inputs.
+        targets: List of shapes, those of an example's targets.
+        has_labels: Boolean, whether the targets are integer labels.
     """
     if orientations == 1:
         return
-    (images, targets), (_, of_queries) = spec["support"], spec["query"]
-    inputs = [_shape_of_example(t) for t in tf.nest.flatten(images)]
     shape, *others = inputs
-    if others or shape is None or len(shape) != 3:
+    if others or shape.rank != 3:
         raise ValueError(
             "`orientations` mirrors or turns one input `(rows, columns, channels)`. Received: "
             f"orientations={orientations}, {_listed('input', inputs)}. Use orientations=1."
@@ -124,27 +133,23 @@ def check_can_be_turned(orientations: int, spec: dict[str, Any], has_labels: boo
             f"orientations={orientations}, {_listed('input', inputs)}. Use orientations=2, which "
             "mirrors them, or 1."
         )
-    labels = [_shape_of_example(t) for t in (targets, of_queries)]
     most = 0 if has_labels else 1
-    if any(shape is None or len(shape) > most for shape in labels):
+    if any(shape.rank is None or shape.rank > most for shape in targets):
         raise ValueError(
             "`orientations` mirrors or turns images, and not targets with positions in an image. "
-            f"Received: orientations={orientations}, {_listed('target', labels)}. "
+            f"Received: orientations={orientations}, {_listed('target', targets)}. "
             "Use orientations=1."
         )
 
 
-def _shape_of_example(spec: tf.TensorSpec) -> tuple | None:
-    return None if spec.shape.rank is None else tuple(spec.shape[2:])
-
-
-def _listed(kind: str, shapes: list[tuple | None]) -> str:
-    return f"{kind}s of shape {', '.join(map(str, dict.fromkeys(shapes)))}"
+def _listed(kind: str, shapes: list[tf.TensorShape]) -> str:
+    each = [None if shape.rank is None else tuple(shape) for shape in shapes]
+    return f"{kind}s of shape {', '.join(map(str, dict.fromkeys(each)))}"
 
 
 def _all_turned(images: tf.Tensor, number: int) -> tf.Tensor:
     """Returns `(tasks, ...)` as `(tasks * number, ...)`, each task's orientations in a row."""
-    copies = tf.stack([turned(images, r) for r in ORIENTATIONS[number]], axis=1)
+    copies = tf.stack(in_each_orientation(images, number), axis=1)
     tasks, _, *others = copies.shape
     shape = tf.concat([[-1], tf.shape(copies)[2:]], axis=0)
     joined = tf.reshape(copies, shape)

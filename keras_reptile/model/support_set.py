@@ -48,9 +48,8 @@ def check_can_be_turned(
             f"orientations={number}, a {type(network).__name__}. Wrap it in `keras.Model`, or use "
             "orientations=1."
         )
-    as_episode = lambda t: tf.TensorSpec((1, *t.shape), t.dtype)  # noqa: E731
-    spec = tf.nest.map_structure(as_episode, (support_x, support_y))
-    orientations.check_can_be_turned(number, {"support": spec, "query": spec}, has_labels)
+    inputs = [each.shape[1:] for each in tf.nest.flatten(support_x)]
+    orientations.check_can_be_turned(number, inputs, [support_y.shape[1:]], has_labels)
 
 
 def _as_tensors(network, support_x, support_y) -> tuple:

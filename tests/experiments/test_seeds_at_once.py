@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import draw_no_pictures, final_state, one_layer
+from helpers import at, draw_no_pictures, final_state, one_layer
 
 from keras_reptile import datasets
 from keras_reptile.errors import RunError
@@ -16,7 +16,6 @@ from keras_reptile.experiments.figures import runs_of
 from keras_reptile.experiments.sweep import choose, groups, sweep
 from keras_reptile.kernels import devices
 from keras_reptile.recipes import building, named
-from keras_reptile.runs.callbacks import StopOnDivergence
 from keras_reptile.runs.divergence import diverged
 from keras_reptile.runs.run_directory import RunDirectory
 from keras_reptile.runs.stop_on_signal import Interrupted
@@ -112,20 +111,6 @@ def test_the_device_may_draw_the_tasks_of_all(one_by_one, tmp_path, monkeypatch)
             np.testing.assert_array_equal(a, b)
 
 
-def at(patch, event, iteration, nth, do):
-    """Does something at the n-th event of this kind after a meta-iteration, of any run."""
-    plain, seen = getattr(StopOnDivergence, event), []
-
-    def with_event(self, number, logs=None):
-        plain(self, number, logs)
-        if self.model.meta_iteration == iteration:
-            seen.append(number)
-            if len(seen) == nth:
-                do(self.model)
-
-    patch.setattr(StopOnDivergence, event, with_event)
-
-
 def fails(model):
     raise MemoryError
 
@@ -138,7 +123,6 @@ def diverges(model):
     raise diverged(model, "loss is nan")
 
 
-@pytest.mark.of_a_cpu
 @pytest.mark.slow
 def test_it_goes_on_after_a_failure_and_a_signal_in_either_way(one_by_one, tmp_path, monkeypatch):
     draw_no_pictures(monkeypatch)
@@ -146,13 +130,13 @@ def test_it_goes_on_after_a_failure_and_a_signal_in_either_way(one_by_one, tmp_p
     folders = [RunDirectory(tmp_path / "runs" / name) for name in RUNS]
     with monkeypatch.context() as patch, pytest.raises(MemoryError):
         # In the second run, after the checkpoint of the first.
-        at(patch, "on_epoch_end", 2, 2, fails)
+        at(patch, "on_epoch_end", 2, fails, nth=2)
         run(tmp_path, seeds_at_once=2)
     assert [folder.newest_iteration() for folder in folders] == [2, 0]
     assert not any(name.endswith(".lock") for name in files_of(tmp_path))
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         # The second has caught up.
-        at(patch, "on_train_batch_end", 3, 1, is_asked_to_stop)
+        at(patch, "on_train_batch_end", 3, is_asked_to_stop, nth=1)
         run(tmp_path, seeds_at_once=2)
     assert all(folder.newest_iteration() in (3, 4) for folder in folders)
     assert threading.active_count() < 10
@@ -165,12 +149,11 @@ def test_it_goes_on_after_a_failure_and_a_signal_in_either_way(one_by_one, tmp_p
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.of_a_cpu
 @pytest.mark.slow
 def test_a_seed_that_diverges_does_not_stop_the_other(one_by_one, tmp_path, monkeypatch):
     draw_no_pictures(monkeypatch)
     expected_path, _ = one_by_one
-    at(monkeypatch, "on_train_batch_end", 1, 1, diverges)
+    at(monkeypatch, "on_train_batch_end", 1, diverges, nth=1)
     with pytest.raises(RunError, match=r"^1 of 2 runs diverged. reset_s0: Training diverged: loss"):
         run(tmp_path, seeds_at_once=2)
     assert_same_run(tmp_path / "runs" / RUNS[1], expected_path / "runs" / RUNS[1])

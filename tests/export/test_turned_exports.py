@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import warm
 from commands import SHORT, run
-from helpers import image_pool, small_model
+from helpers import image_pool, small_model, turned_by_numpy
 
 import keras_reptile as kr
 
@@ -30,10 +30,10 @@ def test_the_logits_are_the_mean_of_those_for_images_that_numpy_turned(task, tmp
     model.export_learner(tmp_path / "four", orientations=np.int64(4))
     one, four = (tf.saved_model.load(str(tmp_path / name)) for name in ("one", "four"))
     x, y, query_x = task
-    turned = lambda images, r: np.rot90(images, r, axes=(1, 2)).copy()  # noqa: E731
     for kind in KINDS:
         alone = getattr(one, f"adapt_and_predict_{kind}")
-        each = [alone(turned(x, r), y, turned(query_x, r), 3, 0.02) for r in range(4)]
+        turned = [[turned_by_numpy(images, r) for images in (x, query_x)] for r in range(4)]
+        each = [alone(support_x, y, queries, 3, 0.02) for support_x, queries in turned]
         found = getattr(four, f"adapt_and_predict_{kind}")(x, y, query_x, 3, 0.02)
         np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-5)
         assert np.abs(found - each[0]).max() > 1e-3

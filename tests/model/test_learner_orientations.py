@@ -4,17 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import small_convnet, small_episodes, small_model
+from helpers import small_convnet, small_episodes, small_model, turned_by_numpy
 
 import keras_reptile as kr
 
 TURNS = {2: (0, 4), 4: (0, 1, 2, 3), 8: range(8)}
-
-
-def with_numpy(images, orientation):
-    """The images `(number, side, side, channels)` turned by NumPy."""
-    mirrored = images[:, :, ::-1] if orientation >= 4 else images
-    return np.ascontiguousarray(np.rot90(mirrored, orientation % 4, axes=(1, 2)))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +28,7 @@ def model():
 
 def separate(model, x, y, number, **how):
     """The learner of each orientation, made of images that NumPy turned."""
-    return [model.adapt(with_numpy(x, r), y, **how) for r in TURNS[number]]
+    return [model.adapt(turned_by_numpy(x, r), y, **how) for r in TURNS[number]]
 
 
 @pytest.mark.parametrize("number", [2, 4, pytest.param(8, marks=pytest.mark.slow)])
@@ -45,7 +39,7 @@ def test_the_prediction_is_the_mean_of_the_learners_of_turned_images(number, mod
     assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
     each = separate(model, x, y, number, steps=3)
     outputs = [
-        one.predict(with_numpy(query_x, r), verbose=0)
+        one.predict(turned_by_numpy(query_x, r), verbose=0)
         for one, r in zip(each, TURNS[number], strict=True)
     ]
     found = learner.predict(query_x, verbose=0)
@@ -101,7 +95,7 @@ def test_a_step_of_fit_is_one_on_the_loss_of_the_mean(task):
     learner = model.adapt(x, y, steps=2, orientations=4)
     each = separate(model, x, y, 4, steps=2)
     with tf.GradientTape() as tape:
-        outputs = [one(with_numpy(x, r)) for r, one in enumerate(each)]
+        outputs = [one(turned_by_numpy(x, r)) for r, one in enumerate(each)]
         losses = keras.losses.sparse_categorical_crossentropy(y, sum(outputs) / 4, from_logits=True)
         loss = tf.reduce_mean(losses)
     weights = [v.value for one in each for v in one.trainable_variables]
@@ -125,7 +119,7 @@ def test_a_new_head_is_turned_too(task):
     x, query_x = (np.pad(big(t), ((0, 0), (2, 2), (2, 2), (0, 0))) for t in (x, query_x))
     learner = model.adapt(x, y, steps=1, head="shared", orientations=4)
     each = separate(model, x, y, 4, steps=1, head="shared")
-    outputs = [one.predict(with_numpy(query_x, r), verbose=0) for r, one in enumerate(each)]
+    outputs = [one.predict(turned_by_numpy(query_x, r), verbose=0) for r, one in enumerate(each)]
     found = learner.predict(query_x, verbose=0)
     assert found.shape == (len(query_x), 3)
     np.testing.assert_allclose(found, np.mean(outputs, axis=0), atol=1e-4)

@@ -2,17 +2,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import of_examples, small_convnet, small_episodes, small_model
+from helpers import (
+    of_examples,
+    small_convnet,
+    small_episodes,
+    small_model,
+    turned_by_numpy,
+)
 
 import keras_reptile as kr
 from keras_reptile.algorithm.orientations import ORIENTATIONS, check_can_be_turned, turned
-
-
-def with_numpy(images, orientation):
-    """The images `(..., side, side, channels)` turned by NumPy."""
-    mirrored = images[..., ::-1, :] if orientation >= 4 else images
-    rows = images.ndim - 3
-    return np.ascontiguousarray(np.rot90(mirrored, orientation % 4, axes=(rows, rows + 1)))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -20,7 +19,7 @@ def test_the_eight_orientations_are_numpys_and_differ(dtype):
     images = np.arange(2 * 3 * 4 * 4 * 2).reshape(2, 3, 4, 4, 2).astype(dtype)
     found = [turned(tf.constant(images), r).numpy() for r in range(8)]
     for r, each in enumerate(found):
-        np.testing.assert_array_equal(each, with_numpy(images, r))
+        np.testing.assert_array_equal(each, turned_by_numpy(images, r))
         assert each.dtype == dtype
     assert len({each.tobytes() for each in found}) == 8
 
@@ -29,7 +28,7 @@ def mean_outputs(model, tasks, number):
     """The mean of what `predict` returns for the tasks turned by NumPy, and the labels."""
     outputs = []
     for r in {2: (0, 4)}.get(number, range(number)):
-        turn = of_examples(lambda x, y, r=r: (with_numpy(x.numpy(), r), y))
+        turn = of_examples(lambda x, y, r=r: (turned_by_numpy(x.numpy(), r), y))
         turned_tasks = map(turn, tasks)
         outputs.append(np.concatenate([model.predict_on_batch(t) for t in turned_tasks]))
     labels = np.concatenate([task["query"][1] for task in tasks])
@@ -70,34 +69,32 @@ def test_other_numbers_of_orientations_are_refused(number):
         kr.evaluate(small_model(), small_episodes(tasks=2), orientations=number)
 
 
-def spec_of(inputs, targets=()):
-    """The spec of episodes with inputs and targets of these shapes."""
-    of = lambda shape: tf.TensorSpec((2, 6, *shape))  # noqa: E731
-    x = tuple(map(of, inputs)) if len(inputs) > 1 else of(inputs[0])
-    return {"support": (x, of(targets)), "query": (x, of(targets))}
+def shapes(inputs, targets=()):
+    """The shapes of an example's inputs and target."""
+    return [tf.TensorShape(shape) for shape in inputs], [tf.TensorShape(targets)]
 
 
 @pytest.mark.parametrize(
-    ("spec", "received"),
+    ("example", "received"),
     [
-        (spec_of([(8, 8)]), r"inputs of shape \(8, 8\)"),
-        (spec_of([(8, 8, 1), (4, 4, 1)]), r"inputs of shape \(8, 8, 1\), \(4, 4, 1\)"),
-        (spec_of([(8, 8, 1)], (8, 8)), r"targets of shape \(8, 8\)"),
+        (shapes([(8, 8)]), r"inputs of shape \(8, 8\)"),
+        (shapes([(8, 8, 1), (4, 4, 1)]), r"inputs of shape \(8, 8, 1\), \(4, 4, 1\)"),
+        (shapes([(8, 8, 1)], (8, 8)), r"targets of shape \(8, 8\)"),
     ],
 )
 @pytest.mark.parametrize("number", [2, 4])
-def test_tasks_that_would_be_others_when_turned_are_refused(spec, received, number):
-    check_can_be_turned(1, spec, has_labels=False)
+def test_tasks_that_would_be_others_when_turned_are_refused(example, received, number):
+    check_can_be_turned(1, *example, has_labels=False)
     with pytest.raises(ValueError, match=rf"={number}, {received}. Use orientations=1."):
-        check_can_be_turned(number, spec, has_labels=False)
+        check_can_be_turned(number, *example, has_labels=False)
 
 
 @pytest.mark.parametrize("shape", [(8, 7, 1), (None, None, 1)])
 def test_images_that_are_not_known_to_be_square_are_mirrored_but_not_turned(shape):
-    check_can_be_turned(2, spec_of([shape]), has_labels=True)
+    check_can_be_turned(2, *shapes([shape]), has_labels=True)
     text = r"Only square .* can be turned. Received: orientations=4, inputs .* Use orientations=2"
     with pytest.raises(ValueError, match=text):
-        check_can_be_turned(4, spec_of([shape]), has_labels=True)
+        check_can_be_turned(4, *shapes([shape]), has_labels=True)
 
 
 def test_images_that_are_not_square_are_mirrored():
@@ -115,7 +112,7 @@ def test_images_that_are_not_square_are_mirrored():
 
 @pytest.mark.parametrize("targets", [(), (3,)])
 def test_labels_and_vectors_are_targets_of_turned_images(targets):
-    check_can_be_turned(4, spec_of([(8, 8, 1)], targets), has_labels=not targets)
+    check_can_be_turned(4, *shapes([(8, 8, 1)], targets), has_labels=not targets)
 
 
 def test_the_labels_of_the_columns_of_an_image_are_refused():
@@ -129,7 +126,7 @@ def test_the_labels_of_the_columns_of_an_image_are_refused():
     text = r"not targets with positions in an image. .*=2, targets of shape \(8,\)"
     with pytest.raises(ValueError, match=text):
         kr.evaluate(model, columns, orientations=2, verbose=0)
-    (x, y), _ = next(iter(columns))["support"], None
+    x, y = next(iter(columns))["support"]
     with pytest.raises(ValueError, match=text):
         model.adapt(x[0], y[0], steps=1, orientations=2)
 

@@ -206,17 +206,31 @@ def draw_no_pictures(patch):
     patch.setattr(finishing, "_draw", lambda *_: None)
 
 
-def stop_at(monkeypatch, iteration, action, together=1):
-    """Does something right after a meta-iteration, before its epoch's end.
+def at(patch, event, iteration, do, nth=None, together=1):
+    """Does something at an event of runs after a meta-iteration: at each, or at the n-th.
 
     `together` is the number of meta-iterations in one program, where the device draws the tasks.
     """
-    plain = StopOnDivergence.on_train_batch_end
+    plain, seen = getattr(StopOnDivergence, event), []
 
-    def on_train_batch_end(self, batch, logs=None):
-        plain(self, batch, logs)
-        if int(self.model.optimizer.iterations) == iteration:
-            action(self.model)
+    def with_event(self, number, logs=None):
+        plain(self, number, logs)
+        if self.model.meta_iteration == iteration:
+            seen.append(number)
+            if nth in (None, len(seen)):
+                do(self.model)
 
-    monkeypatch.setattr(draw_on_device, "together", lambda _: together)
-    monkeypatch.setattr(StopOnDivergence, "on_train_batch_end", on_train_batch_end)
+    patch.setattr(draw_on_device, "together", lambda _: together)
+    patch.setattr(StopOnDivergence, event, with_event)
+
+
+def stop_at(patch, iteration, action, together=1):
+    """Does something right after a meta-iteration, before its epoch's end. See `at`."""
+    at(patch, "on_train_batch_end", iteration, action, together=together)
+
+
+def turned_by_numpy(images, orientation):
+    """The images `(..., side, side, channels)` in an orientation, see `turned`."""
+    mirrored = images[..., ::-1, :] if orientation >= 4 else images
+    rows = images.ndim - 3
+    return np.ascontiguousarray(np.rot90(mirrored, orientation % 4, axes=(rows, rows + 1)))
