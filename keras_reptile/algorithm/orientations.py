@@ -123,9 +123,11 @@ def check_can_be_turned(
         return
     shape, *others = inputs
     if others or shape.rank != 3:
+        grey = "Give grey images an axis of channels, `x[..., None]`, or use orientations=1."
         raise ValueError(
             "`orientations` mirrors or turns one input `(rows, columns, channels)`. Received: "
-            f"orientations={orientations}, {_listed('input', inputs)}. Use orientations=1."
+            f"orientations={orientations}, {_listed('input', inputs)}. "
+            f"{grey if not others and shape.rank == 2 else 'Use orientations=1.'}"
         )
     if orientations > 2 and (shape[0] is None or shape[0] != shape[1]):
         raise ValueError(
