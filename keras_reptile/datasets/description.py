@@ -16,7 +16,9 @@ def describe(name: str, image_size: int, channels: int) -> dict[str, Any] | None
 
     It is `None` for a data set without images, and for a registered one, whose images are unknown.
 
-    With the same `image_size`, `channels` and `resampling`, `read_image` reads files in this way.
+    For Omniglot and folders, `read_image` with the same `image_size`, `channels` and `resampling`
+    reads files in this way. Of glyphs, which are drawn, `resampling` is `None`. Of miniImageNet it
+    is a sentence, which `read_image` does not take.
 
     Args:
         name: String, a data set's name, see `load`.

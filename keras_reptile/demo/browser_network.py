@@ -18,8 +18,8 @@ from keras_reptile.errors import RunError
 from keras_reptile.reptile_model import ReptileModel
 
 KNOWN = (
-    "Conv2D, Dense, BatchNormalization, MaxPooling2D, ReLU and Flatten layers with ReLU or no "
-    "activation, all of float32 and trainable"
+    "Conv2D, Dense, BatchNormalization, MaxPooling2D, ReLU, Activation and Flatten layers with "
+    "ReLU or no activation, all of float32 and trainable"
 )
 
 

@@ -69,7 +69,7 @@ def check_gradio() -> None:
     """Raises `RunError` if Gradio is missing, and disables its network access."""
     if importlib.util.find_spec("gradio") is None:
         raise RunError(
-            "Gradio is not installed. Install it with: pip install 'keras-reptile[demo]' "
+            "Gradio is not installed. In a clone of this repository: pip install '.[demo]' "
             "Or write a page that needs no server: --static=page.html"
         )
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

@@ -51,7 +51,12 @@ def train() -> None:
     flags.DEFINE_bool("list_recipes", False, "List the recipes and end.")
     flags.DEFINE_bool("show", False, "Show all settings of the run as flags and end.")
     define_path("data_dir", None, DATA_DIR)
-    define_path("output_dir", None, "Where to write. Default: runs/RECIPE.")
+    define_path(
+        "output_dir",
+        None,
+        "Where to write. Default: runs/RECIPE; without --recipe runs/folder_FOLDER for a folder of "
+        "images, and runs/tfds_NAME for tfds:NAME.",
+    )
     recipe_flags.define_fields(Recipe, without=NOTES)
     device_flags.define()
 

@@ -91,7 +91,7 @@ def evaluate_run(
         keys are
 
         * for images: `accuracy` and `confidence_95` in [0, 1], `tasks`, `non_finite_tasks`,
-          `ways`, `shots`, `transductive`;
+          `ways`, `shots`, `transductive`, `orientations`;
         * for sine waves: `loss`, the mean squared error, `confidence_95`, `tasks`,
           `non_finite_tasks`, `shots`, `inner_steps`.
 

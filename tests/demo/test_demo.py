@@ -172,8 +172,8 @@ def test_a_thumbnail_shows_the_image():
 
 def test_missing_gradio_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    command = "pip install 'keras-reptile[demo]'"
-    text = re.escape(f"Gradio is not installed. Install it with: {command} Or write a page")
+    command = "pip install '.[demo]'"
+    text = re.escape(f"not installed. In a clone of this repository: {command} Or write a page")
     with pytest.raises(RunError, match=text):
         page.serve("runs/glyphs")
 
