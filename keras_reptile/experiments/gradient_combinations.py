@@ -72,7 +72,7 @@ def runs(recipe: Recipe) -> dict[str, ExperimentRun]:
 
     Reference: [Nichol, Achiam, Schulman, 2018](https://arxiv.org/abs/1803.02999), section 6.2.
     """
-    field, ways = "train_ways" if recipe.train_ways else "ways", recipe.ways_in_training
+    field, ways = recipe.field_of_training_ways, recipe.ways_in_training
     if recipe.inner_batch_size % ways:
         raise ValueError(
             f"For disjoint minibatches `inner_batch_size` must be a multiple of `{field}`. "

@@ -13,7 +13,7 @@ from keras_reptile.files.atomic_file import read_csv, write_csv
 from keras_reptile.files.cells import count, fraction, half_width, non_negative
 from keras_reptile.pictures.style import save
 from keras_reptile.recipes.recipe import Recipe
-from keras_reptile.runs.run_checks import MAY_CHANGE_ON_RESUME, with_absolute_paths
+from keras_reptile.runs.run_checks import MAY_CHANGE_ON_RESUME, differences
 from keras_reptile.runs.run_directory import RunDirectory
 
 # The settings of a run that are columns of the results.
@@ -51,14 +51,8 @@ def summary_of(run: ExperimentRun, directory: RunDirectory) -> dict[str, Any] | 
     summary = directory.read_run("summary.json")
     if summary is None:
         return None
-    is_same = _with_effect(summary["settings"]) == _with_effect(dataclasses.asdict(run.recipe))
-    return summary if is_same else None
-
-
-def _with_effect(settings: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings that influence a run's results."""
-    all_settings = with_absolute_paths(settings)
-    return {name: value for name, value in all_settings.items() if name not in WITHOUT_EFFECT}
+    now = dataclasses.asdict(run.recipe)
+    return None if differences(summary["settings"], now, WITHOUT_EFFECT) else summary
 
 
 def is_done(name: str, run: ExperimentRun, directory: RunDirectory, earlier: list[dict]) -> bool:

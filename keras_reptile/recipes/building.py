@@ -71,7 +71,7 @@ def check_ways(
         in_training: Boolean, whether the tasks are training tasks. Defaults to `False`.
     """
     pool = getattr(pools, part)
-    name = "train_ways" if in_training and recipe.train_ways else "ways"
+    name = recipe.field_of_training_ways if in_training else "ways"
     ways = getattr(recipe, name)
     if isinstance(pool, ClassPool) and ways > len(pool):
         # Classes with too few images are left out of a pool.

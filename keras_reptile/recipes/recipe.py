@@ -256,9 +256,14 @@ class Recipe:
     )
 
     @property
+    def field_of_training_ways(self) -> str:
+        """The field with the classes in a training task: `"train_ways"`, or `"ways"` if it is 0."""
+        return "train_ways" if self.train_ways else "ways"
+
+    @property
     def ways_in_training(self) -> int:
         """The classes in a training task, and the outputs of the network in training."""
-        return self.train_ways or self.ways
+        return getattr(self, self.field_of_training_ways)
 
 
 def check_values(recipe: Recipe) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import tensorflow as tf
@@ -113,14 +113,14 @@ def check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> N
 
 
 def check_same_run(
-    directory: RunDirectory, recipe: Recipe, free: Sequence[str] = MAY_CHANGE_ON_RESUME
+    directory: RunDirectory, recipe: Recipe, free: Collection[str] = MAY_CHANGE_ON_RESUME
 ) -> dict[str, Any] | None:
     """Raises `RunError` if a directory has a run whose settings would train differently.
 
     Args:
         directory: The `RunDirectory`.
         recipe: A `Recipe`.
-        free: Sequence of strings, the fields that may differ. Defaults to `MAY_CHANGE_ON_RESUME`.
+        free: Collection of strings, the fields that may differ. Defaults to `MAY_CHANGE_ON_RESUME`.
 
     Returns:
         The content of run.json, or `None` if there is none.
@@ -129,16 +129,7 @@ def check_same_run(
     if earlier is None:
         _check_no_checkpoints(directory)
         return None
-    # Files of earlier versions have a relative `image_dir` if it was given so.
-    now = with_absolute_paths(dataclasses.asdict(recipe))
-    before = with_absolute_paths(earlier["settings"])
-    # `train_ways=0` means as many as `ways`.
-    if Recipe(**earlier["settings"]).ways_in_training == recipe.ways_in_training:
-        free = (*free, "train_ways")
-    different = {
-        k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and k not in free
-    }
-    if different:
+    if different := differences(earlier["settings"], dataclasses.asdict(recipe), free):
         listed = ", ".join(f"{k}={b!r} (now {n!r})" for k, (b, n) in different.items())
         moved = " If a folder was moved, write its new path to run.json."
         raise RunError(
@@ -147,6 +138,29 @@ def check_same_run(
             f"{moved if different.keys() <= {*FOLDERS} else ''}"
         )
     return earlier
+
+
+def differences(
+    one: dict[str, Any], other: dict[str, Any], free: Collection[str]
+) -> dict[str, tuple[Any, Any]]:
+    """Returns the settings in which two runs differ, each with both values.
+
+    Args:
+        one, other: Dicts, all fields of the runs' recipes.
+        free: Collection of strings, the fields that may differ.
+
+    Example:
+
+    >>> five = dataclasses.asdict(Recipe(ways=5))
+    >>> differences(five, {**five, "train_ways": 5, "shots": 2}, free=())
+    {'shots': (1, 2)}
+    """
+    # `train_ways=0` means as many as `ways`.
+    if Recipe(**one).ways_in_training == Recipe(**other).ways_in_training:
+        free = {*free, "train_ways"}
+    # Files of earlier versions have a relative `image_dir` if it was given so.
+    one, other = with_absolute_paths(one), with_absolute_paths(other)
+    return {k: (one[k], v) for k, v in other.items() if one[k] != v and k not in free}
 
 
 def with_absolute_paths(settings: dict[str, Any]) -> dict[str, Any]:

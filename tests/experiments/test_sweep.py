@@ -13,12 +13,17 @@ from keras_reptile.errors import RunError
 from keras_reptile.experiments import figures
 from keras_reptile.experiments import sweep as module
 from keras_reptile.experiments.sweep import choose, sweep
-from keras_reptile.experiments.sweep_results import about_run, runs_with_other_settings
+from keras_reptile.experiments.sweep_results import (
+    about_run,
+    runs_with_other_settings,
+    summary_of,
+)
 from keras_reptile.files.atomic_file import write_csv
 from keras_reptile.programs import sweep as sweep_program
 from keras_reptile.recipes import building
 from keras_reptile.runs import run_classes, training
 from keras_reptile.runs.divergence import Diverged
+from keras_reptile.runs.run_directory import RunDirectory
 
 
 @pytest.fixture(scope="module")
@@ -271,6 +276,21 @@ def test_all_runs_of_a_figure_have_the_same_classes(pools, tmp_path, monkeypatch
     with pytest.raises(RunError, match=r"data have changed since the run in .*/runs/g1 began. Cl"):
         run(tmp_path, only=("g2",))
     assert not (tmp_path / "runs" / "g2").exists()
+
+
+def test_ways_of_training_that_are_those_of_the_tasks_lose_no_final_result(tmp_path):
+    def run_of(train_ways):
+        changes = dict(SMALL, head="shared", train_ways=train_ways)
+        return figures.runs_of("gradient_combinations", **changes)["g1"]
+
+    result = dict(accuracy=0.5, confidence_95=0.1, tasks=4)
+    done = dict(settings=dataclasses.asdict(run_of(0).recipe), result=result, seconds=1.0)
+    directory = RunDirectory(tmp_path / "runs" / "g1")
+    directory.write_json("summary.json", done)
+    found = [summary_of(run_of(n), directory) is not None for n in (0, 5, 1)]
+    assert found == [True, True, False]
+    rows = run(tmp_path, draw_only=True, head="shared", train_ways=5)
+    assert [(r["measured"], r["accuracy"]) for r in rows] == [("final", 0.5)]
 
 
 def test_the_names_of_runs_may_contain_a_setting_that_is_given():
