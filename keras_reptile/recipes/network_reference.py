@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_reptile.checks import did_you_mean, takes
+from keras_reptile.episodes.label_checks import known_outputs
 from keras_reptile.errors import cause
 
 ARGUMENTS = ("ways", "image_shape", "seed")
@@ -48,7 +49,8 @@ def build(reference: str, ways: int, image_shape: tuple, seed: int) -> keras.Mod
     """Calls the function and returns its network.
 
     Raises:
-        ValueError: If the function fails, or does not return a `keras.Model` with `ways` outputs.
+        ValueError: If the function fails, or does not return a `keras.Model`, or returns one that
+            is known to have another number of outputs than `ways`.
     """
     function = load_function(reference)
     called = f"{reference}(ways={ways}, image_shape={image_shape}, seed={seed})"
@@ -58,7 +60,9 @@ def build(reference: str, ways: int, image_shape: tuple, seed: int) -> keras.Mod
         raise ValueError(f"{called} failed: {cause(error)}.") from error
     if not isinstance(network, keras.Model):
         raise ValueError(f"{called} must return a keras.Model. Received: {network!r}.")
-    if network.built and network.output_shape[-1] != ways:
+    # The outputs of a subclassed network, and of one that is not built, are not known here.
+    outputs = known_outputs(network)
+    if outputs and outputs != ways:
         raise ValueError(
             f"{called} must return a network with {ways} outputs. Received one with the output "
             f"shape {network.output_shape}."

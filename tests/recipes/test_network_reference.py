@@ -41,6 +41,26 @@ def changed(ways, image_shape, seed=None):
 def without_a_seed(ways, image_shape):
     return build(ways, image_shape)
 
+@keras.saving.register_keras_serializable("my_networks")
+class Subclassed(keras.Model):
+    def __init__(self, outputs, **kwargs):
+        super().__init__(**kwargs)
+        self.flatten, self.head = keras.layers.Flatten(), keras.layers.Dense(outputs)
+
+    def call(self, x):
+        return self.head(self.flatten(x))
+
+def subclassed(ways, image_shape, seed):
+    return Subclassed(ways)
+
+def called(ways, image_shape, seed):
+    network = Subclassed(ways)
+    network(keras.KerasTensor((None, *image_shape)))
+    return network
+
+def lazy(ways, image_shape, seed):
+    return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(ways)])
+
 def too_many(ways, image_shape, seed):
     return build(ways + 1, image_shape, seed)
 
@@ -79,6 +99,13 @@ def test_the_function_gets_what_the_papers_networks_get(module):
     assert network.output_shape == (None, 5) and network.count_params() == 16 * 5 + 5
     kernel = keras.initializers.GlorotUniform(3)((16, 5))
     np.testing.assert_array_equal(network.get_weights()[0], kernel)
+
+
+@pytest.mark.parametrize("function", ["subclassed", "called", "lazy"])
+def test_a_network_may_be_subclassed_or_not_built(function, module):
+    network = building.build_network(recipe(f"{module}:{function}"), (4, 4, 1))
+    assert network.built == (function == "called")
+    assert network(np.zeros((2, 4, 4, 1))).shape == (2, 5)
 
 
 def forget(module):
