@@ -14,6 +14,7 @@ from keras_reptile.errors import RunError
 from keras_reptile.files.atomic_file import read_csv
 from keras_reptile.files.cells import count, fraction
 from keras_reptile.pictures.style import COLOURS, LINES, as_written, styled
+from keras_reptile.recipes.data_options import OWN_VALIDATION
 from keras_reptile.recipes.recipe import Recipe
 from keras_reptile.runs.learning_curve import ACCURACY, has
 from keras_reptile.runs.run_directory import RunDirectory
@@ -80,15 +81,18 @@ def read_log(path: str) -> list[dict[str, str]]:
     return rows
 
 
-# The settings that decide on which tasks a run is tested.
-OF_TASKS = (
-    *("dataset", "dataset_split", "published_split", "split_dir", "split_seed"),
+# The settings on which all accuracies of a run depend.
+OF_ALL_TASKS = (
+    *("dataset", "dataset_split", "published_split", "split_dir", "split_seed", "test_classes"),
+    *("image_dir", "image_size", "channels"),
     *("eval_classes", "ways", "shots", "queries", "transductive"),
 )
+# The kinds of accuracies, as a message names them.
+ALL, TRAINING, VALIDATION = "", " on training tasks", " on validation tasks"
 
 
-def read_tasks(path: str) -> dict[str, Any]:
-    """Returns the settings of a run's tests, and the ways of its training tasks as `train_ways`.
+def read_tasks(path: str) -> dict[str, dict[str, Any]]:
+    """Returns the settings that decide a run's tasks, for each kind of accuracies.
 
     There are none for a log alone, or without run.json.
     """
@@ -96,36 +100,45 @@ def read_tasks(path: str) -> dict[str, Any]:
     if run is None:
         return {}
     recipe = Recipe(**run["settings"])
-    settings = {name: getattr(recipe, name) for name in OF_TASKS}
-    return {**settings, "train_ways": recipe.ways_in_training}
+    validation = {"validation_classes": recipe.validation_classes}
+    # The classes that are left to train on.
+    left = {} if recipe.dataset in OWN_VALIDATION else validation
+    training = {"train_ways": recipe.ways_in_training, "train_shots": recipe.train_shots}
+    return {
+        ALL: {name: getattr(recipe, name) for name in OF_ALL_TASKS},
+        TRAINING: training | left,
+        VALIDATION: validation if recipe.validation_classes else {},
+    }
 
 
-def other_tasks(runs: Mapping[str, Mapping[str, Any]]) -> str:
-    """Returns a message if runs were tested or trained on tasks of different kinds, else no text.
+def other_tasks(runs: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Returns a line for each kind of accuracies that are of different tasks, else no text.
 
     Args:
-        runs: Mapping of names to the settings that `read_tasks` returns.
+        runs: Mapping of names to what `read_tasks` returns.
 
     Example:
 
-    >>> other_tasks({"a": dict(ways=5, shots=1), "b": dict(ways=20, shots=1), "c": {}})
+    >>> one, other = {ALL: dict(ways=5, shots=1)}, {ALL: dict(ways=20, shots=1)}
+    >>> other_tasks({"a": one, "b": other, "c": {}})
     'The accuracies are of different tasks: ways=5 (a), ways=20 (b).'
-    >>> other_tasks({"a": dict(ways=5, train_ways=5), "b": dict(ways=5, train_ways=20)})
+    >>> other_tasks({"a": {TRAINING: dict(train_ways=5)}, "b": {TRAINING: dict(train_ways=20)}})
     'The accuracies on training tasks are of different tasks: train_ways=5 (a), train_ways=20 (b).'
     """
-    known = {name: of for name, of in runs.items() if of}
-    if of_tests := _different(known, OF_TASKS):
-        return f"The accuracies are of different tasks: {of_tests}."
-    of_training = _different(known, ("train_ways",))
-    if of_training:
-        return f"The accuracies on training tasks are of different tasks: {of_training}."
-    return ""
+    lines = []
+    for kind in (ALL, TRAINING, VALIDATION):
+        known = {name: of[kind] for name, of in runs.items() if of.get(kind)}
+        if different := _different(known):
+            lines.append(f"The accuracies{kind} are of different tasks: {different}.")
+    return "\n".join(lines)
 
 
-def _different(runs: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
-    """Returns the settings in which runs differ, as text."""
-    differ = [key for key in names if len({str(of.get(key)) for of in runs.values()}) > 1]
-    return ", ".join(f"{key}={of.get(key)} ({name})" for key in differ for name, of in runs.items())
+def _different(runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns the settings that all runs have and in which they differ, as text."""
+    first, *others = runs.values() or [{}]
+    names = [name for name in first if all(name in of for of in others)]
+    differ = [name for name in names if any(of[name] != first[name] for of in others)]
+    return ", ".join(f"{key}={of[key]} ({name})" for key in differ for name, of in runs.items())
 
 
 @styled()

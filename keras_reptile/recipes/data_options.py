@@ -10,6 +10,8 @@ from keras_reptile.recipes.recipe import OF_IMAGES, PATHS, SINE_NETWORKS, SINUSO
 # The data sets whose images are grey, and those whose test classes are fixed.
 GREY = ("glyphs", "omniglot")
 FIXED_TEST = ("mini_imagenet", "omniglot")
+# The data sets that have validation classes of their own. Others take them from training classes.
+OWN_VALIDATION = ("mini_imagenet",)
 # The data sets that TFDS does not read, and the beginning of the error for a `data_dir`.
 ELSEWHERE = {
     "folder": "The images of folders are read from `image_dir`",
@@ -111,8 +113,7 @@ def more_classes(recipe: Recipe, part: str) -> str:
         return ", or raise --validation_classes (0 for no validation)"
     if part == "test":
         return "" if fixed else ", or raise --test_classes"
-    # The validation classes of miniImageNet are not taken from the training classes.
-    taken = recipe.validation_classes and recipe.dataset != "mini_imagenet"
+    taken = recipe.validation_classes and recipe.dataset not in OWN_VALIDATION
     lower = ["--validation_classes"] * bool(taken) + ["--test_classes"] * (not fixed)
     is_default = not fixed and recipe.dataset != "glyphs" and not recipe.test_classes
     default = " (by default a fifth of all classes, at least 5)" * is_default

@@ -9,6 +9,7 @@ from keras_reptile.experiments import comparison
 from keras_reptile.files.atomic_file import write_csv, write_json
 from keras_reptile.programs import compare
 from keras_reptile.recipes import named
+from keras_reptile.recipes.recipe import Recipe
 
 
 def row(iteration, rate, **measured):
@@ -101,11 +102,31 @@ def test_runs_on_different_tasks_are_named(tmp_path, monkeypatch, capsys):
     flags = dict(runs=paths, names=["a", "b"], reference=None, output=str(tmp_path / "a.png"))
     monkeypatch.setattr(compare, "FLAGS", SimpleNamespace(**flags))
     compare.main()
-    text = "The accuracies are of different tasks: ways=5 (a), ways=20 (b).\n"
+    text = (
+        "The accuracies are of different tasks: ways=5 (a), ways=20 (b).\n"
+        "The accuracies on training tasks are of different tasks: train_ways=5 (a), "
+        "train_ways=20 (b).\n"
+    )
     assert text in capsys.readouterr().out
     monkeypatch.setattr(compare.FLAGS, "runs", [paths[0], f"{paths[1]}/log.csv"])
     compare.main()
     assert "different tasks" not in capsys.readouterr().out
+
+
+def said_of(folder, one, other):
+    """What is said of two runs whose recipes have these fields."""
+    runs = {}
+    for name, fields in (("a", one), ("b", other)):
+        (folder / name).mkdir()
+        settings = dataclasses.asdict(Recipe(**fields))
+        write_json(folder / name / "run.json", {"settings": settings})
+        runs[name] = comparison.read_tasks(str(folder / name))
+    return comparison.other_tasks(runs)
+
+
+ALL = "The accuracies are of different tasks: "
+TRAINING = "The accuracies on training tasks are of different tasks: "
+VALIDATION = "The accuracies on validation tasks are of different tasks: "
 
 
 @pytest.mark.parametrize(
@@ -113,17 +134,56 @@ def test_runs_on_different_tasks_are_named(tmp_path, monkeypatch, capsys):
     [
         ({"train_ways": 20, "head": "shared"}, "train_ways=5 (a), train_ways=20 (b)."),
         ({"train_ways": 5, "head": "shared"}, ""),
+        ({"train_shots": 5}, "train_shots=10 (a), train_shots=5 (b)."),
+        ({"inner_steps": 9, "test_tasks": 9}, ""),
     ],
 )
-def test_training_tasks_of_other_ways_are_named(tmp_path, others, said):
-    runs = {}
-    for name, changes in (("a", {}), ("b", others)):
-        (tmp_path / name).mkdir()
-        settings = dataclasses.asdict(named.get("glyphs", **changes))
-        write_json(tmp_path / name / "run.json", {"settings": settings})
-        runs[name] = comparison.read_tasks(str(tmp_path / name))
-    start = "The accuracies on training tasks are of different tasks: "
-    assert comparison.other_tasks(runs) == (start + said if said else "")
+def test_training_tasks_of_other_ways_or_shots_are_named(tmp_path, others, said):
+    assert said_of(tmp_path, {}, others) == (TRAINING + said if said else "")
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("image_dir", "/birds", "/dogs"),
+        ("test_classes", 20, 150),
+        ("image_size", 28, 84),
+        ("channels", 1, 3),
+    ],
+)
+def test_other_images_and_other_test_classes_are_named(tmp_path, name, one, other):
+    of_a, of_b = ({"dataset": "folder", name: value} for value in (one, other))
+    assert said_of(tmp_path, of_a, of_b) == f"{ALL}{name}={one} (a), {name}={other} (b)."
+
+
+@pytest.mark.parametrize(
+    ("dataset", "numbers", "kinds"),
+    [
+        ("omniglot", (20, 50), [TRAINING, VALIDATION]),
+        ("omniglot", (0, 50), [TRAINING]),
+        ("mini_imagenet", (8, 16), [VALIDATION]),
+        ("mini_imagenet", (0, 16), []),
+    ],
+)
+def test_validation_classes_change_training_tasks_where_they_are_taken_from_their_classes(
+    tmp_path, dataset, numbers, kinds
+):
+    runs = [{"dataset": dataset, "validation_classes": n} for n in numbers]
+    listed = "validation_classes={} (a), validation_classes={} (b).".format(*numbers)
+    assert said_of(tmp_path, *runs).splitlines() == [kind + listed for kind in kinds]
+
+
+def test_all_kinds_of_tasks_that_differ_are_named(tmp_path):
+    said = said_of(tmp_path, {}, {"shots": 5, "train_shots": 15})
+    assert said.splitlines() == [
+        f"{ALL}shots=1 (a), shots=5 (b).",
+        f"{TRAINING}train_shots=10 (a), train_shots=15 (b).",
+    ]
+
+
+def test_a_setting_that_only_one_of_two_data_sets_has_is_not_named(tmp_path):
+    said = said_of(tmp_path, {"dataset": "mini_imagenet"}, {"dataset": "omniglot"})
+    assert said == f"{ALL}dataset=mini_imagenet (a), dataset=omniglot (b)."
 
 
 def test_no_run_is_refused(tmp_path):
