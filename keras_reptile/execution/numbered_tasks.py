@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_reptile import distribution
 from keras_reptile.algorithm.assignments import check_assignments
+from keras_reptile.algorithm.inference_mode import check_normalizations
 from keras_reptile.algorithm.inner_loop import InnerLoop
 from keras_reptile.algorithm.network_checks import check_output
 from keras_reptile.algorithm.network_function import has_randomness, task_numbers
@@ -69,6 +70,7 @@ def check_output_of(network: keras.Model, episodes: dict) -> None:
     x = symbolic_support(episodes, network)
     check_output(network.compute_output_spec(x))
     check_assignments(network, x)
+    check_normalizations(network, x)
     if any(_makes_masks(layer) for layer in all_layers(network)):
         specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), x)
         traced = tf.function(lambda x: check_output(network(x)), autograph=False)

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_reptile.algorithm.network_checks import check_trainable
+from keras_reptile.algorithm.inference_mode import check_normalizations
+from keras_reptile.algorithm.network_checks import check_trainable, symbolic_inputs
 from keras_reptile.algorithm.network_copy import copy_of
 from keras_reptile.algorithm.network_function import seeds_of, set_seeds
 from keras_reptile.checks import check_unicode
@@ -36,6 +37,7 @@ def check(model: Any) -> None:
             + (f" with {len(inputs)} inputs." if inputs else ". Wrap it in `keras.Model`.")
         )
     check_trainable(model.network)
+    check_normalizations(model.network, symbolic_inputs(model.network))
     copy_of(model.network)
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_reptile import learner
 from keras_reptile.algorithm import network_copy
 from keras_reptile.algorithm.assignments import check_assignments
+from keras_reptile.algorithm.inference_mode import check_normalizations
 from keras_reptile.algorithm.inner_optimizers import InnerState
 from keras_reptile.algorithm.network_checks import check_built, check_trainable
 from keras_reptile.algorithm.network_function import values_of
@@ -141,6 +142,7 @@ class AdaptingModel(EpisodeModel):
         check_built(network)
         check_trainable(network)
         traced._made_once("assignments", lambda: check_assignments(network, x))
+        traced._made_once("normalizations", lambda: check_normalizations(network, x))
         if self._is_classifier:
             outputs, places = known_outputs(network), support_set.places_of(network)
             support_set.check_labels(y.numpy(), outputs, places)
