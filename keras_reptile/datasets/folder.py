@@ -14,7 +14,12 @@ from keras_reptile.datasets.class_split import Part, divide, large_enough
 from keras_reptile.datasets.image_cache import read_classes
 from keras_reptile.datasets.image_decoding import KINDS
 from keras_reptile.datasets.image_files import check_image_options
-from keras_reptile.datasets.own_split import check_disjoint, check_no_choice, split_folders
+from keras_reptile.datasets.own_split import (
+    as_given,
+    check_disjoint,
+    check_no_choice,
+    split_folders,
+)
 from keras_reptile.datasets.unusual_images import warnings_of
 from keras_reptile.episodes.class_pool import ClassPool, Pools, UnreadPool
 
@@ -90,9 +95,11 @@ def _of_splits(
     """Returns the classes in the splits' folders; `images` are the numbers that a class needs."""
     check_no_choice(validation_classes, test_classes, split_seed)
     if split_dir:
+        parts = ", ".join(path.name for path in folders.values())
         raise ValueError(
-            f"The folders in image_dir={image_dir!r} decide the splits. Received with it: "
-            f"split_dir={split_dir!r}. Leave it out."
+            f"The folders {parts} in image_dir={image_dir!r} decide the splits. Received with it: "
+            f"{as_given(split_dir)}. Leave it out (--published_split= where a recipe sets it), or "
+            "give a folder of class folders."
         )
     check_disjoint({split: list(class_folders(path)) for split, path in folders.items()})
     used = {path.name for path in folders.values()}

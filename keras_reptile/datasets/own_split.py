@@ -8,6 +8,7 @@ from absl import logging
 
 from keras_reptile.checks import shown
 from keras_reptile.datasets.class_folders import class_folders, listed
+from keras_reptile.datasets.published_split import PUBLISHED, name_of
 from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.errors import reason
 
@@ -71,6 +72,18 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+def as_given(split_dir: str | os.PathLike) -> str:
+    """Returns a split as the user gave it: the name of a published one, or a folder.
+
+    Example:
+
+    >>> as_given("lists")
+    "split_dir='lists'"
+    """
+    name = name_of(split_dir)
+    return f"published_split={name!r}" if name else f"split_dir={os.fspath(split_dir)!r}"
+
+
 def split_by_names(names: Sequence, split_dir: str | os.PathLike) -> list[list[int]]:
     """Returns the positions of the classes of each split, as the files of a folder name them.
 
@@ -89,17 +102,23 @@ def split_by_names(names: Sequence, split_dir: str | os.PathLike) -> list[list[i
     unknown = [name for name in every if name not in position]
     if unknown:
         raise ValueError(
-            f"split_dir={os.fspath(split_dir)!r} names classes that are not there: "
-            f"{listed(unknown)}. The classes: {listed(list(position))}."
+            f"{as_given(split_dir)} names classes that are not there: {listed(unknown)}. "
+            f"The classes: {listed(list(position))}. {_remedy(split_dir)}"
         )
     check_disjoint(named)
     left = [name for name in position if name not in set(every)]
     if left:
         logging.warning(
             "Left out %d of %d classes, which no file in %s names: %s.",
-            *(len(left), len(names), shown(split_dir), listed(left)),
+            *(len(left), len(names), as_given(split_dir), listed(left)),
         )
     return [[position[name] for name in named[split]] for split in Pools._fields]
+
+
+def _remedy(split_dir) -> str:
+    if name := name_of(split_dir):
+        return f"It is a split of {PUBLISHED[name].data}: give these images, or another split."
+    return "Name only these."
 
 
 def check_disjoint(named: Mapping[str, Sequence[str]]) -> None:
@@ -130,6 +149,6 @@ def check_no_choice(validation_classes: int, test_classes: int | None, split_see
     chosen = [f"{name}={value}" for name, value in given.items() if value]
     if chosen:
         raise ValueError(
-            "The classes of each split are given, by folders or by `split_dir`. Received with it: "
-            f"{', '.join(chosen)}. Leave these out."
+            "The classes of each split are given, by folders, by `split_dir` or by "
+            f"`published_split`. Received with it: {', '.join(chosen)}. Leave these out."
         )

@@ -1,5 +1,6 @@
 """Splits of classes that the field has published, as lists of class names in this package."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ class Published(NamedTuple):
     lists: str
 
 
+FOLDER = Path(__file__).with_name("published_splits")
 TORCHMETA = "the assets of torchmeta 1.8.0 (github.com/tristandeleu/pytorch-meta)"
 PUBLISHED = {
     "cifar_fs": Published(
@@ -74,4 +76,16 @@ def published_split(name: str) -> str:
             f"The published splits are {sorted(PUBLISHED)}. Received: {name!r}."
             f"{did_you_mean(name, PUBLISHED)}"
         )
-    return str(Path(__file__).with_name("published_splits") / name)
+    return str(FOLDER / name)
+
+
+def name_of(split_dir: str | os.PathLike) -> str:
+    """Returns the name of the published split that a folder has, else no text.
+
+    Example:
+
+    >>> name_of(published_split("cub")), name_of("lists")
+    ('cub', '')
+    """
+    path = Path(split_dir)
+    return path.name if path.parent == FOLDER and path.name in PUBLISHED else ""

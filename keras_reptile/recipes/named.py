@@ -337,7 +337,8 @@ def get(name: str | None = None, dataset: str | None = None, **overrides: Any) -
         dataset: String. It replaces the recipe's data set. If `name` is `None`, it chooses the
             recipe. Defaults to `None`, the recipe's data set. If `name` is `None` too, the data set
             is `"folder"` with an `image_dir`, and `"glyphs"` without.
-        **overrides: Fields of `Recipe`. A field that is `None` is not replaced.
+        **overrides: Fields of `Recipe`. A field that is `None` is not replaced. A `split_dir`
+            replaces the recipe's `published_split`, too.
 
     Raises:
         ValueError: If there is no such recipe, data set or field, a value is not one of the field's
@@ -358,7 +359,9 @@ def get(name: str | None = None, dataset: str | None = None, **overrides: Any) -
     unknown = sorted(set(given) - {field.name for field in dataclasses.fields(Recipe)})
     if unknown:
         raise ValueError(f"A recipe has no fields {unknown}. See the fields of `Recipe`.")
-    recipe = dataclasses.replace(RECIPES[name], **given)
+    # A split that the user gives takes the place of the recipe's.
+    own_split = {"published_split": ""} if given.get("split_dir") else {}
+    recipe = dataclasses.replace(RECIPES[name], **own_split | given)
     check_values(recipe)
     check_name(recipe.dataset)
     check_fields(recipe.dataset, given)

@@ -4,10 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from made_images import class_folders
 from PIL import Image
 
 import keras_reptile as kr
-from keras_reptile.datasets.own_split import check_disjoint, named_classes
+from keras_reptile.datasets.own_split import check_disjoint, named_classes, split_by_names
 from keras_reptile.datasets.published_split import PUBLISHED, published_split
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.data_options import data_options
@@ -87,6 +88,53 @@ def test_two_splits_are_refused():
     both = Recipe(dataset="folder", image_dir="x", split_dir="y", published_split="cub")
     with pytest.raises(ValueError, match=r"split_dir='y', published_split='cub'\. Leave one"):
         data_options(both, None)
+
+
+def test_lists_that_the_user_gives_replace_the_split_of_a_recipe():
+    given = named.get("cub_5way", image_dir="x", split_dir="lists")
+    assert (given.split_dir, given.published_split) == ("lists", "")
+    assert data_options(given, None)["split_dir"] == "lists"
+    assert named.get("cub_5way", split_dir="").published_split == "cub"
+    both = named.get("cub_5way", image_dir="x", split_dir="lists", published_split="cub")
+    with pytest.raises(ValueError, match=r"split_dir='lists', published_split='cub'\. Leave one"):
+        data_options(both, None)
+    with pytest.raises(ValueError, match=r"do not use `split_dir`\. Received: dataset='sinusoid'"):
+        named.get("sinusoid", split_dir="lists")
+
+
+def test_a_folder_without_the_classes_of_a_split_is_refused_by_the_name_of_the_split(tmp_path):
+    cats = class_folders(tmp_path / "images", {"cat": 2, "dog": 2}, channels=3)
+    text = (
+        r"published_split='cub' names classes that are not there: 001\.Black.* and 190 more\. The "
+        r"classes: cat, dog\. It is a split of Caltech-UCSD Birds.*: give these images, or another"
+    )
+    with pytest.raises(ValueError, match=text):
+        building.load_pools(named.get("cub_5way", image_dir=str(cats)), None)
+
+
+def test_folders_of_splits_beside_a_published_split_are_refused_by_its_name(tmp_path):
+    for part in ("train", "val", "test"):
+        class_folders(tmp_path / part, {f"n_{part}": 2}, channels=3)
+    text = (
+        r"The folders train, val, test in image_dir='.*' decide the splits\. Received with it: "
+        r"published_split='tiered_imagenet'\. Leave it out \(--published_split= where a recipe sets"
+    )
+    recipe = named.get("tiered_imagenet_5way", image_dir=str(tmp_path))
+    with pytest.raises(ValueError, match=text):
+        building.load_pools(recipe, None)
+    few = dict(image_size=8, train_shots=1, queries=1)
+    left_out = named.get("tiered_imagenet_5way", image_dir=str(tmp_path), published_split="", **few)
+    assert building.load_pools(left_out, None).test.names == ("n_test",)
+    with pytest.raises(ValueError, match=r"by `split_dir` or by `published_split`\. Received .*=3"):
+        building.load_pools(named.get("cub_5way", image_dir=str(tmp_path), test_classes=3), None)
+
+
+def test_classes_that_a_published_split_does_not_name_are_left_out_by_its_name(birds, caplog):
+    names = [folder.name for folder in birds.iterdir()]
+    split_by_names([*names, "cat"], published_split("cub"))
+    assert "Left out 1 of 201 classes, which no file in published_split='cub' names: cat." in (
+        caplog.text
+    )
 
 
 def test_data_of_fixed_classes_have_no_published_split():
