@@ -17,7 +17,7 @@ import tensorflow as tf
 from keras_reptile.algorithm.network_checks import check_output
 from keras_reptile.keras_internals import call_takes_training
 from keras_reptile.kernels import forms
-from keras_reptile.kernels.batch_normalization import is_normalization, mask_of, normalizations
+from keras_reptile.kernels.batch_normalization import in_training, is_normalization
 from keras_reptile.kernels.forms import Forms
 from keras_reptile.kernels.switching import Form, fast_forms
 
@@ -91,13 +91,10 @@ class NetworkFunction:
 
         A network with these values predicts in inference mode with the statistics of the images
         that it was adapted to, also for one image at a time. The statistics are computed without
-        dropout and other noise: only batch normalization is in training mode.
+        dropout and other noise: only batch normalization is in training mode. A layer whose own
+        `call` updates no moving averages keeps them.
         """
-        moving = {i for layer in normalizations(self.network) for i in _moving(layer)}
-        state = [
-            tf.zeros_like(v) if id(v) in moving else tf.convert_to_tensor(value)
-            for v, value in self._variables_and_values()
-        ]
+        state = [tf.convert_to_tensor(value) for _, value in self._variables_and_values()]
         calls: Counter = Counter()
         counted = Form(is_normalization, functools.partial(_counted_in_training, calls))
         with fast_forms(self.network, [counted]):
@@ -105,7 +102,7 @@ class NetworkFunction:
                 list(weights), state, x, **mode(self.network, False)
             )
         # From zero, n updates leave (1 - momentum^n) of a mean of the statistics.
-        share = {i: 1 - n.momentum ** calls[n] for n in calls for i in _moving(n)}
+        share = {id(v): 1 - n.momentum ** calls[n] for n in calls for v in _moving(n)}
         return [
             new / share[id(v)] if id(v) in share else tf.convert_to_tensor(value)
             for (v, value), new in zip(self._variables_and_values(), updated, strict=True)
@@ -120,15 +117,30 @@ def mode(network: keras.Model, training: bool) -> dict[str, bool]:
 
 
 def _counted_in_training(calls, layer, plain, origins):
+    """Calls a layer in training mode, with moving averages from zero, and counts their updates."""
+
     def call(inputs, training=None, mask=None):
+        kept = [v.value for v in _moving(layer)]
+        if layer not in calls:
+            _assign(layer, [tf.zeros_like(value) for value in kept])
+        before = layer.moving_mean.value
+        outputs = in_training(plain, inputs, mask)
+        if layer.moving_mean.value is before:
+            _assign(layer, kept)
+            return in_training(plain, inputs, mask)
         calls[layer] += 1
-        return plain(inputs, training=True, **mask_of(mask))
+        return outputs
 
     return call
 
 
-def _moving(layer) -> list[int]:
-    return [id(layer.moving_mean), id(layer.moving_variance)]
+def _moving(layer) -> tuple:
+    return layer.moving_mean, layer.moving_variance
+
+
+def _assign(layer, values) -> None:
+    for variable, value in zip(_moving(layer), values, strict=True):
+        variable.assign(value)
 
 
 def seeds_of(network: keras.Model) -> list:

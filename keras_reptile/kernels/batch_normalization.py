@@ -11,13 +11,13 @@ derivatives of any order.
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_reptile.keras_internals import all_layers
 from keras_reptile.kernels.convolution_biases import BEFORE_BIAS
 from keras_reptile.kernels.row_sums import sum_of_rows
 from keras_reptile.kernels.switching import Form
@@ -34,18 +34,13 @@ def is_normalization(layer: Any) -> bool:
     return isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
 
 
-def normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """Returns the batch normalization layers of a network, at any depth, without frozen ones."""
-    return [layer for layer in all_layers(network) if is_normalization(layer)]
-
-
 def _by_batch(layer, plain, origins, fused: bool) -> Callable:
     # Also if it is synchronized: a minibatch is on one replica, which has other tasks than others.
     plain_class = _is_plain(layer)
 
     def call(inputs, training=None, mask=None):
         if mask is not None or not plain_class:
-            return plain(inputs, training=True, **mask_of(mask))
+            return in_training(plain, inputs, mask)
         if layer.axis in (-1, inputs.shape.rank - 1):
             # Normalization removes the bias, see convolution_biases.py.
             unbiased = origins.find(BEFORE_BIAS, inputs)
@@ -59,9 +54,16 @@ def _by_batch(layer, plain, origins, fused: bool) -> Callable:
     return call
 
 
-def mask_of(mask: Any) -> dict[str, Any]:
-    """Returns the argument `mask` if there is one. The `call` of a custom layer may not take it."""
-    return {} if mask is None else {"mask": mask}
+def in_training(plain: Callable, inputs: Any, mask: Any) -> Any:
+    """Returns the outputs of a layer's own method in training mode.
+
+    The `call` of a custom layer may take neither the mode nor a mask. Without the mode, it decides
+    by itself which statistics it uses.
+    """
+    parameters = inspect.signature(plain).parameters.values()
+    takes_mode = any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
+    mode = {"training": True} if takes_mode else {}
+    return plain(inputs, **mode, **({} if mask is None else {"mask": mask}))
 
 
 # With one of these forms, a network uses batch statistics in training and in inference mode.

@@ -78,6 +78,45 @@ def test_a_normalization_whose_call_takes_no_mask():
     np.testing.assert_allclose([mean, variance], [[X.mean()], [X.var()]], atol=1e-5)
 
 
+class WithoutMode(LAYERS.BatchNormalization):
+    def call(self, x):
+        return super().call(x, training=True)
+
+
+class ByMovingAverages(LAYERS.BatchNormalization):
+    def call(self, x, training=None):
+        return super().call(x, training=False)
+
+
+class ByMovingAveragesWithoutMode(LAYERS.BatchNormalization):
+    def call(self, x):
+        return super().call(x)
+
+
+@pytest.mark.parametrize("forms", [ANYWHERE, AS_ONE_BATCH])
+def test_a_normalization_whose_call_takes_no_mode(forms):
+    network = keras.Sequential([keras.Input((8, 8, 1)), WithoutMode()])
+    f, weights = NetworkFunction(network, forms), values_of(network.trainable_variables)
+    by_batch = network(X)
+    np.testing.assert_allclose(f.train(weights, X, CALL_ID)[0], by_batch, atol=1e-5)
+    np.testing.assert_allclose(f.predict(weights, X), by_batch, atol=1e-5)
+    mean, variance = f.support_statistics(weights, X)
+    np.testing.assert_allclose([mean, variance], [[X.mean()], [X.var()]], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [ByMovingAverages, ByMovingAveragesWithoutMode])
+def test_a_normalization_that_updates_no_moving_averages_keeps_them(kind):
+    layers = [kind(epsilon=0.0), LAYERS.BatchNormalization()]
+    network = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    network.layers[0].set_weights(np.array([[1.0], [0.0], [3.0], [4.0]]))
+    f, weights = NetworkFunction(network), values_of(network.trainable_variables)
+    # The mean and the variance of both layers.
+    found = np.ravel(f.support_statistics(weights, X))
+    assert found[:2].tolist() == [3, 4]
+    z = (X - 3) / 2
+    np.testing.assert_allclose(found[2:], [z.mean(), z.var()], rtol=1e-4)
+
+
 @pytest.mark.parametrize("padding", ["causal", "same"])
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize("forms", [AS_ONE_BATCH, BY_XLA_ON_A_CPU])
