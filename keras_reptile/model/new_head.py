@@ -11,7 +11,7 @@ from keras_reptile.algorithm.network_checks import check_built
 from keras_reptile.algorithm.network_copy import replace_head
 from keras_reptile.algorithm.network_function import seeds_of, set_seeds
 from keras_reptile.checks import INT32, check_positive, check_seed
-from keras_reptile.model.support_set import check_labels
+from keras_reptile.model.support_set import check_labels, places_of
 
 
 def for_labels(model: Any, head: str, labels: tf.Tensor, seed: int) -> tuple:
@@ -39,7 +39,7 @@ def for_labels(model: Any, head: str, labels: tf.Tensor, seed: int) -> tuple:
             f"`head={head!r}` counts classes, and needs integer labels. "
             "Received: a model whose loss takes other targets. Use head='keep'."
         )
-    check_labels(labels.numpy(), outputs=0)
+    check_labels(labels.numpy(), 0, places_of(model.network))
     classes = int(tf.reduce_max(labels)) + 1
     other = with_new_head(model, classes, seed, head == "shared")
     return other, model._made_once((head, classes), lambda: other)
@@ -50,14 +50,11 @@ def with_head(model: Any, ways: int, seed: int) -> Any:
     ways = check_positive("ways", ways, INT32)
     seed = check_seed("seed", seed, 0, INT32)
     check_built(model.network)
+    arguments = _arguments_of_compile(model) if model.compiled else None
     with model.distribute_strategy.scope():
         other = _of_other_classes(model, ways, seed, repeat=model.head == "shared")
-    if model.compiled:
-        given = model._compile_arguments
-        # Optimizers and metrics have variables, which two models cannot share.
-        metrics = given["metrics"] and [_without_state(m) for m in given["metrics"]]
-        optimizer = _without_state(given["optimizer"])
-        other.compile(**{**given, "optimizer": optimizer, "metrics": metrics})
+    if arguments:
+        other.compile(**arguments)
         # Count the meta-iterations of the earlier optimizer, too.
         other._iterations_before_compile.assign(model.meta_iteration)
         if model.optimizer.built:
@@ -65,10 +62,28 @@ def with_head(model: Any, ways: int, seed: int) -> Any:
     return other
 
 
+def _arguments_of_compile(model: Any) -> dict[str, Any]:
+    """Returns the arguments with which a model was compiled, for another model."""
+    given = model._compile_arguments
+    # Optimizers and metrics have variables, which two models cannot share.
+    metrics = given["metrics"] and [_without_state(m) for m in given["metrics"]]
+    return {**given, "optimizer": _without_state(given["optimizer"]), "metrics": metrics}
+
+
 def _without_state(given: Any) -> Any:
     """Returns a new optimizer or metric with the same config. Names and functions are returned."""
-    has_variables = isinstance(given, keras.optimizers.Optimizer | keras.metrics.Metric)
-    return type(given).from_config(given.get_config()) if has_variables else given
+    if not isinstance(given, keras.optimizers.Optimizer | keras.metrics.Metric):
+        return given
+    try:
+        return type(given).from_config(given.get_config())
+    except (TypeError, ValueError, NotImplementedError) as error:
+        kind = "metric" if isinstance(given, keras.metrics.Metric) else "optimizer"
+        raise ValueError(
+            "`with_head` makes the optimizer and the metrics again from their configuration. "
+            f"Received: the {kind} {given.name!r}, with which Keras fails ({error}). Have "
+            "`get_config` return the arguments of `__init__`, register its function with "
+            "`@keras.saving.register_keras_serializable()`, or compile the model without it first."
+        ) from None
 
 
 def _of_other_classes(model: Any, classes: int, seed: int, repeat: bool) -> Any:

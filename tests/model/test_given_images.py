@@ -150,6 +150,28 @@ def test_what_has_no_other_head_is_refused(trained):
         unbuilt.with_head(3)
 
 
+class OwnMetric(keras.metrics.Mean):
+    def __init__(self):
+        super().__init__(name="own")
+
+
+@pytest.mark.parametrize(
+    ("metric", "error"),
+    [
+        (OwnMetric, "unexpected keyword argument 'name'"),
+        (lambda: keras.metrics.MeanMetricWrapper(lambda y, p: p, name="own"), "`?lambda"),
+    ],
+)
+def test_a_metric_that_keras_cannot_make_again_is_refused_by_its_name(metric, error):
+    model = small_model()
+    model.compile(keras.optimizers.SGD(1.0), metrics=[metric()])
+    text = rf"from their configuration\. Received: the metric 'own', .*{error}(.|\n)*without it"
+    with pytest.raises(ValueError, match=text):
+        model.with_head(4)
+    model.compile(keras.optimizers.SGD(1.0))
+    assert model.with_head(4).compiled
+
+
 MASKED = np.ma.masked_equal(np.arange(30.0).reshape(5, 6), 7)
 FORMS = {
     "masked": (MASKED, "must have no masked entries. Received: a masked array, 1 of its 30 ent"),

@@ -151,6 +151,16 @@ def test_adapt_repeats_the_learned_output_for_as_many_classes_as_labels(trained)
     assert np.ptp(drawn, axis=1).max() > 0.1
 
 
+@pytest.mark.parametrize("head", ["shared", "replace"])
+def test_a_new_head_learns_a_label_for_each_place(head):
+    model = model_of(network=keras.Sequential([keras.Input((4, 2)), keras.layers.Dense(3)]))
+    x, y = np.random.RandomState(0).rand(5, 4, 2).astype("float32"), np.arange(20).reshape(5, 4) % 5
+    learner = model.adapt(x, y, steps=1, head=head)
+    assert learner.predict(x, verbose=0).shape == (5, 4, 5)
+    with pytest.raises(ValueError, match=r"for each place in each image, \(images, 4\)"):
+        model.adapt(x, y[:, 0], steps=1, head=head)
+
+
 def test_a_saved_model_has_a_shared_head_and_older_ones_have_not(tmp_path):
     model = model_of()
     model.save(tmp_path / "m.keras")
