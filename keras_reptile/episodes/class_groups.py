@@ -22,18 +22,17 @@ class ClassGroups(NamedTuple):
     sizes: tf.Tensor
 
 
-def class_groups(pool: ClassPool, ways: int) -> ClassGroups:
-    """Returns the groups of a pool that have at least `ways` classes.
+def large_groups(pool: ClassPool, ways: int) -> list[list[int]]:
+    """Returns the positions of the classes of each group that has at least `ways` classes.
 
     Raises:
         ValueError: If the pool has no groups, or all of them are too small.
 
     Example:
 
-    >>> images, groups = np.zeros((5, 2)), ["Greek", "Latin", "Greek", "Latin", "Futurama"]
-    >>> found = class_groups(ClassPool(images, [1] * 5, groups=groups), ways=2)
-    >>> found.members.numpy().tolist(), found.sizes.numpy().tolist()
-    ([0, 2, 1, 3], [2, 2])
+    >>> groups = ["Greek", "Latin", "Greek", "Latin", "Futurama"]
+    >>> large_groups(ClassPool(np.zeros((5, 2)), [1] * 5, groups=groups), ways=2)
+    [[0, 2], [1, 3]]
     """
     if pool.groups is None:
         raise ValueError(
@@ -50,6 +49,20 @@ def class_groups(pool: ClassPool, ways: int) -> ClassGroups:
             f" with {max(map(len, positions.values()))} classes in the largest of "
             f"{len(positions)} groups. Lower `ways`."
         )
+    return large
+
+
+def class_groups(pool: ClassPool, ways: int) -> ClassGroups:
+    """Returns the `large_groups` of a pool as tensors.
+
+    Example:
+
+    >>> pool = ClassPool(np.zeros((5, 2)), [1] * 5, groups=["a", "b", "a", "b", "c"])
+    >>> found = class_groups(pool, ways=2)
+    >>> found.members.numpy().tolist(), found.sizes.numpy().tolist()
+    ([0, 2, 1, 3], [2, 2])
+    """
+    large = large_groups(pool, ways)
     sizes = [len(members) for members in large]
     starts = [0, *itertools.accumulate(sizes)][:-1]
     columns = (np.concatenate(large), starts, sizes)

@@ -104,12 +104,12 @@ def episode_dataset(
     ((3, 10, 28, 28, 1), (3, 5, 10))
     """
     spec = TaskSpec(ways, shots, queries, inner_batch_size, inner_steps, minibatches, tail_shots)
-    spec.check_against(pool)
+    check_boolean("within_groups", within_groups)
+    spec.check_against(pool, within_groups)
     seed = check_seed("seed", seed, -INT64, INT64)
     meta_batch_size = check_positive("meta_batch_size", meta_batch_size)
     check_boolean("scale", scale)
     check_choice("split", split, SPLITS)
-    check_boolean("within_groups", within_groups)
     meta_batches = MetaBatches(spec, scale, tasks is not None, within_groups)
     tensors, seed = meta_batches.tensors(pool), seed_of(seed, split)
 

@@ -38,6 +38,14 @@ def as_groups(groups: Sequence | None, classes: int) -> tuple | None:
             f"`groups` must be one group for each class. Received: "
             f"{counted(len(groups), 'group')}, with {counted(classes, 'class', 'classes')}."
         )
+    for position, group in enumerate(groups):
+        try:
+            hash(group)
+        except TypeError:
+            raise ValueError(
+                f"`groups` must be names, such as strings. Received: {type(group).__name__} for "
+                f"class {position}. Use strings, integers, or tuples of them."
+            ) from None
     return groups
 
 

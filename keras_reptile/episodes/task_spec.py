@@ -2,7 +2,10 @@
 
 import dataclasses
 
+import numpy as np
+
 from keras_reptile.checks import INT32, check_integer, check_positive, counted
+from keras_reptile.episodes.class_groups import large_groups
 from keras_reptile.episodes.class_pool import ClassPool
 
 # Positions of images are integers of 32 bits.
@@ -123,8 +126,8 @@ class TaskSpec:
             return self.drawn_steps
         return -(-self.drawn_steps * self.inner_batch_size // self.drawn_size)
 
-    def check_against(self, pool: ClassPool) -> None:
-        """Raises `ValueError` if a pool is too small for such tasks."""
+    def check_against(self, pool: ClassPool, within_groups: bool = False) -> None:
+        """Raises `ValueError` if a pool is too small for such tasks, or for them within groups."""
         if not isinstance(pool, ClassPool):
             raise ValueError(
                 f"`pool` must be a ClassPool. Received: {type(pool).__name__}. Make one with "
@@ -136,9 +139,10 @@ class TaskSpec:
                 f"ways={self.ways}, with {counted(len(pool), 'class', 'classes')}. Lower `ways` or "
                 "use a larger pool."
             )
-        if self.shots + self.queries > pool.counts.min():
+        drawn = np.concatenate(large_groups(pool, self.ways)) if within_groups else slice(None)
+        if self.shots + self.queries > (fewest := pool.counts[drawn].min()):
             raise ValueError(
                 "`shots + queries` must not exceed the images of a class. Received: "
-                f"shots={self.shots}, queries={self.queries}, with {pool.counts.min()} images in "
+                f"shots={self.shots}, queries={self.queries}, with {fewest} images in "
                 "the smallest class. Lower `shots` or `queries`."
             )

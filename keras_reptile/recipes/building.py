@@ -1,5 +1,6 @@
 """Builds the parts of a recipe: data, episodes, network and compiled model."""
 
+import collections
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,7 +62,7 @@ def describe_images(recipe: Recipe) -> dict[str, Any] | None:
 def check_ways(
     recipe: Recipe, pools: Pools, part: str, else_do: str, in_training: bool = False
 ) -> None:
-    """Raises `ValueError` if a split has fewer classes than a task needs.
+    """Raises `ValueError` if a split, or each alphabet of it, has fewer classes than a task needs.
 
     Args:
         recipe: A `Recipe`.
@@ -81,6 +82,17 @@ def check_ways(
             f"{name}={ways}, with {counted(len(pool), 'class', 'classes')}"
             f"{f', and {small} more with too few images' if small else ''}. "
             f"Lower `{name}`{', shots or `queries`' if small else ''}{else_do}."
+        )
+    if recipe.eval_classes == "within_alphabet" and not in_training and pool.groups:
+        _check_alphabets(pool.groups, ways, PARTS[part], else_do)
+
+
+def _check_alphabets(alphabets: Sequence, ways: int, part: str, else_do: str) -> None:
+    most = max(collections.Counter(alphabets).values())
+    if ways > most:
+        raise ValueError(
+            f"No alphabet has `ways` of the {part} classes. Received: ways={ways}, with at most "
+            f"{most} of one alphabet. Lower `ways`{else_do}."
         )
 
 

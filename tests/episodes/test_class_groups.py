@@ -1,12 +1,16 @@
 """Tasks whose classes are all of one group of a pool."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import keras_reptile as kr
+from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.recipes import named
 from keras_reptile.recipes.building import evaluation_episodes
 from keras_reptile.recipes.data_options import data_options
+from keras_reptile.runs.run_checks import check_pools
 
 # Groups of 4, 3, 2 and 6 classes, whose classes are not side by side.
 GROUPS = ["a", "d", "b", "d", "a", "c", "d", "b", "a", "d", "c", "d", "b", "a", "d"]
@@ -76,6 +80,46 @@ def test_a_pool_without_groups_and_groups_that_are_too_small_are_refused():
         ValueError, match=r"`within_groups` must be True or False. Received: .*'yes'"
     ):
         kr.episode_dataset(numbered_pool(), 2, 1, within_groups="yes")
+
+
+def test_only_classes_of_groups_that_are_large_enough_need_the_images_of_a_task():
+    # The class of one image is alone in its group, so that no task has it.
+    images, counts = np.arange(7, dtype=np.float32)[:, None], [3, 1, 3]
+    pool = kr.ClassPool(images, counts, groups=["a", "b", "a"])
+    episode = next(iter(kr.episode_dataset(pool, 2, 1, queries=2, tasks=1, within_groups=True)))
+    assert set(episode["classes"].numpy()[0]) == {0, 2}
+    with pytest.raises(ValueError, match=r"shots=1, queries=2, with 1 images in the smallest cl"):
+        kr.episode_dataset(pool, 2, 1, queries=2)
+    with pytest.raises(ValueError, match=r"shots=1, queries=3, with 3 images in the smallest cl"):
+        kr.episode_dataset(pool, 2, 1, queries=3, within_groups=True)
+
+
+@pytest.mark.parametrize("group", [["a"], {"a": 1}, np.array(["a"]), ("a", ["b"])])
+def test_groups_that_are_no_names_are_refused(group):
+    text = rf"`groups` must be names, such as strings. Received: {type(group).__name__} for class 1"
+    with pytest.raises(ValueError, match=text):
+        kr.ClassPool(np.zeros((2, 1)), [1, 1], groups=["a", group])
+
+
+@pytest.mark.parametrize(
+    ("part", "remedy"),
+    [
+        ("validation", r", or raise --validation_classes \(0 for no validation\)\."),
+        ("test", r"\."),
+    ],
+)
+def test_an_alphabet_must_have_the_classes_of_a_task_in_the_split_of_the_task(part, remedy):
+    small = numbered_pool().select([1, 3, 6, 9, 2, 7])
+    pools = Pools(*[small if n == part else numbered_pool() for n in Pools._fields])
+    recipe = named.get("omniglot_5way", eval_classes="within_alphabet", train_shots=1)
+    text = (
+        rf"No alphabet has `ways` of the {part} classes\. Received: ways=5, with at most 4 of one "
+        rf"alphabet\. Lower `ways`{remedy}$"
+    )
+    with pytest.raises(ValueError, match=text):
+        check_pools(recipe, pools)
+    check_pools(dataclasses.replace(recipe, ways=4), pools)
+    check_pools(dataclasses.replace(recipe, eval_classes="any"), pools)
 
 
 def test_a_recipe_evaluates_within_alphabets_and_trains_on_any_classes():
