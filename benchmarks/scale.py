@@ -103,10 +103,11 @@ def measure() -> list[dict]:
     for tasks in (t for t in map(int, FLAGS.tasks) if t % workers == 0):
         recipe = named.get(FLAGS.recipe, meta_batch_size=tasks)
         pool = training_pool(recipe)
+        episodes = building.training_episodes(recipe, pool)
         model = building.on_strategy(
-            recipe, pool.image_shape, None, strategy, distribution.Workers(strategy)
+            recipe, episodes.element_spec, None, strategy, distribution.Workers(strategy)
         )
-        seconds = step_time(model, building.training_episodes(recipe, pool))
+        seconds = step_time(model, episodes)
         bytes_ = reduced_bytes(model) if strategy else 0
         rows.append(
             {"tasks": tasks, "step_seconds": seconds, "bytes": bytes_, "reduce_seconds": probes}

@@ -246,7 +246,7 @@ def check_network(recipe: Recipe, image_shape: tuple, saved: ReptileModel) -> No
 
 def on_strategy(
     recipe: Recipe,
-    image_shape: tuple,
+    spec: dict[str, Any],
     saved: ReptileModel | None,
     strategy: tf.distribute.Strategy | None,
     workers: distribution.Workers,
@@ -254,28 +254,36 @@ def on_strategy(
 ) -> ReptileModel:
     """Returns the recipe's model in the scope of a strategy, with the state of the checkpoint.
 
+    All its variables are there, and those of its optimizer, also if the network was not built.
+
     Args:
         recipe: A `Recipe`.
-        image_shape: Tuple `(height, width, channels)`.
+        spec: The spec of the run's episodes, as `element_spec` of a dataset.
         saved: The model that this worker restored from a checkpoint, or `None`. In a cluster, all
             workers get the state of the chief's model.
         strategy: A strategy, or `None`.
         workers: The `Workers` of the run.
         jit_compile: As in `ReptileModel.compile`. Defaults to `"auto"`.
     """
+    image_shape = tuple(spec["support"][0].shape[2:])
     if strategy is None:
-        model = build_model(recipe, image_shape) if saved is None else saved
+        model = _built_model(recipe, image_shape, spec) if saved is None else saved
     else:
         if saved is not None:
             check_network(recipe, image_shape, saved)
         with strategy.scope():
-            model = build_model(recipe, image_shape)
-            model.optimizer.build(model.trainable_variables)
+            model = _built_model(recipe, image_shape, spec)
         state = _state_variables(model if saved is None else saved)
         values = workers.from_chief([np.asarray(value) for value in map(_value_of, state)])
         for variable, value in zip(_state_variables(model), values, strict=True):
             variable.assign(value)
     model.set_execution(task_parallelism=recipe.task_parallelism, jit_compile=jit_compile)
+    return model
+
+
+def _built_model(recipe, image_shape, spec) -> ReptileModel:
+    model = build_model(recipe, image_shape)
+    model.build_variables(spec)
     return model
 
 

@@ -127,9 +127,9 @@ def evaluate_run(
         alike = {**overrides, "split": split, "tasks": tasks, "seed": seed}
         alike |= {"orientations": orientations, "classes": run_classes.digest(pools)}
         workers.check_alike({k: v for k, v in alike.items() if k not in MAY_DIFFER_BETWEEN_WORKERS})
-        shape = pools.train.image_shape
         jit_compile = compilation.of_evaluation(recipe, tasks * orientations)
-        model = building.on_strategy(recipe, shape, saved, strategy, workers, jit_compile)
+        spec = episodes.element_spec
+        model = building.on_strategy(recipe, spec, saved, strategy, workers, jit_compile)
         model = ModelOfTasks(recipe, jit_compile).of(model)
         say_evaluation_batch(model, episodes, verbose, orientations)
         started = time.perf_counter()

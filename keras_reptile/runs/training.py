@@ -105,8 +105,9 @@ def train(
         facts = workers.exchange(json.dumps([done, lengths, kernels]))[0]
         done, lengths, kept = json.loads(facts)
         kernels = compilation.Kernels(*kept)
-        shape = pools.train.image_shape
-        model = building.on_strategy(recipe, shape, saved, strategy, workers, kernels.jit_compile)
+        stream = building.training_episodes(recipe, pools.train, done)
+        spec, jit_compile = stream.element_spec, kernels.jit_compile
+        model = building.on_strategy(recipe, spec, saved, strategy, workers, jit_compile)
         if len(lengths) > 1:
             model.optimizer.learning_rate = run_length.schedule(recipe, lengths)
         with workers.together():
@@ -119,8 +120,8 @@ def train(
         _print_beginning(recipe, directory, pools, lengths, done, verbose)
         _print_kernels(kernels, done, verbose)
         run.join(model)
-        of_tasks = other_ways.ModelOfTasks(recipe, kernels.jit_compile)
-        run_log = _fit(recipe, directory, pools, model, of_tasks, verbose, run)
+        of_tasks = other_ways.ModelOfTasks(recipe, jit_compile)
+        run_log = _fit(recipe, directory, pools, stream, model, of_tasks, verbose, run)
         model = of_tasks.of(model)
         return finishing.finish(recipe, directory, pools, model, run_log, lengths, verbose)
 
@@ -221,13 +222,12 @@ def segments(done: int, total: int, every: int) -> list[tuple[int, int, int]]:
     return parts
 
 
-def _fit(recipe, directory, pools, model, of_tasks, verbose, run) -> RunLog:
+def _fit(recipe, directory, pools, stream, model, of_tasks, verbose, run) -> RunLog:
     done = model.meta_iteration
     rows = [row for row in directory.rows() if int(row["meta_iteration"]) <= done]
     best = _best_so_far(recipe, directory, rows, done)
     run_log = RunLog(directory, rows, best, run.clock)
     say(verbose, str(model._plan(training=True, eagerly=False)))
-    stream = building.training_episodes(recipe, pools.train, done)
     say(verbose, draw_on_device.choose(recipe, model, stream))
     callbacks = []
     if validates(recipe, pools):

@@ -198,12 +198,13 @@ def test_a_changed_function_is_no_network_of_an_earlier_checkpoint(module, tmp_p
     saved = building.build_model(own, (4, 4, 1))
     building.check_network(own, (4, 4, 1), saved)
     sys.modules[module].build = sys.modules[module].changed
+    spec = {"support": (tf.TensorSpec((2, 5, 4, 4, 1)), tf.TensorSpec((2, 5), tf.int32))}
     with pytest.raises(
         RunError, match=r"of network='my_\w+:build' returns another .* layer 3: Dense"
     ):
         building.check_network(own, (4, 4, 1), saved)
     with pytest.raises(RunError, match=r"iteration 0 has: .* Restore the function, or train with"):
-        building.on_strategy(own, (4, 4, 1), saved, tf.distribute.get_strategy(), None)
+        building.on_strategy(own, spec, saved, tf.distribute.get_strategy(), None)
 
 
 def test_own_layers_whose_source_has_changed_are_warned_of(module, tmp_path, caplog):

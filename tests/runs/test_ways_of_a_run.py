@@ -86,7 +86,9 @@ def test_a_model_of_other_ways_keeps_its_meta_iteration_on_a_strategy():
     trained = building.build_model(recipe, (12, 12, 1))
     trained.optimizer.iterations.assign(7)
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-    model = building.on_strategy(recipe, (12, 12, 1), trained, strategy, Workers(strategy))
+    pool = building.load_pools(recipe, None).train
+    spec = building.training_episodes(recipe, pool).element_spec
+    model = building.on_strategy(recipe, spec, trained, strategy, Workers(strategy))
     wider = ModelOfTasks(dataclasses.replace(recipe, ways=5), "auto")
     assert wider.of(model).meta_iteration == 7
     model.optimizer.iterations.assign(9)
