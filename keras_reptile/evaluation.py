@@ -62,8 +62,9 @@ def evaluate(
         transductive: Boolean, `True` to predict all queries of a task in one batch, `False` to
             predict each in a batch with the support set. Defaults to `None`, the model's setting.
         orientations: Integer, R: 1; 2 for the images and their mirror images; 4 for the images
-            turned by 0, 90, 180 and 270 degrees; or 8 for the turned and the mirrored ones. With 4
-            and 8 the images must be square. Defaults to `1`.
+            turned by 0, 90, 180 and 270 degrees; or 8 for the turned and the mirrored ones. The
+            network must take images `(rows, columns, channels)`; with 4 and 8 they must be square.
+            Defaults to `1`.
         verbose: Integer, 1 or `"auto"` shows a progress bar, 2 a line at the end, 0 nothing.
             Defaults to `1`.
 
@@ -74,7 +75,7 @@ def evaluate(
         ValueError: If the dataset is endless or not a `tf.data.Dataset`, the model is not a
             compiled `ReptileModel`, neither its metrics nor its loss define an accuracy, a label
             has no output, an input is not finite, `verbose` or `orientations` is none of its
-            values, or images that are to be turned are not square.
+            values, or inputs that are to be turned are no images, or not square.
 
     Example:
 
@@ -216,6 +217,7 @@ def _accuracies(
     spec = episodes_of(episodes.element_spec)
     (images, targets), (_, of_queries) = spec["support"], spec["query"]
     check_can_be_turned(
+        model.network,
         orientations,
         [each.shape[2:] for each in tf.nest.flatten(images)],
         [targets.shape[2:], of_queries.shape[2:]],

@@ -6,7 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_reptile.algorithm.network_checks import ends
 from keras_reptile.checks import check_integer
+from keras_reptile.keras_internals import all_layers
 
 # By their number: the image itself; its mirror image, too; its four turns; those of both.
 ORIENTATIONS = {1: (0,), 2: (0, 4), 4: (0, 1, 2, 3), 8: (0, 1, 2, 3, 4, 5, 6, 7)}
@@ -103,6 +105,7 @@ def check_orientations(orientations: Any) -> int:
 
 
 def check_can_be_turned(
+    network: keras.Model,
     orientations: int,
     inputs: list[tf.TensorShape],
     targets: list[tf.TensorShape],
@@ -110,10 +113,12 @@ def check_can_be_turned(
 ) -> None:
     """Raises `ValueError` unless a task of such examples is the same when it is turned.
 
-    Its input must be images, square ones unless they are only mirrored. A target must have no axes
-    that would have to be turned: a label has none, and any other target at most one.
+    Its input must be images with their channels last, square ones unless they are only mirrored,
+    and so must be the network's, if it is known. A target must have no axes that would have to be
+    turned: a label has none, and any other target at most one.
 
     Args:
+        network: A `keras.Model`.
         orientations: Integer, the number of orientations.
         inputs: List of shapes, those of an example's inputs.
         targets: List of shapes, those of an example's targets.
@@ -121,6 +126,7 @@ def check_can_be_turned(
     """
     if orientations == 1:
         return
+    _check_network(network, orientations)
     shape, *others = inputs
     if others or shape.rank != 3:
         grey = "Give grey images an axis of channels, `x[..., None]`, or use orientations=1."
@@ -141,6 +147,25 @@ def check_can_be_turned(
             "`orientations` mirrors or turns images, and not targets with positions in an image. "
             f"Received: orientations={orientations}, {_listed('target', targets)}. "
             "Use orientations=1."
+        )
+
+
+def _check_network(network: keras.Model, orientations: int) -> None:
+    """Raises `ValueError` for a network whose images have no channels, or not in the last axis."""
+    received = f"Received: orientations={orientations}, a network"
+    for layer in all_layers(network):
+        if getattr(layer, "data_format", None) == "channels_first":
+            raise ValueError(
+                f"`orientations` mirrors or turns images `(rows, columns, channels)`. {received} "
+                f"with the layer {layer.name!r} of data_format='channels_first'. Build it with "
+                "'channels_last', or use orientations=1."
+            )
+    shapes = [tuple(given.shape[1:]) for given in ends(network, "inputs")]
+    if len(shapes) == 1 and len(shapes[0]) == 2:
+        raise ValueError(
+            f"`orientations` mirrors or turns images `(rows, columns, channels)`. {received} that "
+            f"takes inputs of shape {shapes[0]}. Begin it with `keras.Input({(*shapes[0], 1)})`, "
+            "or use orientations=1."
         )
 
 

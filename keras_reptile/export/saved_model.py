@@ -60,9 +60,9 @@ def check_path(path: str | os.PathLike) -> None:
 def _checked_orientations(model: Any, orientations: int) -> int:
     """Returns a number of orientations in which the tasks of a model can be solved."""
     number = check_orientations(orientations)
-    image = portable.image_spec(model.network)
-    target = portable.target_spec(model.network, labels=model._is_classifier)
-    check_can_be_turned(number, [image.shape[1:]], [target.shape[1:]], model._is_classifier)
+    network, has_labels = model.network, model._is_classifier
+    image, target = portable.image_spec(network), portable.target_spec(network, has_labels)
+    check_can_be_turned(network, number, [image.shape[1:]], [target.shape[1:]], has_labels)
     return number
 
 

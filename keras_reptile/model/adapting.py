@@ -104,7 +104,8 @@ class AdaptingModel(EpisodeModel):
                 `head="shared"`. Defaults to `"keep"`.
             orientations: Integer, R: 1; 2 for the images and their mirror images; 4 for the images
                 turned by 0, 90, 180 and 270 degrees; or 8 for the turned and the mirrored ones.
-                With 4 and 8 the images must be square. Defaults to `1`.
+                The network must take images `(rows, columns, channels)`; with 4 and 8 they must be
+                square. Defaults to `1`.
 
         Raises:
             ValueError: If there are no images, another number of labels, a label without an

@@ -49,7 +49,8 @@ def check_can_be_turned(
             "orientations=1."
         )
     inputs = [each.shape[1:] for each in tf.nest.flatten(support_x)]
-    orientations.check_can_be_turned(number, inputs, [support_y.shape[1:]], has_labels)
+    targets = [support_y.shape[1:]]
+    orientations.check_can_be_turned(network, number, inputs, targets, has_labels)
 
 
 def _as_tensors(network, support_x, support_y) -> tuple:

@@ -69,6 +69,10 @@ def test_other_numbers_of_orientations_are_refused(number):
         kr.evaluate(small_model(), small_episodes(tasks=2), orientations=number)
 
 
+# A network whose inputs are not known.
+ANY = keras.Sequential()
+
+
 def shapes(inputs, targets=()):
     """The shapes of an example's inputs and target."""
     return [tf.TensorShape(shape) for shape in inputs], [tf.TensorShape(targets)]
@@ -85,17 +89,17 @@ def shapes(inputs, targets=()):
 )
 @pytest.mark.parametrize("number", [2, 4])
 def test_tasks_that_would_be_others_when_turned_are_refused(example, received, number):
-    check_can_be_turned(1, *example, has_labels=False)
+    check_can_be_turned(ANY, 1, *example, has_labels=False)
     with pytest.raises(ValueError, match=rf"={number}, {received} orientations=1\."):
-        check_can_be_turned(number, *example, has_labels=False)
+        check_can_be_turned(ANY, number, *example, has_labels=False)
 
 
 @pytest.mark.parametrize("shape", [(8, 7, 1), (None, None, 1)])
 def test_images_that_are_not_known_to_be_square_are_mirrored_but_not_turned(shape):
-    check_can_be_turned(2, *shapes([shape]), has_labels=True)
+    check_can_be_turned(ANY, 2, *shapes([shape]), has_labels=True)
     text = r"Only square .* can be turned. Received: orientations=4, inputs .* Use orientations=2"
     with pytest.raises(ValueError, match=text):
-        check_can_be_turned(4, *shapes([shape]), has_labels=True)
+        check_can_be_turned(ANY, 4, *shapes([shape]), has_labels=True)
 
 
 def test_images_that_are_not_square_are_mirrored():
@@ -113,7 +117,7 @@ def test_images_that_are_not_square_are_mirrored():
 
 @pytest.mark.parametrize("targets", [(), (3,)])
 def test_labels_and_vectors_are_targets_of_turned_images(targets):
-    check_can_be_turned(4, *shapes([(8, 8, 1)], targets), has_labels=not targets)
+    check_can_be_turned(ANY, 4, *shapes([(8, 8, 1)], targets), has_labels=not targets)
 
 
 def test_the_labels_of_the_columns_of_an_image_are_refused():
