@@ -53,8 +53,8 @@ def episode_dataset(
 
     Args:
         pool: A `ClassPool`.
-        ways, shots, queries, inner_batch_size, inner_steps, minibatches, tail_shots: See
-            `TaskSpec`.
+        ways: Integer, classes in a task, at least 2: among one class, every answer is right.
+        shots, queries, inner_batch_size, inner_steps, minibatches, tail_shots: See `TaskSpec`.
         meta_batch_size: Integer, tasks in one element. Defaults to `1`.
         seed: Integer, the seed of all random numbers. Defaults to `0`.
         start: Integer, the meta-iteration at which the stream begins: the elements before it are
@@ -103,6 +103,7 @@ def episode_dataset(
     >>> tuple(episode["support"][0].shape), tuple(episode["order"].shape)
     ((3, 10, 28, 28, 1), (3, 5, 10))
     """
+    ways = check_integer("ways", ways, 2)
     spec = TaskSpec(ways, shots, queries, inner_batch_size, inner_steps, minibatches, tail_shots)
     check_boolean("within_groups", within_groups)
     spec.check_against(pool, within_groups)

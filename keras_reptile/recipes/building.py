@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_reptile import datasets, distribution, networks
 from keras_reptile.algorithm.keras_optimizers import check_ranges, check_weight_decay
 from keras_reptile.algorithm.meta_update import linear_meta_step
-from keras_reptile.checks import counted
+from keras_reptile.checks import check_integer, counted
 from keras_reptile.datasets.class_folders import listed
 from keras_reptile.datasets.sinusoid import Waves, sinusoid_dataset
 from keras_reptile.episodes.class_pool import ClassPool, Pools
@@ -62,7 +62,7 @@ def describe_images(recipe: Recipe) -> dict[str, Any] | None:
 def check_ways(
     recipe: Recipe, pools: Pools, part: str, else_do: str, in_training: bool = False
 ) -> None:
-    """Raises `ValueError` if a split, or each alphabet of it, has fewer classes than a task needs.
+    """Raises `ValueError` if tasks have one class, or a split or its alphabets too few for a task.
 
     Args:
         recipe: A `Recipe`.
@@ -72,9 +72,11 @@ def check_ways(
         in_training: Boolean, whether the tasks are training tasks. Defaults to `False`.
     """
     pool = getattr(pools, part)
+    if not isinstance(pool, ClassPool):
+        return
     name = recipe.field_of_training_ways if in_training else "ways"
-    ways = getattr(recipe, name)
-    if isinstance(pool, ClassPool) and ways > len(pool):
+    ways = check_integer(name, getattr(recipe, name), 2)
+    if ways > len(pool):
         # Classes with too few images are left out of a pool.
         small = len(pool.left_out)
         raise ValueError(

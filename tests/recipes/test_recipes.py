@@ -11,6 +11,7 @@ from keras_reptile.algorithm import losses
 from keras_reptile.algorithm.inner_optimizers import InnerAdam, InnerSGD, InnerState
 from keras_reptile.algorithm.keras_optimizers import from_keras
 from keras_reptile.datasets.published_split import PUBLISHED
+from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.data_options import data_options
@@ -224,6 +225,14 @@ def test_a_recipes_numbers_reach_its_tasks():
         assert spec["support"][1].shape == (order[0], 3 * shots)
         assert spec["query"][1].shape == (order[0], 3 * 5)
     assert tasks_of(train_queries=False)[0]["query"][1].shape[1] == 0
+
+
+def test_tasks_of_one_class_are_refused_by_the_recipes_field():
+    pools = Pools(*[kr.ClassPool(np.zeros((6, 2, 2, 1), np.uint8), [3, 3])] * 3)
+    for name, in_training in (("ways", False), ("train_ways", True)):
+        recipe = dataclasses.replace(named.get("glyphs", head="shared"), **{name: 1})
+        with pytest.raises(ValueError, match=f"`{name}` must be at least 2. Received: {name}=1"):
+            building.check_ways(recipe, pools, "train", "", in_training)
 
 
 @pytest.mark.parametrize("size", ["inner_batch_size", "eval_inner_batch_size"])
