@@ -47,8 +47,17 @@ def _of_run(directory: RunDirectory) -> ReptileModel | None:
 
 
 def sizes(model: ReptileModel) -> tuple[int, int]:
-    """Returns the side of the network's images, and the number of its outputs."""
-    shape = model.network.input_shape
+    """Returns the side of the network's images, and the number of its outputs.
+
+    Raises:
+        RunError: If its input is not known to be a grey square image, or it is no classifier.
+    """
+    shape = getattr(model.network, "input_shape", None)
+    if not isinstance(shape, tuple) or not all(isinstance(n, int | None) for n in shape):
+        raise RunError(
+            "The demo needs a network with one input of known shape. Received: a "
+            f"{type(model.network).__name__}. Wrap it in `keras.Model`, or use another model."
+        )
     if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 1 or not model._is_classifier:
         raise RunError(
             "The demo needs a classifier of grey square images, (height, height, 1). "
