@@ -19,6 +19,8 @@ from keras_reptile.keras_internals import all_layers, call_that_made
 def replace_head(network: keras.Model, classes: int, seed: int) -> keras.Model:
     """Returns a copy of the network with a new last layer, a `Dense` of `classes` units.
 
+    The copy of a `keras.Sequential` is one, too. That of any other network is functional.
+
     Args:
         network: A functional or sequential `keras.Model` that ends in a `Dense` layer.
         classes: Integer, units of the new layer.
@@ -43,6 +45,9 @@ def replace_head(network: keras.Model, classes: int, seed: int) -> keras.Model:
     initializer = keras.initializers.GlorotUniform(seed)
     config = {**last.get_config(), "units": classes, "kernel_initializer": initializer}
     head = keras.layers.Dense.from_config({**config, "bias_initializer": "zeros"})
+    if type(network) is keras.Sequential:
+        layers = [symbolic_inputs(body), *body.layers[:-1], head]
+        return keras.Sequential(layers, name=network.name)
     (features,) = call_that_made(body.outputs[0])[1].input_tensors
     return keras.Model(symbolic_inputs(body), head(features), name=network.name)
 
