@@ -159,13 +159,13 @@ def test_regularization_losses_are_returned_as_the_penalty():
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class Doubled(keras.layers.BatchNormalization):
+class DoubledOutputs(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         return 2 * super().call(inputs, training=training, mask=mask)
 
 
 def test_a_normalization_of_ones_own_computes_what_it_does_by_the_batchs_statistics():
-    network = keras.Sequential([keras.Input((2,)), Doubled()])
+    network = keras.Sequential([keras.Input((2,)), DoubledOutputs()])
     x = tf.constant(np.random.RandomState(0).randn(6, 2).astype(np.float32))
     wanted = network(x, training=True)
     with fast_forms(network, [FUSED_STATISTICS]):

@@ -32,7 +32,7 @@ SHARED = named.get("glyphs", head="shared", train_ways=4, **SMALL)
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class Subclassed(keras.Model):
+class BuiltLater(keras.Model):
     def __init__(self, outputs, seed, **kwargs):
         super().__init__(**kwargs)
         self.given = {"outputs": outputs, "seed": seed}
@@ -48,7 +48,7 @@ class Subclassed(keras.Model):
 
 
 def subclassed(recipe, image_shape):
-    return Subclassed(recipe.ways_in_training, recipe.seed)
+    return BuiltLater(recipe.ways_in_training, recipe.seed)
 
 
 def without_input(recipe, image_shape):
