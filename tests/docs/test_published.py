@@ -221,6 +221,17 @@ def test_a_recipe_that_was_found_is_a_candidate_of_the_search_that_was_in_the_la
     assert any(found.items() >= change.items() for change in changes)
 
 
+def test_the_third_of_the_papers_run_on_mini_imagenet_differs_in_its_length_alone():
+    settings = record("mini_imagenet_30000")["settings"]
+    recipe = named.get("mini_imagenet_5way_1shot")
+    assert unlike(settings, recipe) - {*NOTES, *TESTS, "manual_dir"} == {"meta_iterations"}
+    assert settings["meta_iterations"] == 30_000
+    with open(RESULTS / "mini_imagenet_30000.csv", newline="") as file:
+        rows = [*csv.DictReader(file)]
+    assert [int(row["meta_iteration"]) for row in rows] == [*range(1000, 31_000, 1000)]
+    assert [float(rows[n]["meta_step_size"]) for n in (14, 29)] == [0.5, 0]
+
+
 @pytest.mark.parametrize("orientations", [1, 4])
 @pytest.mark.parametrize("name", ["any", "within_alphabet"])
 def test_the_runs_within_an_alphabet_and_without_differ_in_their_tasks_alone(name, orientations):
