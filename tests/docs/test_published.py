@@ -221,7 +221,7 @@ def test_a_recipe_that_was_found_is_a_candidate_of_the_search_that_was_in_the_la
     assert any(found.items() >= change.items() for change in changes)
 
 
-def test_the_third_of_the_papers_run_on_mini_imagenet_differs_in_its_length_alone():
+def test_the_shorter_run_of_the_paper_on_mini_imagenet_differs_in_its_length_alone():
     settings = record("mini_imagenet_30000")["settings"]
     recipe = named.get("mini_imagenet_5way_1shot")
     assert unlike(settings, recipe) - {*NOTES, *TESTS, "manual_dir"} == {"meta_iterations"}
