@@ -187,6 +187,22 @@ class MetricsContainer(CompileMetrics):
         return [variable for metric in self._held for variable in metric.variables]
 
 
+def metrics_of_attributes(model: keras.Model) -> list:
+    """Returns the metrics that are attributes of a model.
+
+    `keras.Model.metrics` also contains those that `compile` makes, and those of layers.
+    """
+    return list(model._metrics)
+
+
+def unlock_state(layer: keras.layers.Layer) -> None:
+    """Allows a built layer to get more variables, metrics and layers.
+
+    `build` locks the state, and Keras has no public way to open it again.
+    """
+    layer._tracker.unlock()
+
+
 def unpickled_model() -> Callable:
     """Returns the function that loads a pickled Keras model."""
     return keras.Model._unpickle_model

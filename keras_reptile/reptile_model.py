@@ -38,6 +38,7 @@ from keras_reptile.episodes.episode_format import (
 from keras_reptile.execution import meta_batch, numbered_tasks, outcome, replica_step
 from keras_reptile.execution.plan import THE_LOOP
 from keras_reptile.execution.settings import Settings
+from keras_reptile.keras_internals import metrics_of_attributes, unlock_state
 from keras_reptile.metrics.task_metrics import TaskMetrics
 from keras_reptile.model.adapting import AdaptingModel
 
@@ -118,7 +119,7 @@ class ReptileModel(AdaptingModel):
             derivative. Defaults to `"all"`.
 
     Attributes:
-        network: The `keras.Model` whose weights are theta.
+        network: The `keras.Model` whose weights are theta. Like the next two, it is never changed.
         inner_rule: The inner optimizer as functions of values: `InnerSGD` or `InnerAdam`.
         inner_optimizer_config: Dict, the inner optimizer as a config of Keras.
         inner_variables: List of variables, the carried moments and their step count. Empty with
@@ -198,6 +199,8 @@ class ReptileModel(AdaptingModel):
         self._outputs_are_equal = False
         if network.built:
             self.build()
+            # A subclass may add metrics and layers in its own constructor.
+            unlock_state(self)
             # The inputs of a subclassed network are not known before its first call.
             if ends(network, "inputs"):
                 check_assignments(network, symbolic_inputs(network))
@@ -361,7 +364,7 @@ class ReptileModel(AdaptingModel):
             jit_compile=jit_compile,
             draw_on_device=draw_on_device,
         )
-        # Set past Keras's attribute tracking, which refuses new metrics in a built model.
+        # Set past Keras's attribute tracking, which would take the metrics for the model's own.
         object.__setattr__(self, "_compile_arguments", arguments)
 
     def get_compile_config(self) -> dict[str, Any]:
@@ -377,7 +380,8 @@ class ReptileModel(AdaptingModel):
 
     @property
     def metrics(self) -> list:
-        return [self.task_metrics.container] if self.compiled else []
+        own = metrics_of_attributes(self)
+        return [self.task_metrics.container, *own] if self.compiled else own
 
     # The steps
 
@@ -458,7 +462,7 @@ class ReptileModel(AdaptingModel):
     def _step(self, learned: tuple, step: tf.Tensor) -> dict[str, Any]:
         """Makes the outer step, from what `_learn` returns on this replica. Returns the logs."""
         gradient, slots, logs = learned
-        distribution.apply(self.optimizer, gradient, self.trainable_variables)
+        distribution.apply(self.optimizer, gradient, self.network.trainable_variables)
         slots, logs = distribution.mean_over_replicas((slots, logs))
         self._carry_on(InnerState(step, slots))
         return logs
@@ -466,7 +470,7 @@ class ReptileModel(AdaptingModel):
     def _step_on_means(self, means: tuple, step: tf.Tensor) -> dict[str, Any]:
         """Makes the outer step, from the means over replicas of `_learn`. Returns the logs."""
         gradient, slots, logs = means
-        distribution.apply_mean(self.optimizer, gradient, self.trainable_variables)
+        distribution.apply_mean(self.optimizer, gradient, self.network.trainable_variables)
         self._carry_on(InnerState(step, slots))
         return logs
 

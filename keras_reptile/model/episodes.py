@@ -29,6 +29,8 @@ from keras_reptile.model.planned import PlannedModel
 
 # The key of the random generators' states in a file of weights.
 SEEDS = "random_seeds"
+# Attributes from which moments, compiled steps and files follow.
+OF_CONSTRUCTOR = ("network", "inner_rule", "inner_optimizer_config")
 
 
 class EpisodeModel(PlannedModel):
@@ -53,6 +55,16 @@ class EpisodeModel(PlannedModel):
         self.autocast = False
         self.trained_on_bytes = False
         self._fitted: Callable = lambda: None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets an attribute. Those of the constructor are set once."""
+        if name in OF_CONSTRUCTOR and name in vars(self):
+            raise ValueError(
+                f"`{name}` is set by the constructor: moments, compiled steps and files follow "
+                f"from it. Received: another `{name}`, for a model that has one. Make a new model: "
+                "`ReptileModel(network, inner_optimizer)`."
+            )
+        super().__setattr__(name, value)
 
     @property
     def _is_classifier(self) -> bool:

@@ -192,6 +192,27 @@ def test_metrics_container():
     assert isinstance(held, keras.metrics.Metric)
 
 
+def test_metrics_of_attributes():
+    class Counting(keras.Model):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.own = keras.metrics.Mean("own")
+
+    inputs = keras.Input((3,))
+    model = Counting(inputs, keras.layers.Dense(2)(inputs))
+    model.compile(loss="mse", metrics=["mae"])
+    assert internals.metrics_of_attributes(model) == [model.own]
+
+
+def test_unlock_state():
+    layer = keras.layers.Dense(2)
+    layer.build((None, 3))
+    with pytest.raises(ValueError, match="cannot add new elements of state"):
+        layer.own = keras.metrics.Mean("own")
+    internals.unlock_state(layer)
+    layer.own = keras.metrics.Mean("own")
+
+
 def test_unpickled_model():
     network = dense()
     _, arguments = network.__reduce__()

@@ -78,7 +78,7 @@ def expected_update(method, k, a):
     network.set_weights([w[:, None]])
     model = kr.ReptileModel(network, keras.optimizers.SGD(1.0), method=method)
     # A rate read back from Keras is rounded to float32.
-    model.inner_rule = InnerSGD(a)
+    object.__setattr__(model, "inner_rule", InnerSGD(a))
     model.compile(keras.optimizers.SGD(1.0), loss="mean_squared_error")
     model.train_on_batch(episode(support_x, support_y, order))
     update = w - network.get_weights()[0][:, 0]
