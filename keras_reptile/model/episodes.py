@@ -84,6 +84,12 @@ class EpisodeModel(PlannedModel):
     def _build_network(self, input_shape: Any) -> None:
         """Builds the network for images or episodes of these shapes, if it is not built."""
         if not self.network.built:
+            if input_shape is None:
+                raise ValueError(
+                    "A network without weights is built for a shape of inputs. Received: "
+                    "input_shape=None. Call `model.build((None, 28, 28, 1))` with the shape of a "
+                    "batch of inputs, or begin the network with `keras.Input(shape)`."
+                )
             # A symbolic call builds any network, also one without a `build` method.
             episode = isinstance(input_shape, dict) and "support" in input_shape
             images = input_shape["support"][0] if episode else input_shape
@@ -103,9 +109,12 @@ class EpisodeModel(PlannedModel):
             inputs = tf.nest.map_structure(shape_of_one, inputs["support"][0])
         return self.network(self._as_taken(inputs), **mode(self.network, training))
 
-    def get_build_config(self) -> dict[str, Any]:
-        """Returns the build config of the network. The rest follows from it."""
-        return {"network": self.network.get_build_config()}
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Returns the build config of the network. The rest follows from it.
+
+        Keras takes a model with a build config for built. So there is none before it is built.
+        """
+        return {"network": self.network.get_build_config()} if self.network.built else None
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Builds the network as the config says, if it is not built."""

@@ -1,5 +1,7 @@
 """What a model keeps from call to call: traces, counts, and what TensorFlow's checkpoints hold."""
 
+import copy
+
 import h5py
 import keras
 import numpy as np
@@ -246,6 +248,26 @@ def test_a_model_that_is_not_trainable_is_not_trained():
         np.testing.assert_array_equal(a, b)
 
 
+def test_copies_of_a_model_without_weights_are_built_by_their_first_tasks():
+    layers = [keras.layers.Flatten(), keras.layers.Dense(3)]
+    model = small_model(keras.Sequential(layers))
+    other = copy.deepcopy(model)
+    assert not other.built
+    for each in (model, other):
+        each.train_on_batch(next(iter(small_episodes())))
+    assert other.meta_iteration == 1
+    assert [w.shape for w in other.get_weights()] == [w.shape for w in model.get_weights()]
+
+
+def test_building_for_no_shape_is_refused():
+    model = kr.ReptileModel(keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)]))
+    with pytest.raises(ValueError, match=r"input_shape=None. Call `model.build\(\(None, 28"):
+        model.build()
+    model.build((None, 8, 8, 1))
+    model.build()
+    assert model.built and model.network.built
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("outer", "built"), [(keras.optimizers.Adam, False), (keras.optimizers.SGD, True)]
@@ -297,8 +319,8 @@ def test_files_and_copies_draw_the_random_numbers_of_the_model(tmp_path):
     for file in ("m.keras", "exported/model.keras"):
         copies.append(keras.models.load_model(tmp_path / file))
     expected = model.adapt(x, y, steps=2).get_weights()
-    for copy in copies:
-        for a, b in zip(copy.adapt(x, y, steps=2).get_weights(), expected, strict=True):
+    for each in copies:
+        for a, b in zip(each.adapt(x, y, steps=2).get_weights(), expected, strict=True):
             np.testing.assert_array_equal(a, b)
     arguments = dict(steps=2, head="replace", seed=2)
     small_model(small_linear()).load_weights(tmp_path / "m.weights.h5")
