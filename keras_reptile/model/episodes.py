@@ -25,6 +25,7 @@ from keras_reptile.episodes.episode_format import (
 )
 from keras_reptile.episodes.repeats import warn_of_repeated_tasks
 from keras_reptile.execution.settings import Settings
+from keras_reptile.model.lora_files import WeightsOfLora, weights_of_lora
 from keras_reptile.model.planned import PlannedModel
 
 # The key of the random generators' states in a file of weights.
@@ -135,6 +136,14 @@ class EpisodeModel(PlannedModel):
         # Files of earlier versions have none, and another network may have more or fewer layers.
         if seeds is not None and len(seeds) == len(seeds_of(self.network)):
             set_seeds(self.network, list(np.asarray(seeds)))
+
+    @property
+    def network_lora(self) -> WeightsOfLora | None:
+        """The weights of layers with LoRA, for files only.
+
+        Keras reads attributes in the order of their names, and so this one after `network`.
+        """
+        return weights_of_lora(self.network)
 
     def load_weights(self, filepath: Any, *args, **kwargs) -> None:
         """`keras.Model.load_weights`, into a model whose network is built.
