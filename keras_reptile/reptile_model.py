@@ -225,6 +225,12 @@ class ReptileModel(AdaptingModel):
         self._track_for_checkpoints()
         self.built = True
 
+    def _before_fit(self) -> None:
+        super()._before_fit()
+        # The network may have got other weights by itself.
+        if self.built:
+            self._make_outputs_equal()
+
     def _make_outputs_equal(self) -> None:
         """Gives all outputs of a shared head the mean of their weights, and of their moments."""
         if self.head == "shared":

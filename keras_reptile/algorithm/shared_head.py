@@ -98,19 +98,24 @@ def make_equal(variables: Sequence) -> None:
         variables: Sequence of variables `(..., outputs)`, weights of the head or their moments.
     """
     for variable in variables:
-        value: Any = tf.convert_to_tensor(variable)
-        # The mean of equal numbers may differ from them in the last bit.
-        are_equal = tf.reduce_all(value == value[..., :1])
-        variable.assign(tf.where(are_equal, value, _equal(value)))
+        variable.assign(_equal_or_mean(tf.convert_to_tensor(variable)))
+
+
+def _equal_or_mean(value: Any) -> tf.Tensor:
+    # The mean of equal numbers may differ from them in the last bit.
+    are_equal = tf.reduce_all(value == value[..., :1])
+    return tf.where(are_equal, value, _equal(value))
 
 
 def repeat_output(variables: Sequence, source: Sequence) -> None:
-    """Assigns to heads' variables the first output of others, once for each of their outputs.
+    """Assigns to heads' variables the output of others, once for each of their outputs.
+
+    If the others' outputs are not equal, it is their mean.
 
     Args:
         variables: Sequence of variables `(..., outputs)`.
         source: Sequence of tensors or variables `(..., other number of outputs)`.
     """
     for variable, value in zip(variables, source, strict=True):
-        one: Any = tf.convert_to_tensor(value)[..., :1]
+        one: Any = _equal_or_mean(tf.convert_to_tensor(value))[..., :1]
         variable.assign(tf.repeat(one, variable.shape[-1], axis=-1))

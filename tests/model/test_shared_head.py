@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import small_convnet, small_episodes, small_model
+from helpers import small_convnet, small_episodes, small_linear, small_model
 
 import keras_reptile as kr
 from keras_reptile.algorithm import shared_head
@@ -186,6 +186,18 @@ def test_weights_of_a_separate_head_become_their_mean(tmp_path):
         moments, others = ([v.numpy() for v in m.inner_variables] for m in (model, separate))
         np.testing.assert_allclose(moments[3][:, 1], others[3].mean(axis=1))
         assert moments[0] == others[0] > 0
+
+
+def test_weights_that_the_network_got_by_itself_become_their_mean():
+    model = small_model(small_linear(), head="shared")
+    kernel, bias = model.network.get_weights()
+    kernel = np.random.RandomState(0).rand(*kernel.shape).astype(np.float32)
+    mean = np.repeat(kernel.mean(axis=1, keepdims=True), 4, axis=1)
+    model.network.set_weights([kernel, bias])
+    np.testing.assert_allclose(model.with_head(4).network.get_weights()[0], mean, rtol=1e-6)
+    model.compile(keras.optimizers.SGD(0.0))
+    model.fit(small_episodes(), steps_per_epoch=1, verbose=0)
+    np.testing.assert_allclose(model.network.get_weights()[0], mean[:, :3], rtol=1e-6)
 
 
 def test_what_has_no_head_to_share_is_refused():
