@@ -71,6 +71,7 @@ def copy_of(network: keras.Model) -> keras.Model:
     """
     try:
         copy = _made_again(network)
+        _check_weights(copy, network)
     except Exception as error:
         raise ValueError(_why_not(network, error)) from error
     copy.set_weights(network.get_weights())
@@ -89,7 +90,7 @@ def warn_of_no_copy(network: keras.Model) -> None:
     try:
         if _is_keras_own(keras.saving.serialize_keras_object(network)):
             return
-        _made_again(network)
+        _check_weights(_made_again(network), network)
     except Exception as error:
         warnings.warn(_why_not(network, error), stacklevel=6)
     finally:
@@ -100,6 +101,19 @@ def _made_again(network: Any) -> Any:
     config = keras.saving.serialize_keras_object(network)
     config.pop("compile_config", None)
     return keras.saving.deserialize_keras_object(config)
+
+
+def _check_weights(copy: keras.Model, network: keras.Model) -> None:
+    """Raises `ValueError` for a copy that cannot take the network's weights.
+
+    Keras makes two layers of one that is called both in a nested model and outside of it.
+    """
+    shapes = [[tuple(w.shape) for w in each.weights] for each in (copy, network)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            "its copy has weights of another number or shape, as if layers of a nested model are "
+            "also called outside of it"
+        )
 
 
 def _is_keras_own(config: Any) -> bool:

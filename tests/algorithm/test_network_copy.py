@@ -41,6 +41,17 @@ class Forgetful(keras.layers.Layer):
         return {"name": self.name}
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class DefaultUnits(keras.layers.Dense):
+    """Its `get_config` lacks an argument that has a default."""
+
+    def __init__(self, units=2, **kwargs):
+        super().__init__(units, **kwargs)
+
+    def get_config(self):
+        return {"name": self.name}
+
+
 def network(layer):
     layers = [keras.layers.Flatten(), layer, keras.layers.Dense(3)]
     return keras.Sequential([keras.Input((8, 8, 1)), *layers])
@@ -71,6 +82,24 @@ def test_what_needs_a_copy_is_refused_in_the_same_words(name, tmp_path):
         model.adapt(IMAGES, [0, 1, 2], steps=1)
     with pytest.raises(ValueError, match=rf"Keras cannot do that: {name}"):
         model.export_learner(tmp_path / "learner")
+
+
+def shared_with_a_nested_model():
+    dense = keras.layers.Dense(64)
+    nested = keras.Sequential([keras.Input((64,)), dense])
+    images = keras.Input((8, 8, 1))
+    flat = keras.layers.Flatten()(images)
+    return keras.Model(images, keras.layers.Dense(3)(nested(dense(flat))))
+
+
+def of_default_units():
+    return keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), DefaultUnits(4)])
+
+
+@pytest.mark.parametrize("make", [shared_with_a_nested_model, of_default_units])
+def test_a_copy_with_other_weights_is_refused(make):
+    with pytest.raises(ValueError, match=r"another number or shape.*`get_config` return"):
+        small_model(make()).adapt(IMAGES, [0, 1, 2], steps=1)
 
 
 @pytest.mark.parametrize("layer", [keras.layers.ReLU(), Registered()])
