@@ -26,11 +26,21 @@ def check_output(outputs: Any) -> None:
 
 
 def check_trainable(network: keras.Model) -> None:
-    """Raises `ValueError` for a network without trainable weights."""
+    """Raises `ValueError` for a network without trainable weights, or with those of float8.
+
+    The gradient of such a variable is its next value, which no optimizer may scale.
+    """
     if not network.trainable_variables:
         raise ValueError(
             "The inner loop trains a network's weights. Received: a network without trainable "
             "weights. Set `trainable = True` on it or on some of its layers."
+        )
+    replaced = [v.path for v in network.trainable_variables if v.overwrite_with_gradient]
+    if replaced:
+        raise ValueError(
+            "Both loops move weights by their gradients. Received: a network with variables whose "
+            f"gradients are their next values, as layers in float8 have them: {replaced}. Train "
+            "without `quantize('float8')`, and quantize what `adapt` returns."
         )
 
 

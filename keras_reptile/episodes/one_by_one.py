@@ -28,7 +28,7 @@ class CheckedDataset(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> Any:
         element = self._data[index]
         self._check(element)
-        return element
+        return _in_tuple(element)
 
     def on_epoch_begin(self) -> None:
         self._data.on_epoch_begin()
@@ -39,6 +39,8 @@ class CheckedDataset(keras.utils.PyDataset):
 
 def checked(data: Any, check: Callable) -> Any:
     """Returns a generator or a `PyDataset` with a check of each element. Others are unchanged.
+
+    Meta-batches among the elements need not be in tuples.
 
     A `PyDataset` with `use_multiprocessing=True` is unchanged, too: TensorFlow, which checks, does
     not run in processes that were forked.
@@ -53,7 +55,12 @@ def checked(data: Any, check: Callable) -> Any:
 def _generated(data, check):
     for element in data:
         check(element)
-        yield element
+        yield _in_tuple(element)
+
+
+def _in_tuple(element: Any) -> Any:
+    """Returns a meta-batch in a tuple, as Keras takes it from Python code. Others are unchanged."""
+    return (element,) if is_meta_batch(element) else element
 
 
 def meta_batch_of(element: Any) -> dict | None:

@@ -157,7 +157,11 @@ class EpisodeModel(PlannedModel):
                 "Begin it with `keras.Input(shape)`, or first call `model.build(shape)` or "
                 "`model.build_from_config(config)` with `get_build_config()` of the saved model."
             )
-        super().load_weights(filepath, *args, **kwargs)
+        try:
+            super().load_weights(filepath, *args, **kwargs)
+        except ValueError as error:
+            error.add_note("Weights of the network alone: `model.network.load_weights(filepath)`.")
+            raise
 
     # The entry points of Keras
 

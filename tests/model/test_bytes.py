@@ -258,6 +258,9 @@ def test_a_learner_is_of_its_own_class_still(models):
     given = x * np.float32(1 / 255)
     np.testing.assert_array_equal(bare.predict(given, verbose=0), expected)
     assert bare.get_config()["name"] and type(bare).__module__.startswith("keras.")
+    inputs = keras.Input((4, 4, 1), dtype="uint8")
+    around = keras.Model(inputs, learner(inputs))
+    np.testing.assert_array_equal(around.predict(x, verbose=0), expected)
 
 
 def test_files_without_a_byte_scale_divide_by_255_whatever_the_network():

@@ -304,3 +304,42 @@ def test_a_metric_may_have_several_values():
     model.compile(SGD(0.0), losses, metrics=[keras.metrics.F1Score(average=None, name="f1")])
     logs = model.test_on_batch(episode(x, one_hot, [[[0, 1, 2]]]), return_dict=True)
     assert logs["f1"].shape == (3,) and isinstance(logs["loss"], float)
+
+
+def test_meta_batches_that_python_makes_need_no_tuple():
+    class Two(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, place):
+            return batches[place]
+
+    batches = [episode(*points(), [[[i, 3, 4]]]) for i in range(2)]
+    expected = dense_model()
+    for meta_batch in batches:
+        expected.train_on_batch(meta_batch)
+    for data in ((b for b in batches), Two(workers=1)):
+        model = dense_model()
+        model.fit(data, verbose=0)
+        assert model.meta_iteration == expected.meta_iteration == 2
+    assert dense_model().predict(Two(workers=1), verbose=0).shape == (2, 9, 3)
+    assert len(dense_model().evaluate((b for b in batches), verbose=0)) == 5
+
+
+def test_variables_that_take_their_gradients_as_values_are_refused():
+    model = dense_model()
+    model.network.quantize("float8")
+    x, y = points()
+    with pytest.raises(ValueError, match=r"next values, as layers in float8.*inputs_scale"):
+        model.train_on_batch(episode(x, y, [[[0, 1, 2]]]))
+    with pytest.raises(ValueError, match=r"quantize what `adapt` returns"):
+        model.adapt(x[0], y[0])
+
+
+def test_weights_of_the_network_alone_are_told_of(tmp_path):
+    model = kr.ReptileModel(small_dense())
+    model.network.save_weights(tmp_path / "network.weights.h5")
+    with pytest.raises(ValueError) as refused:
+        model.load_weights(tmp_path / "network.weights.h5")
+    assert "`model.network.load_weights(filepath)`" in refused.value.__notes__[0]
+    model.network.load_weights(tmp_path / "network.weights.h5")
