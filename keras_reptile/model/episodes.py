@@ -30,8 +30,9 @@ from keras_reptile.model.planned import PlannedModel
 
 # The key of the random generators' states in a file of weights.
 SEEDS = "random_seeds"
-# Attributes from which moments, compiled steps and files follow.
+# Attributes from which moments, compiled steps and files follow, and the argument of two of them.
 OF_CONSTRUCTOR = ("network", "inner_rule", "inner_optimizer_config")
+INNER_OPTIMIZER = "inner_optimizer"
 
 
 class EpisodeModel(PlannedModel):
@@ -59,7 +60,7 @@ class EpisodeModel(PlannedModel):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Sets an attribute. Those of the constructor are set once."""
-        if name in OF_CONSTRUCTOR and name in vars(self):
+        if (name in OF_CONSTRUCTOR and name in vars(self)) or name == INNER_OPTIMIZER:
             raise ValueError(
                 f"`{name}` is set by the constructor: moments, compiled steps and files follow "
                 f"from it. Received: another `{name}`, for a model that has one. Make a new model: "

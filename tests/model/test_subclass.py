@@ -58,3 +58,8 @@ def test_what_the_constructor_sets_is_not_changed_afterwards(name):
     with pytest.raises(ValueError, match=rf"another `{name}`.* Make a new model"):
         setattr(model, name, getattr(other, name))
     assert getattr(model, name) is kept
+
+
+def test_the_inner_optimizer_is_not_set_without_effect():
+    with pytest.raises(ValueError, match=r"Make a new model: `ReptileModel\(network, inner_opt"):
+        small_model(small_linear()).inner_optimizer = keras.optimizers.SGD(1.0)
