@@ -4,7 +4,8 @@ A layer with LoRA computes with the kernel W + s A B, and moves A and B only. Ke
 as the kernel, and reads the file with A = 0 and B = 0. The outputs are the same. But the gradient
 of A is a product with B, and that of B a product with A: both stay 0, and no step moves the kernel.
 
-So the file also holds W, A and B. They are read after Keras has read the network.
+So the file also holds W, A and B. They are read after Keras has read the network. Of a file without
+them, such as one of the same network before it had LoRA, A is drawn at random, as for a new layer.
 """
 
 from collections.abc import Sequence
@@ -32,10 +33,18 @@ class WeightsOfLora(keras.layers.Layer):
             store[str(i)] = variable
 
     def load_own_variables(self, store: Any) -> None:
-        # Files of earlier versions, and of networks without LoRA, have none.
-        if list(store.keys()):
-            for i, variable in enumerate(self._held):
+        stored = bool(list(store.keys()))
+        for i, variable in enumerate(self._held):
+            if stored:
                 variable.assign(store[str(i)])
+            elif _is_first_factor(variable):
+                initializer = keras.initializers.HeUniform(seed=i)
+                variable.assign(initializer(variable.shape, variable.dtype))
+
+
+def _is_first_factor(variable: Any) -> bool:
+    """Returns whether this is A, such as `lora_kernel_a`."""
+    return variable.name.startswith("lora_") and variable.name.endswith("_a")
 
 
 def weights_of_lora(network: keras.Model) -> WeightsOfLora | None:
