@@ -35,6 +35,12 @@ LIMITS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def own_flags(monkeypatch):
+    """The compilers get no flags of the tests, which are for a CPU."""
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+
+
 def numbers(found: dict) -> tuple:
     """A program's numbers in the order of `COLUMNS`."""
     megabytes = found["memory_bytes"]["temp"] / 1e6

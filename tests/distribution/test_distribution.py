@@ -38,9 +38,7 @@ def results(tmp_path_factory):
     path = lambda name: folder / f"{name}.npz"  # noqa: E731
     program = "tests/support/replicas.py"
     on_one_host = [(program, a, path(a)) for a in ("one", "mirrored")]
-    # The numbers are looked at, and not how fast XLA's kernels are.
-    unoptimized = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
-    succeed(warm.run_together(on_one_host, folder, [unoptimized] * 2))
+    succeed(warm.run_together(on_one_host, folder))
     for number, word in ((2, "two"), (3, "three")):
         cases = CASES_OF[f"{word} workers"]
         workers = [(program, "workers", path(f"{word}.{i}"), *cases) for i in range(number)]

@@ -12,8 +12,7 @@ pytestmark = pytest.mark.process
 def found(tmp_path_factory):
     path = tmp_path_factory.mktemp("uneven") / "found.json"
     program = ("tests/support/uneven_replicas.py", path)
-    unoptimized = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
-    ((status, _, err, _),) = warm.run_together([program], path.parent, [unoptimized])
+    status, _, err = warm.run(*program, cwd=path.parent)
     assert status == 0, err
     return json.loads(path.read_text())
 

@@ -12,8 +12,7 @@ import warm
 def test_a_run_with_other_ways_in_training_has_the_figures_of_one_device(tmp_path):
     path = tmp_path / "found.json"
     program = ("tests/support/ways_on_replicas.py", path)
-    unoptimized = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
-    ((status, _, err, _),) = warm.run_together([program], tmp_path, [unoptimized])
+    status, _, err = warm.run(*program, cwd=tmp_path)
     assert status == 0, err
     one, two = json.loads(path.read_text())
     # An answer is right or wrong: rounding does not show.

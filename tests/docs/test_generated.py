@@ -3,13 +3,12 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import generate
 import pytest
+import warm
 from tables import full_runs, words
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,8 +17,8 @@ RESULTS = ROOT / "docs" / "results"
 
 
 def run(root, *flags):
-    command = [sys.executable, str(root / "docs" / "generate.py"), *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    (ended,) = warm.run_together([(root / "docs" / "generate.py", *flags)], root)
+    return ended
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def change(copy, name):
 @pytest.mark.process
 def test_no_page_is_stale():
     ended = run(ROOT, "--check")
-    assert ended.returncode == 0, ended.stdout
+    assert ended.status == 0, ended.out
 
 
 @pytest.mark.process
@@ -53,9 +52,9 @@ def test_a_stale_table_is_named_and_nothing_is_written(copy):
     change(copy, "omniglot_5way_5000_batches_of_5")
     before = (copy / "docs" / "experiments" / "omniglot.md").read_text()
     ended = run(copy, "--check")
-    assert ended.returncode == 1
-    assert ended.stdout == "docs/experiments/omniglot.md: table omniglot_5000 is stale\n"
-    assert "python docs/generate.py" in ended.stderr
+    assert ended.status == 1
+    assert ended.out == "docs/experiments/omniglot.md: table omniglot_5000 is stale\n"
+    assert "python docs/generate.py" in ended.err
     assert (copy / "docs" / "experiments" / "omniglot.md").read_text() == before
 
 
@@ -63,9 +62,9 @@ def test_a_stale_table_is_named_and_nothing_is_written(copy):
 def test_the_pages_are_written_with_what_the_files_say(copy):
     change(copy, "omniglot_5way_1_shot")
     ended = run(copy)
-    assert ended.returncode == 0 and "README.md: table headline is new" in ended.stdout
+    assert ended.status == 0 and "README.md: table headline is new" in ended.out
     assert "| keras_reptile | 12.35 ± " in (copy / "README.md").read_text()
-    assert run(copy, "--check").returncode == 0
+    assert run(copy, "--check").status == 0
 
 
 @pytest.mark.process
@@ -81,7 +80,7 @@ def test_a_wrong_marker_is_refused(copy, text, message):
     page = copy / "README.md"
     page.write_text(f"{page.read_text()}\n{text}\n")
     ended = run(copy, "--check")
-    assert ended.returncode == 1 and message in ended.stderr
+    assert ended.status == 1 and message in ended.err
 
 
 def test_each_table_stands_on_one_page_and_each_value_on_some():

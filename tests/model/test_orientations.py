@@ -35,8 +35,15 @@ def mean_outputs(model, tasks, number):
     return np.mean(outputs, axis=0), labels
 
 
-@pytest.mark.parametrize("number", [2, 4, pytest.param(8, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("parallelism", ["separate", "vectorized"])
+@pytest.mark.parametrize(
+    ("parallelism", "number"),
+    [
+        ("separate", 2),
+        ("separate", 4),
+        pytest.param("separate", 8, marks=pytest.mark.slow),
+        pytest.param("vectorized", 4, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.filterwarnings("error:Tasks are computed one at a time")
 def test_the_prediction_is_the_mean_of_the_outputs_for_turned_tasks(parallelism, number):
     model = small_model(task_parallelism=parallelism)
