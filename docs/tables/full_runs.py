@@ -116,9 +116,12 @@ def omniglot_5way_files() -> str:
 
 
 def files_of(flags: str, run: str) -> list[str]:
+    return [label(flags), seconds(record(run)["seconds"]), links_of(run)]
+
+
+def links_of(run: str) -> str:
     found = [("1 shot", "_1_shot.json"), ("5 shots", "_5_shots.json"), ("training", ".json")]
-    links = [link(text, run + ending) for text, ending in [*found, ("log", ".csv")]]
-    return [label(flags), seconds(record(run)["seconds"]), ", ".join(links)]
+    return ", ".join(link(text, run + ending) for text, ending in [*found, ("log", ".csv")])
 
 
 def against_re_runs() -> str:

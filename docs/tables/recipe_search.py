@@ -11,9 +11,9 @@ from search_rows import best_rows, score
 from keras_reptile.recipes import named
 from keras_reptile.recipes.recipe import Recipe
 from tables.files import record, rows_of
-from tables.full_runs import FOUR_CELLS, alternating, four, results
+from tables.full_runs import FOUR_CELLS, alternating, four, links_of, results
 from tables.omniglot import one_shot
-from tables.words import accuracy, percent, seconds, table
+from tables.words import accuracy, duration, percent, seconds, table
 
 
 class Found(NamedTuple):
@@ -36,6 +36,11 @@ def in_four_orientations(best: str) -> dict[str, str]:
     return {f"the same, in four orientations, {results(file)[0]['tasks']:,} tasks": file}
 
 
+# The files of the runs, by what the tables say of their settings.
+ON_MINI_IMAGENET = {
+    "the paper's settings": "mini_imagenet_30000",
+    "`mini_imagenet_fast`": "mini_imagenet_fast",
+}
 SEARCHED_5WAY = "omniglot_5way_searched"
 # By the ending of the tables' names.
 ON_OMNIGLOT = {
@@ -124,17 +129,32 @@ def best(ways: str) -> str:
 
 def found_mini_imagenet() -> str:
     """The recipe beside all rows of the paper's table 2."""
-    of_paper, own = record("paper")["mini_imagenet"], SEARCHES["mini_imagenet_5way_1shot"].found
+    of_paper = record("paper")["mini_imagenet"]
     rows = [
         [f"{name}, second derivatives" if name == "MAML" else name, "", one, "", five]
         for name in ("MAML", "FOMAML")
         for one, five in [of_paper[f"{name}, transductive"]]
     ]
     reptile = alternating(of_paper["Reptile"], of_paper["Reptile, transductive"])
-    found = record(f"{own}_1_shot")["meta_iteration"]
     rows.append(["Reptile, the paper", *reptile])
-    rows.append([f"Reptile, `{own}`, {found:,} meta-iterations", *map(accuracy, four(own))])
+    for settings, run in ON_MINI_IMAGENET.items():
+        found = record(f"{run}_1_shot")["meta_iteration"]
+        rows.append([f"Reptile, {settings}, {found:,} meta-iterations", *map(accuracy, four(run))])
     return table(["5-way, accuracy in %", *FOUR_CELLS], rows)
+
+
+def mini_imagenet_files() -> str:
+    """How long the runs on miniImageNet took, how many tasks tested them, and their files."""
+    rows = [
+        [
+            f"{settings}, {record(f'{run}_1_shot')['meta_iteration']:,} meta-iterations",
+            duration(record(run)["seconds"]),
+            *(f"{results(f'{run}_{shots}')[0]['tasks']:,}" for shots in ("1_shot", "5_shots")),
+            links_of(run),
+        ]
+        for settings, run in ON_MINI_IMAGENET.items()
+    ]
+    return table(["run", "training", "1-shot tasks", "5-shot tasks", "files"], rows)
 
 
 def chosen(recipe: str, own: str) -> str:
@@ -159,6 +179,7 @@ def written(value: str | int | float) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "found_mini_imagenet": found_mini_imagenet,
+    "mini_imagenet_files": mini_imagenet_files,
     **{f"best_{ways}": functools.partial(best, ways) for ways in ON_OMNIGLOT},
     **{f"trials_{name}": functools.partial(trials, each[0]) for name, each in BETTER.items()},
     **{f"chosen_{name}": functools.partial(chosen, *each) for name, each in BETTER.items()},

@@ -232,6 +232,20 @@ def test_the_shorter_run_of_the_paper_on_mini_imagenet_differs_in_its_length_alo
     assert [float(rows[n]["meta_step_size"]) for n in (14, 29)] == [0.5, 0]
 
 
+@pytest.mark.parametrize(("file", "shots", "images"), [("1_shot", 1, 5), ("5_shots", 5, 15)])
+def test_the_shorter_run_was_tested_as_the_papers_recipes_are(file, shots, images):
+    found = record(f"mini_imagenet_30000_{file}")
+    settings, trained = found["settings"], record("mini_imagenet_30000")["settings"]
+    of_evaluation = {"shots", "eval_inner_batch_size"}
+    assert {k for k, v in settings.items() if trained[k] != v} <= of_evaluation
+    assert (settings["shots"], settings["eval_inner_batch_size"]) == (shots, images)
+    recipe = named.get(f"mini_imagenet_5way_{shots}shot")
+    assert (recipe.shots, recipe.eval_inner_batch_size) == (shots, images)
+    assert settings["eval_inner_steps"] == recipe.eval_inner_steps
+    about = (found["meta_iteration"], found["checkpoint"], found["split"], found["classes"])
+    assert about == (30_000, "last", "test", 20)
+
+
 @pytest.mark.parametrize("orientations", [1, 4])
 @pytest.mark.parametrize("name", ["any", "within_alphabet"])
 def test_the_runs_within_an_alphabet_and_without_differ_in_their_tasks_alone(name, orientations):
