@@ -134,6 +134,7 @@ def adam_by_numpy(targets, order_of_states):
     return np.mean(solutions), v, t
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_order", ["parallel", "serial"])
 def test_the_moments_are_carried_by_the_stated_rule(task_order, float64):
     inner = keras.optimizers.Adam(0.1, beta_1=0.0, epsilon=1e-8)

@@ -124,6 +124,7 @@ def test_processes_that_share_no_meta_batch_are_refused_before_anything_is_timed
     assert err.startswith("scale.py: 3 processes must share a meta-batch evenly. Received: --tasks")
 
 
+@pytest.mark.slow
 def test_a_candidate_of_another_search_is_refused_before_anything_is_trained():
     status, err = started("recipe_search.py", "--recipe=omniglot_20way", "--only=paper,batch_5")
     assert status == 1 and "--only must name candidates of --recipe's search" in err

@@ -101,6 +101,7 @@ def test_groups_that_are_no_names_are_refused(group):
         kr.ClassPool(np.zeros((2, 1)), [1, 1], groups=["a", group])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "remedy"),
     [

@@ -136,6 +136,7 @@ def test_positions_from_a_generator_are_checked_where_tasks_are_computed(run_eag
         made.fit(((wrong,) for _ in range(1)), verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_dataset", [True, False])
 def test_predictions_need_no_labels_of_queries_at_all(as_dataset):
     expected = model().predict(tf.data.Dataset.from_tensors(arrays()), verbose=0)

@@ -52,6 +52,7 @@ class Model:
     meta_iteration = 3
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_gone_keeps_no_model_and_an_iterator_keeps_the_stream():
     model = Model()
     alive = weakref.ref(model)

@@ -19,6 +19,7 @@ from keras_reptile.recipes import building, named
 MEASURED = Path(__file__).resolve().parents[2] / "docs" / "results" / "accelerators.json"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1, 2, 4, 6, 100])
 @pytest.mark.parametrize(("tasks", "size"), [(7, 3), (5, 1), (9, 7)])
 def test_every_task_is_in_one_meta_batch_and_in_its_place(tasks, size, most):

@@ -78,6 +78,7 @@ def drawing():
     return model, batches
 
 
+@pytest.mark.slow
 def test_the_last_execution_of_an_epoch_ends_with_it(drawing):
     _, batches = drawing
     # Keras numbers the batches of an execution as if it were whole.

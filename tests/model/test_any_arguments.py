@@ -209,6 +209,7 @@ def test_what_a_model_is_made_around(make):
     return works_or_says_why(lambda: kr.ReptileModel(around, "sgd"))
 
 
+@pytest.mark.slow
 @many(
     100,
     kind=st.sampled_from([keras.optimizers.SGD, keras.optimizers.Adam]),
@@ -316,6 +317,7 @@ def test_loading(name, options):
 names = st.one_of(st.just("omniglot_5way"), st.text(max_size=5), st.just("x" * 300), anything)
 
 
+@pytest.mark.slow
 @many(60, working=0, name=names)
 def test_pretrained(name):
     return works_or_says_why(lambda: kr.pretrained(name))

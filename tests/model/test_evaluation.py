@@ -225,6 +225,7 @@ def root_mean_square(y_true, y_pred):
     return tf.sqrt(tf.reduce_mean(squares))
 
 
+@pytest.mark.slow
 def test_a_loss_of_a_whole_batch_is_that_of_each_task_whatever_the_batching():
     model = sine_model(root_mean_square)
     result = kr.evaluate_loss(model, waves(), verbose=0)

@@ -233,6 +233,7 @@ def of_labels(y_true, y_pred):
     return tf.nn.sparse_softmax_cross_entropy_with_logits(y_true, y_pred)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "targets"),
     [

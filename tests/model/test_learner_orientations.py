@@ -31,6 +31,7 @@ def separate(model, x, y, number, **how):
     return [model.adapt(turned_by_numpy(x, r), y, **how) for r in TURNS[number]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [2, 4, pytest.param(8, marks=pytest.mark.slow)])
 def test_the_prediction_is_the_mean_of_the_learners_of_turned_images(number, model, task):
     x, y, query_x, _ = task
@@ -112,6 +113,7 @@ def test_layers_that_the_inner_loop_keeps_are_frozen_in_every_copy(task):
     learner.fit(x, y, epochs=1, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_new_head_is_turned_too(task):
     x, y, query_x, _ = task
     model = kr.pretrained("omniglot_20way_best")

@@ -48,6 +48,7 @@ def loaded(model, kind, path):
     return other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["model.keras", "model.weights.h5"])
 def test_files_hold_the_factors(kind, trained, tmp_path):
     other = loaded(trained, kind, tmp_path / kind)
@@ -56,6 +57,7 @@ def test_files_hold_the_factors(kind, trained, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_an_export_holds_the_factors(trained, tmp_path):
     trained.export_learner(tmp_path / "learner")
     assert differences(trained, kr.pretrained(tmp_path / "learner")) == 0

@@ -210,6 +210,7 @@ def test_a_compile_that_fails_changes_nothing(wrong):
     assert not new.compiled
 
 
+@pytest.mark.slow
 def test_meta_iterations_are_counted_through_a_second_compile(tmp_path):
     model = small_model(dense())
     model.fit(small_episodes(), steps_per_epoch=3, verbose=0)
@@ -248,6 +249,7 @@ def test_a_model_that_is_not_trainable_is_not_trained():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_copies_of_a_model_without_weights_are_built_by_their_first_tasks():
     layers = [keras.layers.Flatten(), keras.layers.Dense(3)]
     model = small_model(keras.Sequential(layers))
@@ -307,6 +309,7 @@ def test_files_hold_each_variable_in_its_place(tmp_path):
         assert len(file["vars"]) == len(model.inner_variables)
 
 
+@pytest.mark.slow
 def test_files_and_copies_draw_the_random_numbers_of_the_model(tmp_path):
     model = small_model(small_linear([keras.layers.Dropout(0.5)]))
     x, y = POOL.images[:24] / np.float32(255), np.repeat([0, 1, 2], 8)

@@ -90,6 +90,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES)
 def test_meta_batches_that_python_makes_are_checked_one_by_one(source):
     model = small_model(small_linear())
@@ -109,6 +110,7 @@ def test_meta_batches_that_python_makes_are_checked_one_by_one(source):
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
+@pytest.mark.slow
 def test_queries_to_predict_may_lack_targets():
     model = scalar_model(keras.optimizers.SGD(0.25), keras.optimizers.SGD(1.0))
     element = scalar_episode([2.0])

@@ -84,6 +84,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", CALLS)
 def test_an_integer_of_numpy_is_the_number_that_it_says(name):

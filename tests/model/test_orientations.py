@@ -35,14 +35,10 @@ def mean_outputs(model, tasks, number):
     return np.mean(outputs, axis=0), labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parallelism", "number"),
-    [
-        ("separate", 2),
-        ("separate", 4),
-        pytest.param("separate", 8, marks=pytest.mark.slow),
-        pytest.param("vectorized", 4, marks=pytest.mark.slow),
-    ],
+    [("separate", 2), ("separate", 4), ("separate", 8), ("vectorized", 4)],
 )
 @pytest.mark.filterwarnings("error:Tasks are computed one at a time")
 def test_the_prediction_is_the_mean_of_the_outputs_for_turned_tasks(parallelism, number):
@@ -61,6 +57,7 @@ def test_the_prediction_is_the_mean_of_the_outputs_for_turned_tasks(parallelism,
     assert any((a.accuracies != b.accuracies).any() for a, b in zip(one, found, strict=True))
 
 
+@pytest.mark.slow
 def test_a_task_that_is_the_same_in_all_orientations_has_the_same_accuracy():
     same = lambda x, y: (tf.ones_like(x) * tf.reduce_mean(x, axis=(2, 3), keepdims=True), y)  # noqa: E731
     tasks = small_episodes(tasks=4).map(of_examples(same))
@@ -151,6 +148,7 @@ def test_inputs_that_are_no_square_images_are_refused_before_the_work():
         kr.evaluate_both(model, kr.episode_dataset(points, 3, 1, tasks=2), orientations=4)
 
 
+@pytest.mark.slow
 def test_an_image_may_have_a_name():
     def named(x, y):
         return {"image": x}, y

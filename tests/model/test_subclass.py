@@ -29,6 +29,7 @@ def counting(network):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("built", [True, False])
 def test_metrics_of_a_subclass_begin_again_with_each_epoch(built):
     layers = [keras.layers.Flatten(), keras.layers.Dense(3)]

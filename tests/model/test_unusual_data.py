@@ -306,6 +306,7 @@ def test_a_metric_may_have_several_values():
     assert logs["f1"].shape == (3,) and isinstance(logs["loss"], float)
 
 
+@pytest.mark.slow
 def test_meta_batches_that_python_makes_need_no_tuple():
     class Two(keras.utils.PyDataset):
         def __len__(self):
