@@ -95,12 +95,7 @@ class ClassPool:
                 neither integers nor strings, or an image contains NaN or infinity.
         """
         images, labels = as_images(images), as_array("labels", labels)
-        if labels.ndim != 1 or len(labels) != len(images) or not len(labels):
-            raise ValueError(
-                "`labels` must be one label for each image. Received: images of shape "
-                f"{images.shape} and labels of shape {labels.shape}."
-            )
-        check_labels(labels)
+        check_labels(labels, images)
         names, counts = np.unique(labels, return_counts=True)
         if (labels[1:] < labels[:-1]).any():
             images = images[np.argsort(labels, kind="stable")]

@@ -67,7 +67,12 @@ def is_finite(images: np.ndarray) -> bool:
     )
 
 
-def check_labels(labels: np.ndarray) -> None:
+def check_labels(labels: np.ndarray, images: np.ndarray) -> None:
+    if labels.ndim != 1 or len(labels) != len(images) or not len(labels):
+        raise ValueError(
+            "`labels` must be one label for each image. Received: images of shape "
+            f"{images.shape} and labels of shape {labels.shape}.{_of_one_axis(labels)}"
+        )
     # Floats are refused: NaN cannot be sorted.
     of_objects = labels.dtype == object and len({type(label) for label in labels}) == 1
     if labels.dtype.kind not in "biuSU" and not (
@@ -77,6 +82,14 @@ def check_labels(labels: np.ndarray) -> None:
             f"`labels` must be integers or strings. Received: dtype {labels.dtype}. Convert them, "
             "for example with `labels.astype(int)`."
         )
+
+
+def _of_one_axis(labels) -> str:
+    if labels.ndim != 2:
+        return ""
+    if labels.shape[1] == 1:
+        return " Leave out the last axis: `labels[:, 0]`."
+    return " Of one-hot labels give `labels.argmax(axis=1)`."
 
 
 def as_counts(counts: Any) -> np.ndarray:

@@ -68,6 +68,14 @@ def test_rotations_of_classes_of_other_sizes_keep_each_class_whole():
         (lambda: kr.ClassPool.from_arrays(np.zeros((3, 2)), [1, 2]), "one label for each image"),
         (lambda: kr.ClassPool.from_arrays(np.zeros((0, 2)), []), "one label for each image"),
         (
+            lambda: kr.ClassPool.from_arrays(np.zeros((3, 2)), [[0], [1], [1]]),
+            r"labels of shape \(3, 1\). Leave out the last axis: `labels\[:, 0\]`",
+        ),
+        (
+            lambda: kr.ClassPool.from_arrays(np.zeros((3, 2)), np.eye(3)),
+            r"labels of shape \(3, 3\). Of one-hot labels give `labels.argmax\(axis=1\)`",
+        ),
+        (
             lambda: letters().split(2, 2),
             r"must fit into the pool. Received: sizes=\(2, 2\), with 3",
         ),
