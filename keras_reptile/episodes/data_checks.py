@@ -54,6 +54,10 @@ def checked(
         parts: Tuple of strings, the parts of an episode whose labels are checked. Defaults to both.
         query_targets: Boolean, whether the queries' targets must be finite. Defaults to `True`.
     """
+    episodes = as_episodes(data)
+    if outputs and (episodes is not None or is_meta_batch(data)):
+        spec = data if episodes is None else episodes.element_spec
+        label_checks.check_shapes(spec, network, parts)
     data = label_checks.checked(data, outputs, parts)
     data = input_ranges.watched(data, network, ranges)
     data = finite_checks.checked(data, query_targets=query_targets)
@@ -62,6 +66,8 @@ def checked(
         meta_batch = one_by_one.meta_batch_of(element)
         if meta_batch is not None:
             check_form(meta_batch, network, parts)
+            if outputs:
+                label_checks.check_shapes(meta_batch, network, parts)
             with explained():
                 label_checks.checked(meta_batch, outputs, parts)
             finite_checks.checked(meta_batch, query_targets=query_targets)

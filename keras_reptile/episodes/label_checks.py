@@ -39,6 +39,33 @@ def known_outputs(network: Any) -> int:
     return (shape[-1] or 0) if isinstance(shape, tuple) and shape else 0
 
 
+def check_shapes(episodes: dict, network: Any, parts: tuple[str, ...]) -> None:
+    """Raises `ValueError` for labels that are not one integer for each example, as one-hot ones.
+
+    A last axis of 1 is allowed. If the shape of the outputs is unknown, nothing is checked.
+
+    Args:
+        episodes: Episodes or their spec.
+        network: A `keras.Model`.
+        parts: Tuple of strings, the parts of an episode whose labels are checked.
+    """
+    outputs = getattr(network, "output_shape", None)
+    if not isinstance(outputs, tuple):
+        return
+    for part in parts:
+        shape = tf.TensorShape(episodes[part][1].shape)
+        places = outputs[1:-1]
+        if shape.rank is not None and not any(
+            shape[2:].is_compatible_with(each) for each in (places, (*places, 1))
+        ):
+            raise ValueError(
+                "Labels must be one integer for each example, or for each place of its outputs: "
+                f"(tasks, examples{''.join(f', {size}' for size in places)}). Received: '{part}' "
+                f"with labels of shape {tuple(shape)}. Of one-hot labels give "
+                "`labels.argmax(axis=-1)`."
+            )
+
+
 def checked(data: Any, outputs: int, parts: tuple[str, ...]) -> Any:
     """Returns the data with a check of labels and positions.
 

@@ -84,6 +84,11 @@ WRONG = {
         lambda: changed(support=(arrays()["support"][0], arrays()["support"][1][:, :5])),
         "must have the same number of examples in 'support', along axis 1",
     ),
+    "one-hot labels": (
+        lambda: changed(support=(arrays()["support"][0], np.eye(3)[arrays()["support"][1]])),
+        r"one integer for each example.*Received: 'support' with labels of shape \(2, 12, 3\). "
+        r"Of one-hot labels give `labels.argmax\(axis=-1\)`",
+    ),
     "images without channels": (
         lambda: changed(support=(grey(), arrays()["support"][1])),
         r"takes inputs of shape \(8, 8, 1\). Received: episodes.*\(8, 8\). Grey images",
