@@ -133,6 +133,8 @@ def large_enough(
         training_images: As in `split_classes`.
         evaluation_images: As in `split_classes`.
     """
+    training_images = check_integer("training_images", training_images, 0)
+    evaluation_images = check_integer("evaluation_images", evaluation_images, 0)
     needs = (training_images, evaluation_images, evaluation_images)
     splits = zip(Pools._fields, chosen, needs, strict=True)
     return [_large_enough(names, counts, *split) for split in splits]

@@ -73,6 +73,13 @@ def test_a_split_that_leaves_no_classes_is_refused(options):
         split_classes(pool_of([2] * 6), **options)
 
 
+@pytest.mark.parametrize("number", ["3", 2.5, -1, True])
+def test_numbers_of_images_that_are_none_are_refused(number):
+    for name in ("training_images", "evaluation_images"):
+        with pytest.raises(ValueError, match=rf"`{name}` must .*Received: {name}={number!r}"):
+            split_classes(pool_of([2] * 9), **{name: number})
+
+
 def test_a_folder_of_unequal_classes(tmp_path):
     class_folders(tmp_path, {"a": 3, "b": 5, "C": 2, "d": 4})
     class_folders(tmp_path, {"e": 4}, suffix=".JPEG")
