@@ -31,6 +31,25 @@ def class_folders(folder: str | os.PathLike) -> dict[str, list[Path]]:
     return {name: paths for name, paths in files.items() if paths}
 
 
+def check_own_folders(classes: Mapping[str, Sequence[Path]]) -> None:
+    """Raises `ValueError` if links give one folder the names of several classes.
+
+    Its images would have several labels, and could be in several splits.
+
+    Args:
+        classes: The result of `class_folders`.
+    """
+    names: dict[str, list[str]] = {}
+    for name, files in classes.items():
+        names.setdefault(os.path.realpath(files[0].parent), []).append(name)
+    linked = [" and ".join(map(shown, each)) for each in names.values() if len(each) > 1]
+    if linked:
+        raise ValueError(
+            f"Each class must have its own folder. Received: {', '.join(linked[:NAMED])}, which "
+            "links make the same folder. Remove all but one of these names."
+        )
+
+
 def _entries(folder) -> list[os.DirEntry]:
     """Returns the entries of a folder, sorted by name. Each entry knows its kind."""
     try:

@@ -9,7 +9,12 @@ import numpy as np
 from absl import logging
 
 from keras_reptile.checks import shown
-from keras_reptile.datasets.class_folders import class_folders, listed, unused
+from keras_reptile.datasets.class_folders import (
+    check_own_folders,
+    class_folders,
+    listed,
+    unused,
+)
 from keras_reptile.datasets.class_split import Part, divide, large_enough
 from keras_reptile.datasets.image_cache import read_classes
 from keras_reptile.datasets.image_decoding import KINDS
@@ -141,6 +146,7 @@ def _read(
     # Those that no split names are never read.
     known = {name for part in divided for name in (*map(names.__getitem__, part[0]), *part[1])}
     kept = {name: files for name, files in classes.items() if name in known}
+    check_own_folders(kept)
     images = read_classes(kept, chosen, image_size, channels)
     for warning in warnings_of(images, {name: classes[name] for name in chosen}):
         logging.warning("%s", warning)

@@ -1,6 +1,7 @@
 """Given splits of classes: a folder for each split, or a file of class names for each."""
 
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -87,7 +88,9 @@ def as_given(split_dir: str | os.PathLike) -> str:
 def split_by_names(names: Sequence, split_dir: str | os.PathLike) -> list[list[int]]:
     """Returns the positions of the classes of each split, as the files of a folder name them.
 
-    Classes that no file names are left out, with a warning.
+    Classes that no file names are left out, with a warning. A name in a file may differ from the
+    class in spaces around it, and in its form of Unicode: some systems write an accent as a
+    character of its own.
 
     Args:
         names: Sequence, the names of all classes.
@@ -96,8 +99,8 @@ def split_by_names(names: Sequence, split_dir: str | os.PathLike) -> list[list[i
     Raises:
         ValueError: If a name is of no class, or stands in two places, or a file cannot be read.
     """
-    named = named_classes(split_dir)
     position = {str(name): i for i, name in enumerate(names)}
+    named = _as_spelled(named_classes(split_dir), list(position))
     every = [name for names in named.values() for name in names]
     unknown = [name for name in every if name not in position]
     if unknown:
@@ -115,6 +118,23 @@ def split_by_names(names: Sequence, split_dir: str | os.PathLike) -> list[list[i
     return [[position[name] for name in named[split]] for split in Pools._fields]
 
 
+def _as_spelled(named: Mapping[str, list[str]], classes: list[str]) -> dict[str, list[str]]:
+    """Returns the names in the spelling of the classes. Those of no class, or several, stay."""
+    spellings: dict[str, list[str]] = {}
+    for each in classes:
+        spellings.setdefault(_spelling(each), []).append(each)
+
+    def spelled(name):
+        found = spellings.get(_spelling(name), [])
+        return found[0] if len(found) == 1 else name
+
+    return {split: [spelled(name) for name in names] for split, names in named.items()}
+
+
+def _spelling(name: str) -> str:
+    return unicodedata.normalize("NFC", name).strip()
+
+
 def _remedy(split_dir) -> str:
     if name := name_of(split_dir):
         return f"It is a split of {PUBLISHED[name].data}: give these images, or another split."
@@ -128,7 +148,7 @@ def check_disjoint(named: Mapping[str, Sequence[str]]) -> None:
 
     >>> check_disjoint({"train": ["cat", "dog"], "test": ["cat"]})
     Traceback (most recent call last):
-    ValueError: A class must be in one split only. Received: cat (train, test).
+    ValueError: A class must be in one split only. Received: cat (train, test). Remove it ...
     """
     splits: dict[str, list[str]] = {}
     for split, names in named.items():
@@ -136,7 +156,11 @@ def check_disjoint(named: Mapping[str, Sequence[str]]) -> None:
             splits.setdefault(name, []).append(split)
     twice = [f"{name} ({', '.join(where)})" for name, where in splits.items() if len(where) > 1]
     if twice:
-        raise ValueError(f"A class must be in one split only. Received: {listed(twice)}.")
+        raise ValueError(
+            f"A class must be in one split only. Received: {listed(twice)}. Remove it from the "
+            "others. If folders of splits have the same classes, give one split's folder: its "
+            "classes are divided."
+        )
 
 
 def check_no_choice(validation_classes: int, test_classes: int | None, split_seed: int) -> None:

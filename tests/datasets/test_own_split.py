@@ -61,8 +61,20 @@ def test_a_class_called_train_is_a_class(tmp_path):
 def test_a_class_in_two_splits_is_refused(tmp_path):
     splits(tmp_path)
     class_folders(tmp_path / "test", {"a": 2})
-    with pytest.raises(ValueError, match=r"one split only. Received: a \(train, test\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"one split only. Received: a \(train, test\). Remove it .* give one split's folder",
+    ):
         load(tmp_path)
+
+
+def test_a_folder_that_links_give_to_two_classes_is_refused(tmp_path):
+    class_folders(tmp_path / "images", dict.fromkeys("abcdef", 2))
+    (tmp_path / "images" / "alias").symlink_to(tmp_path / "images" / "a")
+    with pytest.raises(ValueError, match=r"own folder. Received: a and alias, .*Remove all but"):
+        load(tmp_path / "images")
+    pools = load(tmp_path / "images", split_dir=lists(tmp_path, train="alias\nb", test="c"))
+    assert names(pools) == [["alias", "b"], [], ["c"]]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +114,21 @@ def test_files_name_class_folders_and_integers(tmp_path):
     numbers = kr.ClassPool.from_arrays(np.zeros((6, 1)), np.arange(6) % 3)
     other = lists(tmp_path, train="0\n2", test="1")
     assert names(split_classes(numbers, split_dir=other)) == [[0, 2], [], [1]]
+
+
+def test_names_in_files_may_have_other_spaces_and_another_form_of_unicode(tmp_path):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    where = lists(tmp_path, train=f"{composed}\n spaced", test="c")
+    for name in (decomposed, composed):
+        class_folders(tmp_path / name, {name: 2, " spaced ": 2, "c": 2})
+        assert names(load(tmp_path / name, split_dir=where)) == [[name, " spaced "], [], ["c"]]
+    class_folders(tmp_path / decomposed, {composed: 2})
+    both = load(tmp_path / decomposed, split_dir=where)
+    assert names(both) == [[composed, " spaced "], [], ["c"]]
+    where = lists(tmp_path, train=f"{composed}\n{decomposed}", test="c")
+    assert names(load(tmp_path / decomposed, split_dir=where))[0] == [composed, decomposed]
+    with pytest.raises(ValueError, match="one split only"):
+        load(tmp_path / composed, split_dir=where)
 
 
 @pytest.mark.parametrize(
