@@ -14,6 +14,7 @@ from keras_reptile.experiments.comparison import (
 )
 from keras_reptile.files.atomic_file import check_writable
 from keras_reptile.pictures.style import save
+from keras_reptile.runs.run_files import check_no_file_of_a_run
 
 FLAGS = flags.FLAGS
 
@@ -41,6 +42,7 @@ def main() -> None:
     paths = {name: local_path(path) for name, path in named().items()}
     runs = {name: read_log(path) for name, path in paths.items()}
     unlike = other_tasks({name: read_tasks(path) for name, path in paths.items()})
+    check_no_file_of_a_run("output", FLAGS.output)
     check_writable(FLAGS.output)
     save(comparison(runs, FLAGS.reference), Path(FLAGS.output))
     for name, rows in runs.items():

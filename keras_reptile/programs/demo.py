@@ -7,6 +7,7 @@ from absl import flags
 from keras_reptile.demo.page import serve
 from keras_reptile.demo.static_page import write_page
 from keras_reptile.pretrained import MODELS
+from keras_reptile.runs.run_files import check_no_file_of_a_run
 
 FLAGS = flags.FLAGS
 
@@ -23,5 +24,6 @@ def write(model: str | os.PathLike) -> None:
     """Writes the page to the file of --static."""
     if FLAGS["port"].present:
         raise ValueError("--port has no meaning with --static, which needs no server.")
+    check_no_file_of_a_run("static", FLAGS.static)
     size = write_page(FLAGS.static, model, FLAGS.ways, FLAGS.steps)
     print(f"Wrote {FLAGS.static}, {size / 1e6:.2f} MB. Open it in a browser: it needs no server.")

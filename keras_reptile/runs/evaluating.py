@@ -32,11 +32,10 @@ from keras_reptile.runs.run_checks import (
     with_absolute_paths,
 )
 from keras_reptile.runs.run_directory import RunDirectory
+from keras_reptile.runs.run_files import check_no_file_of_a_run
 
 # The checkpoints that can be chosen: the newest one, and the best one.
 WHICH = ("last", "best")
-# The files of a run that other programs read.
-OF_RUN = ("run.json", run_classes.FILE, "log.csv", "summary.json")
 # All fields that an evaluation can replace: the data, the tasks, and how they are computed.
 CHOICES = (
     "dataset",
@@ -166,23 +165,9 @@ def _recipe_of_run(directory, record, workers) -> Recipe:
         if workers.is_chief:
             settings = read_run(directory)["settings"]
             if record:
-                check_record(record)
+                check_no_file_of_a_run("record", record)
+                check_writable(Path(record))
     return Recipe(**json.loads(workers.exchange(json.dumps(settings))[0]))
-
-
-def check_record(path: str | os.PathLike) -> None:
-    """Raises an error for a record that cannot be written, or would replace a file of a run.
-
-    Raises:
-        ValueError: If it is a file of a run.
-        RunError: If it cannot be written.
-    """
-    path = Path(path)
-    if path.name in OF_RUN and os.path.exists(path.parent / "run.json"):
-        raise ValueError(
-            f"`record` would replace a file of a run. Received: {str(path)!r}. Choose another name."
-        )
-    check_writable(path)
 
 
 def _with_overrides(trained: Recipe, overrides: dict[str, Any], both: bool) -> Recipe:

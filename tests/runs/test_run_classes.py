@@ -282,15 +282,6 @@ def test_a_run_whose_folder_was_moved_resumes_with_the_new_path_in_its_settings(
         check_same_run(directory, dataclasses.replace(moved, seed=1))
 
 
-@pytest.mark.parametrize("name", ["run.json", "classes.json", "summary.json", "log.csv"])
-def test_a_record_does_not_replace_a_file_of_a_run(name, tmp_path):
-    evaluating.check_record(tmp_path / "elsewhere" / name)
-    (tmp_path / "run.json").touch()
-    with pytest.raises(ValueError, match=rf"would replace a file of a run. Received: '.*{name}'"):
-        evaluating.check_record(tmp_path / name)
-    evaluating.check_record(tmp_path / "record.json")
-
-
 def test_results_are_said_though_their_record_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", mock.Mock(side_effect=OSError(28, "No space left")))
     model = SimpleNamespace(meta_iteration=3)
