@@ -38,7 +38,8 @@ def load(name: str, **options: Any) -> "Pools":
 
     Raises:
         ValueError: If there is no data set of this name, an option is unknown or missing, its
-            value is invalid, or the function of a registered data set does not return `Pools`.
+            value is invalid, or the function of a registered data set does not return `Pools`
+            without a common class.
 
     Example:
 
@@ -76,11 +77,12 @@ def register_dataset(name: str, load: Callable[..., "Pools"]) -> None:
 
     Args:
         name: String. If the name is already registered, the new data set replaces the old one.
-        load: Function that returns `Pools` of three `ClassPool`s without a common class. Its
-            arguments are the options of `datasets.load(name, **options)`. A recipe passes
-            `data_dir` and its fields `validation_classes`, `test_classes`, `split_seed`,
-            `split_dir`, `published_split`, `dataset_split`, `image_dir`, `manual_dir`,
-            `image_size` and `channels`, if the function has arguments of these names.
+        load: Function that returns `Pools` of three `ClassPool`s without a common class. If a
+            string names classes of two pools, `datasets.load` refuses them. Its arguments are the
+            options of `datasets.load(name, **options)`. A recipe passes `data_dir` and its fields
+            `validation_classes`, `test_classes`, `split_seed`, `split_dir`, `published_split`,
+            `dataset_split`, `image_dir`, `manual_dir`, `image_size` and `channels`, if the
+            function has arguments of these names.
 
     Raises:
         ValueError: If the name is one of the package's own, `load` is not a function, or it has
@@ -104,6 +106,7 @@ def register_dataset(name: str, load: Callable[..., "Pools"]) -> None:
 
 def _check_pools(name: str, pools: Any) -> None:
     # Imported here: names need no TensorFlow, but pools have been loaded by it.
+    from keras_reptile.datasets.class_folders import listed
     from keras_reptile.episodes.class_pool import ClassPool, Pools
 
     if not isinstance(pools, Pools) or not all(isinstance(pool, ClassPool) for pool in pools):
@@ -111,6 +114,23 @@ def _check_pools(name: str, pools: Any) -> None:
             f"The function of the data set {name!r} must return `Pools` of three `ClassPool`s. "
             f"Received: {type(pools).__name__}. Return `Pools(*pool.split(...))`."
         )
+    if common := _common_classes(pools):
+        raise ValueError(
+            f"The pools of the data set {name!r} must have no common class. Received: "
+            f"{listed(common)}. Remove it from one of them, or name other classes otherwise."
+        )
+
+
+def _common_classes(pools: "Pools") -> list[str]:
+    """Returns the classes that are in several pools by their names, with the pools' names.
+
+    Numbers are no names: each pool may number its own classes.
+    """
+    parts: dict[str, list[str]] = {}
+    for part, pool in pools._asdict().items():
+        for name in {name for name in pool.names if isinstance(name, str)}:
+            parts.setdefault(name, []).append(part)
+    return [f"{n} ({', '.join(where)})" for n, where in sorted(parts.items()) if len(where) > 1]
 
 
 def options_of(name: str) -> list[str]:

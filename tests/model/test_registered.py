@@ -206,6 +206,20 @@ def test_a_field_that_a_data_set_does_not_take_is_refused():
     assert data_options.more_classes(named.get(dataset="spots"), "test") == ""
 
 
+def named_pool(names, size=8):
+    return kr.ClassPool(np.zeros((len(names), size)), [1] * len(names), names)
+
+
+def overlapping():
+    return Pools(named_pool("ab"), named_pool(""), named_pool("bc"))
+
+
+def test_pools_of_a_data_set_may_number_their_classes_each_for_itself():
+    numbered = Pools(named_pool([0, 1]), named_pool("", 7), named_pool([0]))
+    kr.register_dataset("numbered", lambda: numbered)
+    assert kr.datasets.load("numbered") is numbered
+
+
 WRONG = {
     "a method of the package": (
         lambda: kr.register_method("maml", half_way),
@@ -254,6 +268,10 @@ WRONG = {
     "a data set of other pools": (
         lambda: (kr.register_dataset("other", lambda: list(spots())), kr.datasets.load("other")),
         "data set 'other' must return `Pools` of three `ClassPool`s. Received: list",
+    ),
+    "a data set of overlapping pools": (
+        lambda: (kr.register_dataset("other", overlapping), kr.datasets.load("other")),
+        r"'other' must have no common class. Received: b \(train, test\). Remove it from",
     ),
     "a network without a seed": (
         lambda: kr.register_network("mine", lambda ways, image_shape: None),
