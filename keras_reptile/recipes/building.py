@@ -19,6 +19,7 @@ from keras_reptile.episodes.episode_dataset import episode_dataset
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import network_reference
 from keras_reptile.recipes.data_options import data_options
+from keras_reptile.recipes.field_names import IN_EVALUATION, IN_TRAINING, named_in_errors
 from keras_reptile.recipes.network_changes import changes
 from keras_reptile.recipes.network_reference import is_reference, load_function
 from keras_reptile.recipes.recipe import SINE_NETWORKS, SINUSOID, Recipe
@@ -100,7 +101,9 @@ def _check_alphabets(alphabets: Sequence, ways: int, part: str, else_do: str) ->
 
 def training_episodes(recipe: Recipe, pool: ClassPool, start: int = 0) -> tf.data.Dataset:
     """Returns the endless stream of training meta-batches, from meta-iteration `start`."""
+    names = {**IN_TRAINING, "ways": recipe.field_of_training_ways}
     return _episodes(
+        names,
         pool,
         recipe.ways_in_training,
         recipe.train_shots,
@@ -121,6 +124,7 @@ def evaluation_episodes(
     """Returns a fixed number of validation or test tasks. They have no separate tail."""
     grouped = {"within_groups": True} if recipe.eval_classes == "within_alphabet" else {}
     return _episodes(
+        IN_EVALUATION,
         pool,
         recipe.ways,
         recipe.shots,
@@ -135,10 +139,11 @@ def evaluation_episodes(
     )
 
 
-def _episodes(pool, ways, shots, **arguments):
-    if isinstance(pool, Waves):
-        return sinusoid_dataset(pool.split, shots, **arguments)
-    return episode_dataset(pool, ways, shots, **arguments)
+def _episodes(names, pool, ways, shots, **arguments):
+    with named_in_errors(names):
+        if isinstance(pool, Waves):
+            return sinusoid_dataset(pool.split, shots, **arguments)
+        return episode_dataset(pool, ways, shots, **arguments)
 
 
 def inner_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:

@@ -144,13 +144,18 @@ def _options_of_a_registered(recipe: Recipe, data_dir: str | None) -> dict[str, 
 
 
 def _check_waves(recipe) -> dict[str, Any]:
-    """Returns no options, after checking that a task is a single wave."""
+    """Returns no options, after checking that a task is a single wave with queries."""
     for name, of_a_wave in (("ways", (1,)), ("train_ways", (0, 1))):
         if getattr(recipe, name) not in of_a_wave:
             raise ValueError(
                 "A task of sine waves is a single wave. Received: "
                 f"{name}={getattr(recipe, name)}. Use {name}={of_a_wave[0]}."
             )
+    if not recipe.train_queries:
+        raise ValueError(
+            "The queries of a wave are all its points, in training too. Received: "
+            f"train_queries={recipe.train_queries}. Leave it out."
+        )
     return {}
 
 

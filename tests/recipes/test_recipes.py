@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +234,29 @@ def test_tasks_of_one_class_are_refused_by_the_recipes_field():
         recipe = dataclasses.replace(named.get("glyphs", head="shared"), **{name: 1})
         with pytest.raises(ValueError, match=f"`{name}` must be at least 2. Received: {name}=1"):
             building.check_ways(recipe, pools, "train", "", in_training)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        (dict(train_shots=0), "`train_shots` must be at least 1. Received: train_shots=0"),
+        (dict(train_shots=6), "`train_shots + queries` must not exceed the images of a class. "),
+        (dict(train_shots=6), "Received: train_shots=6, queries=1, with 6 images in the smallest "),
+        (dict(train_shots=6), "Lower `train_shots` or `queries`"),
+        (dict(shots=6), "Received: shots=6, queries=1, with 6 images in the smallest class"),
+        (dict(tail_shots=5), "Received: tail_shots=5, train_shots=5. Raise `train_shots`, or"),
+        (dict(inner_steps=0), "`inner_steps` must be at least 1. Received: inner_steps=0"),
+        (dict(eval_inner_steps=0), "`eval_inner_steps` must be at least 1. Received: eval_inner_"),
+        (dict(inner_batch_size=0), "`inner_batch_size` must be at least 1. Received: inner_batch"),
+        (dict(eval_inner_batch_size=0), "`eval_inner_batch_size` must be at least 1. Received: e"),
+        (dict(train_ways=9, head="shared"), "`train_ways` must not exceed the number of classes "),
+    ],
+)
+def test_numbers_of_tasks_that_do_not_fit_are_refused_by_the_recipes_fields(fields, text):
+    pool = kr.ClassPool(np.zeros((36, 2, 2, 1), np.uint8), [6] * 6)
+    recipe = named.get("glyphs", **{"train_shots": 5, **fields})
+    with pytest.raises(ValueError, match=re.escape(text)):
+        (building.training_episodes(recipe, pool), building.evaluation_episodes(recipe, pool, 1))
 
 
 @pytest.mark.parametrize("size", ["inner_batch_size", "eval_inner_batch_size"])

@@ -213,6 +213,12 @@ def test_fields_of_images_are_refused_whatever_their_value(name):
             r"single wave. Received: train_ways=5. Use tra",
         ),
         ("sinusoid", {}, "d", r"read from no directory. Received: data_dir='d'. Leave"),
+        (
+            "sinusoid",
+            dict(train_queries=False),
+            None,
+            r"all its points, in training too. Received: train_queries=False. Leave it out",
+        ),
         ("glyphs", dict(network="sine_mlp_relu"), None, r"dataset='glyphs', network='sine_mlp"),
         ("sinusoid", dict(network="omniglot_convnet"), None, r"are for sine waves.*'omniglot_con"),
     ],
