@@ -13,7 +13,7 @@ from keras_reptile.episodes import (
     one_by_one,
 )
 from keras_reptile.episodes.episode_checks import check_format, check_images
-from keras_reptile.episodes.episode_format import as_episodes, is_meta_batch
+from keras_reptile.episodes.episode_format import as_episodes, is_meta_batch, with_queries
 from keras_reptile.episodes.input_ranges import InputRanges
 
 # The parts of an episode that have labels.
@@ -34,6 +34,16 @@ def check_form(data: Any, network: keras.Model, parts: tuple[str, ...] = BOTH) -
     spec = data if episodes is None else episodes.element_spec
     check_format(spec, labelled="query" in parts)
     check_images(network, spec)
+
+
+def check_queries(data: Any) -> None:
+    """Raises `ValueError` for episodes that are known to have no queries.
+
+    A trace for several numbers of queries would give an accuracy of 0.
+    """
+    episodes = as_episodes(data)
+    if episodes is not None or is_meta_batch(data):
+        with_queries(data if episodes is None else episodes.element_spec)
 
 
 def checked(

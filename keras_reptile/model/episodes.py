@@ -260,6 +260,8 @@ class EpisodeModel(PlannedModel):
         # Before the checks, which would hide the type of the data.
         self._check_divisible(data)
         data = self._checked(data)
+        if fill:
+            data_checks.check_queries(data)
         # Steps are counted in meta-batches of the dataset.
         return super()._divided(self._regrouped(data) if fill and not steps else data, steps, fill)
 

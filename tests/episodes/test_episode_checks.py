@@ -142,6 +142,16 @@ def test_positions_from_a_generator_are_checked_where_tasks_are_computed(run_eag
 
 
 @pytest.mark.slow
+def test_an_evaluation_without_queries_is_refused_after_traces_of_several_sizes():
+    support, queries = of("support", 0, 1), of("query", 0, 1)
+    for number in (6, 4):
+        some = tuple(t[:, :number] for t in queries)
+        model().evaluate(changed(support=support, query=some), batch_size=2, verbose=0)
+    none = changed(query=tuple(t[:, :0] for t in queries))
+    with pytest.raises(ValueError, match=r"evaluated on their queries. Received: .*queries=0"):
+        model().evaluate(none, batch_size=2, verbose=0)
+
+
 @pytest.mark.parametrize("as_dataset", [True, False])
 def test_predictions_need_no_labels_of_queries_at_all(as_dataset):
     expected = model().predict(tf.data.Dataset.from_tensors(arrays()), verbose=0)
