@@ -3,6 +3,7 @@
 import difflib
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +57,24 @@ def load(
     image, label = _keys(builder)
     _prepare(builder)
     images, labels = read(builder, _split(builder), image_size, channels, image, label)
-    known = labels >= 0 if labels.dtype.kind == "i" else np.ones(len(labels), bool)
-    if not known.all():
-        # TFDS gives the label -1 to images of test splits whose labels are secret.
-        images, labels = images[known], labels[known]
+    images, labels = _without_secret_labels(builder, images, labels)
     feature = builder.info.features[label]
     pool = ClassPool.from_arrays(images, labels)
     pool.source = builder.info.full_name
     if isinstance(feature, tfds.features.ClassLabel):
         pool.names = tuple(feature.int2str(number) for number in pool.names)
     return split_classes(pool, **split)
+
+
+def _without_secret_labels(builder, images, labels) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the images with a label. TFDS gives -1 to those of tests with secret labels."""
+    known = labels != -1 if labels.dtype.kind == "i" else np.ones(len(labels), bool)
+    if not known.any():
+        raise ValueError(
+            f"TFDS's {builder.name!r} cannot be used: no image of {builder.name!r} has a known "
+            f"label. Choose another data set. TFDS's catalogue: {CATALOGUE}"
+        )
+    return (images, labels) if known.all() else (images[known], labels[known])
 
 
 def check_data_dir(data_dir: str | None) -> None:
@@ -190,14 +199,23 @@ def _batches(builder, split, image_size, channels, image, label):
 
 
 def _grey(pixels):
-    # Of four channels, the transparency is dropped.
-    is_colour = pixels.shape[-1] in (3, 4)
-    return tf.image.rgb_to_grayscale(pixels[..., :3]) if is_colour else pixels[..., :1]
+    # Of two or four channels, the transparency is dropped.
+    return _by_channels(pixels, tf.image.rgb_to_grayscale, lambda grey: grey)
 
 
 def _colour(pixels):
-    # Grey becomes three equal channels. Of four channels, the transparency is dropped.
-    return tf.image.grayscale_to_rgb(pixels) if pixels.shape[-1] == 1 else pixels[..., :3]
+    # Grey becomes three equal channels. Of two or four channels, the transparency is dropped.
+    return _by_channels(pixels, lambda colour: colour, tf.image.grayscale_to_rgb)
+
+
+def _by_channels(pixels, of_colour: Callable, of_grey: Callable):
+    """Returns a function of three channels, or another of one, as the image has them."""
+    colour = lambda: of_colour(tf.ensure_shape(pixels[..., :3], (None, None, 3)))  # noqa: E731
+    grey = lambda: of_grey(tf.ensure_shape(pixels[..., :1], (None, None, 1)))  # noqa: E731
+    channels = pixels.shape[-1]
+    if channels is None:  # The images of a data set can differ.
+        return tf.cond(tf.shape(pixels)[-1] >= 3, colour, grey)
+    return colour() if channels >= 3 else grey()
 
 
 def unreadable(builder: Any, split: str, error: BaseException) -> str:
