@@ -2,16 +2,18 @@
 
 import functools
 import importlib
+import logging as standard_logging
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 
 from absl import app, flags, logging
 
 from keras_reptile.checks import did_you_mean
 from keras_reptile.programs import flags_of_programs, help, recipe_listing, start
-from keras_reptile.programs.streams import fail
+from keras_reptile.programs.streams import called, fail
 
 
 def run(name: str, arguments: Sequence[str]) -> None:
@@ -53,6 +55,7 @@ def _work(name: str, argv: Sequence[str]) -> None:
     if len(argv) > 1:
         fail(f"only flags are accepted, as --name=value. Received: {' '.join(argv[1:])}", 2)
     logging.set_verbosity(logging.WARNING)
+    name_the_program_in_warnings()
     if name == "train":
         _check_recipe()
         start.keep_kernels(recipe_listing.output_dir())
@@ -66,6 +69,21 @@ def _work(name: str, argv: Sequence[str]) -> None:
         # Until here, Ctrl-C ends the process at once, see `start.end_at_ctrl_c`.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     work(program.main, getattr(program, "threads", dict))
+
+
+def name_the_program_in_warnings() -> None:
+    """Shows a warning for the user as a line: the program's name and the text, as errors are."""
+    of_source = warnings.formatwarning
+
+    def formatted(message, category, *place, **line) -> str:
+        if issubclass(category, UserWarning):
+            return f"{called()}: {message}\n"
+        return of_source(message, category, *place, **line)
+
+    warnings.formatwarning = formatted
+    # absl's own lines begin with the time, the thread and the place in the source.
+    line = standard_logging.Formatter(f"{called().replace('%', '%%')}: %(message)s")
+    logging.get_absl_handler().setFormatter(line)
 
 
 def _check_recipe() -> None:
