@@ -271,6 +271,9 @@ class UnreadPool(ClassPool):
         self._image_shape, self.counts, self.names = image_shape, as_counts(counts), tuple(names)
 
     def __getattr__(self, name: str) -> Any:
+        # Copies ask for special methods before they have attributes.
+        if name.startswith("__") or "counts" not in vars(self):
+            raise AttributeError(name)
         # All other attributes of a pool need its images.
         raise AttributeError(
             f"The images of these {len(self.counts)} classes were not read, and `{name}` needs "

@@ -1,6 +1,8 @@
 """Images come from the cache as they were decoded, and never where the files are others."""
 
+import copy
 import os
+import pickle
 import shutil
 import time
 from unittest import mock
@@ -95,6 +97,8 @@ def test_of_some_parts_only_their_classes_are_read(cached, images, decoded):
         text = rf"images of these {len(pool)} classes were not read, and `images` needs them. Name"
         with pytest.raises(AttributeError, match=text):
             pool.class_images(0)
+        again = pickle.loads(pickle.dumps(copy.deepcopy(pool)))
+        assert (again.names, again.image_shape) == (pool.names, pool.image_shape)
     # What was not read as a whole is not kept.
     assert len(caches(images.parent)) == cached
 
