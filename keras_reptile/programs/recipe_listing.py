@@ -1,6 +1,5 @@
 """Prints the table of recipes, or all settings of one recipe."""
 
-import dataclasses
 import os
 import sys
 import textwrap
@@ -11,7 +10,7 @@ from absl import flags
 from keras_reptile.programs import recipe_flags
 from keras_reptile.programs.help import WIDTH, written
 from keras_reptile.recipes import named
-from keras_reptile.recipes.recipe import NOTES, SINUSOID, Recipe
+from keras_reptile.recipes.recipe import NOTES, SINUSOID, Recipe, own_fields
 
 ROW = "{:<24}  {:<13}  {:<13}  {:<7}  {:>15}"
 HEAD = ("recipe", "data", "task", "method", "meta-iterations")
@@ -64,6 +63,5 @@ def settings(name: str | None, recipe: Recipe) -> Iterator[str]:
     )
     for line in about:
         yield from textwrap.wrap(line, WIDTH, subsequent_indent="  ")
-    for field in dataclasses.fields(recipe):
-        if field.name not in NOTES:
-            yield f"--{field.name}={written(getattr(recipe, field.name))}"
+    for field in own_fields(recipe):
+        yield f"--{field}={written(getattr(recipe, field))}"

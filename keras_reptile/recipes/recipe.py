@@ -293,6 +293,24 @@ def _choices(field: dataclasses.Field) -> tuple:
     return tuple({*field.metadata["choices"], *registered})
 
 
+def own_fields(recipe: Recipe) -> list[str]:
+    """Returns the fields that the recipe's data set and inner optimizer have, without the notes.
+
+    Example:
+
+    >>> {"inner_beta_1", "inner_momentum"} & {*own_fields(Recipe(inner_optimizer="sgd"))}
+    {'inner_momentum'}
+    """
+    others = {*NOTES, *_not_of(recipe.inner_optimizer)}
+    others |= {*OF_IMAGES} if recipe.dataset == SINUSOID else set()
+    return [field.name for field in dataclasses.fields(recipe) if field.name not in others]
+
+
+def _not_of(optimizer: str) -> tuple[str, ...]:
+    """Returns the fields that only the other inner optimizer has."""
+    return OF_INNER["sgd" if optimizer == "adam" else "adam"]
+
+
 def check_fields(dataset: str, given: Iterable[str]) -> None:
     """Raises `ValueError` for fields that a data set does not have.
 
@@ -312,7 +330,7 @@ def check_fields(dataset: str, given: Iterable[str]) -> None:
 def check_inner_fields(optimizer: str, given: Iterable[str]) -> None:
     """Raises `ValueError` if the user set fields that the inner optimizer does not have."""
     other = "sgd" if optimizer == "adam" else "adam"
-    wrong = [name for name in OF_INNER[other] if name in given]
+    wrong = [name for name in _not_of(optimizer) if name in given]
     if wrong:
         raise ValueError(
             f"Inner {optimizer} does not use {', '.join(f'`{name}`' for name in wrong)}. Leave "

@@ -104,9 +104,22 @@ def test_a_recipe_shows_all_its_settings_as_flags():
     recipe = named.get("mini_imagenet_5way_1shot", ways=3)
     assert {"--ways=3", "--train_queries=true", "--inner_epsilon=1e-08"} < {*flags}
     fields = [f.name for f in dataclasses.fields(Recipe) if f.name not in NOTES]
+    # Adam has no momentum.
+    fields.remove("inner_momentum")
     assert flags == [f"--{name}={help.written(getattr(recipe, name))}" for name in fields]
     _, out, _ = run("train", "--dataset=sinusoid", "--show")
     assert "expected, mean squared error: " in out and "--expected" not in out
+
+
+@pytest.mark.parametrize("name", ["omniglot_5way", "sinusoid", "cub_5way"])
+def test_the_settings_that_a_recipe_shows_are_taken_as_flags(name):
+    shown = []
+    flags = [f"--recipe={name}"]
+    for _ in range(2):
+        status, out, err = run("train", *flags, "--show")
+        assert (status, err) == (0, "")
+        shown.append(flags := [line for line in out.splitlines() if line.startswith("--")])
+    assert shown[0] == shown[1]
 
 
 NEAR = {

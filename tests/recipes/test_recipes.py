@@ -16,6 +16,7 @@ from keras_reptile.episodes.class_pool import Pools
 from keras_reptile.errors import RunError
 from keras_reptile.recipes import building, named
 from keras_reptile.recipes.data_options import data_options
+from keras_reptile.recipes.recipe import NOTES, own_fields
 from keras_reptile.runs.run_checks import check_checkpoint
 
 # Recipes that a search found.
@@ -50,6 +51,18 @@ def test_the_recipe_chooses_the_network_and_the_data_its_size():
 
 def test_every_recipe_says_where_it_comes_from_and_what_to_expect():
     assert all(r.source and r.expected for r in named.RECIPES.values())
+
+
+@pytest.mark.parametrize("name", named.RECIPES)
+def test_every_recipe_is_made_of_its_own_fields(name):
+    recipe = named.RECIPES[name]
+    made = named.get(**{field: getattr(recipe, field) for field in own_fields(recipe)})
+    notes = {note: getattr(recipe, note) for note in NOTES}
+    others = {f.name for f in dataclasses.fields(recipe)} - {*own_fields(recipe), *notes}
+    assert dataclasses.replace(made, **notes) == recipe
+    for field in others:
+        with pytest.raises(ValueError, match=f"not use `{field}`"):
+            named.get(name, **{field: getattr(recipe, field)})
 
 
 def test_every_recipe_has_the_cost_that_was_measured():
