@@ -1,10 +1,12 @@
-"""Warns of images from which nothing can be learned."""
+"""Warns of images from which nothing can be learned, and of copies."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from keras_reptile.checks import shown
 from keras_reptile.datasets.class_folders import listed
 
 # An eighth of 256. Values of 12 bits in 16-bit files reach 15 of 255.
@@ -14,7 +16,7 @@ AT_ONCE = 256
 
 
 def warnings_of(images: np.ndarray, classes: Mapping[str, Sequence[Path]]) -> list[str]:
-    """Returns warnings of images of a single colour, and of classes that are nearly black.
+    """Returns warnings of images of a single colour, of nearly black classes, and of copies.
 
     Args:
         images: uint8 array `(images, height, width, channels)`, class by class.
@@ -37,7 +39,38 @@ def warnings_of(images: np.ndarray, classes: Mapping[str, Sequence[Path]]) -> li
         for name, start, end in zip(classes, starts, ends, strict=True)
         if brightest[start:end].max() < DARK and not one_colour[start:end].all()
     )
-    return [text for text in (_of_blank(blank, len(paths)), _of_dark(dark, len(classes))) if text]
+    copies = sorted(
+        f"{shown(paths[i])} of {shown(paths[first])}"
+        for i, first in copies_of(images).items()
+        if not one_colour[i]
+    )
+    texts = (
+        _of_blank(blank, len(paths)),
+        _of_dark(dark, len(classes)),
+        _of_copies(copies, len(paths)),
+    )
+    return [text for text in texts if text]
+
+
+def copies_of(images: np.ndarray) -> dict[int, int]:
+    """Returns the positions of images that are equal to an earlier one, with its position.
+
+    Example:
+
+    >>> copies_of(np.array([[1, 2], [3, 4], [1, 2]], np.uint8))
+    {2: 0}
+    """
+    with_checksum: dict[int, list[int]] = {}
+    copies = {}
+    for i, image in enumerate(images):
+        # Equal checksums are rare, so that few pixels are compared.
+        earlier = with_checksum.setdefault(zlib.crc32(image), [])
+        equal = next((first for first in earlier if np.array_equal(image, images[first])), None)
+        if equal is None:
+            earlier.append(i)
+        else:
+            copies[i] = equal
+    return copies
 
 
 def _one_colour_and_brightest(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -64,4 +97,12 @@ def _of_dark(dark, classes) -> str:
     return dark and (
         f"All images of {len(dark)} of {classes} classes are darker than 1/8 of white: "
         f"{listed(dark)}. If their files hold 12-bit values in 16 bits, multiply these by 16."
+    )
+
+
+def _of_copies(copies, images) -> str:
+    return copies and (
+        f"{len(copies)} of {images} images have the pixels of another: {listed(copies)}. A query "
+        "that is a copy of a support image is no test, and copies in two classes have two labels. "
+        "Remove them."
     )

@@ -1,5 +1,7 @@
 """Anyone's images: class folders, TFDS's sets, and how their classes are divided."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -212,8 +214,8 @@ def test_a_folder_of_folders_of_class_folders_is_refused_with_what_it_holds(tmp_
 def test_images_of_one_colour_and_dark_classes_are_named(tmp_path, caplog):
     class_folders(tmp_path, {name: 3 for name in "abcdef"})
     write_image(tmp_path / "b" / "1.png", np.full((8, 8, 3), (9, 99, 200), np.uint8))
-    twelve_bits = np.random.RandomState(0).randint(0, 2**12, (8, 8, 1))
     for number in range(3):
+        twelve_bits = np.random.RandomState(number).randint(0, 2**12, (8, 8, 1))
         save_deep(tmp_path / "e" / f"{number}.png", twelve_bits)
         write_image(tmp_path / "f" / f"{number}.png", np.zeros((8, 8, 1), np.uint8))
     kr.datasets.load("folder", image_dir=str(tmp_path), image_size=8, channels=3)
@@ -235,3 +237,18 @@ def test_a_data_set_tells_what_its_images_are(name):
         ).train.images
         assert images.min() == 255 * told["ink"] and np.median(images) == 255 * told["paper"]
     assert kr.datasets.describe("sinusoid", 28, 1) is None
+
+
+def test_copies_of_images_are_named(tmp_path, caplog):
+    class_folders(tmp_path, {name: 2 for name in "abcdef"})
+    shutil.copy(tmp_path / "a" / "0.png", tmp_path / "a" / "copy.png")
+    shutil.copy(tmp_path / "b" / "1.png", tmp_path / "f" / "other.png")
+    for name in "cd":
+        write_image(tmp_path / name / "white.png", np.full((8, 8, 1), 255, np.uint8))
+    kr.datasets.load("folder", image_dir=str(tmp_path), image_size=8)
+    blank, copies = (record.getMessage() for record in caplog.records)
+    assert "have a single colour" in blank
+    assert copies.startswith("2 of 16 images have the pixels of another: ")
+    assert f"{tmp_path}/a/copy.png of {tmp_path}/a/0.png" in copies
+    pair = f"{tmp_path}/f/other.png", f"{tmp_path}/b/1.png"
+    assert any(f"{x} of {y}" in copies for x, y in (pair, pair[::-1]))
