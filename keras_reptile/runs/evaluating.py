@@ -273,10 +273,15 @@ def load_chosen(directory: RunDirectory, which: str) -> ReptileModel:
         RunError: If there is no such checkpoint.
     """
     if which == "best" and directory.best.exists():
-        return load_checkpoint(directory.best)
+        try:
+            return load_checkpoint(directory.best)
+        except RunError as error:
+            other = "Choose --which=last, or restore the file from a copy."
+            raise RunError(f"{error} {other}") from None
     if which == "best" and directory.saved():
         raise RunError(
-            f"{directory.path} has no best checkpoint: the run had no validation so far."
+            f"{directory.path} has no best checkpoint: the run had no validation so far. "
+            "Choose --which=last."
         )
     model = directory.restore() if which == "last" else None
     if model is None:

@@ -24,6 +24,7 @@ from keras_reptile.files.atomic_directory import whole_directory
 from keras_reptile.runs import run_directory
 from keras_reptile.runs.callbacks import RunLog
 from keras_reptile.runs.divergence import Diverged, check_finite
+from keras_reptile.runs.evaluating import load_chosen
 from keras_reptile.runs.run_directory import RunDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -230,6 +231,15 @@ def test_a_small_file_that_would_inflate_to_much_is_refused_unread(with_checksum
         pytest.raises(RunError, match=text),
     ):
         load_checkpoint(path)
+
+
+def test_a_damaged_or_missing_best_checkpoint_is_an_error_that_says_what_to_do(directory):
+    directory.best.unlink(missing_ok=True)
+    with pytest.raises(RunError, match=r"no best checkpoint: the .* so far. Choose --which=last"):
+        load_chosen(directory, "best")
+    directory.best.write_bytes(directory.saved()[-1].read_bytes()[:-1])
+    with pytest.raises(RunError, match=r"cannot be read .* Choose --which=last, or restore the"):
+        load_chosen(directory, "best")
 
 
 def test_two_damaged_checkpoints_are_an_error_that_says_what_to_do(directory):
