@@ -73,6 +73,17 @@ def _checked(kept) -> Kernels:
     )
 
 
+def in_words(kernels: Kernels, run: dict[str, Any] | None) -> str:
+    """Returns the message for a run's kernels.
+
+    Args:
+        kernels: The `Kernels`.
+        run: Dict, the content of the run.json of a run that resumes, otherwise `None`.
+    """
+    had = run is not None and run.get(KERNELS) == kernels._asdict()
+    return f"{kernels}{' The run had them before.' if had else ''}"
+
+
 def of_other_kernels(kernels: Kernels) -> str | None:
     """Returns a message if this process has other operations than the run began with."""
     if kernels.onednn == onednn_is_on():

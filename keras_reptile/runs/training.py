@@ -118,7 +118,7 @@ def train(
                 about = own_layers.described(model.network, before) | origin.of_run(before, done)
                 _write_beginning(recipe, directory, pools, lengths, kernels, about, is_new=not done)
         _print_beginning(recipe, directory, pools, lengths, done, verbose)
-        _print_kernels(kernels, done, verbose)
+        _print_kernels(kernels, earlier if done else None, verbose)
         run.join(model)
         of_tasks = other_ways.ModelOfTasks(recipe, jit_compile)
         run_log = _fit(recipe, directory, pools, stream, model, of_tasks, verbose, run)
@@ -191,10 +191,10 @@ def _print_beginning(recipe, directory, pools, lengths, done, verbose) -> None:
         say(verbose, changed)
 
 
-def _print_kernels(kernels, done, verbose) -> None:
+def _print_kernels(kernels, earlier, verbose) -> None:
     if compilation.on_a_gpu():
         return
-    say(verbose, f"{kernels} This was chosen when the run began." if done else str(kernels))
+    say(verbose, compilation.in_words(kernels, earlier))
     if different := compilation.of_other_kernels(kernels):
         say(verbose, different)
 

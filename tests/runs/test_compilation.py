@@ -75,6 +75,16 @@ def test_a_run_keeps_the_kernels_that_it_began_with(machine):
     assert "stop, and set TF_ENABLE_ONEDNN_OPTS=1" in compilation.of_other_kernels(kept)
 
 
+def test_only_kernels_that_the_run_had_before_are_said_to_be_an_earlier_choice():
+    kept, now = Kernels(**BY_ONEDNN), compilation.of_training(Recipe(jit_compile="true"))
+    run = {KERNELS: BY_ONEDNN}
+    before = "The CPU's kernels are those of oneDNN: of its processor. The run had them before."
+    assert compilation.in_words(kept, run) == before
+    for changed in (compilation.in_words(now, run), compilation.in_words(now, {})):
+        assert changed == "The CPU's kernels are those of XLA: --jit_compile=true."
+    assert compilation.in_words(kept, None) == str(kept)
+
+
 @pytest.mark.parametrize("content", [{"jit_compile": True}, [], {**BY_ONEDNN, "jit_compile": 1}])
 def test_kernels_that_no_run_writes_are_refused(content):
     with pytest.raises(RunError, match="its cpu_kernels must have jit_compile, onednn and why"):
