@@ -73,6 +73,7 @@ def _as_task(name: str, given: Any, least: int) -> tuple:
         received = f"a tuple of {len(given)}" if given_tuple else type(given).__name__
         raise ValueError(f"`{name}` must be {kinds}. Received: {received}.")
     check_arrays(name, given)
+    _check_stacked(name, *given)
     try:
         return tf.nest.map_structure(_one_task, tuple(map(_listed_as_tensor, given)))
     except (TypeError, ValueError) as error:
@@ -80,6 +81,18 @@ def _as_task(name: str, given: Any, least: int) -> tuple:
             f"`{name}` must hold arrays, inputs and targets with an example in each row. "
             f"Received: {error}"
         ) from None
+
+
+def _check_stacked(name: str, x: Any, y: Any = None) -> None:
+    """Raises `ValueError` for a list of examples, which would be taken as several inputs."""
+    if not isinstance(x, list) or not all(len(getattr(each, "shape", ())) for each in x):
+        return
+    examples = len(y) if isinstance(y, list) else (*getattr(y, "shape", ()), None)[0]
+    if examples == len(x) and any(each.shape[0] != examples for each in x):
+        raise ValueError(
+            f"`{name}` must hold {len(x)} inputs in an array. Received: a list of {len(x)} arrays, "
+            "which are the inputs of a network with several. Stack them: `np.stack(x)`."
+        )
 
 
 def _listed_as_tensor(values: Any) -> Any:

@@ -67,6 +67,12 @@ def test_inputs_and_labels_may_be_lists_of_numbers():
         ((X, Y), (X, Y), dict(steps=-1), r"`steps` must not be negative"),
         ((X, Y), (X, Y), dict(inner_batch_size=0), r"`inner_batch_size` must be at least 1"),
         ((X, Y), (X, Y), dict(seed=-1), r"`seed` must not be negative"),
+        (
+            (list(np.zeros((6, 8, 8, 1))), np.arange(6)),
+            (np.zeros((2, 8, 8, 1)), [0, 1]),
+            {},
+            r"`support` must hold 6 inputs in an array. Received: a list of 6 arrays.*`np.stack",
+        ),
     ],
 )
 def test_what_is_no_episode_is_refused(support, query, arguments, message):
