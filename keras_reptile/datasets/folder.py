@@ -68,7 +68,7 @@ def load(
     """
     check_image_options(image_size, channels)
     _check_parts(parts)
-    if not image_dir or not os.path.isdir(image_dir):
+    if not isinstance(image_dir, str | os.PathLike) or not os.path.isdir(image_dir):
         raise ValueError(
             f"image_dir={image_dir!r} is not a directory. Give a folder that has a folder of "
             "images for each class."

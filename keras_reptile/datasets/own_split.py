@@ -43,9 +43,10 @@ def named_classes(split_dir: str | os.PathLike) -> dict[str, list[str]]:
     Raises:
         ValueError: If train.txt is missing, or a file cannot be read.
     """
-    if not os.path.isdir(split_dir):
+    if not isinstance(split_dir, str | os.PathLike) or not os.path.isdir(split_dir):
+        given = os.fspath(split_dir) if isinstance(split_dir, os.PathLike) else split_dir
         raise ValueError(
-            f"split_dir={os.fspath(split_dir)!r} is not a directory. Give a folder with "
+            f"split_dir={given!r} is not a directory. Give a folder with "
             "train.txt, val.txt and test.txt, with a class name on each line."
         )
     files = {

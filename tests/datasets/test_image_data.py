@@ -1,5 +1,6 @@
 """Anyone's images: class folders, TFDS's sets, and how their classes are divided."""
 
+import re
 import shutil
 
 import numpy as np
@@ -143,9 +144,9 @@ def test_a_missing_file_is_named(tmp_path):
         kr.read_image(tmp_path / "x.png", 8)
 
 
-@pytest.mark.parametrize("image_dir", ["", "no/where"])
+@pytest.mark.parametrize("image_dir", ["", "no/where", b"bytes", ["list"]])
 def test_a_folder_that_is_not_there_is_refused(image_dir):
-    with pytest.raises(ValueError, match=rf"image_dir='{image_dir}' is not a directory"):
+    with pytest.raises(ValueError, match=re.escape(f"image_dir={image_dir!r} is not a dir")):
         kr.datasets.load("folder", image_dir=image_dir)
 
 

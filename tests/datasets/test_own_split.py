@@ -151,6 +151,8 @@ def test_files_that_do_not_fit_are_refused(tmp_path, files, message):
 def test_files_that_cannot_be_read_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"is not a directory. Give a folder with train.txt"):
         split_classes(letters(), split_dir=str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match=r"split_dir=5 is not a directory"):
+        split_classes(letters(), split_dir=5)
     (tmp_path / "train.txt").write_bytes(b"\xff\xfe\x00a")
     with pytest.raises(ValueError, match=r"train.txt cannot be read: .*Write names as UTF-8"):
         split_classes(letters(), split_dir=str(tmp_path))
