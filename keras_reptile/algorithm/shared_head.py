@@ -66,7 +66,8 @@ def check_moved(network: keras.Model, moved: Sequence[int]) -> None:
     if not set(positions(network)) <= set(moved):
         raise ValueError(
             "With head='shared' all outputs start equal, and the inner loop must train the last "
-            "layer. Received: inner_trainable without it. Add it, or use head='separate'."
+            "layer. Received: inner_trainable without it. Add it, as inner_trainable='all' does, "
+            "or use head='separate'."
         )
 
 

@@ -7,7 +7,7 @@ from keras_reptile.execution.settings import Settings
 from keras_reptile.kernels import forms
 from keras_reptile.kernels.forms import Forms
 
-ONE_AT_A_TIME = "Tasks are computed one at a time, as they cannot be computed as one batch: {}"
+SEPARATELY = "Tasks are computed separately, as they cannot be computed as one batch: {}"
 # XLA's second derivative of max pooling has the precision of bfloat16, or is missing.
 MAML_IS_NOT_COMPILED = "XLA does not compile MAML's gradient through the loop for every network."
 
@@ -145,6 +145,6 @@ def _refused(settings, one_batch, compiled) -> tuple[str, ...]:
     """Returns a sentence for each setting that training by MAML cannot follow."""
     was_asked = settings.jit_inner_loops is True and compiled != NOTHING
     return (
-        *((ONE_AT_A_TIME.format(MAML_IS_NOT_COMPILED),) if one_batch else ()),
+        *((SEPARATELY.format(MAML_IS_NOT_COMPILED),) if one_batch else ()),
         *((f"Training is not compiled: {MAML_IS_NOT_COMPILED}",) if was_asked else ()),
     )

@@ -24,7 +24,7 @@ from keras_reptile.episodes.episode_format import has_steps, with_inputs
 from keras_reptile.execution import batched_tasks, outcome, xla
 from keras_reptile.execution.batched_network import batched_network
 from keras_reptile.execution.outcome import Outcome
-from keras_reptile.execution.plan import ONE_AT_A_TIME, Plan
+from keras_reptile.execution.plan import SEPARATELY, Plan
 from keras_reptile.keras_internals import all_layers
 
 
@@ -181,7 +181,7 @@ def not_for_xla(network: keras.Model) -> list[str]:
 
 def one_at_a_time(reason: str) -> None:
     """Warns that tasks are not computed as one batch, with the reason."""
-    warnings.warn(ONE_AT_A_TIME.format(reason), stacklevel=2)
+    warnings.warn(SEPARATELY.format(reason), stacklevel=2)
 
 
 def _spec(t):

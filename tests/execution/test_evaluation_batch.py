@@ -116,7 +116,7 @@ def test_a_cpu_has_no_more_copies_at_once_than_it_had_tasks(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Tasks are computed one at a time")
+@pytest.mark.filterwarnings("ignore:Tasks are computed separately")
 def test_random_layers_draw_as_they_do_one_by_one(float64, monkeypatch):
     def losses(most):
         keras.utils.set_random_seed(0)

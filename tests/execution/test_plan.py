@@ -6,7 +6,7 @@ from keras_reptile.execution.plan import (
     EACH_TASK,
     MAML_IS_NOT_COMPILED,
     NOTHING,
-    ONE_AT_A_TIME,
+    SEPARATELY,
     THE_LOOP,
     WHOLE_STEPS,
     Plan,
@@ -16,7 +16,7 @@ from keras_reptile.kernels import forms
 
 MIRRORED = {"replicas": 2}
 NOT_COMPILED = f"Training is not compiled: {MAML_IS_NOT_COMPILED}"
-NO_BATCH = ONE_AT_A_TIME.format(MAML_IS_NOT_COMPILED)
+NO_BATCH = SEPARATELY.format(MAML_IS_NOT_COMPILED)
 CPU, GPU, TPU = {"CPU"}, {"CPU", "GPU"}, {"CPU", "TPU"}
 ONE_TPU, ONE_GPU = "a TPU", "a GPU"
 

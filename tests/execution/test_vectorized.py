@@ -177,7 +177,7 @@ def test_a_network_that_cannot_runs_task_by_task_and_says_so():
     ]
     models[1].set_weights(models[0].get_weights())
     train_on_batches(models[0], 2)
-    with pytest.warns(UserWarning, match="computed one at a time, as they cannot be computed as"):
+    with pytest.warns(UserWarning, match="computed separately, as they cannot be computed as"):
         train_on_batches(models[1], 2)
     assert differences(*models) == 0
 
@@ -218,7 +218,7 @@ def test_recurrent_layers_are_computed_task_by_task():
     network = keras.Sequential([keras.Input((8, 8)), keras.layers.LSTM(4), keras.layers.Dense(3)])
     model = small_model(network, task_parallelism="vectorized")
     with pytest.warns(
-        UserWarning, match=r"one at a time.*does not compile the loops of the layers"
+        UserWarning, match=r"computed separately.*does not compile the loops of the layers"
     ):
         history = model.fit(small_episodes(tasks=2).map(rows), verbose=0).history
     assert np.isfinite(history["loss_after"]).all()

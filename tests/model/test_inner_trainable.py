@@ -106,7 +106,8 @@ def test_names_of_a_network_that_is_not_built_are_checked_with_its_first_data():
 
 
 def test_a_shared_head_must_move():
-    with pytest.raises(ValueError, match=r"must train the last layer.*Received: inner_t"):
+    text = r"must train the last layer.*Received: inner_t.*it, as inner_trainable='all' does"
+    with pytest.raises(ValueError, match=text):
         kr.ReptileModel(network(), head="shared", inner_trainable="body")
     kr.ReptileModel(network(), head="shared", inner_trainable=["norm", "head"])
 

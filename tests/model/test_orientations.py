@@ -40,7 +40,7 @@ def mean_outputs(model, tasks, number):
     ("parallelism", "number"),
     [("separate", 2), ("separate", 4), ("separate", 8), ("vectorized", 4)],
 )
-@pytest.mark.filterwarnings("error:Tasks are computed one at a time")
+@pytest.mark.filterwarnings("error:Tasks are computed separately")
 def test_the_prediction_is_the_mean_of_the_outputs_for_turned_tasks(parallelism, number):
     model = small_model(task_parallelism=parallelism)
     tasks = small_episodes(tasks=4, meta_batch_size=2, queries=4)
