@@ -36,9 +36,20 @@ def named() -> dict:
     return dict(zip(names, FLAGS.runs, strict=True))
 
 
+def check_reference(reference: float | None) -> None:
+    """Raises `ValueError` if a reference is given that is no accuracy in percent."""
+    if reference is None:
+        return
+    check_number("reference", reference)
+    if not 0 <= reference <= 100:
+        raise ValueError(
+            "`reference` must be an accuracy in percent, from 0 to 100. Received: "
+            f"reference={reference}. Give a number such as 95.4, or leave it out."
+        )
+
+
 def main() -> None:
-    if FLAGS.reference is not None:
-        check_number("reference", FLAGS.reference)
+    check_reference(FLAGS.reference)
     paths = {name: local_path(path) for name, path in named().items()}
     runs = {name: read_log(path) for name, path in paths.items()}
     unlike = other_tasks({name: read_tasks(path) for name, path in paths.items()})

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -90,6 +91,14 @@ def test_the_program_makes_the_folder_of_its_picture(tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "FLAGS", SimpleNamespace(**flags, output=str(picture)))
     compare.main()
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("reference", [-3.0, 200.0, math.inf])
+def test_a_reference_that_is_no_percentage_is_refused(reference, monkeypatch):
+    flags = SimpleNamespace(runs=["a"], names=["a"], reference=reference, output="a.png")
+    monkeypatch.setattr(compare, "FLAGS", flags)
+    with pytest.raises(ValueError, match=rf"`reference` must be .*Received: reference={reference}"):
+        compare.main()
 
 
 def test_runs_on_different_tasks_are_named(tmp_path, monkeypatch, capsys):
