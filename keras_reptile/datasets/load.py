@@ -107,6 +107,7 @@ def register_dataset(name: str, load: Callable[..., "Pools"]) -> None:
 def _check_pools(name: str, pools: Any) -> None:
     # Imported here: names need no TensorFlow, but pools have been loaded by it.
     from keras_reptile.datasets.class_folders import listed
+    from keras_reptile.datasets.own_split import in_several_places
     from keras_reptile.episodes.class_pool import ClassPool, Pools
 
     if not isinstance(pools, Pools) or not all(isinstance(pool, ClassPool) for pool in pools):
@@ -114,23 +115,16 @@ def _check_pools(name: str, pools: Any) -> None:
             f"The function of the data set {name!r} must return `Pools` of three `ClassPool`s. "
             f"Received: {type(pools).__name__}. Return `Pools(*pool.split(...))`."
         )
-    if common := _common_classes(pools):
+    # Numbers are no names: each pool may number its own classes.
+    named = {
+        part: {name for name in pool.names if isinstance(name, str)}
+        for part, pool in pools._asdict().items()
+    }
+    if common := sorted(in_several_places(named)):
         raise ValueError(
             f"The pools of the data set {name!r} must have no common class. Received: "
             f"{listed(common)}. Remove it from one of them, or name other classes otherwise."
         )
-
-
-def _common_classes(pools: "Pools") -> list[str]:
-    """Returns the classes that are in several pools by their names, with the pools' names.
-
-    Numbers are no names: each pool may number its own classes.
-    """
-    parts: dict[str, list[str]] = {}
-    for part, pool in pools._asdict().items():
-        for name in {name for name in pool.names if isinstance(name, str)}:
-            parts.setdefault(name, []).append(part)
-    return [f"{n} ({', '.join(where)})" for n, where in sorted(parts.items()) if len(where) > 1]
 
 
 def options_of(name: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from absl import logging
@@ -151,17 +151,27 @@ def check_disjoint(named: Mapping[str, Sequence[str]]) -> None:
     Traceback (most recent call last):
     ValueError: A class must be in one split only. Received: cat (train, test). Remove it ...
     """
-    splits: dict[str, list[str]] = {}
-    for split, names in named.items():
-        for name in names:
-            splits.setdefault(name, []).append(split)
-    twice = [f"{name} ({', '.join(where)})" for name, where in splits.items() if len(where) > 1]
-    if twice:
+    if twice := in_several_places(named):
         raise ValueError(
             f"A class must be in one split only. Received: {listed(twice)}. Remove it from the "
             "others. If folders of splits have the same classes, give one split's folder: its "
             "classes are divided."
         )
+
+
+def in_several_places(named: Mapping[str, Iterable[str]]) -> list[str]:
+    """Returns the classes that are in two splits, or twice in one, with the names of the splits.
+
+    Example:
+
+    >>> in_several_places({"train": ["cat", "dog"], "test": ["cat"]})
+    ['cat (train, test)']
+    """
+    splits: dict[str, list[str]] = {}
+    for split, names in named.items():
+        for name in names:
+            splits.setdefault(name, []).append(split)
+    return [f"{name} ({', '.join(where)})" for name, where in splits.items() if len(where) > 1]
 
 
 def check_no_choice(validation_classes: int, test_classes: int | None, split_seed: int) -> None:

@@ -28,12 +28,18 @@ def check_form(data: Any, network: keras.Model, parts: tuple[str, ...] = BOTH) -
         network: The model's network.
         parts: Tuple of strings, the parts of an episode that have labels. Defaults to both.
     """
+    spec = _spec_of(data)
+    if spec is not None:
+        check_format(spec, labelled="query" in parts)
+        check_images(network, spec)
+
+
+def _spec_of(data: Any) -> Any:
+    """Returns the spec of a dataset of episodes, a meta-batch itself, and `None` of other data."""
     episodes = as_episodes(data)
-    if episodes is None and not is_meta_batch(data):
-        return
-    spec = data if episodes is None else episodes.element_spec
-    check_format(spec, labelled="query" in parts)
-    check_images(network, spec)
+    if episodes is not None:
+        return episodes.element_spec
+    return data if is_meta_batch(data) else None
 
 
 def check_queries(data: Any) -> None:
@@ -41,9 +47,9 @@ def check_queries(data: Any) -> None:
 
     A trace for several numbers of queries would give an accuracy of 0.
     """
-    episodes = as_episodes(data)
-    if episodes is not None or is_meta_batch(data):
-        with_queries(data if episodes is None else episodes.element_spec)
+    spec = _spec_of(data)
+    if spec is not None:
+        with_queries(spec)
 
 
 def checked(
@@ -64,9 +70,8 @@ def checked(
         parts: Tuple of strings, the parts of an episode whose labels are checked. Defaults to both.
         query_targets: Boolean, whether the queries' targets must be finite. Defaults to `True`.
     """
-    episodes = as_episodes(data)
-    if outputs and (episodes is not None or is_meta_batch(data)):
-        spec = data if episodes is None else episodes.element_spec
+    spec = _spec_of(data)
+    if outputs and spec is not None:
         label_checks.check_shapes(spec, network, parts)
     data = label_checks.checked(data, outputs, parts)
     data = input_ranges.watched(data, network, ranges)

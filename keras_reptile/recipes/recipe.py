@@ -308,7 +308,11 @@ def own_fields(recipe: Recipe) -> list[str]:
 
 def _not_of(optimizer: str) -> tuple[str, ...]:
     """Returns the fields that only the other inner optimizer has."""
-    return OF_INNER["sgd" if optimizer == "adam" else "adam"]
+    return OF_INNER[_other(optimizer)]
+
+
+def _other(optimizer: str) -> str:
+    return "sgd" if optimizer == "adam" else "adam"
 
 
 def check_fields(dataset: str, given: Iterable[str]) -> None:
@@ -329,12 +333,11 @@ def check_fields(dataset: str, given: Iterable[str]) -> None:
 
 def check_inner_fields(optimizer: str, given: Iterable[str]) -> None:
     """Raises `ValueError` if the user set fields that the inner optimizer does not have."""
-    other = "sgd" if optimizer == "adam" else "adam"
     wrong = [name for name in _not_of(optimizer) if name in given]
     if wrong:
         raise ValueError(
             f"Inner {optimizer} does not use {', '.join(f'`{name}`' for name in wrong)}. Leave "
-            f"these out, or choose inner_optimizer={other!r}."
+            f"these out, or choose inner_optimizer={_other(optimizer)!r}."
         )
 
 
